@@ -1,0 +1,2 @@
+//! The `cnnctl` binary.
+fn main() {}
