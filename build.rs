@@ -12,6 +12,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let schema = protox::compile(["proto/caffe.proto"], ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("caffe.bin"), schema.encode_to_vec())?;
-    prost_build::Config::new().compile_fds(schema)?;
+    prost_build::Config::new().enable_type_names().compile_fds(schema)?;
     Ok(())
 }
