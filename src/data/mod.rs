@@ -1,0 +1,1 @@
+//! Data sources, the transforms of their samples, and the batches that training reads.

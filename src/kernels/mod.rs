@@ -1,0 +1,6 @@
+//! The arithmetic: safe functions over slices and dims structs, that know no blob, layer or proto.
+//!
+//! Each kernel stands beside a plain twin in `reference`, which tests compare with on odd sizes. Work is cut into
+//! chunks that depend on the shape alone, so the same bytes come out on any number of threads.
+
+pub mod parallel;

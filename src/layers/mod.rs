@@ -1,0 +1,1 @@
+//! Layers: one file per type, named as the prototxt names it.

@@ -1,0 +1,1 @@
+//! What people see: log lines, progress bars, tables and metrics files.

@@ -1,0 +1,1 @@
+//! The training loop, update rules, learning-rate policies and interrupts.

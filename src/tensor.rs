@@ -1,0 +1,155 @@
+//! Shapes and the aligned buffers that hold their values.
+
+use std::{fmt, ops};
+
+use aligned_vec::{AVec, ConstAlign};
+
+/// The lengths of a blob's axes, outermost first. No axes: one value.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Shape(Vec<usize>);
+
+impl Shape {
+    /// A shape of these axes.
+    pub fn new(axes: impl Into<Vec<usize>>) -> Self {
+        Self(axes.into())
+    }
+
+    /// How many values: the product of all axes, 1 without axes.
+    pub fn count(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// The product of the axes in `range`, for example `shape.count_of(1..)`.
+    pub fn count_of(&self, range: impl std::slice::SliceIndex<[usize], Output = [usize]>) -> usize {
+        self.0[range].iter().product()
+    }
+
+    /// Resolves an axis counted from the front, or, when negative, from the back; `None` outside.
+    pub fn axis(&self, axis: i32) -> Option<usize> {
+        let n = self.0.len() as i64;
+        let i = if axis < 0 { n + i64::from(axis) } else { i64::from(axis) };
+        (0..n).contains(&i).then_some(i as usize)
+    }
+
+    /// The shape as Caffe's legacy four axes `N C H W`: shorter shapes get leading ones.
+    pub fn legacy(&self) -> Option<[usize; 4]> {
+        let mut out = [1; 4];
+        let n = self.0.len();
+        (n <= 4).then(|| {
+            out[4 - n..].copy_from_slice(&self.0);
+            out
+        })
+    }
+}
+
+impl ops::Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(axes: [usize; N]) -> Self {
+        Self(axes.to_vec())
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    fn from(axes: Vec<usize>) -> Self {
+        Self(axes)
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(axes: &[usize]) -> Self {
+        Self(axes.to_vec())
+    }
+}
+
+/// As messages name shapes: `64 x 1 x 28 x 28`, `scalar` without axes.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("scalar");
+        }
+        for (i, axis) in self.0.iter().enumerate() {
+            write!(f, "{}{axis}", if i == 0 { "" } else { " x " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Values in memory that starts at a multiple of 64 bytes, so that vector loads never cross a cache line.
+#[derive(Clone, Debug)]
+pub struct Buffer(AVec<f32, ConstAlign<64>>);
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn zeroed(len: usize) -> Self {
+        let mut values = AVec::with_capacity(64, len);
+        values.resize(len, 0.0);
+        Self(values)
+    }
+
+    /// A copy of `values`.
+    pub fn of(values: &[f32]) -> Self {
+        Self(AVec::from_slice(64, values))
+    }
+
+    /// Grows with zeros, or shrinks, to `len` values.
+    pub fn resize(&mut self, len: usize) {
+        self.0.resize(len, 0.0);
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::zeroed(0)
+    }
+}
+
+impl ops::Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_count_and_resolve_axes() {
+        let s = Shape::from([2, 3, 4]);
+        assert_eq!((s.count(), s.count_of(1..), s.count_of(..1)), (24, 12, 2));
+        assert_eq!((s.axis(-1), s.axis(2), s.axis(3), s.axis(-4)), (Some(2), Some(2), None, None));
+        assert_eq!(Shape::default().count(), 1);
+        assert_eq!(s.to_string(), "2 x 3 x 4");
+        assert_eq!(s.legacy(), Some([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn buffers_are_aligned_and_zero() {
+        let mut b = Buffer::zeroed(3);
+        b[1] = 2.0;
+        b.resize(5);
+        assert_eq!(&b[..], [0.0, 2.0, 0.0, 0.0, 0.0]);
+        assert_eq!(b.as_ptr() as usize % 64, 0);
+    }
+}
