@@ -1,1 +1,273 @@
-//! Layers: one file per type, named as the prototxt names it.
+//! Layers: one file per type, named as the prototxt names it, and one row in [`LAYERS`].
+//!
+//! A layer is arithmetic with settings. It is built from its `LayerParameter` (where bad settings are refused),
+//! told the shapes of its bottoms by [`Layer::outline`] (where shapes that do not fit are refused), and then only
+//! lent slices: it owns no blob, and knows neither its neighbours nor the solver.
+
+mod activation;
+mod error;
+pub mod filler;
+#[cfg(test)]
+pub(crate) mod gradient_check;
+mod pass;
+
+mod relu;
+
+pub use error::LayerError;
+pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
+
+use crate::{
+    config::proto::{FillerParameter, LayerParameter, Phase},
+    tensor::Shape,
+};
+
+/// All layer types, sorted by name.
+pub const LAYERS: &[&Kind] = &[&relu::KIND];
+
+/// The row of a layer type in [`LAYERS`]: what is known of it without building one.
+pub struct Kind {
+    /// The name in `type`, for example `InnerProduct`.
+    pub name: &'static str,
+    /// What it computes, in a few words; the README's table shows it.
+    pub summary: &'static str,
+    /// The field of its settings in `LayerParameter`, for example `inner_product_param`; more than one where it
+    /// reads several, none where it has no settings.
+    pub settings: &'static [&'static str],
+    /// How many bottoms it takes.
+    pub bottoms: Arity,
+    /// How many tops it makes.
+    pub tops: Arity,
+    /// What else the net must know of it.
+    pub role: Role,
+    /// Bottoms, by index, that never get a gradient: labels, indices, selectors.
+    pub no_gradient: &'static [usize],
+    /// Builds one, or says which setting is wrong.
+    pub build: Build,
+    /// Checks of its gradient; a differentiable layer has at least one.
+    #[cfg(test)]
+    pub gradient: &'static [gradient_check::Case],
+}
+
+/// Builds a layer from its settings.
+pub type Build = fn(&LayerParameter, &Setup) -> Result<Box<dyn Layer>, LayerError>;
+
+/// How many bottoms or tops a layer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// Just so many.
+    Exactly(usize),
+    /// From the first number up to the second.
+    Between(usize, usize),
+    /// So many or more.
+    AtLeast(usize),
+    /// For tops: as many as bottoms, at least one.
+    LikeBottoms,
+}
+
+impl Arity {
+    /// Whether `n` fits, where the layer has `bottoms` bottoms.
+    pub fn allows(self, n: usize, bottoms: usize) -> bool {
+        match self {
+            Arity::Exactly(want) => n == want,
+            Arity::Between(low, high) => (low..=high).contains(&n),
+            Arity::AtLeast(low) => n >= low,
+            Arity::LikeBottoms => n == bottoms && n > 0,
+        }
+    }
+
+    /// The least number that fits.
+    pub fn least(self) -> usize {
+        match self {
+            Arity::Exactly(n) | Arity::Between(n, _) | Arity::AtLeast(n) => n,
+            Arity::LikeBottoms => 1,
+        }
+    }
+}
+
+/// What the net must know of a layer type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Brings blobs in from outside: no bottoms.
+    Source,
+    /// Turns bottoms into tops and gradients back.
+    Transform,
+    /// Its first top is a loss, with weight 1 unless `loss_weight` says otherwise, and may be left unnamed.
+    Loss,
+    /// Has no gradient: `Accuracy`, `ArgMax`. No blob under it needs one for its sake.
+    Measure,
+}
+
+/// What a layer may know when it is built, beside its own settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Whether the net trains or tests.
+    pub phase: Phase,
+    /// The run's seed.
+    pub seed: u64,
+    /// Whether any backward pass will follow the forward passes: no layer needs to keep masks otherwise.
+    pub backward: bool,
+}
+
+/// One layer of a net.
+pub trait Layer: Send {
+    /// Fixes the shapes, given those of the bottoms; called again when a bottom changes its shape.
+    ///
+    /// # Errors
+    /// When the bottoms' shapes do not fit the settings or each other.
+    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError>;
+
+    /// Computes the tops from the bottoms.
+    ///
+    /// # Errors
+    /// Only for values that no setting can foretell: a label out of range, a sample that cannot be read.
+    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError>;
+
+    /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted.
+    fn backward(&mut self, _pass: &mut Backward<'_>) {}
+
+    /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.
+    fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {
+        None
+    }
+
+    /// What the layer carries from pass to pass beside its parameters; saved in snapshots.
+    fn carry(&self) -> Option<Carry> {
+        None
+    }
+
+    /// Takes up what [`Layer::carry`] gave in another run.
+    ///
+    /// # Errors
+    /// When it does not fit this layer.
+    fn resume(&mut self, _carry: &Carry) -> Result<(), LayerError> {
+        Ok(())
+    }
+
+    /// How long the layer has waited for data so far.
+    fn waited(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    /// How many samples there are in the data set that the layer reads.
+    fn samples(&self) -> Option<usize> {
+        None
+    }
+
+    /// Multiply-adds of a forward pass as outlined; 0 for layers that are bound by memory.
+    fn multiply_adds(&self) -> u64 {
+        0
+    }
+}
+
+/// What a layer keeps from batch to batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Carry {
+    /// Samples that a data layer has given so far.
+    pub consumed: u64,
+    /// Values of the layer's own, for example a hidden state.
+    pub values: Vec<f32>,
+}
+
+/// The shapes that a layer needs and makes.
+#[derive(Clone, Debug, Default)]
+pub struct Outline {
+    /// Shapes of the tops.
+    pub tops: Vec<Shape>,
+    /// The parameters, in Caffe's order of blobs.
+    pub params: Vec<ParamOutline>,
+    /// How many values of workspace each pass is lent; their contents are lost between passes.
+    pub workspace: usize,
+    /// What the backward pass reads beside the tops' diffs.
+    pub reads: Reads,
+}
+
+impl Outline {
+    /// Tops of these shapes, no parameters, no workspace; backward reads everything.
+    pub fn of(tops: impl Into<Vec<Shape>>) -> Self {
+        Self { tops: tops.into(), ..Self::default() }
+    }
+
+    /// With these parameters.
+    pub fn params(mut self, params: Vec<ParamOutline>) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// With so many values of workspace.
+    pub fn workspace(mut self, len: usize) -> Self {
+        self.workspace = len;
+        self
+    }
+
+    /// Whose backward pass reads only this.
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+}
+
+/// Which data the backward pass reads; what no layer reads any more gives its memory to later blobs, and is
+/// lent as an empty slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// The bottoms' data.
+    pub bottoms: bool,
+    /// The tops' data.
+    pub tops: bool,
+}
+
+impl Reads {
+    /// Only diffs and what the layer kept itself.
+    pub const NOTHING: Self = Self { bottoms: false, tops: false };
+    /// The bottoms' data.
+    pub const BOTTOMS: Self = Self { bottoms: true, tops: false };
+    /// The tops' data.
+    pub const TOPS: Self = Self { bottoms: false, tops: true };
+    /// Both.
+    pub const BOTH: Self = Self { bottoms: true, tops: true };
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self::BOTH
+    }
+}
+
+/// One parameter of a layer.
+#[derive(Clone, Debug)]
+pub struct ParamOutline {
+    /// Its shape.
+    pub shape: Shape,
+    /// How it starts.
+    pub filler: FillerParameter,
+    /// Whether an update rule learns it. Running statistics are not learned: forward writes them.
+    pub learned: bool,
+}
+
+impl ParamOutline {
+    /// A weight that is learned.
+    pub fn learned(shape: impl Into<Shape>, filler: FillerParameter) -> Self {
+        Self { shape: shape.into(), filler, learned: true }
+    }
+
+    /// A running statistic, 0 at the start.
+    pub fn state(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), filler: FillerParameter::default(), learned: false }
+    }
+}
+
+/// The row of `name` in [`LAYERS`].
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    LAYERS.binary_search_by(|k| k.name.cmp(name)).ok().map(|i| LAYERS[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(LAYERS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(LAYERS.iter().all(|k| kind(k.name).unwrap().name == k.name));
+    }
+}

@@ -1,0 +1,70 @@
+//! `ReLU`: y = max(0, x) + slope * min(0, x).
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+};
+use crate::config::proto::LayerParameter;
+
+/// The row of `ReLU`.
+pub const KIND: Kind = Kind {
+    name: "ReLU",
+    summary: "max(0, x), leaky with `negative_slope`",
+    settings: &["relu_param"],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Rectified linear unit, leaky when `negative_slope` is not 0.
+///
+/// y = x if x > 0, else slope * x       dE/dx = dE/dy * (1 if x > 0, else slope)
+///
+/// Shapes: bottom `N x ...`, top the same. Params: none.
+/// Reference: Maas et al. 2013. Differs from Caffe: no.
+struct Relu {
+    slope: f32,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let slope = config.relu_param.unwrap_or_default().negative_slope();
+    Ok(Box::new(Pointwise(Relu { slope })))
+}
+
+impl Activation for Relu {
+    const READS: Reads = Reads::BOTTOMS;
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        if x > 0.0 { x } else { self.slope * x }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, x: f32, _: f32) -> f32 {
+        if x > 0.0 { 1.0 } else { self.slope }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward};
+
+    pub const GRADIENT: &[Case] = &[
+        Case::new("type: 'ReLU'", &[(&[2, 3, 4], Values::AwayFrom(&[0.0]))]),
+        Case::new("type: 'ReLU' relu_param { negative_slope: 0.1 }", &[(&[5], Values::AwayFrom(&[0.0]))]),
+    ];
+
+    #[test]
+    fn negative_values_are_cut_or_scaled() {
+        let x: (&[usize], &[f32]) = (&[4], &[-2.0, 0.0, 1.0, 3.0]);
+        assert_eq!(forward("type: 'ReLU'", &[x])[0], [0.0, 0.0, 1.0, 3.0]);
+        assert_eq!(
+            forward("type: 'ReLU' relu_param { negative_slope: 0.5 }", &[x])[0],
+            [-1.0, 0.0, 1.0, 3.0]
+        );
+    }
+}
