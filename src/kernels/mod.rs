@@ -6,3 +6,8 @@
 pub mod elementwise;
 pub mod parallel;
 pub mod random;
+pub mod conv;
+pub mod gemm;
+pub mod parallel;
+pub mod reference;
+pub mod simd;

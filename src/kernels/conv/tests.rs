@@ -1,0 +1,123 @@
+//! Against the reference twin: odd sizes, strides, dilations, groups, padding, one to three axes.
+
+use super::*;
+use crate::kernels::reference;
+
+fn values(len: usize, seed: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len());
+    let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 1e-5 * scale, "{what}: element {i} is {g}, not {w}");
+    }
+}
+
+/// `[batch, in, out, group]`, and input, kernel, stride, pad, dilation of each axis.
+fn dims([batch, in_channels, out_channels, group]: [usize; 4], axes: &[[usize; 5]]) -> ConvDims {
+    let axes = axes.iter().map(|&[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).unwrap()).collect();
+    ConvDims { batch, in_channels, out_channels, group, axes }
+}
+
+fn cases() -> Vec<ConvDims> {
+    vec![
+        dims([2, 1, 20, 1], &[[28, 5, 1, 0, 1], [28, 5, 1, 0, 1]]),
+        dims([3, 3, 5, 1], &[[7, 3, 1, 1, 1], [9, 3, 1, 1, 1]]),
+        dims([2, 4, 6, 2], &[[11, 3, 2, 1, 1], [8, 5, 3, 2, 1]]),
+        dims([1, 2, 3, 1], &[[13, 3, 1, 2, 2], [10, 2, 2, 0, 3]]),
+        dims([2, 17, 33, 1], &[[6, 1, 1, 0, 1], [7, 1, 1, 0, 1]]),
+        dims([2, 3, 4, 1], &[[9, 1, 2, 0, 1], [9, 1, 2, 0, 1]]),
+        dims([2, 3, 2, 1], &[[1, 1, 1, 0, 1], [1, 1, 1, 0, 1]]),
+        dims([1, 3, 7, 1], &[[4, 2, 1, 1, 1], [5, 3, 2, 1, 1], [6, 3, 1, 2, 2]]),
+        dims([3, 2, 3, 1], &[[31, 4, 3, 5, 2]]),
+        dims([2, 5, 5, 5], &[[9, 3, 1, 1, 1], [17, 3, 1, 1, 1]]),
+        dims([2, 4, 8, 4], &[[9, 3, 2, 1, 1], [8, 3, 2, 1, 1]]),
+        dims([2, 3, 4, 1], &[]),
+        dims([0, 3, 4, 1], &[[5, 3, 1, 0, 1]]),
+        dims([1, 40, 70, 1], &[[13, 3, 1, 1, 1], [13, 3, 1, 1, 1]]),
+        dims([1, 3, 16, 1], &[[35, 11, 4, 0, 1], [35, 11, 4, 0, 1]]),
+        dims([1, 2, 2, 1], &[[3, 2, 4, 3, 1], [3, 2, 5, 4, 1]]),
+        dims([9, 2, 3, 1], &[[4, 1, 1, 3, 1], [6, 2, 1, 3, 1]]),
+    ]
+}
+
+#[test]
+fn forward_matches_the_reference() {
+    for d in cases() {
+        let (input, weights) = (values(d.input_len(), 1), values(d.weight_len(), 2));
+        let bias = values(d.out_channels, 3);
+        let mut scratch = vec![f32::NAN; forward_scratch_len(&d)];
+        let mut got = vec![f32::NAN; d.output_len()];
+        forward(&d, &input, &weights, Epilogue::default(), &mut got, &mut scratch);
+        let mut want = reference::conv_forward(&d, &input, &weights);
+        assert_close(&got, &want, &format!("{d:?}"));
+        forward(&d, &input, &weights, Epilogue { bias: Some(&bias), relu: true }, &mut got, &mut scratch);
+        for (i, v) in want.iter_mut().enumerate() {
+            *v = (*v + bias[i / d.out_area() % d.out_channels]).max(0.0);
+        }
+        assert_close(&got, &want, &format!("bias and relu, {d:?}"));
+    }
+}
+
+#[test]
+fn backward_input_matches_the_reference() {
+    for d in cases() {
+        let (top, weights) = (values(d.output_len(), 1), values(d.weight_len(), 2));
+        let mut scratch = vec![f32::NAN; backward_input_scratch_len(&d)];
+        let mut got = vec![f32::NAN; d.input_len()];
+        backward_input(&d, &top, &weights, &mut got, &mut scratch);
+        assert_close(&got, &reference::conv_backward_input(&d, &top, &weights), &format!("{d:?}"));
+    }
+}
+
+#[test]
+fn backward_weights_adds_what_the_reference_finds() {
+    for d in cases() {
+        let (input, top) = (values(d.input_len(), 1), values(d.output_len(), 2));
+        let mut scratch = vec![f32::NAN; backward_weights_scratch_len(&d)];
+        let mut got = vec![1.0; d.weight_len()];
+        backward_weights(&d, &input, &top, &mut got, &mut scratch);
+        let want: Vec<f32> =
+            reference::conv_backward_weights(&d, &input, &top).iter().map(|v| v + 1.0).collect();
+        assert_close(&got, &want, &format!("{d:?}"));
+    }
+}
+
+#[test]
+fn backward_bias_sums_images_and_positions() {
+    let d = dims([2, 1, 2, 1], &[[3, 1, 1, 0, 1]]);
+    let mut bias = [1.0, 1.0];
+    backward_bias(&d, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0], &mut bias);
+    assert_eq!(bias, [1.0 + 6.0 + 24.0, 1.0 + 15.0 + 33.0]);
+}
+
+#[test]
+fn same_bytes_for_any_number_of_threads() {
+    for d in cases() {
+        let (input, top, weights) =
+            (values(d.input_len(), 1), values(d.output_len(), 2), values(d.weight_len(), 3));
+        let run = || {
+            let mut scratch = vec![
+                0.0;
+                forward_scratch_len(&d)
+                    .max(backward_input_scratch_len(&d))
+                    .max(backward_weights_scratch_len(&d))
+            ];
+            let (mut output, mut bottom) = (vec![0.0; d.output_len()], vec![0.0; d.input_len()]);
+            let (mut weight_diff, mut bias) = (vec![0.0; d.weight_len()], vec![0.0; d.out_channels]);
+            forward(&d, &input, &weights, Epilogue::default(), &mut output, &mut scratch);
+            backward_input(&d, &top, &weights, &mut bottom, &mut scratch);
+            backward_weights(&d, &input, &top, &mut weight_diff, &mut scratch);
+            backward_bias(&d, &top, &mut bias);
+            [output, bottom, weight_diff, bias].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let with =
+            |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+        let one = with(1);
+        assert!((2..=3).all(|threads| with(threads) == one), "{d:?}");
+    }
+}

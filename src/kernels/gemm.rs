@@ -1,0 +1,190 @@
+//! Matrix multiplication: C = alpha * A B + beta * C, C row-major, A and B with any strides.
+//!
+//! Blocks of A and B are packed so that the micro-kernel of `simd` reads memory in order; README.md explains the
+//! blocking. k is summed in blocks of `DEPTH`, in order, whatever the cut of C: so the bits of C do not depend on
+//! the number of threads, nor on which entry is called.
+
+use super::simd::{self, Isa, MatMut};
+
+mod pack;
+pub(super) mod scratch;
+
+/// Rows of a block of k: one packed panel of B stays in the first-level cache.
+pub const DEPTH: usize = 256;
+/// Rows of a packed block of A: it stays in the second-level cache.
+const BLOCK_ROWS: usize = 256;
+/// Columns of a packed block of B.
+const BLOCK_COLS: usize = 512;
+
+/// A matrix to read: element (i, j) is `data[i * row_stride + j * col_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// The values.
+    pub data: &'a [f32],
+    /// Distance between rows.
+    pub row_stride: usize,
+    /// Distance between columns.
+    pub col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of contiguous values, `row_stride` apart.
+    pub fn row_major(data: &'a [f32], row_stride: usize) -> Self {
+        Self { data, row_stride, col_stride: 1 }
+    }
+
+    /// The same values with rows and columns swapped.
+    pub fn transposed(self) -> Self {
+        Self { data: self.data, row_stride: self.col_stride, col_stride: self.row_stride }
+    }
+
+    /// Whether `rows x cols` elements lie inside the data.
+    fn holds(&self, rows: usize, cols: usize) -> bool {
+        rows == 0
+            || cols == 0
+            || (rows - 1) * self.row_stride + (cols - 1) * self.col_stride < self.data.len()
+    }
+}
+
+/// A product: C (`m x n`) = `alpha` * A (`m x k`) * B (`k x n`) + `beta` * C.
+#[derive(Clone, Copy, Debug)]
+pub struct Gemm<'a> {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// The left factor.
+    pub a: Matrix<'a>,
+    /// The right factor.
+    pub b: Matrix<'a>,
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of what C holds; at 0 C is not read, so it may hold anything.
+    pub beta: f32,
+    /// Distance between rows of C.
+    pub c_stride: usize,
+}
+
+impl<'a> Gemm<'a> {
+    /// C = A B, with the rows of C one after another.
+    pub fn new(m: usize, n: usize, k: usize, a: Matrix<'a>, b: Matrix<'a>) -> Self {
+        Self { m, n, k, a, b, alpha: 1.0, beta: 0.0, c_stride: n }
+    }
+}
+
+/// Multiplies on the calling thread.
+///
+/// # Panics
+/// When a slice is shorter than its matrix, or rows of C overlap.
+pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
+    block(Isa::best(), product, 0, 0, checked(product, c));
+}
+
+/// Multiplies, cutting C into blocks for all threads of the current pool. Same bits as [`gemm`].
+///
+/// # Panics
+/// When a slice is shorter than its matrix, or rows of C overlap.
+pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
+    let (rows, cols) = task_size(product);
+    split(Isa::best(), product, (rows, cols), 0, 0, checked(product, c));
+}
+
+fn checked<'c>(product: &Gemm<'_>, c: &'c mut [f32]) -> MatMut<'c> {
+    let Gemm { m, n, k, a, b, c_stride, .. } = *product;
+    assert!(a.holds(m, k), "a is shorter than {m} x {k}");
+    assert!(b.holds(k, n), "b is shorter than {k} x {n}");
+    MatMut::new(c, m, n, c_stride)
+}
+
+/// The block of C that one task computes. It depends on the shape alone.
+fn task_size(product: &Gemm<'_>) -> (usize, usize) {
+    /// Enough tasks for every thread of a large machine to find work.
+    const TASKS: usize = 64;
+    /// Multiply-adds that outweigh a task's start and the packing it repeats.
+    const WORK: usize = 1 << 21;
+    let (mut rows, mut cols) = (BLOCK_ROWS, BLOCK_COLS);
+    loop {
+        let tasks = product.m.div_ceil(rows) * product.n.div_ceil(cols);
+        let work = rows.min(product.m) * cols.min(product.n) * product.k;
+        if tasks >= TASKS || work <= WORK || (rows <= 64 && cols <= 128) {
+            return (rows, cols);
+        }
+        if cols > 2 * rows.min(product.m) { cols /= 2 } else { rows /= 2 }
+    }
+}
+
+/// Halves C, on boundaries of tasks, until one task is left.
+fn split(isa: Isa, product: &Gemm<'_>, task: (usize, usize), row: usize, col: usize, c: MatMut<'_>) {
+    let (rows, cols) = (c.rows().div_ceil(task.0), c.cols().div_ceil(task.1));
+    if rows <= 1 && cols <= 1 {
+        block(isa, product, row, col, c);
+    } else if rows > cols {
+        let at = rows / 2 * task.0;
+        let (top, rest) = c.split_rows(at);
+        rayon::join(
+            || split(isa, product, task, row, col, top),
+            || split(isa, product, task, row + at, col, rest),
+        );
+    } else {
+        let at = cols / 2 * task.1;
+        let (left, rest) = c.split_cols(at);
+        rayon::join(
+            || split(isa, product, task, row, col, left),
+            || split(isa, product, task, row, col + at, rest),
+        );
+    }
+}
+
+/// Computes the block `c` of C whose first element is (`row`, `col`).
+fn block(isa: Isa, product: &Gemm<'_>, row: usize, col: usize, mut c: MatMut<'_>) {
+    let (m, n) = (c.rows(), c.cols());
+    if m == 0 || n == 0 {
+        return;
+    }
+    let a_len = m.min(BLOCK_ROWS) * DEPTH.min(product.k);
+    let b_len = n.min(BLOCK_COLS).next_multiple_of(isa.lanes()) * DEPTH.min(product.k);
+    scratch::lend(a_len + b_len, |scratch| {
+        let (a, b) = scratch.split_at_mut(a_len);
+        // One round even at k = 0, which scales C by beta.
+        for depth in (0..product.k.max(1)).step_by(DEPTH) {
+            let k = DEPTH.min(product.k - depth);
+            let beta = if depth == 0 { product.beta } else { 1.0 };
+            for j in (0..n).step_by(BLOCK_COLS) {
+                let cols = j..(j + BLOCK_COLS).min(n);
+                pack::columns(isa, &product.b, depth..depth + k, col + cols.start..col + cols.end, b);
+                for i in (0..m).step_by(BLOCK_ROWS) {
+                    let rows = i..(i + BLOCK_ROWS).min(m);
+                    pack::rows(isa, &product.a, row + rows.start..row + rows.end, depth..depth + k, a);
+                    tiles(isa, k, product.alpha, beta, a, b, c.block(rows, cols.clone()));
+                }
+            }
+        }
+    });
+}
+
+/// Multiplies packed blocks.
+fn tiles(isa: Isa, k: usize, alpha: f32, beta: f32, a: &[f32], b: &[f32], mut c: MatMut<'_>) {
+    let (m, n) = (c.rows(), c.cols());
+    for j in (0..n).step_by(isa.tile_cols()) {
+        let cols = j..(j + isa.tile_cols()).min(n);
+        let width = cols.len().next_multiple_of(isa.lanes());
+        for rows in pack::panels(m, isa.tile_rows()) {
+            let tile = simd::Tile {
+                k,
+                a: &a[rows.start * k..rows.end * k],
+                b: &b[j * k..(j + width) * k],
+                b_stride: width,
+                alpha,
+                beta,
+                bias: None,
+                relu: false,
+            };
+            simd::multiply(isa, &tile, c.block(rows, cols.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Against the reference twin, on odd sizes, strides and every instruction set of the machine.
+
+use super::*;
+use crate::kernels::reference;
+
+/// Numbers in [-1, 1) that repeat with no short period.
+fn values(len: usize, seed: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len());
+    let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 1e-5 * scale, "{what}: element {i} is {g}, not {w}");
+    }
+}
+
+#[test]
+fn every_instruction_set_matches_the_reference() {
+    let sizes = [
+        (0, 3, 2),
+        (1, 1, 1),
+        (3, 2, 0),
+        (1, 17, 5),
+        (13, 1, 300),
+        (14, 32, 7),
+        (29, 33, 257),
+        (97, 101, 31),
+        (300, 520, 9),
+    ];
+    for isa in Isa::all() {
+        for (m, n, k) in sizes {
+            for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+                let (a, b) = (values(m * k + 1, 1), values(n * k + 1, 2));
+                let matrix = |data, rows, cols, t: bool| {
+                    if t { Matrix::row_major(data, rows).transposed() } else { Matrix::row_major(data, cols) }
+                };
+                let mut product = Gemm::new(m, n, k, matrix(&a, m, k, ta), matrix(&b, k, n, tb));
+                (product.alpha, product.beta, product.c_stride) = (0.5, -2.0, n + 3);
+                let old = values(m * (n + 3), 3);
+                let (mut got, mut want) = (old.clone(), old);
+                block(isa, &product, 0, 0, checked(&product, &mut got));
+                reference::gemm(&product, &mut want);
+                assert_close(&got, &want, &format!("{} {m}x{n}x{k} {ta} {tb}", isa.name()));
+            }
+        }
+    }
+}
+
+#[test]
+fn beta_zero_does_not_read_c() {
+    let (a, b) = (values(35, 1), values(35, 2));
+    for k in [0, 7] {
+        let product = Gemm::new(5, 5, k, Matrix::row_major(&a, 7), Matrix::row_major(&b, 5));
+        let mut c = [f32::NAN; 25];
+        gemm(&product, &mut c);
+        assert!(c.iter().all(|v| v.is_finite()));
+    }
+}
+
+#[test]
+fn same_bytes_for_any_number_of_threads() {
+    let (m, n, k) = (301, 777, 519);
+    let (a, b) = (values(m * k, 1), values(n * k, 2));
+    let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, k).transposed());
+    let mut alone = vec![0.0; m * n];
+    gemm(&product, &mut alone);
+    for threads in 1..=3 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut c = vec![1.0; m * n];
+        pool.install(|| gemm_parallel(&product, &mut c));
+        assert!(c.iter().zip(&alone).all(|(x, y)| x.to_bits() == y.to_bits()), "{threads} threads");
+    }
+}
+
+#[test]
+#[should_panic(expected = "b is shorter")]
+fn short_factors_are_refused() {
+    let product = Gemm::new(2, 2, 2, Matrix::row_major(&[0.0; 4], 2), Matrix::row_major(&[0.0; 3], 2));
+    gemm(&product, &mut [0.0; 4]);
+}

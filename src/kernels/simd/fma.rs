@@ -1,0 +1,89 @@
+//! AVX2 with FMA: 8 lanes, 16 registers.
+
+use std::arch::x86_64::*;
+
+use super::{Job, Simd};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub struct Fma(());
+
+impl Fma {
+    /// `None` where the processor lacks them.
+    pub fn new() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs `job` compiled with these instructions.
+    #[inline]
+    pub fn run<J: Job>(self, job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<J: Job>(simd: Fma, job: J) -> J::Output {
+            job.run(simd)
+        }
+        // SAFETY: `self` exists only where `new` found the features.
+        unsafe { inner(self, job) }
+    }
+}
+
+/// A lane's sign bit is set, and so the lane is moved, where its number is below `n`: a window into ones and zeros.
+#[inline(always)]
+fn mask(n: usize) -> __m256i {
+    static WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let start = 8 - n.min(8);
+    // SAFETY: `start + 8 <= 16`; the token of the caller proves AVX.
+    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(start).cast()) }
+}
+
+// SAFETY of every block below: the token exists only where the instructions do; pointers are the caller's promise.
+impl Simd for Fma {
+    type V = __m256;
+    const LANES: usize = 8;
+    const ROWS: usize = 6;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: __m256) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, n: usize) -> __m256 {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm256_maskload_ps(p, mask(n)) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: __m256) {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm256_maskstore_ps(p, mask(n), v) }
+    }
+}

@@ -1,0 +1,128 @@
+//! A writable row-major block whose columns, too, can be handed to different threads.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// `rows x cols` values, each row `stride` after the last, borrowed from a slice.
+///
+/// Two blocks of one matrix beside each other interleave in memory, so slices cannot describe them; this type can,
+/// because it only ever touches its own columns.
+pub struct MatMut<'a> {
+    ptr: *mut f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `MatMut` is an exclusive borrow of its values, as `&mut [f32]` is.
+unsafe impl Send for MatMut<'_> {}
+// SAFETY: a shared `MatMut` gives no access to its values.
+unsafe impl Sync for MatMut<'_> {}
+
+impl<'a> MatMut<'a> {
+    /// The first `rows x cols` values of `data`, rows `stride >= cols` apart.
+    ///
+    /// # Panics
+    /// When `data` is too short or rows overlap.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        assert!(rows <= 1 || stride >= cols, "rows {stride} apart overlap with {cols} columns");
+        let need = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
+        assert!(data.len() >= need, "matrix needs {need} values, has {}", data.len());
+        Self { ptr: data.as_mut_ptr(), rows, cols, stride, life: PhantomData }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The distance between rows.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The address of the first value.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.ptr
+    }
+
+    /// A block of this matrix.
+    ///
+    /// # Panics
+    /// When a range reaches outside.
+    pub fn block(&mut self, rows: Range<usize>, cols: Range<usize>) -> MatMut<'_> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        assert!(cols.start <= cols.end && cols.end <= self.cols, "columns {cols:?} of {}", self.cols);
+        MatMut {
+            // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
+            ptr: self.ptr.wrapping_add(rows.start * self.stride + cols.start),
+            rows: rows.len(),
+            cols: cols.len(),
+            stride: self.stride,
+            life: PhantomData,
+        }
+    }
+
+    /// The rows above `at`, and the rest.
+    pub fn split_rows(mut self, at: usize) -> (MatMut<'a>, MatMut<'a>) {
+        let (rows, cols) = (self.rows, self.cols);
+        let (a, b) = (self.block(0..at, 0..cols).forget(), self.block(at..rows, 0..cols).forget());
+        (a, b)
+    }
+
+    /// The columns left of `at`, and the rest.
+    pub fn split_cols(mut self, at: usize) -> (MatMut<'a>, MatMut<'a>) {
+        let (rows, cols) = (self.rows, self.cols);
+        let (a, b) = (self.block(0..rows, 0..at).forget(), self.block(0..rows, at..cols).forget());
+        (a, b)
+    }
+
+    /// Row `i`.
+    ///
+    /// # Panics
+    /// When there is no row `i`.
+    pub fn row(&mut self, i: usize) -> &mut [f32] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        // SAFETY: `new` checked that row `i` lies in the borrowed slice, and blocks stay inside their matrix.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.stride), self.cols) }
+    }
+
+    /// Lengthens the borrow of a half that `split_*` made; private, as the halves must be disjoint.
+    fn forget<'b>(self) -> MatMut<'b> {
+        MatMut { ptr: self.ptr, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_disjoint_and_whole() {
+        let mut data = [0.0; 12];
+        let (mut left, right) = MatMut::new(&mut data, 3, 4, 4).split_cols(1);
+        let (mut top, mut rest) = right.split_rows(1);
+        (0..3).for_each(|i| left.row(i).fill(1.0));
+        top.row(0).fill(2.0);
+        (0..2).for_each(|i| rest.row(i).fill(3.0));
+        assert_eq!(data, [1.0, 2.0, 2.0, 2.0, 1.0, 3.0, 3.0, 3.0, 1.0, 3.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "matrix needs 11 values")]
+    fn short_data_is_refused() {
+        MatMut::new(&mut [0.0; 10], 3, 3, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "overlap")]
+    fn overlapping_rows_are_refused() {
+        MatMut::new(&mut [0.0; 10], 3, 3, 2);
+    }
+}

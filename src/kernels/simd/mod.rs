@@ -1,0 +1,148 @@
+//! The only module with `unsafe`: vector instructions behind safe functions, one token type per instruction set.
+//!
+//! A token (`Avx512`, `Fma`, `Portable`) can be made only where the processor has its instructions, so holding one is
+//! the proof that running them is sound. `Isa::best` chooses once, at the first call.
+#![allow(unsafe_code, reason = "vector intrinsics and disjoint blocks of one matrix; nowhere else")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod fma;
+mod matrix;
+mod portable;
+mod tile;
+
+use std::sync::OnceLock;
+
+pub use matrix::MatMut;
+pub use tile::{Tile, multiply};
+
+/// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// One register of `LANES` values.
+    type V: Copy;
+    /// Values in a register.
+    const LANES: usize;
+    /// The most rows of a tile of C whose accumulators, two registers a row, stay in registers.
+    const ROWS: usize;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// `a * b + c`, rounded once where the instruction set can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of the two; `b` where either is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Reads a register.
+    ///
+    /// # Safety
+    /// `LANES` values are readable at `p`.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+    /// Writes a register.
+    ///
+    /// # Safety
+    /// `LANES` values are writable at `p`.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// Reads the first `n <= LANES` lanes; the others are 0.
+    ///
+    /// # Safety
+    /// `n` values are readable at `p`.
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V;
+    /// Writes the first `n <= LANES` lanes.
+    ///
+    /// # Safety
+    /// `n` values are writable at `p`.
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+}
+
+/// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it.
+pub trait Job {
+    /// What the work returns.
+    type Output;
+    /// Does the work.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug)]
+pub enum Isa {
+    /// AVX-512 F, BW, DQ and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Fma(fma::Fma),
+    /// Whatever the compiler may assume: SSE2 on x86-64, NEON on aarch64.
+    Portable(portable::Portable),
+}
+
+impl Isa {
+    /// Every instruction set this processor has, best first.
+    pub fn all() -> impl Iterator<Item = Isa> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = [avx512::Avx512::new().map(Isa::Avx512), fma::Fma::new().map(Isa::Fma)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide: [Option<Isa>; 0] = [];
+        wide.into_iter().flatten().chain([Isa::Portable(portable::Portable)])
+    }
+
+    /// The best instruction set, chosen at the first call.
+    pub fn best() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Isa::all().next().unwrap_or(Isa::Portable(portable::Portable)))
+    }
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Fma(_) => "AVX2+FMA",
+            Isa::Portable(_) => "portable",
+        }
+    }
+
+    /// Values in a register.
+    pub fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => avx512::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Fma(_) => fma::Fma::LANES,
+            Isa::Portable(_) => portable::Portable::LANES,
+        }
+    }
+
+    /// The most rows of a tile of C.
+    pub fn tile_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => avx512::Avx512::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Fma(_) => fma::Fma::ROWS,
+            Isa::Portable(_) => portable::Portable::ROWS,
+        }
+    }
+
+    /// The most columns of a tile of C: two registers.
+    pub fn tile_cols(self) -> usize {
+        2 * self.lanes()
+    }
+
+    /// Runs `job`, compiled for this instruction set.
+    #[inline]
+    pub fn run<J: Job>(self, job: J) -> J::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(simd) => simd.run(job),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Fma(simd) => simd.run(job),
+            Isa::Portable(simd) => job.run(simd),
+        }
+    }
+}
