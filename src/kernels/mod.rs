@@ -3,11 +3,10 @@
 //! Each kernel stands beside a plain twin in `reference`, which tests compare with on odd sizes. Work is cut into
 //! chunks that depend on the shape alone, so the same bytes come out on any number of threads.
 
-pub mod elementwise;
-pub mod parallel;
-pub mod random;
 pub mod conv;
+pub mod elementwise;
 pub mod gemm;
 pub mod parallel;
+pub mod random;
 pub mod reference;
 pub mod simd;
