@@ -157,15 +157,23 @@ fn block(isa: Isa, product: &Gemm<'_>, row: usize, col: usize, mut c: MatMut<'_>
                 for i in (0..m).step_by(BLOCK_ROWS) {
                     let rows = i..(i + BLOCK_ROWS).min(m);
                     pack::rows(isa, &product.a, row + rows.start..row + rows.end, depth..depth + k, a);
-                    tiles(isa, k, product.alpha, beta, a, b, c.block(rows, cols.clone()));
+                    tiles(isa, &Packed { k, a, b }, (product.alpha, beta), c.block(rows, cols.clone()));
                 }
             }
         }
     });
 }
 
+/// A packed block of A and one of B.
+struct Packed<'a> {
+    k: usize,
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
 /// Multiplies packed blocks.
-fn tiles(isa: Isa, k: usize, alpha: f32, beta: f32, a: &[f32], b: &[f32], mut c: MatMut<'_>) {
+fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut<'_>) {
+    let Packed { k, a, b } = *packed;
     let (m, n) = (c.rows(), c.cols());
     for j in (0..n).step_by(isa.tile_cols()) {
         let cols = j..(j + isa.tile_cols()).min(n);

@@ -10,7 +10,7 @@ use crate::kernels::simd::Isa;
 /// Equal tiles waste nothing: 50 rows for tiles of 14 are 13, 13, 12 and 12 rows.
 pub fn panels(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let count = len.div_ceil(most);
-    let (each, longer) = if count == 0 { (0, 0) } else { (len / count, len % count) };
+    let (each, longer) = (len / count.max(1), len % count.max(1));
     (0..count).map(move |i| {
         let start = i * each + i.min(longer);
         start..start + each + usize::from(i < longer)
@@ -84,6 +84,6 @@ mod tests {
         let cut = |len, most| panels(len, most).collect::<Vec<_>>();
         assert_eq!(cut(50, 14), [0..13, 13..26, 26..38, 38..50]);
         assert_eq!(cut(0, 14), []);
-        assert_eq!(cut(14, 14), [0..14]);
+        assert_eq!(cut(15, 14), [0..8, 8..15]);
     }
 }
