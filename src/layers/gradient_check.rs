@@ -226,7 +226,6 @@ fn build(config: &LayerParameter, phase: Phase) -> Result<Box<dyn Layer>, super:
     (kind.build)(config, &Setup { phase, seed: 1, backward: true })
 }
 
-#[allow(dead_code, reason = "the first layer with a setting to refuse uses it")]
 /// The message with which a layer refuses its settings or the shapes of its bottoms.
 pub fn refusal(text: &str, bottoms: &[&[usize]]) -> String {
     let shapes: Vec<Shape> = bottoms.iter().map(|&s| s.into()).collect();

@@ -11,6 +11,13 @@ pub mod filler;
 pub(crate) mod gradient_check;
 mod pass;
 
+mod convolution;
+mod convolution_depthwise;
+mod convolution_settings;
+mod deconvolution;
+mod depthwise_convolution;
+mod im2col;
+mod inner_product;
 mod relu;
 
 pub use error::LayerError;
@@ -22,7 +29,15 @@ use crate::{
 };
 
 /// All layer types, sorted by name.
-pub const LAYERS: &[&Kind] = &[&relu::KIND];
+pub const LAYERS: &[&Kind] = &[
+    &convolution::KIND,
+    &convolution_depthwise::KIND,
+    &deconvolution::KIND,
+    &depthwise_convolution::KIND,
+    &im2col::KIND,
+    &inner_product::KIND,
+    &relu::KIND,
+];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.
 pub struct Kind {

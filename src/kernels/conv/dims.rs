@@ -49,7 +49,7 @@ impl ConvAxis {
 
 /// A convolution of a batch: input `batch x in_channels x ...`, output `batch x out_channels x ...`, weights
 /// `out_channels x (in_channels / group) x kernel...`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConvDims {
     /// Number of images.
     pub batch: usize,

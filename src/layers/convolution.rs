@@ -1,0 +1,173 @@
+//! `Convolution`: learned filters slide over the input.
+
+use super::{
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    convolution_settings::{ConvolutionSettings, check_group},
+};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::conv::{self, ConvDims, Epilogue},
+    tensor::Shape,
+};
+
+/// The row of `Convolution`.
+pub const KIND: Kind = Kind {
+    name: "Convolution",
+    summary: "filters slide over any number of spatial axes, in groups, strided, padded, dilated",
+    settings: &["convolution_param"],
+    bottoms: Arity::AtLeast(1),
+    tops: Arity::LikeBottoms,
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Cross-correlation with learned filters, one for each output channel; the same for every bottom.
+///
+/// y[o, p] = b[o] + sum over c, k of w[o, c, k] * x[c, stride p + dilation k - pad]
+/// dE/dx is the transposed sum, dE/dw[o, c, k] += sum over p of dE/dy[o, p] * x[c, ...], dE/db[o] += sum of dE/dy[o, p]
+///
+/// Shapes: bottoms `N... x C x S...`, channels at `axis`, any number of spatial axes; tops `N... x num_output x S'...`
+/// with S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1.
+/// Params: weights `num_output x C / group x kernel...`; bias `num_output`.
+/// Differs from Caffe: a dilation of 0 is refused; `engine` and `force_nd_im2col` change nothing.
+pub(super) struct Convolution {
+    settings: ConvolutionSettings,
+    /// One group a channel, whatever `group` says.
+    depthwise: bool,
+    dims: ConvDims,
+    bottoms: usize,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
+    settings.num_output()?;
+    Ok(Box::new(Convolution::new(settings, false)))
+}
+
+impl Convolution {
+    /// A convolution, or a depthwise one.
+    pub(super) fn new(settings: ConvolutionSettings, depthwise: bool) -> Self {
+        Self { settings, depthwise, dims: ConvDims::default(), bottoms: 0 }
+    }
+}
+
+impl Layer for Convolution {
+    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
+        let window = self.settings.fit(bottoms)?;
+        let (group, outputs) = match self.depthwise {
+            true => self.settings.depthwise(window.channels)?,
+            false => (self.settings.group(), self.settings.num_output()?),
+        };
+        check_group(group, window.channels, outputs)?;
+        self.bottoms = bottoms.len();
+        self.dims = ConvDims {
+            batch: window.samples,
+            in_channels: window.channels,
+            out_channels: outputs,
+            group,
+            axes: window.convolved()?,
+        };
+        let top = window.top(&bottoms[0], outputs, self.dims.axes.iter().map(|a| a.output));
+        let params = self.settings.params(window.filters(outputs, window.channels / group), [outputs]);
+        let workspace = conv::forward_scratch_len(&self.dims)
+            .max(conv::backward_input_scratch_len(&self.dims))
+            .max(conv::backward_weights_scratch_len(&self.dims));
+        let tops = vec![top; bottoms.len()];
+        Ok(Outline::of(tops).params(params).workspace(workspace).reads(Reads::BOTTOMS))
+    }
+
+    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        let epilogue = Epilogue { bias: pass.params.get(1).copied(), relu: false };
+        for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
+            conv::forward(&self.dims, bottom.data, pass.params[0], epilogue, top.data, pass.workspace);
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, pass: &mut Backward<'_>) {
+        let (dims, weights) = (&self.dims, pass.params[0]);
+        for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
+            if let Some(dw) = &mut pass.param_diffs[0] {
+                conv::backward_weights(dims, bottom.data, top.diff, dw, pass.workspace);
+            }
+            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
+                conv::backward_bias(dims, top.diff, db);
+            }
+            if let Some(dx) = dx {
+                conv::backward_input(dims, top.diff, weights, dx, pass.workspace);
+            }
+        }
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        (self.bottoms * self.dims.multiply_adds()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward_with, refusal};
+
+    pub const GRADIENT: &[Case] = &[
+        Case::new(
+            "type: 'Convolution' convolution_param { num_output: 3 kernel_size: 3 stride: 2 pad: 1 }",
+            &[(&[2, 2, 5, 6], Values::Any)],
+        ),
+        Case::new(
+            "type: 'Convolution' convolution_param {
+                 num_output: 4 group: 2 kernel_h: 3 kernel_w: 2 dilation: 2 dilation: 1 bias_term: false }",
+            &[(&[1, 2, 6, 5], Values::Any)],
+        ),
+        Case::new(
+            "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 2 axis: 2 }",
+            &[(&[2, 2, 3, 5], Values::Any), (&[2, 2, 3, 5], Values::Any)],
+        )
+        .tops(2),
+        Case::new(
+            "type: 'Convolution' convolution_param { num_output: 2 kernel_size: [2, 1, 3] pad: [1, 0, 1] }",
+            &[(&[1, 2, 3, 2, 3], Values::Any)],
+        ),
+        Case::new("type: 'Convolution' convolution_param { num_output: 2 }", &[(&[3, 4], Values::Any)]),
+    ];
+
+    /// A binary image and filter whose result is worked out in many courses.
+    #[test]
+    fn a_filter_by_hand() {
+        let image: Vec<f32> = "1110001110001110011001100".bytes().map(|b| f32::from(b - b'0')).collect();
+        let filter: &[f32] = &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
+        let text = "type: 'Convolution' convolution_param { num_output: 1 kernel_size: 3 }";
+        let y = forward_with(text, 1, &[(&[1, 1, 5, 5], &image)], &[filter, &[0.5]]);
+        assert_eq!(y[0], [4.5, 3.5, 4.5, 2.5, 4.5, 3.5, 2.5, 3.5, 4.5]);
+    }
+
+    #[test]
+    fn groups_see_their_own_channels_and_each_bottom_gets_its_top() {
+        let text = "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 1 group: 2 bias_term: false }";
+        let bottoms: [(&[usize], &[f32]); 2] =
+            [(&[1, 2, 2], &[1.0, 2.0, 3.0, 4.0]), (&[1, 2, 2], &[5.0, 6.0, 7.0, 8.0])];
+        let tops = forward_with(text, 2, &bottoms, &[&[10.0, -1.0]]);
+        assert_eq!(tops, [[10.0, 20.0, -3.0, -4.0], [50.0, 60.0, -7.0, -8.0]]);
+    }
+
+    #[test]
+    fn an_empty_batch_is_no_trouble() {
+        let text = "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 3 }";
+        assert!(forward_with(text, 1, &[(&[0, 1, 3, 3], &[])], &[])[0].is_empty());
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        let message = |settings: &str| {
+            refusal(&format!("type: 'Convolution' convolution_param {{ {settings} }}"), &[&[1, 4, 5, 5]])
+        };
+        assert_eq!(message("kernel_size: 3"), "num_output is missing");
+        assert_eq!(message("num_output: 3 kernel_size: 7"), "kernel_size 7 exceeds the padded input 5");
+        assert_eq!(
+            message("num_output: 3 kernel_size: 3 group: 3"),
+            "4 channels cannot be divided into 3 groups"
+        );
+    }
+}
