@@ -1,1 +1,34 @@
 //! Data sources, the transforms of their samples, and the batches that training reads.
+//!
+//! ```text
+//! Source (LMDB, idx, image list, ...)  ->  Images: transform  -\
+//! HDF5 tables, windows                 ----------------------->  Feed  ->  Batches: order, read ahead
+//! ```
+//!
+//! Everything is a function of a position in an endless stream of samples: which sample stands there, how it is
+//! cropped or flipped. So a resumed run, more threads or a shard of the stream see exactly the same samples.
+
+mod batches;
+mod datum;
+mod error;
+mod feed;
+mod file;
+mod hdf5;
+mod idx;
+mod image;
+pub mod lmdb;
+mod open;
+mod order;
+mod random;
+mod source;
+mod transform;
+
+pub use batches::{Batches, OnBad, Settings, Shard};
+pub use error::DataError;
+pub use feed::{Feed, Images, Place};
+pub use hdf5::Tables;
+pub use image::Decode;
+pub use open::open_layer;
+pub use random::Draw;
+pub use source::{Location, Pixels, SOURCES, Sample, Source, open_source};
+pub use transform::Transform;

@@ -1,0 +1,519 @@
+//! Batches, made ready ahead of their use by threads of their own and delivered in order.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{DataError, Draw, Feed, Place, order::Order, random::Purpose};
+use crate::tensor::Shape;
+
+/// How a feed is cut into batches.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Batches made ready ahead; 0 makes each when it is asked for.
+    pub depth: usize,
+    /// A new random order in each pass.
+    pub shuffle: bool,
+    /// Starts at a random one of the first so many samples.
+    pub rand_skip: usize,
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// What to do with samples that cannot be used.
+    pub on_bad: OnBad,
+    /// The part of the stream that this reader takes.
+    pub shard: Shard,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch_size: 1,
+            depth: 4,
+            shuffle: false,
+            rand_skip: 0,
+            seed: 0,
+            on_bad: OnBad::Fail,
+            shard: Shard::default(),
+        }
+    }
+}
+
+/// What to do with a sample that cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBad {
+    /// Stop with its error.
+    #[default]
+    Fail,
+    /// Take the next usable one in the source's order instead, and count.
+    Skip,
+}
+
+/// One of `count` readers that take the batches of one stream in turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard {
+    /// From 0.
+    pub rank: u32,
+    /// How many readers; at least 1.
+    pub count: u32,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { rank: 0, count: 1 }
+    }
+}
+
+/// The batches of an endless stream of samples; see [`next`](Self::next).
+pub struct Batches {
+    job: Arc<Job>,
+    depth: usize,
+    position: u64,
+    crew: Option<Crew>,
+    waited: Duration,
+}
+
+impl Batches {
+    /// Starts at position 0. Threads start with the first batch.
+    pub fn new(feed: Box<dyn Feed>, settings: Settings) -> Result<Self, DataError> {
+        let Settings { batch_size, depth, shuffle, rand_skip, seed, on_bad, shard } = settings;
+        if batch_size == 0 {
+            return Err(DataError::Setting("batch_size must be positive".into()));
+        }
+        if shard.rank >= shard.count {
+            return Err(DataError::Setting(format!(
+                "shard {} of {} does not exist",
+                shard.rank, shard.count
+            )));
+        }
+        let order = Order::new(feed.runs(), shuffle, rand_skip, seed);
+        if order.len() == 0 {
+            return Err(DataError::Empty { path: feed.name().into() });
+        }
+        let job = Job { feed, order, batch_size, seed, on_bad, shard, skipped: AtomicU64::new(0) };
+        Ok(Self { job: Arc::new(job), depth, position: 0, crew: None, waited: Duration::ZERO })
+    }
+
+    /// The shape of each top, with the batch axis first.
+    pub fn shapes(&self) -> Vec<Shape> {
+        let with_batch = |shape: &Shape| Shape::from([&[self.job.batch_size], &shape[..]].concat());
+        self.job.feed.shapes().iter().map(with_batch).collect()
+    }
+
+    /// Samples in one pass over the source.
+    pub fn len(&self) -> usize {
+        self.job.order.len()
+    }
+
+    /// Never: a source without samples is refused.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Samples consumed so far, by all shards together: all that a resume needs to know.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on from `position`, as if all samples before it had been consumed.
+    pub fn seek(&mut self, position: u64) {
+        if position != self.position {
+            self.crew = None;
+            self.position = position;
+        }
+    }
+
+    /// Time that [`next`](Self::next) has spent waiting for data, copying apart.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Samples left out so far under [`OnBad::Skip`], those read ahead included.
+    pub fn skipped(&self) -> u64 {
+        self.job.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Fills the tops, a slice for each of [`shapes`](Self::shapes), with the next batch. After an error the position is
+    /// where it was.
+    pub fn next(&mut self, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+        let started = Instant::now();
+        if self.depth == 0 {
+            let made = self.job.make(self.position, tops);
+            self.waited += started.elapsed();
+            made?;
+        } else {
+            let crew = match &mut self.crew {
+                Some(crew) => crew,
+                none => none.insert(Crew::start(&self.job, self.depth, self.position)?),
+            };
+            let batch = crew.take();
+            self.waited += started.elapsed();
+            match batch {
+                Ok(batch) => {
+                    for (top, values) in tops.iter_mut().zip(&batch) {
+                        top.copy_from_slice(values);
+                    }
+                    crew.give_back(batch);
+                }
+                Err(error) => {
+                    self.crew = None;
+                    return Err(error);
+                }
+            }
+        }
+        self.position += self.job.step();
+        Ok(())
+    }
+}
+
+/// What makes a batch: shared by all threads, changed by none.
+struct Job {
+    feed: Box<dyn Feed>,
+    order: Order,
+    batch_size: usize,
+    seed: u64,
+    on_bad: OnBad,
+    shard: Shard,
+    skipped: AtomicU64,
+}
+
+impl Job {
+    /// Samples that all shards together consume between two batches of this one.
+    fn step(&self) -> u64 {
+        self.batch_size as u64 * u64::from(self.shard.count)
+    }
+
+    /// Fills the batch whose turn comes when `position` samples have been consumed.
+    fn make(&self, position: u64, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+        let first = position + self.batch_size as u64 * u64::from(self.shard.rank);
+        let counts: Vec<_> = self.feed.shapes().iter().map(Shape::count).collect();
+        for sample in 0..self.batch_size {
+            let mut slices: Vec<_> = tops
+                .iter_mut()
+                .zip(&counts)
+                .map(|(top, &n)| &mut top[sample * n..(sample + 1) * n])
+                .collect();
+            self.fill(first + sample as u64, &mut slices)?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self, position: u64, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+        let index = self.order.index(position);
+        let mut tried = 0;
+        loop {
+            let place = Place { index: (index + tried) % self.order.len(), position };
+            let mut draw = Draw::new(self.seed, Purpose::Transform, position);
+            match self.feed.fill(place, &mut draw, tops) {
+                Err(DataError::Sample { .. })
+                    if self.on_bad == OnBad::Skip && tried + 1 < self.order.len() =>
+                {
+                    self.skipped.fetch_add(1, Ordering::Relaxed);
+                    tried += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+type Batch = Vec<Vec<f32>>;
+
+/// The threads that read ahead from some position on. Dropping it ends and joins them.
+struct Crew {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Batches are numbered from 0 in the order of the stream; at most `depth` are in work or ready.
+struct Queue {
+    depth: usize,
+    state: Mutex<State>,
+    /// A batch became ready.
+    ready: Condvar,
+    /// A place became free, or the queue was closed.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The number of the batch at the front of `batches`: so many have been delivered.
+    delivered: u64,
+    /// In work (`None`) or done, in order.
+    batches: VecDeque<Option<Result<Batch, DataError>>>,
+    /// Buffers to use again.
+    spare: Vec<Batch>,
+    closed: bool,
+}
+
+impl Crew {
+    fn start(job: &Arc<Job>, depth: usize, position: u64) -> Result<Self, DataError> {
+        let queue =
+            Arc::new(Queue { depth, state: Mutex::default(), ready: Condvar::new(), room: Condvar::new() });
+        let mut crew = Self { queue, threads: Vec::new() };
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(depth);
+        for _ in 0..workers {
+            let (job, queue) = (job.clone(), crew.queue.clone());
+            let work = move || queue.work(&job, position);
+            match thread::Builder::new().name("data".into()).spawn(work) {
+                Ok(thread) => crew.threads.push(thread),
+                Err(_) if !crew.threads.is_empty() => break,
+                Err(e) => {
+                    return Err(DataError::Setting(format!("cannot start a thread to read ahead: {e}")));
+                }
+            }
+        }
+        Ok(crew)
+    }
+
+    /// The next batch, waiting for it. It always comes: a worker that took a number delivers it, even when it fails.
+    fn take(&self) -> Result<Batch, DataError> {
+        let mut state = self.queue.lock();
+        loop {
+            if let Some(Some(_)) = state.batches.front() {
+                state.delivered += 1;
+                self.queue.room.notify_one();
+                if let Some(Some(batch)) = state.batches.pop_front() {
+                    return batch;
+                }
+            }
+            state = self.queue.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, batch: Batch) {
+        self.queue.lock().spare.push(batch);
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.room.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker catches the panics of feeds; there is nothing to learn from the join.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Queue {
+    /// The state is whole after every statement, so a poisoned lock is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, job: &Job, start: u64) {
+        while let Some((number, spare)) = self.claim() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| make(job, start + number * job.step(), spare)))
+                .unwrap_or_else(|panic| Err(DataError::Panicked(reason(&*panic))));
+            let mut state = self.lock();
+            let at = (number - state.delivered) as usize;
+            if let Some(place) = state.batches.get_mut(at) {
+                *place = Some(outcome);
+            }
+            self.ready.notify_one();
+        }
+    }
+
+    /// The number of the next batch to make, and a buffer if one is left; `None` when the queue is closed.
+    fn claim(&self) -> Option<(u64, Option<Batch>)> {
+        let mut state = self.lock();
+        while !state.closed {
+            if state.batches.len() < self.depth {
+                let number = state.delivered + state.batches.len() as u64;
+                state.batches.push_back(None);
+                return Some((number, state.spare.pop()));
+            }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
+fn make(job: &Job, position: u64, spare: Option<Batch>) -> Result<Batch, DataError> {
+    let fresh = || job.feed.shapes().iter().map(|s| vec![0.0; s.count() * job.batch_size]).collect();
+    let mut batch: Batch = spare.unwrap_or_else(fresh);
+    let mut tops: Vec<_> = batch.iter_mut().map(Vec::as_mut_slice).collect();
+    job.make(position, &mut tops)?;
+    Ok(batch)
+}
+
+/// The text of a panic.
+fn reason(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Sample `i` holds its number and a random one.
+    struct Numbers {
+        len: usize,
+        shapes: Vec<Shape>,
+        /// Samples that are bad, and one that panics.
+        bad: Vec<usize>,
+        panics: Option<usize>,
+        /// How often `fill` ran.
+        filled: Arc<AtomicUsize>,
+    }
+
+    fn numbers(len: usize) -> Numbers {
+        let shapes = vec![Shape::from([2]), Shape::default()];
+        Numbers { len, shapes, bad: Vec::new(), panics: None, filled: Arc::default() }
+    }
+
+    impl Feed for Numbers {
+        fn runs(&self) -> Vec<usize> {
+            vec![self.len]
+        }
+
+        fn shapes(&self) -> &[Shape] {
+            &self.shapes
+        }
+
+        fn fill(&self, place: Place, draw: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+            self.filled.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(self.panics, Some(place.index), "a defect");
+            if self.bad.contains(&place.index) {
+                return Err(DataError::sample("numbers".as_ref(), place.index.to_string(), "bad"));
+            }
+            tops[0].copy_from_slice(&[place.index as f32, draw.unit()]);
+            tops[1][0] = -(place.index as f32);
+            Ok(())
+        }
+
+        fn name(&self) -> String {
+            "numbers".into()
+        }
+    }
+
+    fn batches(feed: Numbers, settings: Settings) -> Batches {
+        Batches::new(Box::new(feed), settings).unwrap()
+    }
+
+    fn take(batches: &mut Batches, n: usize) -> Vec<Vec<f32>> {
+        let counts: Vec<_> = batches.shapes().iter().map(Shape::count).collect();
+        (0..n)
+            .map(|_| {
+                let (mut a, mut b) = (vec![0.0; counts[0]], vec![0.0; counts[1]]);
+                batches.next(&mut [&mut a, &mut b]).unwrap();
+                assert!(b.iter().zip(a.chunks(2)).all(|(b, a)| *b == -a[0]));
+                a
+            })
+            .collect()
+    }
+
+    fn indices(batch: &[f32]) -> Vec<usize> {
+        batch.chunks(2).map(|sample| sample[0] as usize).collect()
+    }
+
+    #[test]
+    fn key_order_wraps_round_even_within_a_batch() {
+        let mut b = batches(numbers(3), Settings { batch_size: 4, ..Default::default() });
+        let got: Vec<_> = take(&mut b, 2).iter().map(|batch| indices(batch)).collect();
+        assert_eq!(got, [[0, 1, 2, 0], [1, 2, 0, 1]]);
+        assert_eq!((b.position(), b.len()), (8, 3));
+    }
+
+    #[test]
+    fn reading_ahead_changes_nothing() {
+        let settings =
+            |depth| Settings { batch_size: 3, depth, shuffle: true, seed: 9, ..Default::default() };
+        let plain = take(&mut batches(numbers(10), settings(0)), 20);
+        for depth in [1, 2, 7] {
+            assert_eq!(take(&mut batches(numbers(10), settings(depth)), 20), plain, "depth {depth}");
+        }
+        let mut resumed = batches(numbers(10), settings(3));
+        take(&mut resumed, 2);
+        resumed.seek(3 * 12);
+        assert_eq!(take(&mut resumed, 8), plain[12..]);
+    }
+
+    #[test]
+    fn shards_together_see_what_one_reader_sees() {
+        let settings = |rank, count, batch_size| Settings {
+            batch_size,
+            shuffle: true,
+            shard: Shard { rank, count },
+            ..Default::default()
+        };
+        let whole = take(&mut batches(numbers(7), settings(0, 1, 6)), 5);
+        let mut parts: Vec<_> = (0..3).map(|rank| batches(numbers(7), settings(rank, 3, 2))).collect();
+        for batch in whole {
+            let joined: Vec<_> = parts.iter_mut().flat_map(|p| take(p, 1)).flatten().collect();
+            assert_eq!(joined, batch);
+        }
+        assert!(parts.iter().all(|p| p.position() == 30));
+    }
+
+    #[test]
+    fn at_most_depth_batches_are_made_ahead() {
+        let feed = numbers(100);
+        let filled = feed.filled.clone();
+        let mut b = batches(feed, Settings { batch_size: 2, depth: 3, ..Default::default() });
+        assert_eq!(filled.load(Ordering::SeqCst), 0, "no thread starts before the first batch");
+        take(&mut b, 5);
+        drop(b);
+        assert!((10..=16).contains(&filled.load(Ordering::SeqCst)), "5 delivered and at most 3 ahead");
+    }
+
+    #[test]
+    fn errors_arrive_in_their_place_and_do_not_end_the_stream() {
+        for depth in [0, 1, 4] {
+            let feed = Numbers { bad: vec![5], panics: Some(8), ..numbers(12) };
+            let mut b = batches(feed, Settings { batch_size: 2, depth, ..Default::default() });
+            take(&mut b, 2);
+            let (mut x, mut y) = ([0.0; 4], [0.0; 2]);
+            for _ in 0..2 {
+                let error = b.next(&mut [&mut x, &mut y]).unwrap_err();
+                assert_eq!(error.to_string(), "sample `5` of `numbers`: bad");
+                assert_eq!(b.position(), 4);
+            }
+            b.seek(6);
+            take(&mut b, 1);
+            if depth > 0 {
+                let error = b.next(&mut [&mut x, &mut y]).unwrap_err().to_string();
+                assert!(error.contains("a defect"), "{error}");
+            }
+            b.seek(10);
+            assert_eq!(indices(&take(&mut b, 1)[0]), [10, 11]);
+        }
+    }
+
+    #[test]
+    fn bad_samples_can_be_left_out() {
+        let settings = Settings { batch_size: 4, depth: 0, on_bad: OnBad::Skip, ..Default::default() };
+        let mut b = batches(Numbers { bad: vec![1, 2], ..numbers(4) }, settings.clone());
+        assert_eq!(indices(&take(&mut b, 1)[0]), [0, 3, 3, 3]);
+        assert_eq!(b.skipped(), 3);
+        let mut none = batches(Numbers { bad: vec![0, 1], ..numbers(2) }, settings);
+        assert!(none.next(&mut [&mut [0.0; 8], &mut [0.0; 4]]).is_err(), "all are bad");
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let refuse = |feed, settings| {
+            Batches::new(Box::new(feed), settings).err().map(|e: DataError| e.to_string()).unwrap_or_default()
+        };
+        let none = Settings { batch_size: 0, ..Default::default() };
+        assert_eq!(refuse(numbers(1), none), "batch_size must be positive");
+        assert_eq!(refuse(numbers(0), Settings::default()), "`numbers` holds no samples");
+        let shard = Settings { shard: Shard { rank: 2, count: 2 }, ..Default::default() };
+        assert_eq!(refuse(numbers(1), shard), "shard 2 of 2 does not exist");
+    }
+}

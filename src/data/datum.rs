@@ -1,0 +1,74 @@
+//! `Datum`: the message that holds a sample in Caffe's databases.
+
+use prost::Message as _;
+
+use super::{Decode, Pixels, Sample, image};
+use crate::config::proto::Datum;
+
+/// Decodes a database value; the error says what is wrong, the caller knows where.
+pub(crate) fn sample(value: &[u8], key: String, decode: Decode) -> Result<Sample, (String, String)> {
+    match Datum::decode(value).map_err(|e| format!("not a Datum: {e}")).and_then(|d| contents(d, decode)) {
+        Ok((shape, pixels, label)) => Ok(Sample { shape, pixels, labels: vec![label], key }),
+        Err(problem) => Err((key, problem)),
+    }
+}
+
+fn contents(datum: Datum, decode: Decode) -> Result<([usize; 3], Pixels, f32), String> {
+    let label = datum.label() as f32;
+    if datum.encoded() {
+        let image = image::decode(datum.data(), decode)?;
+        return Ok((image.shape, image.into_pixels(), label));
+    }
+    let sides = [datum.channels(), datum.height(), datum.width()];
+    let pixels = match datum.data {
+        Some(bytes) if !bytes.is_empty() => Pixels::U8(bytes),
+        _ => Pixels::F32(datum.float_data),
+    };
+    let shape = sides.map(|side| usize::try_from(side).unwrap_or(0));
+    let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+    if count != Some(pixels.len()) || pixels.is_empty() {
+        let [c, h, w] = sides;
+        return Err(format!("its shape is {c} x {h} x {w}, but it has {} values", pixels.len()));
+    }
+    Ok((shape, pixels, label))
+}
+
+/// A database key as messages show it.
+pub(crate) fn key_text(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(datum: &Datum) -> Result<Sample, (String, String)> {
+        sample(&datum.encode_to_vec(), "k".into(), Decode::Native)
+    }
+
+    #[test]
+    fn bytes_come_before_floats() {
+        let mut datum = Datum {
+            channels: Some(1),
+            height: Some(1),
+            width: Some(2),
+            data: Some(vec![3, 4]),
+            float_data: vec![0.5, 1.5],
+            label: Some(-1),
+            ..Default::default()
+        };
+        let s = read(&datum).unwrap();
+        assert_eq!((s.shape, s.pixels, s.labels), ([1, 1, 2], Pixels::U8(vec![3, 4]), vec![-1.0]));
+        datum.data = None;
+        assert_eq!(read(&datum).unwrap().pixels, Pixels::F32(vec![0.5, 1.5]));
+    }
+
+    #[test]
+    fn shapes_must_fit() {
+        let datum = Datum { channels: Some(-1), height: Some(2), width: Some(2), ..Default::default() };
+        assert_eq!(read(&datum).unwrap_err().1, "its shape is -1 x 2 x 2, but it has 0 values");
+        let huge = Datum { channels: Some(i32::MAX), height: Some(i32::MAX), width: Some(i32::MAX), ..datum };
+        assert!(read(&huge).unwrap_err().1.contains("2147483647"));
+        assert!(sample(b"\x0a\xff", "k".into(), Decode::Native).unwrap_err().1.contains("not a Datum"));
+    }
+}

@@ -1,0 +1,68 @@
+//! What can be wrong with data: each error names the file, and the sample where there is one.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a sample, a set, or the settings of a data layer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The file system says no.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file is not what it should be: damaged, cut off, or of another kind.
+    #[error("`{}`: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// One sample cannot be used.
+    #[error("sample `{key}` of `{}`: {problem}", path.display())]
+    Sample {
+        /// The set.
+        path: PathBuf,
+        /// The sample's key, line or number.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The set has no samples.
+    #[error("`{}` holds no samples", path.display())]
+    Empty {
+        /// The set.
+        path: PathBuf,
+    },
+    /// A field of the data layer makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// A reader broke an assumption of its own: a defect, kept from taking the program down.
+    #[error("reading ahead failed unexpectedly: {0}")]
+    Panicked(String),
+}
+
+impl DataError {
+    /// An [`DataError::Io`] for `map_err`.
+    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A [`DataError::File`].
+    pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// A [`DataError::Sample`].
+    pub(crate) fn sample(path: &Path, key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Sample { path: path.to_owned(), key: key.into(), problem: problem.into() }
+    }
+}

@@ -1,0 +1,250 @@
+//! `HDF5Data`: rows of named datasets, from the files of a list.
+//!
+//! Caffe keeps a whole file in memory. Here files are read in blocks of rows, so that neither a file nor the set needs to fit; a
+//! shuffle mixes the blocks, and the rows within each.
+
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hdf5_pure::{Dataset, File};
+
+use super::{DataError, Draw, Feed, Place};
+use crate::tensor::Shape;
+
+/// Values in a block, all tops together: 64 MB.
+const BLOCK: usize = 16 << 20;
+/// Blocks in memory: batches straddle the end of one and the start of the next.
+const KEPT: usize = 2;
+
+/// The datasets of a list of HDF5 files; each top is the dataset of its name.
+pub struct Tables {
+    list: PathBuf,
+    names: Vec<String>,
+    shapes: Vec<Shape>,
+    blocks: Vec<Block>,
+    kept: Mutex<Vec<(usize, Arc<Rows>)>>,
+}
+
+/// Some rows of one file.
+struct Block {
+    path: Arc<Path>,
+    rows: Range<usize>,
+    /// The number of its first row among all.
+    first: usize,
+}
+
+/// The values of a block, a list for each top.
+type Rows = Vec<Vec<f32>>;
+
+impl Tables {
+    /// Opens the files that `list` names, one on a line, and checks that they fit together.
+    pub fn open(list: &Path, names: &[String]) -> Result<Self, DataError> {
+        Self::with_block(list, names, BLOCK)
+    }
+
+    fn with_block(list: &Path, names: &[String], values: usize) -> Result<Self, DataError> {
+        if names.is_empty() {
+            return Err(DataError::Setting("HDF5Data needs a top: each names a dataset".into()));
+        }
+        let text = fs::read_to_string(list).map_err(DataError::io("open", list))?;
+        let mut tables = Self {
+            list: list.to_owned(),
+            names: names.to_vec(),
+            shapes: Vec::new(),
+            blocks: Vec::new(),
+            kept: Mutex::default(),
+        };
+        for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            tables.add_file(Path::new(path), values)?;
+        }
+        match tables.blocks.is_empty() {
+            true => Err(DataError::Empty { path: list.to_owned() }),
+            false => Ok(tables),
+        }
+    }
+
+    fn add_file(&mut self, path: &Path, block: usize) -> Result<(), DataError> {
+        let mut rows = None;
+        let mut shapes = Vec::new();
+        for (name, dataset) in self.names.iter().zip(self.datasets(path)?) {
+            let shape = dataset.shape().map_err(|e| DataError::file(path, e.to_string()))?;
+            let axes: Option<Vec<_>> = shape.iter().map(|&axis| usize::try_from(axis).ok()).collect();
+            let Some([count, row @ ..]) = axes.as_deref() else {
+                return Err(DataError::file(path, format!("dataset `{name}` is a single value, not rows")));
+            };
+            let (first, rows) = (&self.names[0], *rows.get_or_insert(*count));
+            if *count != rows {
+                let problem = format!("dataset `{name}` has {count} rows, `{first}` has {rows}");
+                return Err(DataError::file(path, problem));
+            }
+            shapes.push(Shape::from(row));
+        }
+        if self.shapes.is_empty() {
+            self.shapes = shapes;
+        } else if let Some(i) = (0..shapes.len()).find(|&i| shapes[i] != self.shapes[i]) {
+            let (name, here, before) = (&self.names[i], &shapes[i], &self.shapes[i]);
+            let problem = format!("a row of `{name}` is {here}, but {before} in the files before");
+            return Err(DataError::file(path, problem));
+        }
+        self.cut(path.into(), rows.unwrap_or(0), block);
+        Ok(())
+    }
+
+    /// Cuts the rows of a file into blocks of about `values` values.
+    fn cut(&mut self, path: Arc<Path>, rows: usize, values: usize) {
+        let row: usize = self.shapes.iter().map(Shape::count).sum();
+        let step = (values / row.max(1)).max(1);
+        for start in (0..rows).step_by(step) {
+            let first = self.blocks.last().map_or(0, |b| b.first + b.rows.len());
+            let rows = start..rows.min(start + step);
+            self.blocks.push(Block { path: path.clone(), rows, first });
+        }
+    }
+
+    fn datasets(&self, path: &Path) -> Result<Vec<Dataset>, DataError> {
+        let bad = |problem: String| DataError::file(path, problem);
+        // The crate's own error for a missing file does not name it.
+        drop(fs::File::open(path).map_err(DataError::io("open", path))?);
+        let file = File::open_streaming(path).map_err(|e| bad(format!("not a readable HDF5 file: {e}")))?;
+        let open = |name: &String| {
+            file.dataset(name).map_err(|e| bad(format!("dataset `{name}`, named by a top: {e}")))
+        };
+        self.names.iter().map(open).collect()
+    }
+
+    fn block(&self, number: usize) -> Result<Arc<Rows>, DataError> {
+        // Held while reading: others would want the same block.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rows)) = kept.iter().find(|(n, _)| *n == number) {
+            return Ok(rows.clone());
+        }
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        let rows = Arc::new(self.read(&self.blocks[number])?);
+        kept.push((number, rows.clone()));
+        Ok(rows)
+    }
+
+    fn read(&self, block: &Block) -> Result<Rows, DataError> {
+        let (start, count) = (block.rows.start as u64, block.rows.len() as u64);
+        let datasets = self.datasets(&block.path)?;
+        let tops = self.names.iter().zip(&self.shapes).zip(datasets);
+        tops.map(|((name, shape), dataset)| {
+            let values = dataset
+                .read_f32_rows(start, count)
+                .map_err(|e| DataError::file(&block.path, format!("dataset `{name}`: {e}")))?;
+            let expected = shape.count() * block.rows.len();
+            if values.len() != expected {
+                let problem = format!("dataset `{name}`: {} values read, {expected} expected", values.len());
+                return Err(DataError::file(&block.path, problem));
+            }
+            Ok(values)
+        })
+        .collect()
+    }
+}
+
+impl Feed for Tables {
+    fn runs(&self) -> Vec<usize> {
+        self.blocks.iter().map(|block| block.rows.len()).collect()
+    }
+
+    fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    fn fill(&self, place: Place, _: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+        let number = self.blocks.partition_point(|block| block.first <= place.index) - 1;
+        let rows = self.block(number)?;
+        let row = place.index - self.blocks[number].first;
+        for (top, values) in tops.iter_mut().zip(rows.iter()) {
+            top.copy_from_slice(&values[row * top.len()..(row + 1) * top.len()]);
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.list.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdf5_pure::FileBuilder;
+
+    use super::{
+        super::{Batches, Settings},
+        *,
+    };
+
+    /// Files of 3 and 4 rows: `x` of 2 numbers and `y`, stored as f64 and i32, counting up.
+    fn files(folder: &Path) -> PathBuf {
+        for (name, rows) in [("a.h5", 0..3), ("b.h5", 3..7)] {
+            let mut file = FileBuilder::new();
+            let x: Vec<f64> = rows.clone().flat_map(|r| [f64::from(r), f64::from(r) + 0.5]).collect();
+            file.create_dataset("x").with_f64_data(&x).with_shape(&[rows.len() as u64, 2]);
+            let y: Vec<i32> = rows.collect();
+            file.create_dataset("y").with_i32_data(&y).with_shape(&[y.len() as u64]);
+            file.create_dataset("short").with_i32_data(&[1]).with_shape(&[1]);
+            file.write(folder.join(name)).unwrap();
+        }
+        list(folder, &["a.h5", "b.h5"])
+    }
+
+    fn list(folder: &Path, names: &[&str]) -> PathBuf {
+        let path = folder.join("list.txt");
+        let lines: Vec<_> = names.iter().map(|n| folder.join(n).display().to_string()).collect();
+        fs::write(&path, lines.join("\n")).unwrap();
+        path
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn rows_follow_each_other_over_blocks_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = files(folder.path());
+        // Two rows a block.
+        let tables = Tables::with_block(&list, &names(&["x", "y"]), 6).unwrap();
+        assert_eq!(tables.runs(), [2, 1, 2, 2]);
+        let mut batches =
+            Batches::new(Box::new(tables), Settings { batch_size: 5, ..Default::default() }).unwrap();
+        assert_eq!(batches.shapes(), [Shape::from([5, 2]), Shape::from([5])]);
+        let (mut x, mut y) = ([0.0; 10], [0.0; 5]);
+        for expected in [[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 0.0, 1.0, 2.0]] {
+            batches.next(&mut [&mut x, &mut y]).unwrap();
+            assert_eq!(y, expected);
+            assert!((0..5).all(|i| x[2 * i] == y[i] && x[2 * i + 1] == y[i] + 0.5));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = files(folder.path());
+        let open = |list: &Path, tops: &[&str]| Tables::open(list, &names(tops)).err().unwrap().to_string();
+        let error = open(&path, &["x", "z"]);
+        assert!(error.contains("a.h5`: dataset `z`"), "{error}");
+        let error = open(&path, &["x", "short"]);
+        assert!(error.contains("dataset `short` has 1 rows, `x` has 3"), "{error}");
+        let error = open(&list(folder.path(), &["a.h5", "none.h5"]), &["x"]);
+        assert!(error.contains("cannot open") && error.contains("none.h5"), "{error}");
+        fs::write(&path, "\n").unwrap();
+        assert!(open(&path, &["x"]).contains("holds no samples"));
+        let whole = fs::read(folder.path().join("a.h5")).unwrap();
+        for len in [0, 8, 100, whole.len() / 2] {
+            fs::write(folder.path().join("cut.h5"), &whole[..len]).unwrap();
+            let tables = Tables::open(&list(folder.path(), &["cut.h5"]), &names(&["x", "y"]));
+            let outcome = tables.and_then(|t| t.block(0).map(drop));
+            let error = outcome.err().unwrap_or_else(|| panic!("cut to {len} bytes")).to_string();
+            assert!(error.contains("cut.h5"), "{len}: {error}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Compressed images: decoded to bytes in the channel order blue, green, red, as OpenCV and so Caffe has them.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageReader, Limits};
+
+use super::Pixels;
+
+/// How many channels a compressed image is decoded to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decode {
+    /// As many as the file has.
+    #[default]
+    Native,
+    /// Three.
+    Color,
+    /// One.
+    Gray,
+}
+
+/// An image before any transform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// Planes one after another.
+    pub values: Vec<u8>,
+}
+
+impl Image {
+    pub fn into_pixels(self) -> Pixels {
+        Pixels::U8(self.values)
+    }
+}
+
+/// Decodes the bytes of a JPEG, PNG or BMP file.
+pub(crate) fn decode(bytes: &[u8], how: Decode) -> Result<Image, String> {
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| format!("cannot be decoded: {e}"))?;
+    if reader.format().is_none() {
+        return Err("is not an image of a known kind (JPEG, PNG, BMP)".into());
+    }
+    // The sizes come from the file: a damaged one must not take all memory.
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(1 << 30);
+    reader.limits(limits);
+    let image = reader.decode().map_err(|e| format!("cannot be decoded: {e}"))?;
+    Ok(planes(&image, how))
+}
+
+fn planes(image: &DynamicImage, how: Decode) -> Image {
+    let color = image.color();
+    match how {
+        Decode::Gray => gray(image),
+        Decode::Native if !color.has_color() && !color.has_alpha() => gray(image),
+        Decode::Native if color.has_alpha() => split(image.to_rgba8().as_raw(), image, [2, 1, 0, 3]),
+        _ => split(image.to_rgb8().as_raw(), image, [2, 1, 0]),
+    }
+}
+
+/// Interleaved pixels to planes, taken in the given order.
+fn split<const N: usize>(pixels: &[u8], image: &DynamicImage, order: [usize; N]) -> Image {
+    let (w, h) = (image.width() as usize, image.height() as usize);
+    let mut values = vec![0; N * h * w];
+    if h * w > 0 {
+        for (plane, from) in values.chunks_exact_mut(h * w).zip(order) {
+            for (to, pixel) in plane.iter_mut().zip(pixels.chunks_exact(N)) {
+                *to = pixel[from];
+            }
+        }
+    }
+    Image { shape: [N, h, w], values }
+}
+
+/// One plane: 0.299 R + 0.587 G + 0.114 B in 14-bit fixed point, as OpenCV rounds it.
+fn gray(image: &DynamicImage) -> Image {
+    let shape = [1, image.height() as usize, image.width() as usize];
+    let values = if image.color().has_color() {
+        let luma = |p: &[u8]| {
+            let [r, g, b] = [p[0], p[1], p[2]].map(u32::from);
+            ((4899 * r + 9617 * g + 1868 * b + (1 << 13)) >> 14) as u8
+        };
+        image.to_rgb8().as_raw().chunks_exact(3).map(luma).collect()
+    } else {
+        image.to_luma8().into_raw()
+    };
+    Image { shape, values }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(image: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn colours_come_as_blue_green_red_planes() {
+        let image = image::RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let bytes = png(&image.into());
+        let native = decode(&bytes, Decode::Native).unwrap();
+        assert_eq!((native.shape, &native.values[..]), ([3, 1, 2], &[3, 6, 2, 5, 1, 4][..]));
+        let gray = decode(&bytes, Decode::Gray).unwrap();
+        assert_eq!((gray.shape, &gray.values[..]), ([1, 1, 2], &[2, 5][..]));
+    }
+
+    #[test]
+    fn grey_stays_one_channel_unless_asked() {
+        let bytes = png(&image::GrayImage::from_raw(1, 2, vec![7, 9]).unwrap().into());
+        assert_eq!(decode(&bytes, Decode::Native).unwrap().shape, [1, 2, 1]);
+        assert_eq!(decode(&bytes, Decode::Color).unwrap().values, [7, 9, 7, 9, 7, 9]);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        assert!(decode(b"hello", Decode::Native).unwrap_err().contains("not an image"));
+        let bytes = png(&image::GrayImage::new(20, 20).into());
+        assert!(decode(&bytes[..40], Decode::Native).unwrap_err().contains("cannot be decoded"));
+    }
+}

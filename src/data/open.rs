@@ -1,0 +1,100 @@
+//! From a data layer's settings to its batches.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use super::{Batches, DataError, Images, Location, Sample, Settings, Source, Tables, Transform, open_source};
+use crate::config::proto::{LayerParameter, Phase};
+
+/// Opens what a data layer reads: its type says which of its parameters count.
+///
+/// `seed` should differ from layer to layer; all chance in the layer's samples comes from it.
+pub fn open_layer(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
+    match layer.r#type() {
+        "Data" => data(layer, phase, seed),
+        "HDF5Data" => hdf5(layer, seed),
+        other => Err(DataError::Setting(format!("`{other}` is not a layer that reads data"))),
+    }
+}
+
+fn data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
+    let param = layer.data_param.clone().unwrap_or_default();
+    let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
+    let location = Location {
+        path: required(param.source.as_deref(), "data_param: source")?.into(),
+        labels: param.labels.as_ref().map(PathBuf::from),
+        decode: transform.decode(),
+    };
+    let source = open_source(&param.backend().as_str_name().to_lowercase(), &location)?;
+    let source = part(source, param.begin() as usize, param.end() as usize)?;
+    let images = Images::new(source, transform, layer.top.len() > 1)?;
+    let settings = Settings {
+        batch_size: required(param.batch_size, "data_param: batch_size")? as usize,
+        depth: param.prefetch() as usize,
+        shuffle: param.shuffle(),
+        rand_skip: param.rand_skip() as usize,
+        seed,
+        ..Default::default()
+    };
+    Batches::new(Box::new(images), settings)
+}
+
+fn hdf5(layer: &LayerParameter, seed: u64) -> Result<Batches, DataError> {
+    if layer.transform_param.is_some() {
+        return Err(DataError::Setting(
+            "HDF5Data takes no transform_param: its values are used as they are".into(),
+        ));
+    }
+    let param = layer.hdf5_data_param.clone().unwrap_or_default();
+    let list = required(param.source.as_deref(), "hdf5_data_param: source")?;
+    let tables = Tables::open(Path::new(list), &layer.top)?;
+    let settings = Settings {
+        batch_size: required(param.batch_size, "hdf5_data_param: batch_size")? as usize,
+        shuffle: param.shuffle(),
+        seed,
+        ..Default::default()
+    };
+    Batches::new(Box::new(tables), settings)
+}
+
+fn required<T>(field: Option<T>, name: &str) -> Result<T, DataError> {
+    field.ok_or_else(|| DataError::Setting(format!("{name} is missing")))
+}
+
+/// The samples from `begin` up to, not including, `end`; an `end` of 0 means all.
+fn part(source: Box<dyn Source>, begin: usize, end: usize) -> Result<Box<dyn Source>, DataError> {
+    let len = source.len();
+    let end = if end == 0 { len } else { end };
+    if begin == 0 && end == len {
+        return Ok(source);
+    }
+    if begin >= end || end > len {
+        let name = source.name();
+        let problem =
+            format!("data_param: begin {begin} and end {end} are no part of the {len} samples of `{name}`");
+        return Err(DataError::Setting(problem));
+    }
+    Ok(Box::new(Part { source, range: begin..end }))
+}
+
+/// A range of another source.
+struct Part {
+    source: Box<dyn Source>,
+    range: Range<usize>,
+}
+
+impl Source for Part {
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn read(&self, index: usize) -> Result<Sample, DataError> {
+        self.source.read(self.range.start + index)
+    }
+
+    fn name(&self) -> String {
+        self.source.name()
+    }
+}

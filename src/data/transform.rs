@@ -1,0 +1,278 @@
+//! `transform_param`: crop, flip, subtract the mean, scale.
+//!
+//! y = (x - mean) * scale, where x is the pixel under the crop window and mean is the mean image's value at x's
+//! own place, the channel's value, or 0.
+
+use std::{fs, path::Path};
+
+use prost::Message as _;
+
+use super::{DataError, Decode, Draw, Pixels};
+use crate::config::proto::{BlobProto, Phase, TransformationParameter};
+
+/// A checked `transform_param` for one phase.
+#[derive(Clone, Debug)]
+pub struct Transform {
+    scale: f32,
+    mean: Mean,
+    mirror: bool,
+    /// Side of the square cut out; 0 keeps the image.
+    crop: usize,
+    /// At a random place, else from the centre.
+    random_crop: bool,
+    decode: Decode,
+}
+
+#[derive(Clone, Debug)]
+enum Mean {
+    Zero,
+    Channels(Vec<f32>),
+    Image { shape: [usize; 3], values: Vec<f32> },
+}
+
+impl Transform {
+    /// Checks `param` and reads its mean file.
+    pub fn from_config(param: &TransformationParameter, phase: Phase) -> Result<Self, DataError> {
+        if param.force_color() && param.force_gray() {
+            return setting("transform_param: force_color and force_gray exclude each other");
+        }
+        let mean = match (&param.mean_file, &param.mean_value[..]) {
+            (Some(_), [_, ..]) => {
+                return setting("transform_param: mean_file and mean_value exclude each other");
+            }
+            (Some(path), []) => read_mean(Path::new(path))?,
+            (None, []) => Mean::Zero,
+            (None, values) => Mean::Channels(values.to_vec()),
+        };
+        Ok(Self {
+            scale: param.scale(),
+            mean,
+            mirror: param.mirror(),
+            crop: param.crop_size() as usize,
+            random_crop: phase == Phase::Train,
+            decode: match (param.force_color(), param.force_gray()) {
+                (true, _) => Decode::Color,
+                (_, true) => Decode::Gray,
+                _ => Decode::Native,
+            },
+        })
+    }
+
+    /// How compressed images are to be decoded.
+    pub fn decode(&self) -> Decode {
+        self.decode
+    }
+
+    /// The shape that a sample of `shape` becomes; says why when the sample does not fit.
+    pub fn output(&self, shape: [usize; 3]) -> Result<[usize; 3], String> {
+        let [c, h, w] = shape;
+        match &self.mean {
+            Mean::Image { shape: mean, .. } if *mean != shape => {
+                return Err(format!("its shape is {}, the mean file's is {}", times(shape), times(*mean)));
+            }
+            Mean::Channels(values) if values.len() != 1 && values.len() != c => {
+                return Err(format!("it has {c} channels, but mean_value has {} values", values.len()));
+            }
+            _ => {}
+        }
+        match self.crop {
+            0 => Ok(shape),
+            crop if crop > h || crop > w => {
+                Err(format!("it is {h} x {w}, smaller than the crop_size {crop}"))
+            }
+            crop => Ok([c, crop, crop]),
+        }
+    }
+
+    /// Writes the transformed sample to `out`, which is as long as [`output`](Self::output) says.
+    pub fn apply(&self, shape: [usize; 3], pixels: &Pixels, draw: &mut Draw, out: &mut [f32]) {
+        let [_, h, w] = shape;
+        let (rows, columns) = if self.crop == 0 { (h, w) } else { (self.crop, self.crop) };
+        let flip = self.mirror && draw.coin();
+        let (top, left) = if self.random_crop {
+            (draw.below(h - rows + 1), draw.below(w - columns + 1))
+        } else {
+            ((h - rows) / 2, (w - columns) / 2)
+        };
+        let window = Window { h, w, top, left, rows, columns, flip };
+        match pixels {
+            Pixels::U8(values) => self.rows(values, window, out),
+            Pixels::F32(values) => self.rows(values, window, out),
+        }
+    }
+
+    fn rows<T: Copy + Into<f32>>(&self, pixels: &[T], win: Window, out: &mut [f32]) {
+        if win.rows == 0 || win.columns == 0 {
+            return;
+        }
+        let scale = self.scale;
+        for (i, row) in out.chunks_exact_mut(win.columns).enumerate() {
+            let (channel, y) = (i / win.rows, i % win.rows);
+            let from = (channel * win.h + win.top + y) * win.w + win.left;
+            let range = from..from + win.columns;
+            let source = &pixels[range.clone()];
+            if let Mean::Image { values, .. } = &self.mean {
+                for ((to, &x), &mean) in row.iter_mut().zip(source).zip(&values[range]) {
+                    *to = (x.into() - mean) * scale;
+                }
+            } else {
+                let mean = self.channel_mean(channel);
+                for (to, &x) in row.iter_mut().zip(source) {
+                    *to = (x.into() - mean) * scale;
+                }
+            }
+            if win.flip {
+                row.reverse();
+            }
+        }
+    }
+
+    fn channel_mean(&self, channel: usize) -> f32 {
+        match &self.mean {
+            Mean::Channels(values) => values[channel.min(values.len() - 1)],
+            _ => 0.0,
+        }
+    }
+}
+
+/// The part of an `h x w` image that is kept.
+#[derive(Clone, Copy)]
+struct Window {
+    h: usize,
+    w: usize,
+    top: usize,
+    left: usize,
+    rows: usize,
+    columns: usize,
+    flip: bool,
+}
+
+fn setting<T>(problem: &str) -> Result<T, DataError> {
+    Err(DataError::Setting(problem.to_owned()))
+}
+
+/// `3 x 6 x 7`.
+pub(crate) fn times(shape: [usize; 3]) -> String {
+    let [c, h, w] = shape;
+    format!("{c} x {h} x {w}")
+}
+
+/// Reads a mean image as compute_image_mean writes it.
+fn read_mean(path: &Path) -> Result<Mean, DataError> {
+    let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+    let blob = BlobProto::decode(&bytes[..])
+        .map_err(|e| DataError::file(path, format!("not a mean file (BlobProto): {e}")))?;
+    let axes: Vec<i64> = match &blob.shape {
+        Some(shape) => shape.dim.clone(),
+        None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).to_vec(),
+    };
+    let (lead, chw) = axes.split_at(axes.len().saturating_sub(3));
+    let shape = chw.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>();
+    let (true, Some(&[c, h, w])) = (lead.iter().all(|&d| d == 1), shape.as_deref()) else {
+        return Err(DataError::file(path, format!("the mean must be one image, its shape is {axes:?}")));
+    };
+    let values =
+        if blob.data.is_empty() { blob.double_data.iter().map(|&v| v as f32).collect() } else { blob.data };
+    let count = c.checked_mul(h).and_then(|n| n.checked_mul(w));
+    if count != Some(values.len()) {
+        let problem = format!("the mean's shape is {}, but it has {} values", times([c, h, w]), values.len());
+        return Err(DataError::file(path, problem));
+    }
+    Ok(Mean::Image { shape: [c, h, w], values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::random::Purpose, *};
+
+    fn transform(param: TransformationParameter, phase: Phase) -> Transform {
+        Transform::from_config(&param, phase).unwrap()
+    }
+
+    fn apply(t: &Transform, shape: [usize; 3], pixels: &Pixels, position: u64) -> Vec<f32> {
+        let out = t.output(shape).unwrap();
+        let mut values = vec![f32::NAN; out.iter().product()];
+        t.apply(shape, pixels, &mut Draw::new(1, Purpose::Transform, position), &mut values);
+        values
+    }
+
+    #[test]
+    fn subtracts_then_scales() {
+        let param =
+            TransformationParameter { scale: Some(0.5), mean_value: vec![1.0, 2.0], ..Default::default() };
+        let t = transform(param, Phase::Train);
+        let pixels = Pixels::U8(vec![1, 3, 2, 6]);
+        assert_eq!(apply(&t, [2, 1, 2], &pixels, 0), [0.0, 1.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn test_crops_the_centre_and_rounds_down() {
+        let param = TransformationParameter { crop_size: Some(1), ..Default::default() };
+        let t = transform(param, Phase::Test);
+        let pixels = Pixels::F32((0..8).map(|v| v as f32).collect());
+        assert_eq!(t.output([1, 2, 4]), Ok([1, 1, 1]));
+        assert_eq!(apply(&t, [1, 2, 4], &pixels, 0), [1.0]);
+    }
+
+    #[test]
+    fn train_crops_everywhere_and_mirrors_half_in_both_phases() {
+        let crop = TransformationParameter { crop_size: Some(2), ..Default::default() };
+        let t = transform(crop, Phase::Train);
+        let pixels = Pixels::U8((0..12).collect());
+        let mut corners: Vec<_> = (0..200).map(|p| apply(&t, [1, 3, 4], &pixels, p)[0] as u8).collect();
+        corners.sort_unstable();
+        corners.dedup();
+        assert_eq!(corners, [0, 1, 2, 4, 5, 6]);
+
+        let flip = TransformationParameter { mirror: Some(true), ..Default::default() };
+        for phase in [Phase::Train, Phase::Test] {
+            let t = transform(flip.clone(), phase);
+            let pixels = Pixels::U8(vec![1, 2, 3]);
+            let flipped = (0..200).filter(|&p| apply(&t, [1, 1, 3], &pixels, p) == [3.0, 2.0, 1.0]).count();
+            assert!((70..130).contains(&flipped), "{flipped}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let both = TransformationParameter {
+            mean_file: Some("m".into()),
+            mean_value: vec![1.0],
+            ..Default::default()
+        };
+        let error = Transform::from_config(&both, Phase::Test).unwrap_err().to_string();
+        assert_eq!(error, "transform_param: mean_file and mean_value exclude each other");
+        let crop = TransformationParameter { crop_size: Some(5), ..Default::default() };
+        assert_eq!(
+            transform(crop, Phase::Test).output([1, 4, 6]),
+            Err("it is 4 x 6, smaller than the crop_size 5".into())
+        );
+        let values = TransformationParameter { mean_value: vec![1.0, 2.0], ..Default::default() };
+        assert!(transform(values, Phase::Test).output([3, 1, 1]).unwrap_err().contains("3 channels"));
+    }
+
+    #[test]
+    fn a_damaged_mean_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mean");
+        for (bytes, expected) in [
+            (&b"\xff\xff"[..], "not a mean file"),
+            (
+                &BlobProto {
+                    channels: Some(2),
+                    height: Some(1),
+                    width: Some(1),
+                    num: Some(1),
+                    ..Default::default()
+                }
+                .encode_to_vec()[..],
+                "2 x 1 x 1, but it has 0 values",
+            ),
+            (&BlobProto { num: Some(2), ..Default::default() }.encode_to_vec()[..], "must be one image"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = read_mean(&path).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("mean`"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Batches that Caffe 1.0 has read from the same files, beside ours: `golden/data_*`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+
+use cnnctl::{
+    config::proto::{
+        DataParameter, Hdf5DataParameter, LayerParameter, Phase, TransformationParameter, data_parameter::Db,
+    },
+    data::open_layer,
+};
+use ndarray::ArrayD;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn text(path: &Path) -> Option<String> {
+    Some(path.display().to_string())
+}
+
+/// Reads three batches, as the phase TEST, and compares every value.
+fn check(case: &str, layer: &LayerParameter) {
+    let mut batches = open_layer(layer, Phase::Test, 1).unwrap();
+    let shapes = batches.shapes();
+    for batch in 0..3 {
+        let mut tops: Vec<Vec<f32>> = shapes.iter().map(|s| vec![f32::NAN; s.count()]).collect();
+        let mut slices: Vec<&mut [f32]> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+        batches.next(&mut slices).unwrap();
+        for ((top, values), shape) in layer.top.iter().zip(&tops).zip(&shapes) {
+            let path = golden(case).join(format!("batch{batch}.{top}.npy"));
+            let expected: ArrayD<f32> = ndarray_npy::read_npy(&path).unwrap();
+            assert_eq!(expected.shape(), &shape[..], "{}", path.display());
+            assert_eq!(expected.as_slice().unwrap(), values, "{}", path.display());
+        }
+    }
+}
+
+fn layer(kind: &str, tops: &[&str]) -> LayerParameter {
+    LayerParameter {
+        r#type: Some(kind.into()),
+        top: tops.iter().map(|&t| t.into()).collect(),
+        ..Default::default()
+    }
+}
+
+fn lmdb(db: &str, batch_size: u32, tops: &[&str], transform: TransformationParameter) -> LayerParameter {
+    LayerParameter {
+        data_param: Some(DataParameter {
+            source: text(&golden("_data").join(db)),
+            batch_size: Some(batch_size),
+            backend: Some(Db::Lmdb as i32),
+            ..Default::default()
+        }),
+        transform_param: Some(transform),
+        ..layer("Data", tops)
+    }
+}
+
+const BOTH: &[&str] = &["data", "label"];
+
+#[test]
+fn lmdb_of_bytes() {
+    let plain = TransformationParameter::default();
+    let mean_file = text(&golden("_data/mean.binaryproto"));
+    check(
+        "data_lmdb_scale",
+        &lmdb("u8_lmdb", 3, BOTH, TransformationParameter { scale: Some(0.00390625), ..plain.clone() }),
+    );
+    check(
+        "data_lmdb_meanfile",
+        &lmdb("u8_lmdb", 3, BOTH, TransformationParameter { mean_file: mean_file.clone(), ..plain.clone() }),
+    );
+    check(
+        "data_lmdb_meanfile_crop",
+        &lmdb(
+            "u8_lmdb",
+            3,
+            BOTH,
+            TransformationParameter { crop_size: Some(5), mean_file, scale: Some(0.1), ..plain.clone() },
+        ),
+    );
+    check(
+        "data_lmdb_meanvalue_crop",
+        &lmdb(
+            "u8_lmdb",
+            3,
+            BOTH,
+            TransformationParameter {
+                crop_size: Some(4),
+                mean_value: vec![104.0, 117.0, 123.0],
+                scale: Some(0.5),
+                ..plain.clone()
+            },
+        ),
+    );
+    check("data_lmdb_no_label", &lmdb("u8_lmdb", 2, &["data"], plain));
+}
+
+#[test]
+fn lmdb_of_floats_and_of_png_files() {
+    let scale = TransformationParameter { scale: Some(2.0), ..Default::default() };
+    check("data_lmdb_float", &lmdb("float_lmdb", 2, BOTH, scale));
+    let crop = TransformationParameter { crop_size: Some(4), ..Default::default() };
+    check("data_lmdb_png_crop_color", &lmdb("png_lmdb", 2, BOTH, crop));
+}
+
+#[test]
+fn hdf5_files_with_three_datasets() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.txt");
+    let files = ["multi0.h5", "multi1.h5"].map(|f| golden("_data").join(f).display().to_string());
+    std::fs::write(&list, files.join("\n")).unwrap();
+    check(
+        "data_hdf5_multi",
+        &LayerParameter {
+            hdf5_data_param: Some(Hdf5DataParameter {
+                source: text(&list),
+                batch_size: Some(3),
+                ..Default::default()
+            }),
+            ..layer("HDF5Data", &["x", "y", "z"])
+        },
+    );
+}
