@@ -10,3 +10,4 @@ pub mod parallel;
 pub mod random;
 pub mod reference;
 pub mod simd;
+pub mod softmax;
