@@ -153,12 +153,16 @@ impl Bench {
     }
 
     fn forward(&mut self) {
+        self.try_forward().unwrap_or_else(|e| panic!("{:?}: {e}", self.config.r#type));
+    }
+
+    fn try_forward(&mut self) -> Result<(), super::LayerError> {
         self.tops = self.outline.tops.iter().map(|s| vec![f32::NAN; s.count()]).collect();
         let mut state = self.state.clone();
         let mut tops: Vec<BlobMut> = (self.tops.iter_mut().zip(&self.outline.tops))
             .map(|(data, shape)| BlobMut { shape, data })
             .collect();
-        let result = self.layer.forward(&mut Forward {
+        self.layer.forward(&mut Forward {
             phase: self.phase,
             draw: Draw::new(1, "layer", 0),
             params: &self.params.iter().map(|p| &p[..]).collect::<Vec<_>>(),
@@ -166,8 +170,7 @@ impl Bench {
             bottoms: &self.bottoms.iter().map(|(shape, data)| Blob { shape, data }).collect::<Vec<_>>(),
             tops: &mut tops,
             workspace: &mut vec![f32::NAN; self.outline.workspace],
-        });
-        result.unwrap_or_else(|e| panic!("{:?}: {e}", self.config.r#type));
+        })
     }
 
     fn backward(&mut self, top_diffs: &[Vec<f32>], no_gradient: &[usize]) -> Gradients {
@@ -234,6 +237,13 @@ pub fn refusal(text: &str, bottoms: &[&[usize]]) -> String {
     config.top = vec!["top".into()];
     let result = build(&config, Phase::Train).and_then(|mut layer| layer.outline(&shapes));
     result.expect_err("should be refused").to_string()
+}
+
+/// The message with which a forward pass in the TRAIN phase, with one top, refuses the values of the bottoms.
+pub fn failure(text: &str, bottoms: &[(&[usize], &[f32])]) -> String {
+    let bottoms = bottoms.iter().map(|&(s, d)| (s.into(), d.to_vec())).collect();
+    let mut bench = Bench::new(text, Phase::Train, 1, bottoms);
+    bench.try_forward().expect_err("should be refused").to_string()
 }
 
 /// The tops of one forward pass in the TRAIN phase, with one top and parameters drawn at random if there are any.

@@ -11,6 +11,7 @@ pub mod filler;
 pub(crate) mod gradient_check;
 mod pass;
 
+mod accuracy;
 mod convolution;
 mod convolution_depthwise;
 mod convolution_settings;
@@ -18,7 +19,12 @@ mod deconvolution;
 mod depthwise_convolution;
 mod im2col;
 mod inner_product;
+mod labels;
+mod loss_normalizer;
 mod relu;
+mod selective_sampling;
+mod softmax;
+mod softmax_with_loss;
 
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -30,6 +36,7 @@ use crate::{
 
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
+    &accuracy::KIND,
     &convolution::KIND,
     &convolution_depthwise::KIND,
     &deconvolution::KIND,
@@ -37,6 +44,8 @@ pub const LAYERS: &[&Kind] = &[
     &im2col::KIND,
     &inner_product::KIND,
     &relu::KIND,
+    &softmax::KIND,
+    &softmax_with_loss::KIND,
 ];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.
