@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cnnctl::{
     config::proto::{
-        DataParameter, Hdf5DataParameter, LayerParameter, Phase, TransformationParameter, data_parameter::Db,
+        DataParameter, Hdf5DataParameter, ImageDataParameter, LayerParameter, Phase, TransformationParameter,
+        data_parameter::Db,
     },
     data::open_layer,
 };
@@ -122,4 +123,24 @@ fn hdf5_files_with_three_datasets() {
             ..layer("HDF5Data", &["x", "y", "z"])
         },
     );
+}
+
+#[test]
+fn image_lists_plain_and_scaled() {
+    let list = ImageDataParameter {
+        source: text(&golden("_data/images.txt")),
+        root_folder: text(&golden("_data/")),
+        batch_size: Some(2),
+        ..Default::default()
+    };
+    let images = |param, transform_param| LayerParameter {
+        image_data_param: Some(param),
+        transform_param,
+        ..layer("ImageData", BOTH)
+    };
+    let transform =
+        TransformationParameter { scale: Some(0.5), mean_value: vec![10.0], ..Default::default() };
+    check("data_imagedata", &images(list.clone(), Some(transform)));
+    let scaled = ImageDataParameter { new_height: Some(9), new_width: Some(5), ..list };
+    check("data_imagedata_resize", &images(scaled, None));
 }

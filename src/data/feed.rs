@@ -73,7 +73,7 @@ impl Images {
                 times(self.image)
             ));
         }
-        if sample.pixels.len() != sample.shape.iter().product() {
+        if sample.pixels.len() != sample.shape.iter().product::<usize>() {
             return Err(format!("it has {} values, not {}", sample.pixels.len(), times(sample.shape)));
         }
         match self.shapes.get(1).map(Shape::count) {

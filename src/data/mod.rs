@@ -16,10 +16,12 @@ mod file;
 mod hdf5;
 mod idx;
 mod image;
+mod image_list;
 pub mod lmdb;
 mod open;
 mod order;
 mod random;
+mod resize;
 mod source;
 mod transform;
 

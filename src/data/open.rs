@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Batches, DataError, Images, Location, Sample, Settings, Source, Tables, Transform, open_source};
+use super::{
+    Batches, DataError, Decode, Images, Location, Sample, Settings, Source, Tables, Transform, image_list,
+    open_source,
+};
 use crate::config::proto::{LayerParameter, Phase};
 
 /// Opens what a data layer reads: its type says which of its parameters count.
@@ -15,6 +18,7 @@ pub fn open_layer(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Bat
     match layer.r#type() {
         "Data" => data(layer, phase, seed),
         "HDF5Data" => hdf5(layer, seed),
+        "ImageData" => image_data(layer, phase, seed),
         other => Err(DataError::Setting(format!("`{other}` is not a layer that reads data"))),
     }
 }
@@ -26,13 +30,38 @@ fn data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, Data
         path: required(param.source.as_deref(), "data_param: source")?.into(),
         labels: param.labels.as_ref().map(PathBuf::from),
         decode: transform.decode(),
+        ..Default::default()
     };
     let source = open_source(&param.backend().as_str_name().to_lowercase(), &location)?;
     let source = part(source, param.begin() as usize, param.end() as usize)?;
     let images = Images::new(source, transform, layer.top.len() > 1)?;
     let settings = Settings {
         batch_size: required(param.batch_size, "data_param: batch_size")? as usize,
-        depth: param.prefetch() as usize,
+        depth: depth(layer),
+        shuffle: param.shuffle(),
+        rand_skip: param.rand_skip() as usize,
+        seed,
+        ..Default::default()
+    };
+    Batches::new(Box::new(images), settings)
+}
+
+fn image_data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
+    let param = layer.image_data_param.clone().unwrap_or_default();
+    let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
+    let location = Location {
+        path: required(param.source.as_deref(), "image_data_param: source")?.into(),
+        root_folder: param.root_folder().to_owned(),
+        label_count: param.label_count() as usize,
+        decode: if param.is_color() { Decode::Color } else { Decode::Gray },
+        resize: image_list::size(param.new_height(), param.new_width())?,
+        ..Default::default()
+    };
+    let source = open_source("image_list", &location)?;
+    let images = Images::new(source, transform, layer.top.len() > 1)?;
+    let settings = Settings {
+        batch_size: param.batch_size() as usize,
+        depth: depth(layer),
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip() as usize,
         seed,
@@ -52,11 +81,17 @@ fn hdf5(layer: &LayerParameter, seed: u64) -> Result<Batches, DataError> {
     let tables = Tables::open(Path::new(list), &layer.top)?;
     let settings = Settings {
         batch_size: required(param.batch_size, "hdf5_data_param: batch_size")? as usize,
+        depth: depth(layer),
         shuffle: param.shuffle(),
         seed,
         ..Default::default()
     };
     Batches::new(Box::new(tables), settings)
+}
+
+/// Batches to read ahead: as in Caffe, `data_param` says so for all data layers.
+fn depth(layer: &LayerParameter) -> usize {
+    layer.data_param.clone().unwrap_or_default().prefetch() as usize
 }
 
 fn required<T>(field: Option<T>, name: &str) -> Result<T, DataError> {

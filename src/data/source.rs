@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DataError, Decode, idx, lmdb};
+use super::{DataError, Decode, idx, image_list, lmdb};
 
 /// A set of samples, read in any order and by any number of threads.
 pub trait Source: Send + Sync {
@@ -59,20 +59,40 @@ impl Pixels {
 }
 
 /// Where a set is and how to read it; each kind of source looks at the fields it knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Location {
     /// The file or folder.
     pub path: PathBuf,
     /// The file of labels, where it is a separate one.
     pub labels: Option<PathBuf>,
+    /// Text before each path of a list.
+    pub root_folder: String,
+    /// How many labels follow each path of a list.
+    pub label_count: usize,
     /// How to decode compressed images.
     pub decode: Decode,
+    /// Height and width to scale images of a list to.
+    pub resize: Option<(usize, usize)>,
+}
+
+impl Default for Location {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            labels: None,
+            root_folder: String::new(),
+            label_count: 1,
+            decode: Decode::Native,
+            resize: None,
+        }
+    }
 }
 
 type Open = fn(&Location) -> Result<Box<dyn Source>, DataError>;
 
 /// The kinds of sources by name, sorted. The names are those of `DataParameter.DB`, in lower case.
-pub const SOURCES: &[(&str, Open)] = &[("idx", idx::open), ("lmdb", lmdb::open)];
+pub const SOURCES: &[(&str, Open)] =
+    &[("idx", idx::open), ("image_list", image_list::open), ("lmdb", lmdb::open)];
 
 /// Opens the set at `location` as one of [`SOURCES`].
 pub fn open_source(kind: &str, location: &Location) -> Result<Box<dyn Source>, DataError> {
