@@ -6,6 +6,7 @@
 pub mod conv;
 pub mod elementwise;
 pub mod gemm;
+pub mod local;
 pub mod parallel;
 pub mod random;
 pub mod reference;

@@ -20,6 +20,7 @@ mod depthwise_convolution;
 mod im2col;
 mod inner_product;
 mod labels;
+mod locally_connected;
 mod loss_normalizer;
 mod relu;
 mod selective_sampling;
@@ -43,6 +44,7 @@ pub const LAYERS: &[&Kind] = &[
     &depthwise_convolution::KIND,
     &im2col::KIND,
     &inner_product::KIND,
+    &locally_connected::KIND,
     &relu::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
