@@ -4,11 +4,14 @@
 //! chunks that depend on the shape alone, so the same bytes come out on any number of threads.
 
 pub mod conv;
+pub mod dropout;
 pub mod elementwise;
+pub mod extremes;
 pub mod gemm;
 pub mod local;
 pub mod parallel;
 pub mod random;
 pub mod reference;
+pub mod rows;
 pub mod simd;
 pub mod softmax;

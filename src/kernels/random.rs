@@ -23,6 +23,11 @@ impl Draw {
         Self { key: seed.rotate_left(32) ^ hash, pass }
     }
 
+    /// The numbers of one part of the drawer, for example one top of several.
+    pub fn part(&self, i: usize) -> Self {
+        Self { key: self.key.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)), pass: self.pass }
+    }
+
     /// A generator for chunk `chunk` of the pass; chunks of up to 2^31 words do not overlap.
     pub fn rng(&self, chunk: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.key);
@@ -46,8 +51,9 @@ mod tests {
             first(1, "b", 0, 0),
             first(1, "a", 1, 0),
             first(1, "a", 0, 1),
+            Draw::new(1, "a", 0).part(1).rng(0).next_u64(),
         ];
-        assert!((0..5).all(|i| (0..i).all(|j| all[i] != all[j])));
+        assert!((0..6).all(|i| (0..i).all(|j| all[i] != all[j])));
         assert_eq!(first(1, "a", 0, 0), all[0]);
     }
 }

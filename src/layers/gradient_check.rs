@@ -246,6 +246,16 @@ pub fn failure(text: &str, bottoms: &[(&[usize], &[f32])]) -> String {
     bench.try_forward().expect_err("should be refused").to_string()
 }
 
+/// The shapes of the tops that a layer gives to bottoms of these shapes.
+pub fn top_shapes(text: &str, tops: usize, bottoms: &[&[usize]]) -> Vec<Shape> {
+    let mut config = config(text);
+    config.bottom = (0..bottoms.len()).map(|i| format!("bottom{i}")).collect();
+    config.top = (0..tops).map(|i| format!("top{i}")).collect();
+    let shapes: Vec<Shape> = bottoms.iter().map(|&s| s.into()).collect();
+    let outline = build(&config, Phase::Train).and_then(|mut layer| layer.outline(&shapes));
+    outline.unwrap_or_else(|e| panic!("{text}: {e}")).tops
+}
+
 /// The tops of one forward pass in the TRAIN phase, with one top and parameters drawn at random if there are any.
 pub fn forward(text: &str, bottoms: &[(&[usize], &[f32])]) -> Vec<Vec<f32>> {
     forward_with(text, 1, bottoms, &[])

@@ -5,6 +5,7 @@
 //! lent slices: it owns no blob, and knows neither its neighbours nor the solver.
 
 mod activation;
+mod axes;
 mod error;
 pub mod filler;
 #[cfg(test)]
@@ -12,20 +13,29 @@ pub(crate) mod gradient_check;
 mod pass;
 
 mod accuracy;
+mod concat;
 mod convolution;
 mod convolution_depthwise;
 mod convolution_settings;
 mod deconvolution;
 mod depthwise_convolution;
+mod dropout;
+mod dummy_data;
+mod eltwise;
+mod flatten;
 mod im2col;
 mod inner_product;
+mod input;
 mod labels;
 mod locally_connected;
 mod loss_normalizer;
 mod relu;
+mod reshape;
 mod selective_sampling;
+mod silence;
 mod softmax;
 mod softmax_with_loss;
+mod split;
 
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -38,16 +48,25 @@ use crate::{
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
     &accuracy::KIND,
+    &concat::KIND,
     &convolution::KIND,
     &convolution_depthwise::KIND,
     &deconvolution::KIND,
     &depthwise_convolution::KIND,
+    &dropout::KIND,
+    &dummy_data::KIND,
+    &eltwise::KIND,
+    &flatten::KIND,
     &im2col::KIND,
     &inner_product::KIND,
     &locally_connected::KIND,
+    &input::KIND,
     &relu::KIND,
+    &reshape::KIND,
+    &silence::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
+    &split::KIND,
 ];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.

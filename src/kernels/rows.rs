@@ -1,0 +1,166 @@
+//! Copies of parts of a matrix: bands of columns, and rows by index. Long pieces are copied in parallel.
+
+use super::{
+    elementwise::copy,
+    parallel::{CHUNK, for_chunks_mut},
+};
+
+/// The columns `start..start + len` of a matrix whose rows are `row` values long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Length of the matrix's rows.
+    pub row: usize,
+    /// First column.
+    pub start: usize,
+    /// Number of columns.
+    pub len: usize,
+}
+
+/// Copies the band out of `matrix`; `out` has the same number of rows, each as long as the band.
+pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
+    let Band { row, start, len } = band;
+    if len == 0 || row == 0 {
+        return;
+    }
+    assert_eq!(matrix.len() / row, out.len() / len);
+    for_chunks_mut(out, whole_rows(len), |first, out| {
+        for (i, out) in out.chunks_exact_mut(len).enumerate() {
+            copy(&matrix[(first / len + i) * row + start..][..len], out);
+        }
+    });
+}
+
+/// Copies `values`, with as many rows as `matrix` and each as long as the band, into the band.
+pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
+    let Band { row, start, len } = band;
+    if len == 0 || row == 0 {
+        return;
+    }
+    assert_eq!(matrix.len() / row, values.len() / len);
+    // Chunks hold about CHUNK copied values each, however long the rows are.
+    for_chunks_mut(matrix, whole_rows(len) / len * row, |first, matrix| {
+        for (i, to) in matrix.chunks_exact_mut(row).enumerate() {
+            copy(&values[(first / row + i) * len..][..len], &mut to[start..][..len]);
+        }
+    });
+}
+
+/// Row `i` of `out` becomes row `index[i]` of `matrix`; rows are `len` values long.
+pub fn gather_rows(matrix: &[f32], len: usize, index: &[u32], out: &mut [f32]) {
+    assert_eq!(out.len(), index.len() * len);
+    if len == 0 {
+        return;
+    }
+    for_chunks_mut(out, whole_rows(len), |first, out| {
+        for (out, &from) in out.chunks_exact_mut(len).zip(&index[first / len..]) {
+            copy(&matrix[from as usize * len..][..len], out);
+        }
+    });
+}
+
+/// Each row of `matrix` becomes the sum of the rows `i` of `values` with its number as `index[i]`, in order of `i`.
+pub fn scatter_rows(values: &[f32], len: usize, index: &[u32], matrix: &mut [f32]) {
+    assert_eq!(values.len(), index.len() * len);
+    if len == 0 {
+        return;
+    }
+    for_chunks_mut(matrix, whole_rows(len), |first, matrix| {
+        matrix.fill(0.0);
+        for (from, &to) in values.chunks_exact(len).zip(index) {
+            let to = (to as usize).wrapping_sub(first / len);
+            let Some(to) = matrix.chunks_exact_mut(len).nth(to) else { continue };
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    });
+}
+
+/// Repeats each row of `rows`, `len` values long, `times` times.
+pub fn repeat_rows(rows: &[f32], len: usize, times: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), rows.len() * times);
+    if len == 0 {
+        return;
+    }
+    for_chunks_mut(out, whole_rows(len), |first, out| {
+        for (i, out) in out.chunks_exact_mut(len).enumerate() {
+            copy(&rows[(first / len + i) / times * len..][..len], out);
+        }
+    });
+}
+
+/// The opposite: each row becomes the sum of its `times` repetitions in `values`, in order.
+pub fn sum_repeated_rows(values: &[f32], len: usize, times: usize, rows: &mut [f32]) {
+    assert_eq!(values.len(), rows.len() * times);
+    if len == 0 || times == 0 {
+        rows.fill(0.0);
+        return;
+    }
+    for_chunks_mut(rows, whole_rows(len), |first, rows| {
+        for (i, row) in rows.chunks_exact_mut(len).enumerate() {
+            let mut copies = values[(first / len + i) * times * len..][..times * len].chunks_exact(len);
+            row.copy_from_slice(copies.next().unwrap_or_default());
+            copies.for_each(|copy| row.iter_mut().zip(copy).for_each(|(row, copy)| *row += copy));
+        }
+    });
+}
+
+/// The length of a chunk of whole rows: about [`CHUNK`] values, or one row.
+fn whole_rows(len: usize) -> usize {
+    (CHUNK / len).max(1) * len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(n: usize) -> Vec<f32> {
+        (0..n).map(|i| i as f32).collect()
+    }
+
+    #[test]
+    fn bands_go_out_and_come_back() {
+        for (rows, row, start, len) in
+            [(3, 7, 2, 4), (1, 5, 0, 5), (2, 4, 1, 0), (0, 3, 1, 1), (700, 50, 49, 1), (2, 40_000, 7, 39_000)]
+        {
+            let (matrix, band) = (counting(rows * row), Band { row, start, len });
+            let mut out = vec![f32::NAN; rows * len];
+            take_band(&matrix, band, &mut out);
+            for (i, v) in out.iter().enumerate() {
+                assert_eq!(*v, matrix[i / len * row + start + i % len]);
+            }
+            let mut back = vec![-1.0; rows * row];
+            put_band(&out, band, &mut back);
+            for (i, v) in back.iter().enumerate() {
+                let inside = (start..start + len).contains(&(i % row));
+                assert_eq!(*v, if inside { matrix[i] } else { -1.0 });
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_gathered_and_summed_back() {
+        for len in [1, 3, 20_000] {
+            let index = [2, 0, 2, 4];
+            let (matrix, mut out) = (counting(5 * len), vec![f32::NAN; 4 * len]);
+            gather_rows(&matrix, len, &index, &mut out);
+            assert!(
+                out.iter().enumerate().all(|(i, &v)| v == matrix[index[i / len] as usize * len + i % len])
+            );
+            let mut sums = vec![f32::NAN; 5 * len];
+            scatter_rows(&out, len, &index, &mut sums);
+            let times = [1.0, 0.0, 2.0, 0.0, 1.0];
+            assert!(sums.iter().enumerate().all(|(i, &v)| v == times[i / len] * matrix[i]));
+        }
+    }
+
+    #[test]
+    fn rows_are_repeated_and_summed_back() {
+        for (rows, len, times) in [(2, 3, 3), (5, 1, 1), (2, 20_000, 2), (0, 3, 2), (3, 0, 2)] {
+            let (matrix, mut out) = (counting(rows * len), vec![f32::NAN; rows * len * times]);
+            repeat_rows(&matrix, len, times, &mut out);
+            assert!(out.iter().enumerate().all(|(i, &v)| v == matrix[i / len / times * len + i % len]));
+            let mut sums = vec![f32::NAN; rows * len];
+            sum_repeated_rows(&out, len, times, &mut sums);
+            assert!(sums.iter().zip(&matrix).all(|(&s, &v)| s == times as f32 * v));
+        }
+    }
+}

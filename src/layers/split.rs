@@ -1,0 +1,84 @@
+//! `Split`: several tops of one bottom; the net puts one wherever a blob has several readers.
+
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::{
+        elementwise::{copy, map2, map3, update},
+        parallel::{CHUNK, for_chunks_mut},
+    },
+    tensor::Shape,
+};
+
+/// The row of `Split`.
+pub const KIND: Kind = Kind {
+    name: "Split",
+    summary: "copies the bottom to each top",
+    settings: &[],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::AtLeast(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// y_i = x       dE/dx = sum of dE/dy_i, in the order of the tops
+///
+/// Shapes: bottom and tops alike. Params: none. Differs from Caffe: no.
+struct Split {
+    tops: usize,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    Ok(Box::new(Split { tops: config.top.len() }))
+}
+
+impl Layer for Split {
+    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
+        Ok(Outline::of(vec![bottoms[0].clone(); self.tops]).reads(Reads::NOTHING))
+    }
+
+    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        pass.tops.iter_mut().for_each(|top| copy(pass.bottoms[0].data, top.data));
+        Ok(())
+    }
+
+    fn backward(&mut self, pass: &mut Backward<'_>) {
+        let Some(diff) = &mut pass.bottom_diffs[0] else { return };
+        match pass.tops {
+            [] => {}
+            [a] => copy(a.diff, diff),
+            [a, b] => map2(a.diff, b.diff, diff, |a, b| a + b),
+            [a, b, c] => map3(a.diff, b.diff, c.diff, diff, |a, b, c| a + b + c),
+            // Chunk by chunk, so that the sum stays in the cache while the tops are added.
+            [a, b, c, rest @ ..] => for_chunks_mut(diff, CHUNK, |start, diff| {
+                let part = start..start + diff.len();
+                let [a, b, c] = [a, b, c].map(|top| &top.diff[part.clone()]);
+                map3(a, b, c, diff, |a, b, c| a + b + c);
+                rest.iter().for_each(|top| update(&top.diff[part.clone()], diff, |x, sum| sum + x));
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward_with};
+
+    const ANY: &[(&[usize], Values)] = &[(&[2, 3], Values::Any)];
+
+    pub const GRADIENT: &[Case] = &[
+        Case::new("type: 'Split'", ANY),
+        Case::new("type: 'Split'", ANY).tops(2),
+        Case::new("type: 'Split'", ANY).tops(3),
+        Case::new("type: 'Split'", ANY).tops(5),
+    ];
+
+    #[test]
+    fn every_top_is_the_bottom() {
+        let tops = forward_with("type: 'Split'", 2, &[(&[2], &[1.0, 2.0])], &[]);
+        assert_eq!(tops, [[1.0, 2.0], [1.0, 2.0]]);
+    }
+}
