@@ -17,6 +17,7 @@ mod hdf5;
 mod idx;
 mod image;
 mod image_list;
+pub mod leveldb;
 pub mod lmdb;
 mod open;
 mod order;

@@ -1,0 +1,96 @@
+//! Which files make up the database: the edits that the manifest lists.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::{DataError, file::DataFile},
+    log,
+    wire::Cursor,
+};
+
+/// The live files of a database.
+#[derive(Debug, Default)]
+pub(super) struct Version {
+    /// Live tables: number and length. Levels do not matter: sequence numbers order the entries.
+    pub tables: BTreeMap<u64, u64>,
+    /// Logs with this number or above hold the newest writes,
+    pub log: u64,
+    /// and this one, in databases of old.
+    pub previous_log: u64,
+}
+
+impl Version {
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        let current = folder.join("CURRENT");
+        let name = fs::read_to_string(&current).map_err(DataError::io("open", &current))?;
+        let name = name.trim_end();
+        if !name.starts_with("MANIFEST-") || name.contains(['/', '\\']) {
+            return Err(DataError::file(&current, "does not name a manifest"));
+        }
+        let manifest = DataFile::open(&folder.join(name))?;
+        let mut version = Self::default();
+        for record in log::records(&manifest)? {
+            match version.apply(&record) {
+                Some(Ok(())) => {}
+                Some(Err(problem)) => return Err(manifest.bad(problem)),
+                None => return Err(manifest.bad("damaged: an edit is cut off")),
+            }
+        }
+        Ok(version)
+    }
+
+    /// Applies one edit: a list of tagged fields.
+    fn apply(&mut self, edit: &[u8]) -> Option<Result<(), String>> {
+        let mut rest = Cursor(edit);
+        while !rest.is_empty() {
+            match rest.varint()? {
+                1 => {
+                    let name = rest.bytes()?;
+                    if name != b"leveldb.BytewiseComparator" {
+                        let name = String::from_utf8_lossy(name);
+                        return Some(Err(format!("its keys are ordered by `{name}`, which is unknown")));
+                    }
+                }
+                2 => self.log = rest.varint()?,
+                // The next file's number, the last sequence number.
+                3 | 4 => drop(rest.varint()?),
+                // Where a compaction goes on.
+                5 => {
+                    rest.varint()?;
+                    rest.bytes()?;
+                }
+                6 => {
+                    rest.varint()?;
+                    self.tables.remove(&rest.varint()?);
+                }
+                7 => {
+                    rest.varint()?;
+                    let (number, len) = (rest.varint()?, rest.varint()?);
+                    // The smallest and the largest key.
+                    rest.bytes()?;
+                    rest.bytes()?;
+                    self.tables.insert(number, len);
+                }
+                9 => self.previous_log = rest.varint()?,
+                tag => return Some(Err(format!("damaged: an edit has the unknown tag {tag}"))),
+            }
+        }
+        Some(Ok(()))
+    }
+
+    /// The logs to read, oldest first.
+    pub fn logs(&self, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(folder).map_err(DataError::io("open", folder))? {
+            let name = entry.map_err(DataError::io("read", folder))?.file_name();
+            let number = name.to_str().and_then(|n| n.strip_suffix(".log")).and_then(|n| n.parse().ok());
+            numbers.extend(number.filter(|&n: &u64| n >= self.log || n == self.previous_log && n > 0));
+        }
+        numbers.sort_unstable();
+        Ok(numbers.into_iter().map(|n| folder.join(format!("{n:06}.log"))).collect())
+    }
+}
