@@ -10,6 +10,7 @@ pub mod extremes;
 pub mod gemm;
 pub mod local;
 pub mod parallel;
+pub mod pool;
 pub mod random;
 pub mod reference;
 pub mod rows;

@@ -42,6 +42,25 @@ pub fn for_chunks_mut2<T: Send, U: Send>(
         .for_each(|(i, (a, b))| f(i * chunk, a, b));
 }
 
+/// Calls `f(i, a, b)` for the i-th parts of two outputs, each cut by its own length of a part.
+pub fn for_parts_mut<T: Send, U: Send>(
+    a: &mut [T],
+    part_a: usize,
+    b: &mut [U],
+    part_b: usize,
+    f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+) {
+    let (part_a, part_b) = (part_a.max(1), part_b.max(1));
+    assert_eq!(a.len().div_ceil(part_a), b.len().div_ceil(part_b), "as many parts of one as of the other");
+    if a.len() <= part_a {
+        if !a.is_empty() {
+            f(0, a, b);
+        }
+        return;
+    }
+    a.par_chunks_mut(part_a).zip(b.par_chunks_mut(part_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+}
+
 /// The sum of `f(range)` over consecutive ranges of `0..len`, `chunk` long but for the last, added in order.
 pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
     let chunk = chunk.max(1);
@@ -66,6 +85,19 @@ mod tests {
             });
             assert!(out.iter().enumerate().all(|(i, &v)| v == i));
             assert_eq!(sum_chunks(len, 8, |r| r.map(|i| i as f64).sum()), (0..len).sum::<usize>() as f64);
+        }
+    }
+
+    #[test]
+    fn parts_stay_together() {
+        for parts in [0, 1, 2, 37] {
+            let (mut a, mut b) = (vec![0; parts * 3], vec![0; parts * 2]);
+            for_parts_mut(&mut a, 3, &mut b, 2, |i, a, b| {
+                a.fill(i);
+                b.fill(i);
+            });
+            assert!(a.iter().enumerate().all(|(i, &v)| v == i / 3));
+            assert!(b.iter().enumerate().all(|(i, &v)| v == i / 2));
         }
     }
 

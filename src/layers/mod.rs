@@ -11,6 +11,7 @@ pub mod filler;
 #[cfg(test)]
 pub(crate) mod gradient_check;
 mod pass;
+mod pooler;
 
 mod accuracy;
 mod concat;
@@ -29,6 +30,7 @@ mod input;
 mod labels;
 mod locally_connected;
 mod loss_normalizer;
+mod pooling;
 mod relu;
 mod reshape;
 mod selective_sampling;
@@ -68,6 +70,7 @@ pub const LAYERS: &[&Kind] = &[
     &softmax_with_loss::KIND,
     &split::KIND,
 ];
+pub const LAYERS: &[&Kind] = &[&pooling::KIND, &relu::KIND];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.
 pub struct Kind {
