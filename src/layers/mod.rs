@@ -63,6 +63,7 @@ pub const LAYERS: &[&Kind] = &[
     &inner_product::KIND,
     &locally_connected::KIND,
     &input::KIND,
+    &pooling::KIND,
     &relu::KIND,
     &reshape::KIND,
     &silence::KIND,
@@ -70,7 +71,6 @@ pub const LAYERS: &[&Kind] = &[
     &softmax_with_loss::KIND,
     &split::KIND,
 ];
-pub const LAYERS: &[&Kind] = &[&pooling::KIND, &relu::KIND];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.
 pub struct Kind {
