@@ -73,7 +73,7 @@ impl Weights {
 
 /// y = the weighted mean of each window.
 pub fn weighted_mean(pool: &Pool, weights: &Weights, x: &[f32], y: &mut [f32]) {
-    forward(pool, weights, x, y, |x| x, |sum, norm| sum / norm);
+    forward(pool, weights, x, y, &Sum { value: |x| x, finish: |sum, norm| sum / norm });
 }
 
 /// dx, given dy of [`weighted_mean`].
@@ -103,7 +103,7 @@ pub fn weighted_mean_backward(pool: &Pool, weights: &Weights, dy: &[f32], dx: &m
 
 /// y = the square root of the sum of squares over each window.
 pub fn l2(pool: &Pool, weights: &Weights, x: &[f32], y: &mut [f32]) {
-    forward(pool, weights, x, y, |x| x * x, |sum, _| sum.sqrt());
+    forward(pool, weights, x, y, &Sum { value: |x| x * x, finish: |sum: f32, _| sum.sqrt() });
 }
 
 /// dx = x * the sum of dy / y, given y and dy of [`l2`]; 0 where y is 0.
@@ -127,14 +127,19 @@ pub fn l2_backward(pool: &Pool, weights: &Weights, x: &[f32], y: &[f32], dy: &[f
     });
 }
 
+/// What is summed, and what becomes of a sum, given its norm.
+struct Sum<V, F> {
+    value: V,
+    finish: F,
+}
+
 /// y = finish(sum of weight * value(x), norm).
 fn forward(
     pool: &Pool,
     weights: &Weights,
     x: &[f32],
     y: &mut [f32],
-    value: impl Fn(f32) -> f32 + Sync,
-    finish: impl Fn(f32, f32) -> f32 + Sync,
+    sum: &Sum<impl Fn(f32) -> f32 + Sync, impl Fn(f32, f32) -> f32 + Sync>,
 ) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
@@ -143,15 +148,15 @@ fn forward(
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
             let (axis, _) = pool.split();
             if weights.even && pool.is_global() {
-                y[0] = finish(whole(x, &value), weights.row_norms[0] * weights.norms[0]);
+                y[0] = (sum.finish)(whole(x, &sum.value), weights.row_norms[0] * weights.norms[0]);
                 continue;
             }
             match (axis.kernel, axis.stride) {
-                (2, 1) => rows(pool, weights, x, y, &value, &finish, fixed::<2, 1>),
-                (2, 2) => rows(pool, weights, x, y, &value, &finish, fixed::<2, 2>),
-                (3, 1) => rows(pool, weights, x, y, &value, &finish, fixed::<3, 1>),
-                (3, 2) => rows(pool, weights, x, y, &value, &finish, fixed::<3, 2>),
-                _ => rows(pool, weights, x, y, &value, &finish, any),
+                (2, 1) => rows(pool, weights, x, y, sum, fixed::<2, 1>),
+                (2, 2) => rows(pool, weights, x, y, sum, fixed::<2, 2>),
+                (3, 1) => rows(pool, weights, x, y, sum, fixed::<3, 1>),
+                (3, 2) => rows(pool, weights, x, y, sum, fixed::<3, 2>),
+                _ => rows(pool, weights, x, y, sum, any),
             }
         }
     });
@@ -187,8 +192,7 @@ fn rows<V: Fn(f32) -> f32>(
     weights: &Weights,
     x: &[f32],
     y: &mut [f32],
-    value: &V,
-    finish: impl Fn(f32, f32) -> f32,
+    sum: &Sum<V, impl Fn(f32, f32) -> f32>,
     interior: impl Fn(Row<'_, V>, &mut [f32]),
 ) {
     let (axis, outer) = pool.split();
@@ -202,18 +206,19 @@ fn rows<V: Fn(f32) -> f32>(
                     let (x, weight) = (&x[row * axis.input..][..axis.input], weights.rows[place]);
                     for o in edges(axis, &inside) {
                         for i in axis.window(o) {
-                            y[o] += weight * weights.taps[axis.tap(o, i)] * value(x[i]);
+                            y[o] += weight * weights.taps[axis.tap(o, i)] * (sum.value)(x[i]);
                         }
                     }
                     if !inside.is_empty() {
                         let x = &x[axis.window(inside.start).start..axis.window(inside.end - 1).end];
-                        let row = Row { x, weight, taps: &weights.taps, stride: axis.stride, value };
+                        let row =
+                            Row { x, weight, taps: &weights.taps, stride: axis.stride, value: &sum.value };
                         interior(row, &mut y[inside.clone()]);
                     }
                 });
                 let norms = &weights.norms[..y.len()];
                 for (y, norm) in y.iter_mut().zip(norms) {
-                    *y = finish(*y, weights.row_norms[o] * norm);
+                    *y = (sum.finish)(*y, weights.row_norms[o] * norm);
                 }
             }
         },
