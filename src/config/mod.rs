@@ -1,3 +1,21 @@
 //! Configuration: Caffe's schema, the protobuf text format, upgrades of old files, and checks.
+//!
+//! Data moves one way: text or binary file -> message of [`proto`] -> [`upgrade`]d message, with the place of
+//! every field at hand for whatever is found wrong later.
 
+mod aliases;
+mod diagnostic;
+mod load;
 pub mod proto;
+mod source;
+mod suggest;
+pub mod text;
+pub mod upgrade;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use load::{
+    ConfigError, FileMap, NetFile, SolverFile, load_net, load_solver, net_from_param, net_from_text,
+    solver_from_text,
+};
+pub use source::{Location, Place, Source, Span};
+pub use suggest::did_you_mean;

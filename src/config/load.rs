@@ -1,0 +1,362 @@
+//! Files of nets and solvers: read, upgraded, and ready to say where each field stands.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use prost::{Message, Name};
+use thiserror::Error;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::proto::{LayerParameter, NetParameter, SolverParameter};
+use super::source::{Location, Source, Span};
+use super::text::{self, Spans};
+use super::upgrade::{self, Complaint, Upgraded};
+
+/// Why a file of a net or a solver cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file says something wrong. The text is complete: it needs no `error:` before it.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
+    /// The file is no text, and no message in protobuf's binary format either.
+    #[error("{} is neither a text nor a binary {kind}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What it should be: `net` or `solver`.
+        kind: &'static str,
+        /// What is wrong with it as a binary file.
+        source: prost::DecodeError,
+    },
+}
+
+/// A text and where its fields stand.
+#[derive(Debug)]
+struct SourceMap {
+    source: Source,
+    spans: Spans,
+}
+
+/// A file, of which the text is known unless it was binary. Makes complaints about its fields.
+///
+/// Fields are named by paths like `convolution_param.kernel_size`, `bottom[1]` or `param[0].lr_mult`, in
+/// today's names, also where the file has old ones.
+#[derive(Clone, Debug)]
+pub struct FileMap {
+    path: Option<String>,
+    map: Option<Arc<SourceMap>>,
+}
+
+impl FileMap {
+    /// The file's name, if there is a file.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    fn text(&self) -> Option<&Source> {
+        self.map.as_deref().map(|map| &map.source)
+    }
+
+    /// A layer's field, or else the layer.
+    fn layer_span(&self, origin: Option<u32>, field: &str) -> Option<Span> {
+        let spans = &self.map.as_deref()?.spans;
+        let origin = origin?;
+        let old = || upgrade::old_paths(field).into_iter().find_map(|path| spans.field(origin, &path));
+        let found = spans.field(origin, field).or_else(old).or_else(|| spans.origin(origin));
+        found.map(|span| span.focus())
+    }
+
+    fn top_span(&self, field: &str) -> Option<Span> {
+        Some(self.map.as_deref()?.spans.top(field)?.focus())
+    }
+
+    fn complaint(&self, severity: Severity, message: String, span: Option<Span>) -> Diagnostic {
+        let diagnostic = Diagnostic::new(severity, message);
+        match (self.text(), span, &self.path) {
+            (Some(source), Some(span), _) => diagnostic.at(source, span),
+            (_, _, Some(path)) => diagnostic.in_file(path),
+            _ => diagnostic,
+        }
+    }
+
+    fn location(&self, span: Option<Span>) -> Option<Location> {
+        Some(self.text()?.location(span?.start))
+    }
+}
+
+/// A net, in today's form, and the file it came from.
+#[derive(Clone, Debug)]
+pub struct NetFile {
+    /// The net, unfiltered.
+    pub net: NetParameter,
+    /// The file.
+    pub file: FileMap,
+    /// What is odd about it, though it can be used.
+    pub warnings: Vec<Diagnostic>,
+    /// The old forms that were upgraded.
+    pub upgrades: Vec<&'static str>,
+}
+
+impl NetFile {
+    /// The file's name, if there is a file.
+    pub fn path(&self) -> Option<&str> {
+        self.file.path()
+    }
+
+    /// Where a layer's field stands, or else the layer. An empty `field` means the layer.
+    pub fn locate(&self, layer: &LayerParameter, field: &str) -> Option<Location> {
+        self.file.location(self.file.layer_span(layer.cnnctl_origin, field))
+    }
+
+    /// An error about a layer's field, or about the layer if `field` is empty or not in the text. The message
+    /// gets the layer's name before it.
+    pub fn error_at(&self, layer: &LayerParameter, field: &str, message: impl Into<String>) -> Diagnostic {
+        self.complain(Severity::Error, layer, field, message.into())
+    }
+
+    /// A warning, else as `error_at`.
+    pub fn warning_at(&self, layer: &LayerParameter, field: &str, message: impl Into<String>) -> Diagnostic {
+        self.complain(Severity::Warning, layer, field, message.into())
+    }
+
+    /// An error about a field of the net itself, or about the whole file if `field` is not in the text.
+    pub fn error(&self, field: &str, message: impl Into<String>) -> Diagnostic {
+        self.file.complaint(Severity::Error, message.into(), self.file.top_span(field))
+    }
+
+    fn complain(
+        &self,
+        severity: Severity,
+        layer: &LayerParameter,
+        field: &str,
+        message: String,
+    ) -> Diagnostic {
+        let message = format!("layer `{}`: {message}", layer.name());
+        self.file.complaint(severity, message, self.file.layer_span(layer.cnnctl_origin, field))
+    }
+}
+
+/// A solver, in today's form, and the file it came from.
+#[derive(Clone, Debug)]
+pub struct SolverFile {
+    /// The solver.
+    pub solver: SolverParameter,
+    /// The file.
+    pub file: FileMap,
+    /// What is odd about it, though it can be used.
+    pub warnings: Vec<Diagnostic>,
+    /// The old forms that were upgraded.
+    pub upgrades: Vec<&'static str>,
+}
+
+impl SolverFile {
+    /// The file's name, if there is a file.
+    pub fn path(&self) -> Option<&str> {
+        self.file.path()
+    }
+
+    /// Where a field stands.
+    pub fn locate(&self, field: &str) -> Option<Location> {
+        self.file.location(self.file.top_span(field))
+    }
+
+    /// An error about a field, or about the whole file if the field is not in the text.
+    pub fn error_at(&self, field: &str, message: impl Into<String>) -> Diagnostic {
+        self.file.complaint(Severity::Error, message.into(), self.file.top_span(field))
+    }
+
+    /// A warning, else as `error_at`.
+    pub fn warning_at(&self, field: &str, message: impl Into<String>) -> Diagnostic {
+        self.file.complaint(Severity::Warning, message.into(), self.file.top_span(field))
+    }
+
+    /// A net that stands inside the solver, `net_param` and its like, as a file of its own.
+    pub fn inline_net(&self, net: &NetParameter) -> NetFile {
+        NetFile { net: net.clone(), file: self.file.clone(), warnings: Vec::new(), upgrades: Vec::new() }
+    }
+
+    /// What the names of snapshots begin with: `snapshot_prefix`, where a directory gets the solver file's
+    /// stem; without it the solver file's path without its extension.
+    pub fn snapshot_prefix(&self) -> PathBuf {
+        let path = Path::new(self.path().unwrap_or("solver"));
+        match &self.solver.snapshot_prefix {
+            None => path.with_extension(""),
+            Some(prefix) if Path::new(prefix).is_dir() => {
+                Path::new(prefix).join(path.file_stem().unwrap_or_default())
+            }
+            Some(prefix) => prefix.into(),
+        }
+    }
+}
+
+/// Reads a net from a text or binary file; its content tells which it is.
+pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
+    let path = path.as_ref();
+    match read(path, "net")? {
+        Content::Text(text, warning) => {
+            let mut file = net_from_text(shown(path), text)?;
+            file.warnings.splice(0..0, warning);
+            Ok(file)
+        }
+        Content::Binary(net) => Ok(net_file(net, FileMap { path: Some(shown(path)), map: None }, vec![])?),
+    }
+}
+
+/// Reads a net from the text of the file `path`.
+pub fn net_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<NetFile, Diagnostics> {
+    let parsed = text::parse::<NetParameter>(path, text)?;
+    let (file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
+    net_file(parsed.message, file, warnings)
+}
+
+/// Takes a net that comes from no file of its own, for example one that was kept in a snapshot.
+pub fn net_from_param(net: NetParameter) -> Result<NetFile, Diagnostics> {
+    net_file(net, FileMap { path: None, map: None }, vec![])
+}
+
+/// Reads a solver from a text or binary file; its content tells which it is.
+pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
+    let path = path.as_ref();
+    match read(path, "solver")? {
+        Content::Text(text, warning) => {
+            let mut file = solver_from_text(shown(path), text)?;
+            file.warnings.splice(0..0, warning);
+            Ok(file)
+        }
+        Content::Binary(solver) => {
+            Ok(solver_file(solver, FileMap { path: Some(shown(path)), map: None }, vec![])?)
+        }
+    }
+}
+
+/// Reads a solver from the text of the file `path`.
+pub fn solver_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<SolverFile, Diagnostics> {
+    let parsed = text::parse::<SolverParameter>(path, text)?;
+    let (file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
+    solver_file(parsed.message, file, warnings)
+}
+
+enum Content<M> {
+    /// A text, and a warning about its encoding.
+    Text(String, Option<Diagnostic>),
+    Binary(M),
+}
+
+fn read<M: Message + Name + Default>(path: &Path, kind: &'static str) -> Result<Content<M>, ConfigError> {
+    let bytes = fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+    if is_binary(&bytes) {
+        let message = M::decode(bytes.as_slice());
+        return message.map(Content::Binary).map_err(|source| ConfigError::Unreadable {
+            path: path.into(),
+            kind,
+            source,
+        });
+    }
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Content::Text(text, None),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to() as u32;
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let source = Source::new(shown(path), text.as_str());
+            let warning = Diagnostic::warning("the file is not UTF-8").at(&source, Span::new(at, at));
+            let hint = "letters like this one are lost".to_owned();
+            Content::Text(text, Some(warning.hint(hint)))
+        }
+    })
+}
+
+/// Whether the bytes are no text: tags and lengths of protobuf's format are control characters soon enough.
+fn is_binary(bytes: &[u8]) -> bool {
+    const LOOKED_AT: usize = 8192;
+    bytes
+        .iter()
+        .take(LOOKED_AT)
+        .any(|&byte| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r'))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn file_map(source: Source, spans: Spans, warnings: Vec<Diagnostic>) -> (FileMap, Vec<Diagnostic>) {
+    let path = Some(source.path().to_owned());
+    (FileMap { path, map: Some(Arc::new(SourceMap { source, spans })) }, warnings)
+}
+
+fn net_file(mut net: NetParameter, file: FileMap, warnings: Vec<Diagnostic>) -> Result<NetFile, Diagnostics> {
+    if file.map.is_none() {
+        forget_origins(&mut net);
+    }
+    let (mut net, upgrades, warnings) = finish(upgrade::upgrade_net(net), &file, warnings)?;
+    place_input_layer(&mut net, &file, "input");
+    Ok(NetFile { net, file, warnings, upgrades })
+}
+
+fn solver_file(
+    mut solver: SolverParameter,
+    file: FileMap,
+    warnings: Vec<Diagnostic>,
+) -> Result<SolverFile, Diagnostics> {
+    if file.map.is_none() {
+        nets(&mut solver).for_each(|(_, net)| forget_origins(net));
+    }
+    let (mut solver, upgrades, warnings) = finish(upgrade::upgrade_solver(solver), &file, warnings)?;
+    nets(&mut solver).for_each(|(path, net)| place_input_layer(net, &file, &format!("{path}.input")));
+    Ok(SolverFile { solver, file, warnings, upgrades })
+}
+
+/// The upgraded message, unless a complaint is an error; complaints get their places.
+fn finish<M>(
+    done: Upgraded<M>,
+    file: &FileMap,
+    mut warnings: Vec<Diagnostic>,
+) -> Result<(M, Vec<&'static str>, Vec<Diagnostic>), Diagnostics> {
+    warnings.extend(done.complaints.into_iter().map(|complaint| located(complaint, file)));
+    let all = Diagnostics(warnings);
+    if all.has_errors() {
+        return Err(all);
+    }
+    Ok((done.message, done.applied, all.0))
+}
+
+fn located(complaint: Complaint, file: &FileMap) -> Diagnostic {
+    let (message, span) = match complaint.layer {
+        None => (complaint.message, file.top_span(&complaint.field)),
+        Some(layer) => (
+            format!("layer `{}`: {}", layer.name, complaint.message),
+            file.layer_span(layer.origin, &complaint.field),
+        ),
+    };
+    file.complaint(complaint.severity, message, span).hint(complaint.hint)
+}
+
+/// The nets inside a solver, with the paths of their fields.
+fn nets(solver: &mut SolverParameter) -> impl Iterator<Item = (String, &mut NetParameter)> {
+    let tests = solver.test_net_param.iter_mut().enumerate();
+    let train = solver.train_net_param.iter_mut().map(|net| ("train_net_param".to_owned(), net));
+    let both = solver.net_param.iter_mut().map(|net| ("net_param".to_owned(), net));
+    both.chain(train).chain(tests.map(|(i, net)| (format!("test_net_param[{i}]"), net)))
+}
+
+/// The Input layer that stands for `input` fields points at the first of them.
+fn place_input_layer(net: &mut NetParameter, file: &FileMap, field: &str) {
+    let origin = file.map.as_deref().and_then(|map| map.spans.top_origin(field));
+    if let Some(layer) = net.layer.first_mut().filter(|layer| layer.cnnctl_origin.is_none()) {
+        layer.cnnctl_origin = origin;
+    }
+}
+
+/// Places that a binary file claims mean nothing here.
+fn forget_origins(net: &mut NetParameter) {
+    net.layer.iter_mut().for_each(|layer| layer.cnnctl_origin = None);
+    net.layers.iter_mut().for_each(|layer| layer.cnnctl_origin = None);
+}

@@ -1,0 +1,209 @@
+//! What to write instead: the messages about wrong names and wrong values.
+
+use super::lexer::Token;
+use super::parser::{Parser, clipped};
+use super::schema::{EnumType, Field, Kind, MessageType, Schema};
+use super::values::{Literal, Refusal};
+use crate::config::aliases;
+use crate::config::source::Span;
+use crate::config::suggest::did_you_mean;
+
+/// Fields of `layers`, the layers of 2014, and what stands for them in `layer`.
+const OLD_FIELDS: [(&str, &str); 3] = [
+    ("blob_share_mode", "param { share_mode: ... }"),
+    ("blobs_lr", "param { lr_mult: ... }"),
+    ("weight_decay", "param { decay_mult: ... }"),
+];
+
+/// More owners than this are no hint.
+const MAX_OWNERS: usize = 3;
+
+/// What to do about a field that the innermost message does not have.
+pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> Option<String> {
+    let message = parser.message();
+    if message.name == "LayerParameter"
+        && let Some((_, new)) = OLD_FIELDS.iter().find(|(old, _)| *old == spelling)
+    {
+        return Some(format!("an old form; write `{new}`"));
+    }
+    belongs_to(parser, spelling)
+        .or_else(|| {
+            let names = message.fields().map(|f| f.name.as_str());
+            did_you_mean(spelling, names).map(|name| format!("did you mean `{name}`?"))
+        })
+        .or_else(|| other_file(parser, spelling))
+}
+
+/// The message nearby that has such a field: one around this one, or one inside either.
+fn belongs_to(parser: &Parser<'_>, spelling: &str) -> Option<String> {
+    let (_, around) = parser.frames.split_last()?;
+    for (i, frame) in around.iter().enumerate().rev() {
+        if parser.schema.message(frame.message).position(spelling).is_some() {
+            let name = if i == 0 {
+                "the top level".to_owned()
+            } else {
+                format!("`{}`", parser.source.slice(frame.name))
+            };
+            return Some(format!("belongs to {name}, outside of {}", parser.frame_name()));
+        }
+    }
+    let layer_type = parser.frames.iter().rev().find_map(|frame| frame.layer_type.as_deref());
+    parser.frames.iter().rev().find_map(|frame| {
+        let owners = owners(parser.schema, parser.schema.message(frame.message), spelling);
+        choose(owners, layer_type).map(|owner| format!("belongs to {owner}"))
+    })
+}
+
+/// Fields of `message` that are messages with such a field.
+fn owners<'m>(schema: &Schema, message: &'m MessageType, spelling: &str) -> Vec<&'m str> {
+    let owns =
+        |f: &&Field| matches!(f.kind, Kind::Message(m) if schema.message(m).position(spelling).is_some());
+    let mut owners: Vec<&str> = message.fields().filter(owns).map(|f| f.name.as_str()).collect();
+    if owners.contains(&"layer") {
+        owners.retain(|&owner| owner != "layers");
+    }
+    owners
+}
+
+/// The one that fits the layer's type, or all of them if they are few.
+fn choose(owners: Vec<&str>, layer_type: Option<&str>) -> Option<String> {
+    let fits = |owner: &&str| {
+        let stem = owner.trim_end_matches("_param").replace('_', "");
+        layer_type.is_some_and(|t| t.eq_ignore_ascii_case(&stem))
+    };
+    if let Some(owner) = owners.iter().copied().find(fits) {
+        return Some(format!("`{owner}`"));
+    }
+    (1..=MAX_OWNERS).contains(&owners.len()).then(|| {
+        let quoted: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
+        either(&quoted)
+    })
+}
+
+/// A solver given as a net, or a net given as a solver.
+fn other_file(parser: &Parser<'_>, spelling: &str) -> Option<String> {
+    let [top] = &parser.frames[..] else { return None };
+    let (other, what) = match parser.schema.message(top.message).name.as_str() {
+        "NetParameter" => ("caffe.SolverParameter", "a solver"),
+        "SolverParameter" => ("caffe.NetParameter", "a net"),
+        _ => return None,
+    };
+    let other = parser.schema.message(parser.schema.message_named(other)?);
+    other.position(spelling).map(|_| format!("this is a field of {what}: is it the right file?"))
+}
+
+/// A number or word where another kind of value belongs.
+pub(super) fn wrong_kind(field: &Field, literal: Literal<'_>) -> Refusal {
+    let sign = if literal.negative { "-" } else { "" };
+    let message =
+        format!("`{}` takes {}, not `{sign}{}`", field.name, field.kind.expected(), clipped(literal.text));
+    let hint = match field.kind {
+        Kind::Bool => match literal.text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Some("write `true`".to_owned()),
+            "false" | "no" | "off" => Some("write `false`".to_owned()),
+            _ => None,
+        },
+        Kind::Float | Kind::Double if literal.token == Token::Integer => {
+            Some("octal and hexadecimal are for whole numbers only".to_owned())
+        }
+        _ => literal
+            .text
+            .split_once('.')
+            .filter(|(_, fraction)| fraction.bytes().all(|b| b == b'0'))
+            .map(|(whole, _)| format!("write `{sign}{whole}`")),
+    };
+    (message, hint)
+}
+
+/// A word or number that an enum does not have.
+pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refusal {
+    const MOST_LISTED: usize = 6;
+    let message = format!("`{}` has no value `{}`", field.name, clipped(word));
+    let names: Vec<String> = values.values.iter().map(|(name, _)| name.clone()).collect();
+    let hint = match did_you_mean(word, names.iter().map(String::as_str)) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
+        None if names.len() <= MOST_LISTED => Some(format!("it takes {}", either(&names))),
+        None => None,
+    };
+    (message, hint)
+}
+
+/// A bare word where a text in quotes belongs.
+pub(super) fn not_quoted(message: &MessageType, field: &Field, literal: Literal<'_>) -> Refusal {
+    let (refusal, _) = wrong_kind(field, literal);
+    let mut text = literal.text;
+    if message.name == "LayerParameter" && field.name == "type" {
+        text = aliases::layer_type(text).unwrap_or(text);
+    }
+    let hint = (literal.token == Token::Word).then(|| format!("write `\"{}\"`", clipped(text)));
+    (refusal, hint)
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn either(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
+}
+
+impl Parser<'_> {
+    /// Complains about a token that cannot begin a value of the field, and skips the value.
+    pub fn not_a_value(&mut self, field: &Field, name: Span) {
+        let takes = field.kind.expected();
+        let found = self.next;
+        match found.token {
+            Token::Bad(why) => self.error(why, found.span, None),
+            Token::End | Token::Symbol(b'}' | b'>' | b']' | b',' | b';') => self.no_value(field, name),
+            Token::Word if self.at_new_field() => self.no_value(field, name),
+            Token::Symbol(b'[') => {
+                let hint = format!("it takes {takes}, once");
+                self.error(format!("`{}` takes no list", field.name), found.span, Some(hint));
+            }
+            Token::Symbol(b'{' | b'<') => {
+                self.error(format!("`{}` takes {takes}, not fields in braces", field.name), found.span, None);
+            }
+            _ => {
+                let shown = self.shown(found);
+                let hint = self.unquoted(field, &shown);
+                self.error(format!("`{}` takes {takes}, not {shown}", field.name), found.span, hint);
+            }
+        }
+        self.skip_value();
+    }
+
+    fn no_value(&mut self, field: &Field, name: Span) {
+        let hint = format!("it takes {}", field.kind.expected());
+        self.error(format!("`{}` has no value", field.name), name, Some(hint));
+    }
+
+    /// A text in quotes that would be right without them.
+    fn unquoted(&self, field: &Field, shown: &str) -> Option<String> {
+        let word = shown.trim_matches(['`', '"', '\'']);
+        let right = match field.kind {
+            Kind::Enum(index) => self.schema.enumeration(index).number(word).is_some(),
+            Kind::Bool => matches!(word, "true" | "false"),
+            Kind::String | Kind::Bytes | Kind::Message(_) => false,
+            _ => word.parse::<f64>().is_ok(),
+        };
+        right.then(|| format!("write `{word}`, without quotes"))
+    }
+
+    /// Complains about a missing colon; whether a value follows all the same.
+    pub fn expect_colon(&mut self, field: &Field, name: Span) -> bool {
+        let value = matches!(self.next.token, Token::Text | Token::Word | Token::Integer | Token::Float)
+            || self.at(b'-');
+        if value && !self.at_new_field() {
+            let end = Span::new(name.end, name.end);
+            self.error(format!("`{}` needs a `:` before its value", field.name), end, None);
+            return true;
+        }
+        if self.at(b'[') && field.repeated {
+            self.error(format!("`{}` needs a `:` before its list", field.name), self.next.span, None);
+            return true;
+        }
+        self.not_a_value(field, name);
+        false
+    }
+}
