@@ -9,6 +9,8 @@ pub mod elementwise;
 pub mod extremes;
 pub mod gemm;
 pub mod local;
+pub mod infogain;
+pub mod logistic;
 pub mod parallel;
 pub mod pool;
 pub mod random;

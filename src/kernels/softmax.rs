@@ -42,7 +42,7 @@ impl SoftmaxDims {
     }
 
     /// Whole rows of classes, about a chunk of them.
-    fn rows_chunk(&self) -> usize {
+    pub(super) fn rows_chunk(&self) -> usize {
         self.classes * (CHUNK / self.classes.max(1)).max(1)
     }
 
@@ -141,7 +141,11 @@ pub fn softmax_backward(dims: &SoftmaxDims, y: &[f32], dy: &[f32], dx: &mut [f32
 
 /// Calls `f(class, start, position, run)` for the runs along `inner` that `values` is made of, where `start` is the
 /// index of the run's first value and `position` that of its first distribution.
-fn for_runs(dims: &SoftmaxDims, values: &mut [f32], f: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
+pub(super) fn for_runs(
+    dims: &SoftmaxDims,
+    values: &mut [f32],
+    f: impl Fn(usize, usize, usize, &mut [f32]) + Sync,
+) {
     for_chunks_mut(values, dims.runs_chunk(), |start, values| {
         for (i, run) in values.chunks_exact_mut(dims.inner).enumerate() {
             let row = start / dims.inner + i;

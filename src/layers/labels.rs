@@ -55,6 +55,22 @@ impl Labels {
         Ok(())
     }
 
+    /// Fixes the shapes where all values of a sample are classes: a label for each sample.
+    ///
+    /// # Errors
+    /// When the numbers differ.
+    pub fn outline_flat(&mut self, scores: &Shape, labels: &Shape) -> Result<(), LayerError> {
+        let samples = scores.first().copied().unwrap_or(1);
+        if labels.count() != samples {
+            return Err(LayerError::shape(format!(
+                "scores of {scores} need one label a sample, found {labels}"
+            )));
+        }
+        self.dims = SoftmaxDims { outer: samples, classes: scores.count() / samples.max(1), inner: 1 };
+        self.positions_per_sample = 1;
+        Ok(())
+    }
+
     /// The class that the label at `position` names; `None`: it is ignored. Fractions are cut off, as in Caffe.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod pooler;
 
 mod accuracy;
 mod concat;
+mod contrastive_loss;
 mod convolution;
 mod convolution_depthwise;
 mod convolution_settings;
@@ -24,17 +25,22 @@ mod dropout;
 mod dummy_data;
 mod eltwise;
 mod flatten;
+mod euclidean_loss;
+mod hinge_loss;
 mod im2col;
+mod infogain_loss;
 mod inner_product;
 mod input;
 mod labels;
 mod locally_connected;
 mod loss_normalizer;
 mod pooling;
+mod multinomial_logistic_loss;
 mod relu;
 mod reshape;
 mod selective_sampling;
 mod silence;
+mod sigmoid_cross_entropy_loss;
 mod softmax;
 mod softmax_with_loss;
 mod split;
@@ -51,6 +57,7 @@ use crate::{
 pub const LAYERS: &[&Kind] = &[
     &accuracy::KIND,
     &concat::KIND,
+    &contrastive_loss::KIND,
     &convolution::KIND,
     &convolution_depthwise::KIND,
     &deconvolution::KIND,
@@ -59,7 +66,10 @@ pub const LAYERS: &[&Kind] = &[
     &dummy_data::KIND,
     &eltwise::KIND,
     &flatten::KIND,
+    &euclidean_loss::KIND,
+    &hinge_loss::KIND,
     &im2col::KIND,
+    &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
     &locally_connected::KIND,
@@ -67,6 +77,9 @@ pub const LAYERS: &[&Kind] = &[
     &relu::KIND,
     &reshape::KIND,
     &silence::KIND,
+    &multinomial_logistic_loss::KIND,
+    &relu::KIND,
+    &sigmoid_cross_entropy_loss::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
