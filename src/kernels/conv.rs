@@ -4,15 +4,23 @@
 //! input gradient [`forward`], its weight gradient [`backward_weights`] with the two blobs exchanged.
 
 mod columns;
+mod convolve;
 mod dims;
+mod lines;
+mod phases;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 
+use convolve::Convolve;
+use lines::{Line, Lines};
+
 use super::gemm::{Gemm, Matrix, gemm, scratch};
 use super::parallel;
+use super::simd::{Isa, MatMut};
 
 /// What happens to each output value before it is stored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,14 +31,14 @@ pub struct Epilogue<'a> {
     pub relu: bool,
 }
 
-/// Floats of scratch that [`forward`] needs.
-pub fn forward_scratch_len(_dims: &ConvDims) -> usize {
-    0
+/// Floats of scratch that [`forward`] needs: the packed weights.
+pub fn forward_scratch_len(dims: &ConvDims) -> usize {
+    dims.weight_len()
 }
 
-/// Floats of scratch that [`backward_input`] needs.
-pub fn backward_input_scratch_len(_dims: &ConvDims) -> usize {
-    0
+/// Floats of scratch that [`backward_input`] needs: the packed weights.
+pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
+    dims.weight_len()
 }
 
 /// Floats of scratch that [`backward_weights`] needs.
@@ -51,29 +59,26 @@ pub fn forward(
     scratch: &mut [f32],
 ) {
     check(dims, input, weights, output);
-    assert!(scratch.len() >= forward_scratch_len(dims), "scratch length");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
-    let (in_image, out_image) = image_lens(dims);
-    let area = dims.out_area();
-    let per_group = GroupLens::of(dims);
-    parallel::for_chunks_mut(output, out_image, |start, output| {
-        let image = &input[start / out_image * in_image..][..in_image];
-        with_columns(dims, image, |columns| {
-            for g in 0..dims.group {
-                let weights = &weights[g * per_group.weights..][..per_group.weights];
-                let columns = &columns[g * per_group.columns..][..per_group.columns];
-                let (a, b) = (Matrix::row_major(weights, dims.depth()), Matrix::row_major(columns, area));
-                let output = &mut output[g * per_group.output..][..per_group.output];
-                gemm(&Gemm::new(dims.group_out(), area, dims.depth(), a, b), output);
-            }
-        });
-        for (channel, line) in output.chunks_exact_mut(area).enumerate() {
-            let bias = epilogue.bias.map_or(0.0, |bias| bias[channel]);
-            line.iter_mut().for_each(|v| *v += bias);
-            if epilogue.relu {
-                line.iter_mut().filter(|v| **v < 0.0).for_each(|v| *v = 0.0);
-            }
-        }
+    let isa = Isa::best();
+    let packed = &mut scratch[..forward_scratch_len(dims)];
+    weights::pack_forward(isa, dims, weights, packed);
+    let (m, k, area) = (dims.group_out(), dims.depth(), dims.out_area());
+    let in_len = dims.group_in() * dims.in_area();
+    let lines = Lines::new(dims.axes.iter().map(Line::forward));
+    parallel::for_chunks_mut(output, m * area, |start, output| {
+        let index = start / (m * area);
+        let group = index % dims.group;
+        let whole = Convolve {
+            isa,
+            lines: &lines,
+            channels: dims.group_in(),
+            image: &input[index * in_len..][..in_len],
+            weights: &packed[group * m * k..][..m * k],
+            bias: epilogue.bias.map(|bias| &bias[group * m..][..m]),
+            relu: epilogue.relu,
+        };
+        whole.run_in_bands(MatMut::new(output, m, area, area));
     });
 }
 
@@ -89,23 +94,46 @@ pub fn backward_input(
     scratch: &mut [f32],
 ) {
     check(dims, bottom_diff, weights, top_diff);
-    assert!(scratch.len() >= backward_input_scratch_len(dims), "scratch length");
-    let (in_image, out_image) = image_lens(dims);
-    let area = dims.out_area();
-    let per_group = GroupLens::of(dims);
-    parallel::for_chunks_mut(bottom_diff, in_image, |start, bottom_diff| {
-        let image = &top_diff[start / in_image * out_image..][..out_image];
-        scratch::lend(dims.group * per_group.columns, |columns| {
-            for g in 0..dims.group {
-                let weights = &weights[g * per_group.weights..][..per_group.weights];
-                let output = &image[g * per_group.output..][..per_group.output];
-                let a = Matrix::row_major(weights, dims.depth()).transposed();
-                let b = Matrix::row_major(output, area);
-                let columns = &mut columns[g * per_group.columns..][..per_group.columns];
-                gemm(&Gemm::new(dims.depth(), area, dims.group_out(), a, b), columns);
+    let isa = Isa::best();
+    let mut rest = &mut scratch[..backward_input_scratch_len(dims)];
+    for phase in phases::phases(dims) {
+        let packed;
+        (packed, rest) = rest.split_at_mut(dims.in_channels * dims.group_out() * phase.lines.taps());
+        weights::pack_backward(isa, dims, &phase, weights, packed);
+    }
+    let packed = &scratch[..backward_input_scratch_len(dims)];
+    let (m, area) = (dims.group_in(), dims.in_area());
+    let out_len = dims.group_out() * dims.out_area();
+    parallel::for_chunks_mut(bottom_diff, m * area, |start, bottom_diff| {
+        let index = start / (m * area);
+        let mut packed = packed;
+        for phase in phases::phases(dims) {
+            let k = dims.group_out() * phase.lines.taps();
+            let weights;
+            (weights, packed) = packed.split_at(dims.in_channels * k);
+            let whole = Convolve {
+                isa,
+                lines: &phase.lines,
+                channels: dims.group_out(),
+                image: &top_diff[index * out_len..][..out_len],
+                weights: &weights[index % dims.group * m * k..][..m * k],
+                bias: None,
+                relu: false,
+            };
+            if phase.is_everything() {
+                whole.run_in_bands(MatMut::new(bottom_diff, m, area, area));
+                continue;
             }
-            col2im(&dims.axes, dims.in_channels, columns, bottom_diff);
-        });
+            let outputs = phase.lines.outputs();
+            scratch::lend(m * outputs, |values| {
+                whole.run(MatMut::new(values, m, outputs, outputs));
+                for (values, image) in
+                    values.chunks_exact(outputs.max(1)).zip(bottom_diff.chunks_exact_mut(area))
+                {
+                    phase.scatter(values, image);
+                }
+            });
+        }
     });
 }
 

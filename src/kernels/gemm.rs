@@ -6,8 +6,10 @@
 
 use super::simd::{self, Isa, MatMut};
 
-mod pack;
+pub(super) mod pack;
 pub(super) mod scratch;
+
+pub(super) use pack::panels;
 
 /// Rows of a block of k: one packed panel of B stays in the first-level cache.
 pub const DEPTH: usize = 256;

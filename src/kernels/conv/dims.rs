@@ -104,6 +104,11 @@ impl ConvDims {
         self.output_len() * self.depth()
     }
 
+    /// Input channels of a group.
+    pub(super) fn group_in(&self) -> usize {
+        self.in_channels / self.group
+    }
+
     /// Output channels of a group.
     pub(super) fn group_out(&self) -> usize {
         self.out_channels / self.group

@@ -8,12 +8,14 @@
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod fma;
+mod gather;
 mod matrix;
 mod portable;
 mod tile;
 
 use std::sync::OnceLock;
 
+pub use gather::{Piece, gather};
 pub use matrix::MatMut;
 pub use tile::{Tile, multiply};
 

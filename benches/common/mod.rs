@@ -1,0 +1,94 @@
+//! What the benches share: the machine's multiply-add peak, and the best of many short runs beside it.
+
+use std::time::{Duration, Instant};
+
+use cnnctl::kernels::simd::{Isa, Job, Simd};
+
+/// Many independent chains of multiply-adds, nothing else.
+struct Chains {
+    rounds: usize,
+}
+
+impl Job for Chains {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        // Two pipes times a latency of four or five, within the sixteen registers of AVX2.
+        const CHAINS: usize = 12;
+        let start = Instant::now();
+        let (x, y) = (simd.splat(std::hint::black_box(0.999)), simd.splat(std::hint::black_box(0.001)));
+        let mut sums = [simd.splat(0.5); CHAINS];
+        for _ in 0..self.rounds {
+            for sum in &mut sums {
+                *sum = simd.fma(*sum, x, y);
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        std::hint::black_box(sums);
+        (2 * CHAINS * S::LANES * self.rounds) as f64 / seconds
+    }
+}
+
+/// Floating-point operations per second that one thread can do now, at best.
+pub fn peak() -> f64 {
+    (0..5).map(|_| Isa::best().run(Chains { rounds: 200_000 })).fold(0.0, f64::max)
+}
+
+/// The best time of one call: called until `for_time` is spent, at least three times.
+pub fn best(for_time: Duration, mut f: impl FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    let (mut best, mut calls) = (f64::INFINITY, 0);
+    while calls < 3 || start.elapsed() < for_time {
+        let call = Instant::now();
+        f();
+        best = best.min(call.elapsed().as_secs_f64());
+        calls += 1;
+    }
+    best
+}
+
+/// The best processor time of one call on this thread, in batches of about a millisecond: other processes on the
+/// machine count less than they do on the wall clock.
+pub fn best_alone(for_time: Duration, mut f: impl FnMut()) -> f64 {
+    let once = best(Duration::ZERO, &mut f);
+    let calls = (1e-3 / once).ceil().max(1.0) as usize;
+    let start = Instant::now();
+    let (mut best, mut batches) = (f64::INFINITY, 0);
+    while batches < 3 || start.elapsed() < for_time {
+        let (wall, cpu) = (Instant::now(), thread_time());
+        (0..calls).for_each(|_| f());
+        let wall = wall.elapsed().as_secs_f64();
+        let spent = cpu.and_then(|cpu| Some(thread_time()? - cpu)).unwrap_or(wall);
+        best = best.min(spent / calls as f64);
+        batches += 1;
+    }
+    best
+}
+
+/// Seconds this thread has run, where the system says so.
+fn thread_time() -> Option<f64> {
+    // The kernel brings its count up to date when the thread yields.
+    std::thread::yield_now();
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(line.split(' ').next()?.parse::<f64>().ok()? * 1e-9)
+}
+
+/// Values in [-1, 1) without a short period.
+pub fn values(len: usize, seed: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+/// Whether the command line asks for `name`: no words ask for all, any word is a part of a name.
+pub fn wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|w| name.contains(&w))
+}
+
+/// A pool of `threads` threads.
+pub fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started")
+}

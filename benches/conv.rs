@@ -1,0 +1,101 @@
+//! Convolutions beside the multiply-add peak: `cargo bench --bench conv [part of a name]...`
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+
+mod common;
+
+use std::time::Duration;
+
+use cnnctl::kernels::conv::{self, ConvAxis, ConvDims, Epilogue};
+use cnnctl::kernels::simd::Isa;
+
+/// Name; batch, input and output channels, group; input, kernel, stride, pad of both axes.
+const LAYERS: &[(&str, [usize; 4], [usize; 4])] = &[
+    ("lenet conv1", [64, 1, 20, 1], [28, 5, 1, 0]),
+    ("lenet conv2", [64, 20, 50, 1], [12, 5, 1, 0]),
+    ("cifar conv1", [32, 3, 32, 1], [32, 5, 1, 2]),
+    ("cifar conv2", [32, 32, 32, 1], [16, 5, 1, 2]),
+    ("cifar conv3", [32, 32, 64, 1], [8, 5, 1, 2]),
+    ("caffenet conv1", [8, 3, 96, 1], [227, 11, 4, 0]),
+    ("caffenet conv2", [8, 96, 256, 2], [27, 5, 1, 2]),
+    ("caffenet conv3", [8, 256, 384, 1], [13, 3, 1, 1]),
+    ("caffenet conv4", [8, 384, 384, 2], [13, 3, 1, 1]),
+    ("caffenet conv5", [8, 384, 256, 2], [13, 3, 1, 1]),
+    ("vgg conv1_1", [2, 3, 64, 1], [224, 3, 1, 1]),
+    ("vgg conv1_2", [2, 64, 64, 1], [224, 3, 1, 1]),
+    ("vgg conv2_2", [2, 128, 128, 1], [112, 3, 1, 1]),
+    ("vgg conv3_2", [2, 256, 256, 1], [56, 3, 1, 1]),
+    ("vgg conv4_2", [2, 512, 512, 1], [28, 3, 1, 1]),
+    ("vgg conv5_2", [2, 512, 512, 1], [14, 3, 1, 1]),
+    ("resnet conv1", [4, 3, 64, 1], [224, 7, 2, 3]),
+    ("resnet 1x1 64-256", [8, 64, 256, 1], [56, 1, 1, 0]),
+    ("resnet 1x1 256-64", [8, 256, 64, 1], [56, 1, 1, 0]),
+    ("resnet 1x1 s2", [8, 256, 512, 1], [56, 1, 2, 0]),
+    ("resnet 3x3 s2", [8, 128, 128, 1], [56, 3, 2, 1]),
+    ("resnet 1x1 2048-512", [8, 2048, 512, 1], [7, 1, 1, 0]),
+    ("resnet 3x3 7x7", [8, 512, 512, 1], [7, 3, 1, 1]),
+    ("squeeze 1x1 16-64", [8, 16, 64, 1], [55, 1, 1, 0]),
+    ("squeeze 3x3 16-64", [8, 16, 64, 1], [55, 3, 1, 1]),
+    ("mobilenet dw 112", [4, 64, 64, 64], [112, 3, 1, 1]),
+    ("mobilenet dw 28 s2", [4, 256, 256, 256], [28, 3, 2, 1]),
+    ("mobilenet dw 14", [8, 512, 512, 512], [14, 3, 1, 1]),
+];
+
+fn main() {
+    println!(
+        "{}: convolutions, best ms and share of the multiply-add peak of one thread (1T) and two (2T)",
+        Isa::best().name()
+    );
+    println!(
+        "{:20} {:>8} | {:^22} | {:^22} | {:^22}",
+        "", "GFLOP", "forward", "backward input", "backward weights"
+    );
+    let pools = [common::pool(1), common::pool(2)];
+    for &(name, [batch, in_channels, out_channels, group], [input, kernel, stride, pad]) in
+        LAYERS.iter().filter(|l| common::wanted(l.0))
+    {
+        let axis = ConvAxis::new(input, kernel, stride, pad, 1).expect("the kernel fits");
+        let dims = ConvDims { batch, in_channels, out_channels, group, axes: vec![axis, axis] };
+        let (input, top, weights) = (
+            common::values(dims.input_len(), 1),
+            common::values(dims.output_len(), 2),
+            common::values(dims.weight_len(), 3),
+        );
+        let (mut output, mut bottom, mut diff) =
+            (vec![0.0; dims.output_len()], vec![0.0; dims.input_len()], vec![0.0; dims.weight_len()]);
+        let lens = [
+            conv::forward_scratch_len(&dims),
+            conv::backward_input_scratch_len(&dims),
+            conv::backward_weights_scratch_len(&dims),
+        ];
+        let mut scratch = vec![0.0; lens.into_iter().max().unwrap_or(0)];
+        let flops = 2.0 * dims.multiply_adds() as f64;
+        let time = Duration::from_millis(150);
+        print!("{name:20} {:8.3}", flops / 1e9);
+        for pass in 0..3 {
+            print!(" |");
+            for (i, pool) in pools.iter().enumerate() {
+                let peak = common::peak();
+                let seconds = pool.install(|| {
+                    let measure = |f: &mut dyn FnMut()| {
+                        if i == 0 { common::best_alone(time, f) } else { common::best(time, f) }
+                    };
+                    measure(&mut || match pass {
+                        0 => conv::forward(
+                            &dims,
+                            &input,
+                            &weights,
+                            Epilogue::default(),
+                            &mut output,
+                            &mut scratch,
+                        ),
+                        1 => conv::backward_input(&dims, &top, &weights, &mut bottom, &mut scratch),
+                        _ => conv::backward_weights(&dims, &input, &top, &mut diff, &mut scratch),
+                    })
+                });
+                let share = flops / seconds / (peak.max(common::peak()) * (i + 1) as f64);
+                print!(" {:6.2} {share:4.2}", seconds * 1e3);
+            }
+        }
+        println!();
+    }
+}

@@ -1,0 +1,75 @@
+//! Matrix multiplication beside the multiply-add peak: `cargo bench --bench gemm [part of a name]...`
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+
+mod common;
+
+use std::time::Duration;
+
+use cnnctl::kernels::gemm::{Gemm, Matrix, gemm, gemm_parallel};
+use cnnctl::kernels::simd::Isa;
+
+/// Name, whether A and B are transposed, m, n, k.
+const SHAPES: &[(&str, &str, usize, usize, usize)] = &[
+    ("lenet conv1 fwd", "NN", 20, 576, 25),
+    ("lenet conv1 dW", "NT", 20, 25, 576),
+    ("lenet conv2 fwd", "NN", 50, 64, 500),
+    ("lenet conv2 dW", "NT", 50, 500, 64),
+    ("lenet ip1 fwd", "NT", 64, 500, 800),
+    ("lenet ip1 dW", "TN", 500, 800, 64),
+    ("lenet ip1 dX", "NN", 64, 800, 500),
+    ("cifar conv1 fwd", "NN", 32, 1024, 75),
+    ("cifar conv1 dW", "NT", 32, 75, 1024),
+    ("cifar conv2 fwd", "NN", 32, 256, 800),
+    ("cifar conv3 dX", "TN", 800, 64, 64),
+    ("alex conv1 fwd", "NN", 96, 3025, 363),
+    ("alex conv2g fwd", "NN", 128, 729, 1200),
+    ("alex conv2g dX", "TN", 1200, 729, 128),
+    ("alex conv3 fwd", "NN", 384, 169, 2304),
+    ("alex conv3 dW", "NT", 384, 2304, 169),
+    ("alex fc6 fwd 256", "NT", 256, 4096, 9216),
+    ("alex fc6 fwd 16", "NT", 16, 4096, 9216),
+    ("alex fc6 dW 256", "TN", 4096, 9216, 256),
+    ("alex fc6 dW 16", "TN", 4096, 9216, 16),
+    ("alex fc6 dX 256", "NN", 256, 9216, 4096),
+    ("alex fc6 dX 16", "NN", 16, 9216, 4096),
+    ("alex fc6 fwd 1", "NT", 1, 4096, 9216),
+    ("resnet fc fwd 8", "NT", 8, 1000, 2048),
+    ("square 1024", "NN", 1024, 1024, 1024),
+    ("square 2048", "NN", 2048, 2048, 2048),
+];
+
+fn main() {
+    println!(
+        "{}: gemm, best times; share of the multiply-add peak of one and of two threads",
+        Isa::best().name()
+    );
+    println!(
+        "{:20} {:2} {:>16} {:>9} {:>8} {:>6} {:>9} {:>6}",
+        "", "", "m x n x k", "us", "GFLOP/s", "1T", "us 2T", "2T"
+    );
+    let two = common::pool(2);
+    for &(name, ops, m, n, k) in SHAPES.iter().filter(|s| common::wanted(s.0)) {
+        let (a, b) = (common::values(m * k, 1), common::values(k * n, 2));
+        let mut c = vec![0.0; m * n];
+        let matrix = |data, rows, cols, op: &str| match op {
+            "N" => Matrix::row_major(data, cols),
+            _ => Matrix::row_major(data, rows).transposed(),
+        };
+        let product = Gemm::new(m, n, k, matrix(&a, m, k, &ops[..1]), matrix(&b, k, n, &ops[1..]));
+        let time = Duration::from_millis(200);
+        let peak = common::peak();
+        let one = common::best_alone(time, || gemm(&product, &mut c));
+        let peak = peak.max(common::peak());
+        let both = two.install(|| common::best(time, || gemm_parallel(&product, &mut c)));
+        let flops = (2 * m * n * k) as f64;
+        println!(
+            "{name:20} {ops} {:>16} {:9.1} {:8.1} {:6.2} {:9.1} {:6.2}",
+            format!("{m}x{n}x{k}"),
+            one * 1e6,
+            flops / one / 1e9,
+            flops / one / peak,
+            both * 1e6,
+            flops / both / (2.0 * peak),
+        );
+    }
+}

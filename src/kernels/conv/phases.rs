@@ -1,0 +1,123 @@
+//! The input's gradient as plain convolutions of the output's gradient.
+//!
+//! Input position y gets a product from each tap t and output o with y + pad = o * stride + t * dilation. Positions
+//! of equal remainder by the stride (a phase) meet the same taps, each at every output: so every phase is a
+//! convolution of stride 1 over a share of the taps, and no multiplication meets a zero that the stride put in.
+
+use super::lines::{Line, Lines, MAX_AXES, gcd};
+use super::{ConvAxis, ConvDims};
+
+/// One axis of a phase.
+#[derive(Clone, Copy, Debug)]
+struct PhaseAxis {
+    /// Its convolution over the output's gradient.
+    line: Line,
+    /// Kernel value of the line's tap 0; the others follow downwards, `tap_down` apart.
+    tap_first: usize,
+    tap_down: usize,
+    /// Length of the whole kernel.
+    kernel: usize,
+    /// First position of the input, and the distance to the next.
+    remainder: usize,
+    stride: usize,
+    /// Length of the input.
+    input: usize,
+}
+
+impl PhaseAxis {
+    fn new(axis: &ConvAxis, remainder: usize) -> Self {
+        let ConvAxis { input, kernel, stride, pad, dilation, output } = *axis;
+        let common = gcd(stride, dilation);
+        let tap_down = stride / common;
+        // Tap t meets output (remainder + pad - t * dilation) / stride, where that is whole.
+        let ahead = |tap: usize| (remainder + pad) as isize - (tap * dilation) as isize;
+        let lowest = (0..tap_down.min(kernel)).find(|&tap| ahead(tap).rem_euclid(stride as isize) == 0);
+        let taps = lowest.map_or(0, |tap| (kernel - tap).div_ceil(tap_down));
+        let tap_first = lowest.map_or(0, |tap| tap + (taps - 1) * tap_down);
+        let line = Line {
+            input: output,
+            outputs: input.saturating_sub(remainder).div_ceil(stride),
+            taps,
+            first: ahead(tap_first).div_euclid(stride as isize),
+            tap_step: dilation / common,
+            stride: 1,
+        };
+        Self { line, tap_first, tap_down, kernel, remainder, stride, input }
+    }
+}
+
+/// One phase of all axes.
+pub struct Phase {
+    axes: [PhaseAxis; MAX_AXES],
+    count: usize,
+    /// Its convolution.
+    pub lines: Lines,
+}
+
+/// All phases of a convolution: one where nothing strides.
+pub fn phases(dims: &ConvDims) -> impl Iterator<Item = Phase> {
+    (0..dims.axes.iter().map(|a| a.stride).product()).map(|index| Phase::new(dims, index))
+}
+
+impl Phase {
+    fn new(dims: &ConvDims, mut index: usize) -> Self {
+        let none = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
+        let (mut axes, count) = ([PhaseAxis::new(&none, 0); MAX_AXES], dims.axes.len());
+        for (place, axis) in axes[..count].iter_mut().zip(&dims.axes).rev() {
+            *place = PhaseAxis::new(axis, index % axis.stride);
+            index /= axis.stride;
+        }
+        Self { axes, count, lines: Lines::new(axes[..count].iter().map(|a| a.line)) }
+    }
+
+    /// Whether the phase is the whole input.
+    pub fn is_everything(&self) -> bool {
+        self.axes[..self.count].iter().all(|a| a.stride == 1)
+    }
+
+    /// The place in the kernel of the phase's tap `tap`.
+    pub fn kernel_tap(&self, mut tap: usize) -> usize {
+        let (mut at, mut scale) = (0, 1);
+        for axis in self.axes[..self.count].iter().rev() {
+            at += (axis.tap_first - tap % axis.line.taps * axis.tap_down) * scale;
+            tap /= axis.line.taps;
+            scale *= axis.kernel;
+        }
+        at
+    }
+
+    /// Writes this phase's values of one channel to their places in the channel's image.
+    pub fn scatter(&self, values: &[f32], image: &mut [f32]) {
+        let Some((last, outer)) = self.axes[..self.count].split_last() else {
+            return image.copy_from_slice(values);
+        };
+        for (mut row, values) in values.chunks_exact(last.line.outputs.max(1)).enumerate() {
+            let (mut at, mut scale) = (last.remainder, last.input);
+            for axis in outer.iter().rev() {
+                at += (axis.remainder + row % axis.line.outputs * axis.stride) * scale;
+                row /= axis.line.outputs;
+                scale *= axis.input;
+            }
+            image[at..].iter_mut().step_by(last.stride).zip(values).for_each(|(i, &v)| *i = v);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_of_two_shares_three_taps() {
+        let axis = ConvAxis::new(5, 3, 2, 1, 1).unwrap();
+        let dims = ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis] };
+        let taps = |phase: &Phase| (0..phase.lines.taps()).map(|t| phase.kernel_tap(t)).collect::<Vec<_>>();
+        let phases: Vec<_> = phases(&dims).collect();
+        // Even positions y + 1 are odd: tap 1. Odd ones: taps 2 and 0.
+        assert_eq!((taps(&phases[0]), phases[0].lines.outputs()), (vec![1], 3));
+        assert_eq!((taps(&phases[1]), phases[1].lines.outputs()), (vec![2, 0], 2));
+        let mut image = [0.0; 5];
+        phases[1].scatter(&[7.0, 8.0], &mut image);
+        assert_eq!(image, [0.0, 7.0, 0.0, 8.0, 0.0]);
+    }
+}

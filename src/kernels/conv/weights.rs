@@ -1,0 +1,44 @@
+//! Weights in the order in which the micro-kernel reads them, packed once for the whole batch.
+//!
+//! For each group, for each block of `DEPTH` taps: the panels of rows, each one value a row for every tap.
+
+use super::ConvDims;
+use super::phases::Phase;
+use crate::kernels::gemm::{DEPTH, Matrix, pack, panels};
+use crate::kernels::parallel;
+use crate::kernels::simd::Isa;
+
+/// Packs for the forward pass: rows are a group's output channels, `weight_len` values in all.
+pub fn pack_forward(isa: Isa, dims: &ConvDims, weights: &[f32], packed: &mut [f32]) {
+    let (m, k) = (dims.group_out(), dims.depth());
+    parallel::for_chunks_mut(packed, m * k, |start, packed| {
+        let matrix = Matrix::row_major(&weights[start..start + m * k], k);
+        parallel::for_chunks_mut(packed, m * DEPTH, |start, packed| {
+            let depth = start / m;
+            pack::rows(isa, &matrix, 0..m, depth..(depth + DEPTH).min(k), packed);
+        });
+    });
+}
+
+/// Packs one phase of the input's gradient: rows are a group's input channels, taps run over its output channels and
+/// the phase's share of the kernel.
+pub fn pack_backward(isa: Isa, dims: &ConvDims, phase: &Phase, weights: &[f32], packed: &mut [f32]) {
+    let (m, taps, area) = (dims.group_in(), phase.lines.taps(), dims.kernel_area());
+    let k = dims.group_out() * taps;
+    parallel::for_chunks_mut(packed, m * k, |start, packed| {
+        let group = start / (m * k);
+        let weights = &weights[group * dims.group_out() * dims.depth()..];
+        parallel::for_chunks_mut(packed, m * DEPTH, |start, packed| {
+            let depth = start / m;
+            let k = packed.len() / m;
+            for (i, tap) in (depth..depth + k).enumerate() {
+                let from = tap / taps * dims.depth() + phase.kernel_tap(tap % taps);
+                for rows in panels(m, isa.tile_rows()) {
+                    let to = &mut packed[rows.start * k + i * rows.len()..][..rows.len()];
+                    let from = weights[from + rows.start * area..].iter().step_by(area);
+                    to.iter_mut().zip(from).for_each(|(to, &v)| *to = v);
+                }
+            }
+        });
+    });
+}
