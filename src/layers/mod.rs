@@ -10,8 +10,11 @@ mod error;
 pub mod filler;
 #[cfg(test)]
 pub(crate) mod gradient_check;
+mod labels;
+mod loss_normalizer;
 mod pass;
 mod pooler;
+mod selective_sampling;
 
 mod accuracy;
 mod concat;
@@ -31,14 +34,11 @@ mod im2col;
 mod infogain_loss;
 mod inner_product;
 mod input;
-mod labels;
 mod locally_connected;
-mod loss_normalizer;
 mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
 mod reshape;
-mod selective_sampling;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod softmax;
@@ -65,21 +65,20 @@ pub const LAYERS: &[&Kind] = &[
     &dropout::KIND,
     &dummy_data::KIND,
     &eltwise::KIND,
-    &flatten::KIND,
     &euclidean_loss::KIND,
+    &flatten::KIND,
     &hinge_loss::KIND,
     &im2col::KIND,
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
     &locally_connected::KIND,
+    &multinomial_logistic_loss::KIND,
     &pooling::KIND,
     &relu::KIND,
     &reshape::KIND,
-    &silence::KIND,
-    &multinomial_logistic_loss::KIND,
-    &relu::KIND,
     &sigmoid_cross_entropy_loss::KIND,
+    &silence::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
