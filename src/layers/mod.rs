@@ -35,6 +35,7 @@ mod infogain_loss;
 mod inner_product;
 mod input;
 mod locally_connected;
+mod lrn;
 mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
@@ -72,6 +73,7 @@ pub const LAYERS: &[&Kind] = &[
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
+    &lrn::KIND,
     &locally_connected::KIND,
     &multinomial_logistic_loss::KIND,
     &pooling::KIND,
