@@ -28,6 +28,11 @@ impl Draw {
         Self { key: self.key.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)), pass: self.pass }
     }
 
+    /// One number for whoever draws by a rule of its own.
+    pub fn seed(&self) -> u64 {
+        self.key ^ self.pass
+    }
+
     /// A generator for chunk `chunk` of the pass; chunks of up to 2^31 words do not overlap.
     pub fn rng(&self, chunk: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.key);

@@ -6,15 +6,13 @@
 
 mod activation;
 mod axes;
+mod batches;
 mod error;
 pub mod filler;
 #[cfg(test)]
 pub(crate) mod gradient_check;
-mod labels;
-mod loss_normalizer;
 mod pass;
 mod pooler;
-mod selective_sampling;
 
 mod accuracy;
 mod concat;
@@ -22,6 +20,7 @@ mod contrastive_loss;
 mod convolution;
 mod convolution_depthwise;
 mod convolution_settings;
+mod data;
 mod deconvolution;
 mod depthwise_convolution;
 mod dropout;
@@ -29,17 +28,21 @@ mod dummy_data;
 mod eltwise;
 mod euclidean_loss;
 mod flatten;
+mod hdf5_data;
 mod hinge_loss;
 mod im2col;
+mod image_data;
 mod infogain_loss;
 mod inner_product;
 mod input;
+mod labels;
 mod locally_connected;
-mod lrn;
+mod loss_normalizer;
 mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
 mod reshape;
+mod selective_sampling;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod softmax;
@@ -61,26 +64,33 @@ pub const LAYERS: &[&Kind] = &[
     &contrastive_loss::KIND,
     &convolution::KIND,
     &convolution_depthwise::KIND,
+    &data::KIND,
     &deconvolution::KIND,
     &depthwise_convolution::KIND,
     &dropout::KIND,
     &dummy_data::KIND,
     &eltwise::KIND,
-    &euclidean_loss::KIND,
     &flatten::KIND,
+    &euclidean_loss::KIND,
     &hinge_loss::KIND,
     &im2col::KIND,
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
-    &lrn::KIND,
     &locally_connected::KIND,
-    &multinomial_logistic_loss::KIND,
     &pooling::KIND,
+    &hdf5_data::KIND,
+    &im2col::KIND,
+    &image_data::KIND,
+    &inner_product::KIND,
+    &input::KIND,
+    &locally_connected::KIND,
     &relu::KIND,
     &reshape::KIND,
-    &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,
+    &multinomial_logistic_loss::KIND,
+    &relu::KIND,
+    &sigmoid_cross_entropy_loss::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
@@ -146,6 +156,18 @@ impl Arity {
     }
 }
 
+/// As messages say it: `2`, `1 to 2`, `at least 1`.
+impl std::fmt::Display for Arity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Arity::Exactly(n) => write!(f, "{n}"),
+            Arity::Between(low, high) => write!(f, "{low} to {high}"),
+            Arity::AtLeast(n) => write!(f, "at least {n}"),
+            Arity::LikeBottoms => f.write_str("as many as bottom blobs"),
+        }
+    }
+}
+
 /// What the net must know of a layer type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -178,11 +200,13 @@ pub trait Layer: Send {
     /// When the bottoms' shapes do not fit the settings or each other.
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError>;
 
-    /// Computes the tops from the bottoms.
+    /// Computes the tops from the bottoms. Not called for a layer whose outline is an alias.
     ///
     /// # Errors
     /// Only for values that no setting can foretell: a label out of range, a sample that cannot be read.
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError>;
+    fn forward(&mut self, _pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        Ok(())
+    }
 
     /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted.
     fn backward(&mut self, _pass: &mut Backward<'_>) {}
@@ -241,12 +265,21 @@ pub struct Outline {
     pub workspace: usize,
     /// What the backward pass reads beside the tops' diffs.
     pub reads: Reads,
+    /// Whether every top is just the first bottom under another name or shape: the net then lends the bottom's
+    /// memory to whoever reads the tops, and does not run the forward pass.
+    pub alias: bool,
 }
 
 impl Outline {
     /// Tops of these shapes, no parameters, no workspace; backward reads everything.
     pub fn of(tops: impl Into<Vec<Shape>>) -> Self {
         Self { tops: tops.into(), ..Self::default() }
+    }
+
+    /// Whose tops are the first bottom under other names or shapes.
+    pub fn alias(mut self) -> Self {
+        self.alias = true;
+        self
     }
 
     /// With these parameters.

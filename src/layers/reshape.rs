@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(shape("axis: -1 shape { dim: 1 }")[..], [2, 3, 4, 1]);
         assert_eq!(shape("axis: 1 num_axes: 0 shape { dim: 1 }")[..], [2, 1, 3, 4]);
         assert_eq!(shape("axis: 1 num_axes: 1 shape { dim: 3 dim: -1 }")[..], [2, 3, 1, 4]);
-        assert_eq!(top_shapes("type: 'Reshape'", 1, &[&[1, 1]]).remove(0)[..], []);
+        assert!(top_shapes("type: 'Reshape'", 1, &[&[1, 1]]).remove(0).is_empty());
         assert_eq!(top_shapes(&text("shape { dim: 0 dim: 3 }"), 1, &[&[0, 3]]).remove(0)[..], [0, 3]);
     }
 

@@ -1,1 +1,224 @@
 //! The layer graph: blobs, parameters, and the passes that turn a `NetParameter` into a wired net.
+//!
+//! A [`Net`] owns its blobs and lends them to its layers; parameters live in a [`Params`] store of their own, which
+//! a train net and its test nets share. Each version of a blob (an in-place layer makes a new one) is written by one
+//! layer, so nothing is ever aliased; the memory plan lets blobs share memory once nobody reads them any more.
+
+mod build;
+mod error;
+mod params;
+mod pass;
+pub mod plan;
+
+pub use error::NetError;
+pub use params::{Param, ParamId, Params};
+
+use crate::{
+    config::proto::{LayerParameter, NetState, Phase},
+    layers::{Kind, Layer, Outline},
+    tensor::{Buffer, Shape},
+};
+
+/// What a net is built for, beside its `NetParameter`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Phase, level and stages.
+    pub state: NetState,
+    /// The run's seed.
+    pub seed: u64,
+    /// Whether backward passes will follow.
+    pub backward: bool,
+    /// Whether every blob keeps its values and diffs until the next pass, at the price of memory.
+    pub keep_all: bool,
+    /// Blobs whose diffs will be given from outside, and so count as losses.
+    pub given_diffs: Vec<String>,
+}
+
+impl Options {
+    /// For training, or for testing without backward passes.
+    pub fn new(phase: Phase, seed: u64) -> Self {
+        let state = NetState { phase: Some(phase as i32), ..NetState::default() };
+        Self { state, seed, backward: phase == Phase::Train, keep_all: false, given_diffs: Vec::new() }
+    }
+}
+
+/// A blob's number in its net.
+pub type BlobId = usize;
+
+/// A version of a blob.
+#[derive(Clone, Debug)]
+struct BlobPlan {
+    name: String,
+    shape: Shape,
+    /// The blob whose values this one shows under another name or shape; itself if it has its own.
+    root: BlobId,
+    /// Where the values are.
+    slot: usize,
+    /// Where the diff is, if one is needed.
+    diff: Option<usize>,
+    /// Whether some layer's backward pass writes the diff.
+    diff_written: bool,
+}
+
+/// A layer at its place.
+struct Node {
+    config: LayerParameter,
+    kind: &'static Kind,
+    layer: Box<dyn Layer>,
+    outline: Outline,
+    bottoms: Vec<BlobId>,
+    tops: Vec<BlobId>,
+    params: Vec<ParamId>,
+    loss_weights: Vec<f32>,
+    need: plan::need::Need,
+}
+
+/// A layer graph that is ready to run.
+pub struct Net {
+    name: String,
+    options: Options,
+    nodes: Vec<Node>,
+    blobs: Vec<BlobPlan>,
+    slots: Vec<Buffer>,
+    workspace: Buffer,
+    passes: u64,
+}
+
+/// A blob that no layer reads: a result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its values.
+    pub values: &'a [f32],
+    /// Its weight in the net's loss.
+    pub loss_weight: f32,
+}
+
+/// What can be told of a layer of a net.
+#[derive(Clone, Copy)]
+pub struct LayerView<'a> {
+    /// Its settings, after filtering and splitting.
+    pub config: &'a LayerParameter,
+    /// Its type.
+    pub kind: &'static Kind,
+    /// Its parameters.
+    pub params: &'a [ParamId],
+    /// Shapes and parameters.
+    pub outline: &'a Outline,
+    /// Whether its backward pass runs.
+    pub backward: bool,
+    /// The layer.
+    pub layer: &'a dyn Layer,
+}
+
+impl Net {
+    /// The net's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the net trains or tests.
+    pub fn phase(&self) -> Phase {
+        self.options.state.phase()
+    }
+
+    /// The layers, in order.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerView<'_>> {
+        self.nodes.iter().map(|n| LayerView {
+            config: &n.config,
+            kind: n.kind,
+            params: &n.params,
+            outline: &n.outline,
+            backward: n.need.backward,
+            layer: &*n.layer,
+        })
+    }
+
+    /// The layers themselves, to save what they carry or to take it up again.
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = (&str, &mut Box<dyn Layer>)> {
+        self.nodes.iter_mut().map(|n| (n.config.name(), &mut n.layer))
+    }
+
+    /// The parameters that the net's layers use, in Caffe's order, each once.
+    pub fn params(&self) -> Vec<ParamId> {
+        let mut ids: Vec<ParamId> = Vec::new();
+        for id in self.nodes.iter().flat_map(|n| &n.params) {
+            if !ids.contains(id) {
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+
+    /// The latest version of the blob of this name.
+    pub fn blob(&self, name: &str) -> Option<BlobId> {
+        self.blobs.iter().rposition(|b| b.name == name)
+    }
+
+    /// The names of all blobs, each once, in order of making.
+    pub fn blob_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for (i, blob) in self.blobs.iter().enumerate() {
+            if self.blobs[..i].iter().all(|b| b.name != blob.name) {
+                names.push(&blob.name);
+            }
+        }
+        names
+    }
+
+    /// A blob's name.
+    pub fn blob_name(&self, id: BlobId) -> &str {
+        &self.blobs[id].name
+    }
+
+    /// A blob's shape.
+    pub fn shape(&self, id: BlobId) -> &Shape {
+        &self.blobs[id].shape
+    }
+
+    /// A blob's values. In a net that does not keep all, they may have given way to later blobs.
+    pub fn values(&self, id: BlobId) -> &[f32] {
+        let blob = &self.blobs[id];
+        &self.slots[blob.slot][..blob.shape.count()]
+    }
+
+    /// A blob's diff, if it has one: the diff of its first version, which is what flows out of an in-place chain.
+    pub fn diff(&self, name: &str) -> Option<&[f32]> {
+        let blob = self.blobs.iter().find(|b| b.name == name && b.diff.is_some())?;
+        Some(&self.slots[blob.diff?][..blob.shape.count()])
+    }
+
+    /// The blobs that no layer reads, by name, as Caffe lists them.
+    pub fn outputs(&self) -> Vec<Output<'_>> {
+        let mut outputs: Vec<Output<'_>> = Vec::new();
+        for node in &self.nodes {
+            for (&top, &loss_weight) in node.tops.iter().zip(&node.loss_weights) {
+                if !self.nodes.iter().any(|n| n.bottoms.contains(&top)) {
+                    outputs.push(Output {
+                        name: &self.blobs[top].name,
+                        values: self.values(top),
+                        loss_weight,
+                    });
+                }
+            }
+        }
+        outputs.sort_by(|a, b| a.name.cmp(b.name));
+        outputs
+    }
+
+    /// Elements of memory for blobs, diffs and workspace.
+    pub fn memory(&self) -> usize {
+        self.slots.iter().map(|s| s.len()).sum::<usize>() + self.workspace.len()
+    }
+
+    /// Forward passes so far.
+    pub fn passes(&self) -> u64 {
+        self.passes
+    }
+
+    /// Goes on as after so many forward passes.
+    pub fn resume_passes(&mut self, passes: u64) {
+        self.passes = passes;
+    }
+}

@@ -1,0 +1,50 @@
+//! What the layers that read data sets share: tops filled with the next batch.
+
+use super::{Carry, Forward, Layer, LayerError, Outline, Setup};
+use crate::{
+    config::proto::LayerParameter,
+    data::{Batches, DataError, open_layer},
+    kernels::random::Draw,
+    tensor::Shape,
+};
+
+/// A layer whose tops are the next batch of a data set.
+struct BatchLayer(Batches);
+
+/// Opens the data set that `config` names.
+pub fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let seed = Draw::new(setup.seed, config.name(), 0).seed();
+    match open_layer(config, setup.phase, seed) {
+        Ok(batches) => Ok(Box::new(BatchLayer(batches))),
+        Err(DataError::Setting(message)) => Err(LayerError::setting("", message)),
+        Err(error) => Err(LayerError::value(error.to_string())),
+    }
+}
+
+impl Layer for BatchLayer {
+    fn outline(&mut self, _: &[Shape]) -> Result<Outline, LayerError> {
+        Ok(Outline::of(self.0.shapes()))
+    }
+
+    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        let mut tops: Vec<&mut [f32]> = pass.tops.iter_mut().map(|t| &mut *t.data).collect();
+        self.0.next(&mut tops).map_err(|e| LayerError::value(e.to_string()))
+    }
+
+    fn carry(&self) -> Option<Carry> {
+        Some(Carry { consumed: self.0.position(), values: Vec::new() })
+    }
+
+    fn resume(&mut self, carry: &Carry) -> Result<(), LayerError> {
+        self.0.seek(carry.consumed);
+        Ok(())
+    }
+
+    fn waited(&self) -> std::time::Duration {
+        self.0.waited()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}

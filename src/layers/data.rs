@@ -1,0 +1,20 @@
+//! `Data`: samples of a database: LMDB, LevelDB, idx.
+
+use super::{Arity, Kind, Role, batches};
+
+/// The row of `Data`; see [`crate::data`] for what is read and how.
+///
+/// Shapes: no bottoms; tops `N x C x H x W` and, if there are two, labels `N`. Params: none.
+/// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
+pub const KIND: Kind = Kind {
+    name: "Data",
+    summary: "samples of a database: LMDB, LevelDB, idx",
+    settings: &["data_param", "transform_param"],
+    bottoms: Arity::Exactly(0),
+    tops: Arity::Between(1, 2),
+    role: Role::Source,
+    no_gradient: &[],
+    build: batches::from_config,
+    #[cfg(test)]
+    gradient: &[],
+};

@@ -1,0 +1,20 @@
+//! `HDF5Data`: arrays of HDF5 files, one top a data set.
+
+use super::{Arity, Kind, Role, batches};
+
+/// The row of `HDF5Data`; see [`crate::data`] for what is read and how.
+///
+/// Shapes: no bottoms; each top as the data set of its name, N rows of it. Params: none.
+/// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
+pub const KIND: Kind = Kind {
+    name: "HDF5Data",
+    summary: "arrays of HDF5 files, one top a data set",
+    settings: &["hdf5_data_param"],
+    bottoms: Arity::Exactly(0),
+    tops: Arity::AtLeast(1),
+    role: Role::Source,
+    no_gradient: &[],
+    build: batches::from_config,
+    #[cfg(test)]
+    gradient: &[],
+};

@@ -1,0 +1,20 @@
+//! `ImageData`: images of a list of files.
+
+use super::{Arity, Kind, Role, batches};
+
+/// The row of `ImageData`; see [`crate::data`] for what is read and how.
+///
+/// Shapes: no bottoms; tops `N x C x H x W` and labels `N`. Params: none.
+/// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
+pub const KIND: Kind = Kind {
+    name: "ImageData",
+    summary: "images of a list of files",
+    settings: &["image_data_param", "transform_param"],
+    bottoms: Arity::Exactly(0),
+    tops: Arity::Between(1, 2),
+    role: Role::Source,
+    no_gradient: &[],
+    build: batches::from_config,
+    #[cfg(test)]
+    gradient: &[],
+};

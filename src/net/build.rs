@@ -1,0 +1,254 @@
+//! From a `NetParameter` to a wired net with memory.
+
+use super::{
+    BlobId, BlobPlan, Net, NetError, Node, Options, Params,
+    plan::{filter, memory, need, split, wire},
+};
+use crate::{
+    config::proto::NetParameter,
+    layers::{Role, Setup},
+    tensor::{Buffer, Shape},
+};
+
+impl Net {
+    /// Builds the net that takes part in `options.state`; its parameters are added to `params`, or found there.
+    ///
+    /// # Errors
+    /// For anything wrong with a layer's settings, blobs or shapes.
+    pub fn new(net: &NetParameter, options: Options, params: &mut Params) -> Result<Self, NetError> {
+        let layers = split::insert_splits(filter::filter(net, &options.state)?)?;
+        let wiring = wire::wire(layers)?;
+        let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };
+        let before = params.len();
+        let mut blobs: Vec<BlobPlan> =
+            wiring.blobs.iter().enumerate().map(|(i, name)| BlobPlan::new(name, i)).collect();
+        let mut built = Vec::with_capacity(wiring.layers.len());
+        for wired in &wiring.layers {
+            let config = &wired.config;
+            let mut layer = (wired.kind.build)(config, &setup).map_err(|e| NetError::of(config, e))?;
+            let bottoms: Vec<Shape> = wired.bottoms.iter().map(|&b| blobs[b].shape.clone()).collect();
+            let outline =
+                layer.outline(&bottoms).map_err(|e| shape_error(&blobs, wired, NetError::of(config, e)))?;
+            debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
+            wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
+            if outline.params.len() < config.param.len() {
+                let message = format!(
+                    "has {} parameters, but {} `param` blocks",
+                    outline.params.len(),
+                    config.param.len()
+                );
+                return Err(NetError::layer(config, format!("param[{}]", outline.params.len()), message));
+            }
+            let ids = (outline.params.iter().enumerate())
+                .map(|(i, p)| params.bind(config, i, p, options.seed, before))
+                .collect::<Result<Vec<_>, _>>()?;
+            if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
+                return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
+            }
+            built.push((layer, outline, ids));
+        }
+
+        let learns: Vec<Vec<bool>> = (built.iter())
+            .map(|(_, outline, ids)| {
+                let learned = outline.params.iter().zip(ids).filter(|(p, _)| p.learned);
+                learned.map(|(_, &id)| params[id].lr_mult != 0.0).collect()
+            })
+            .collect();
+        let wish = need::Wish { force: net.force_backward(), given: &options.given_diffs };
+        let needs = need::needs(&wiring, &learns, wish);
+        let nodes = (wiring.layers.into_iter().zip(built).zip(needs))
+            .map(|((wired, (layer, outline, params)), need)| Node {
+                config: wired.config,
+                kind: wired.kind,
+                layer,
+                outline,
+                bottoms: wired.bottoms,
+                tops: wired.tops,
+                params,
+                loss_weights: wired.loss_weights,
+                need: if options.backward { need } else { need::Need::default() },
+            })
+            .collect();
+        let mut net = Self {
+            name: net.name().to_owned(),
+            options,
+            nodes,
+            blobs,
+            slots: Vec::new(),
+            workspace: Buffer::default(),
+            passes: 0,
+        };
+        net.lay_out();
+        net.make_diffs(params);
+        Ok(net)
+    }
+
+    /// Gives the blob of an `Input` layer (or another source's) a new shape, and every layer above its new shapes.
+    ///
+    /// # Errors
+    /// When the blob is not a source's, or a layer cannot take the new shapes.
+    pub fn reshape(&mut self, name: &str, shape: Shape) -> Result<(), NetError> {
+        let source = self
+            .nodes
+            .iter()
+            .find(|n| n.kind.role == Role::Source && n.tops.iter().any(|&t| self.blobs[t].name == name));
+        let Some(id) = source.and_then(|n| n.tops.iter().copied().find(|&t| self.blobs[t].name == name))
+        else {
+            return Err(NetError::Net(format!("no source layer makes a blob `{name}`")));
+        };
+        if self.blobs[id].shape != shape {
+            self.blobs[id].shape = shape;
+            self.outline_from(0)?;
+            self.lay_out();
+        }
+        Ok(())
+    }
+
+    /// Outlines the layers from `first` on again, after shapes have changed; sources keep their blobs' shapes.
+    pub(super) fn outline_from(&mut self, first: usize) -> Result<(), NetError> {
+        for node in &mut self.nodes[first..] {
+            if node.kind.role == Role::Source {
+                continue;
+            }
+            let bottoms: Vec<Shape> = node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
+            let outline = node.layer.outline(&bottoms).map_err(|e| NetError::of(&node.config, e))?;
+            let same =
+                (outline.params.iter().zip(&node.outline.params)).all(|(new, old)| new.shape == old.shape);
+            if !same {
+                let message = "the new shapes of its bottoms ask for parameters of another shape";
+                return Err(NetError::layer(&node.config, "", message));
+            }
+            for (&t, shape) in node.tops.iter().zip(&outline.tops) {
+                self.blobs[t].shape = shape.clone();
+            }
+            node.outline = outline;
+        }
+        Ok(())
+    }
+
+    /// Plans the memory of all blobs and takes it. Buffers only grow, so values of the sources stay.
+    pub(super) fn lay_out(&mut self) {
+        let last = 2 * self.nodes.len();
+        let mut values: Vec<memory::Value> = Vec::new();
+        // Where the values of each blob and, after them, their diffs stand in `values`.
+        let mut data: Vec<usize> = vec![0; self.blobs.len()];
+        let mut diff: Vec<Option<usize>> = vec![None; self.blobs.len()];
+        for i in 0..self.nodes.len() {
+            let node = &self.nodes[i];
+            let pinned = self.options.keep_all || node.kind.role == Role::Source;
+            let shows = if node.outline.alias { node.bottoms.first().copied() } else { None };
+            let backward = 2 * self.nodes.len() - 1 - i;
+            for &t in &node.tops {
+                let blob = &mut self.blobs[t];
+                blob.root = t;
+                blob.diff_written = false;
+                let len = blob.shape.count();
+                if let Some(bottom) = shows {
+                    let root = self.blobs[bottom].root;
+                    self.blobs[t].root = root;
+                    data[t] = data[root];
+                } else {
+                    data[t] = values.len();
+                    values.push(memory::Value { len, alive: if pinned { 0..=last } else { i..=i } });
+                }
+                if node.need.backward {
+                    diff[t] = Some(values.len());
+                    values.push(memory::Value {
+                        len,
+                        alive: if pinned { 0..=last } else { backward..=backward },
+                    });
+                }
+            }
+            for (&b, &wanted) in node.bottoms.iter().zip(&node.need.bottoms) {
+                if wanted {
+                    // A source's top has no diff yet: it runs no backward pass, but its diff may be asked for.
+                    let d = *diff[b].get_or_insert_with(|| {
+                        let alive = if self.options.keep_all { 0..=last } else { backward..=backward };
+                        values.push(memory::Value { len: self.blobs[b].shape.count(), alive });
+                        values.len() - 1
+                    });
+                    let until = *values[d].alive.end();
+                    values[d].alive = backward.min(*values[d].alive.start())..=until;
+                    self.blobs[b].diff_written = true;
+                }
+            }
+            let node = &self.nodes[i];
+            let read_back = |yes: bool| if yes && node.need.backward { backward } else { i };
+            for &b in &node.bottoms {
+                extend(&mut values[data[b]], read_back(node.outline.reads.bottoms));
+            }
+            for &t in &node.tops {
+                extend(&mut values[data[t]], read_back(node.outline.reads.tops));
+            }
+        }
+        self.keep_results(&mut values, &data, last);
+        let layout = memory::plan(&values);
+        for (t, blob) in self.blobs.iter_mut().enumerate() {
+            blob.slot = layout.slots[data[t]];
+            blob.diff = diff[t].map(|d| layout.slots[d]);
+        }
+        self.slots.resize_with(layout.sizes.len(), Buffer::default);
+        for (slot, &size) in self.slots.iter_mut().zip(&layout.sizes) {
+            if slot.len() < size {
+                slot.resize(size);
+            }
+        }
+        let workspace = self.nodes.iter().map(|n| n.outline.workspace).max().unwrap_or(0);
+        if self.workspace.len() < workspace {
+            self.workspace.resize(workspace);
+        }
+    }
+
+    /// Results, and whatever has a weight in the loss, live to the end.
+    fn keep_results(&self, values: &mut [memory::Value], data: &[usize], last: usize) {
+        for node in &self.nodes {
+            for (&t, &weight) in node.tops.iter().zip(&node.loss_weights) {
+                if weight != 0.0 || !self.nodes.iter().any(|n| n.bottoms.contains(&t)) {
+                    extend(&mut values[data[t]], last);
+                }
+            }
+        }
+    }
+
+    /// Gives memory to the diffs of the parameters that need one.
+    fn make_diffs(&self, params: &mut Params) {
+        for node in &self.nodes {
+            let learned = node.outline.params.iter().zip(&node.params).filter(|(p, _)| p.learned);
+            for ((_, &id), &wanted) in learned.zip(&node.need.params) {
+                if wanted && params[id].diff.is_empty() {
+                    params[id].diff = Buffer::zeroed(params[id].data.len());
+                }
+            }
+        }
+    }
+}
+
+impl BlobPlan {
+    fn new(name: &str, id: BlobId) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape: Shape::default(),
+            root: id,
+            slot: 0,
+            diff: None,
+            diff_written: false,
+        }
+    }
+}
+
+fn extend(value: &mut memory::Value, until: usize) {
+    value.alive = *value.alive.start()..=until.max(*value.alive.end());
+}
+
+/// Adds the bottoms' shapes to a complaint about them: they are what a reader looks for first.
+fn shape_error(blobs: &[BlobPlan], wired: &wire::Wired, error: NetError) -> NetError {
+    match error {
+        NetError::Layer { layer, origin, field, message } if !wired.bottoms.is_empty() => {
+            let shapes: Vec<String> =
+                wired.bottoms.iter().map(|&b| format!("`{}` {}", blobs[b].name, blobs[b].shape)).collect();
+            let message = format!("{message} (bottoms: {})", shapes.join(", "));
+            NetError::Layer { layer, origin, field, message }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,227 @@
+//! Forward and backward passes: lending each layer its slices.
+
+use std::mem::take;
+
+use super::{BlobId, Net, NetError, Params};
+use crate::{
+    kernels::random::Draw,
+    layers::{Backward, Blob, BlobMut, Forward, Role, TopDiff},
+    tensor::Buffer,
+};
+
+impl Net {
+    /// Runs all layers and gives the net's loss: the weighted sum of its loss tops.
+    ///
+    /// # Errors
+    /// For values that a layer cannot take, such as a label out of range.
+    pub fn forward(&mut self, params: &mut Params) -> Result<f32, NetError> {
+        let mut loss = 0.0;
+        for i in 0..self.nodes.len() {
+            loss += self.forward_layer(i, params)?;
+        }
+        self.passes += 1;
+        Ok(loss as f32)
+    }
+
+    /// Runs layer `i` and gives its part of the loss.
+    ///
+    /// # Errors
+    /// As [`Net::forward`].
+    pub fn forward_layer(&mut self, i: usize, params: &mut Params) -> Result<f64, NetError> {
+        self.follow_shapes(i)?;
+        let node = &mut self.nodes[i];
+        if !node.outline.alias {
+            let mut tops: Vec<Buffer> =
+                node.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
+            let mut running: Vec<Buffer> = Vec::new();
+            for (&id, outline) in node.params.iter().zip(&node.outline.params) {
+                if !outline.learned {
+                    running.push(take(&mut params[id].data));
+                }
+            }
+            let result = {
+                let (blobs, slots) = (&self.blobs, &self.slots);
+                let learned = node.params.iter().zip(&node.outline.params).filter(|(_, p)| p.learned);
+                let learned: Vec<&[f32]> = learned.map(|(&id, _)| &params[id].data[..]).collect();
+                let mut state: Vec<&mut [f32]> = running.iter_mut().map(|b| &mut b[..]).collect();
+                let bottoms: Vec<Blob<'_>> = node.bottoms.iter().map(|&b| view(blobs, slots, b)).collect();
+                let mut tops: Vec<BlobMut<'_>> = (node.tops.iter().zip(&mut tops))
+                    .map(|(&t, data)| {
+                        let shape = &blobs[t].shape;
+                        BlobMut { shape, data: &mut data[..shape.count()] }
+                    })
+                    .collect();
+                node.layer.forward(&mut Forward {
+                    phase: self.options.state.phase(),
+                    draw: Draw::new(self.options.seed, node.config.name(), self.passes),
+                    params: &learned,
+                    state: &mut state,
+                    bottoms: &bottoms,
+                    tops: &mut tops,
+                    workspace: &mut self.workspace[..node.outline.workspace],
+                })
+            };
+            node.tops.iter().zip(tops).for_each(|(&t, buffer)| self.slots[self.blobs[t].slot] = buffer);
+            let state = node.params.iter().zip(&node.outline.params).filter(|(_, p)| !p.learned);
+            state.zip(running).for_each(|((&id, _), buffer)| params[id].data = buffer);
+            result.map_err(|e| NetError::of(&node.config, e))?;
+        }
+        let node = &self.nodes[i];
+        let weighted = node.tops.iter().zip(&node.loss_weights).filter(|(_, w)| **w != 0.0);
+        Ok(weighted
+            .map(|(&t, &w)| f64::from(w) * self.values(t).iter().map(|&v| f64::from(v)).sum::<f64>())
+            .sum())
+    }
+
+    /// Asks a layer whose tops depend on values for their shapes now, and outlines what follows anew.
+    fn follow_shapes(&mut self, i: usize) -> Result<(), NetError> {
+        let node = &mut self.nodes[i];
+        let shapes = {
+            let bottoms: Vec<Blob<'_>> =
+                node.bottoms.iter().map(|&b| view(&self.blobs, &self.slots, b)).collect();
+            node.layer.shapes_now(&bottoms)
+        };
+        let Some(shapes) = shapes else { return Ok(()) };
+        let changed = node.tops.iter().zip(&shapes).any(|(&t, shape)| self.blobs[t].shape != *shape);
+        if !changed {
+            return Ok(());
+        }
+        // The plan may move values: what this pass has made so far, and what sources hold, is carried over.
+        let made =
+            self.nodes[..i].iter().chain(self.nodes[i..].iter().filter(|n| n.kind.role == Role::Source));
+        let kept: Vec<(BlobId, Vec<f32>)> =
+            made.flat_map(|n| &n.tops).map(|&t| (t, self.values(t).to_vec())).collect();
+        for (&t, shape) in self.nodes[i].tops.iter().zip(shapes) {
+            self.blobs[t].shape = shape;
+        }
+        self.outline_from(i + 1)?;
+        self.lay_out();
+        for (b, values) in kept {
+            let slot = self.blobs[b].slot;
+            let len = values.len().min(self.blobs[b].shape.count());
+            self.slots[slot][..len].copy_from_slice(&values[..len]);
+        }
+        Ok(())
+    }
+
+    /// Runs all layers backwards: adds to the parameters' diffs.
+    pub fn backward(&mut self, params: &mut Params) {
+        self.backward_given(params, &[]);
+    }
+
+    /// Like [`Net::backward`], with diffs of blobs given from outside, added to what the losses give.
+    pub fn backward_given(&mut self, params: &mut Params, given: &[(BlobId, &[f32])]) {
+        for i in (0..self.nodes.len()).rev() {
+            self.prepare_diffs(i, given);
+            self.backward_layer(i, params);
+        }
+    }
+
+    /// Completes the diffs of layer `i`'s tops: loss weights, diffs from outside, zeros where nothing came back.
+    pub fn prepare_diffs(&mut self, i: usize, given: &[(BlobId, &[f32])]) {
+        for (&t, &weight) in self.nodes[i].tops.iter().zip(&self.nodes[i].loss_weights) {
+            let blob = &self.blobs[t];
+            let Some(slot) = blob.diff else { continue };
+            let diff = &mut self.slots[slot][..blob.shape.count()];
+            if !blob.diff_written {
+                diff.fill(weight);
+            } else if weight != 0.0 {
+                diff.iter_mut().for_each(|d| *d += weight);
+            }
+            for (_, values) in given.iter().filter(|(b, _)| *b == t) {
+                diff.iter_mut().zip(*values).for_each(|(d, v)| *d += v);
+            }
+        }
+    }
+
+    /// Runs layer `i` backwards, if it needs to.
+    pub fn backward_layer(&mut self, i: usize, params: &mut Params) {
+        let node = &mut self.nodes[i];
+        if !node.need.backward {
+            return;
+        }
+        let mut bottom_diffs: Vec<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
+            .map(|(&b, &wanted)| {
+                self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))
+            })
+            .collect();
+        let learned: Vec<usize> = node
+            .params
+            .iter()
+            .zip(&node.outline.params)
+            .filter(|(_, p)| p.learned)
+            .map(|(&id, _)| id)
+            .collect();
+        let mut param_diffs: Vec<Option<Buffer>> = (learned.iter().zip(&node.need.params))
+            .map(|(&id, &wanted)| wanted.then(|| take(&mut params[id].diff)))
+            .collect();
+        {
+            let (blobs, slots) = (&self.blobs, &self.slots);
+            let reads = node.outline.reads;
+            let state = node.params.iter().zip(&node.outline.params).filter(|(_, p)| !p.learned);
+            let bottoms: Vec<Blob<'_>> = (node.bottoms.iter())
+                .map(|&b| {
+                    if reads.bottoms {
+                        view(blobs, slots, b)
+                    } else {
+                        Blob { shape: &blobs[b].shape, data: &[] }
+                    }
+                })
+                .collect();
+            let tops: Vec<TopDiff<'_>> = (node.tops.iter())
+                .map(|&t| {
+                    let shape = &blobs[t].shape;
+                    let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
+                    // What is not read may have given its memory to one of the diffs that are taken out above.
+                    TopDiff { shape, data: if reads.tops { view(blobs, slots, t).data } else { &[] }, diff }
+                })
+                .collect();
+            let mut bottom_slices: Vec<Option<&mut [f32]>> = (node.bottoms.iter().zip(&mut bottom_diffs))
+                .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
+                .collect();
+            let mut param_slices: Vec<Option<&mut [f32]>> =
+                param_diffs.iter_mut().map(|d| d.as_mut().map(|d| &mut d[..])).collect();
+            node.layer.backward(&mut Backward {
+                params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Vec<_>>(),
+                param_diffs: &mut param_slices,
+                state: &state.map(|(&id, _)| &params[id].data[..]).collect::<Vec<_>>(),
+                bottoms: &bottoms,
+                tops: &tops,
+                bottom_diffs: &mut bottom_slices,
+                workspace: &mut self.workspace[..node.outline.workspace],
+            });
+        }
+        for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs) {
+            if let (Some(buffer), Some(slot)) = (buffer, self.blobs[b].diff) {
+                self.slots[slot] = buffer;
+            }
+        }
+        for (&id, buffer) in learned.iter().zip(param_diffs) {
+            if let Some(buffer) = buffer {
+                params[id].diff = buffer;
+            }
+        }
+    }
+
+    /// Writes the values of a source's blob, for the passes to come.
+    ///
+    /// # Errors
+    /// When no source makes a blob of this name, or its shape has another number of values.
+    pub fn set_input(&mut self, name: &str, values: &[f32]) -> Result<(), NetError> {
+        let sources = self.nodes.iter().filter(|n| n.kind.role == Role::Source);
+        let Some(id) = sources.flat_map(|n| &n.tops).copied().find(|&t| self.blobs[t].name == name) else {
+            return Err(NetError::Net(format!("no source layer makes a blob `{name}`")));
+        };
+        let (slot, want) = (self.blobs[id].slot, self.blobs[id].shape.count());
+        if values.len() != want {
+            return Err(NetError::Net(format!("blob `{name}` takes {want} values, found {}", values.len())));
+        }
+        self.slots[slot][..want].copy_from_slice(values);
+        Ok(())
+    }
+}
+
+fn view<'a>(blobs: &'a [super::BlobPlan], slots: &'a [Buffer], id: BlobId) -> Blob<'a> {
+    let shape = &blobs[id].shape;
+    Blob { shape, data: &slots[blobs[id].slot][..shape.count()] }
+}
