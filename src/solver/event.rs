@@ -1,0 +1,101 @@
+//! What the solver tells, and what it asks.
+
+use std::{path::Path, time::Duration};
+
+use super::{Ending, Solver};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Training begins, at the solver's iteration.
+    Start,
+    /// Gradients are there and the update follows; the train net holds the outputs of its last pass.
+    Train {
+        /// The iteration, from 0.
+        iter: i32,
+        /// The loss before the update: the mean over `iter_size` passes.
+        loss: f32,
+        /// The mean over `average_loss` iterations.
+        smoothed: f32,
+        /// The learning rate of the update.
+        rate: f32,
+        /// Whether `display` asks to show it.
+        shown: bool,
+    },
+    /// A test net is about to run.
+    TestStart {
+        /// The iteration.
+        iter: i32,
+        /// Which test net.
+        net: usize,
+    },
+    /// A test net has run.
+    Test {
+        /// The iteration.
+        iter: i32,
+        /// Which test net.
+        net: usize,
+        /// The means of its outputs.
+        outputs: &'a [Mean],
+        /// The mean loss, if `test_compute_loss` asks for it.
+        loss: Option<f32>,
+    },
+    /// A snapshot has been written.
+    Snapshot {
+        /// The iteration.
+        iter: i32,
+        /// The file of weights.
+        weights: &'a Path,
+        /// The solver state.
+        state: &'a Path,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The loss after the last update.
+    Last {
+        /// The iteration.
+        iter: i32,
+        /// The smoothed loss.
+        loss: f32,
+    },
+    /// Training ends.
+    End(Ending),
+}
+
+/// The mean of one output of a test net, over its `test_iter` batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mean {
+    /// The output's name.
+    pub name: String,
+    /// The mean of each of its values.
+    pub values: Vec<f32>,
+    /// Its weight in the net's loss.
+    pub loss_weight: f32,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Go on.
+    Continue,
+    /// Write a snapshot and go on.
+    Snapshot,
+    /// Write a snapshot and stop.
+    Stop,
+}
+
+/// Whoever follows a run.
+pub trait Observer {
+    /// Told of everything that happens.
+    fn see(&mut self, solver: &Solver, event: &Event<'_>);
+
+    /// Asked after every iteration, and between the batches of a test.
+    fn poll(&mut self, _solver: &Solver) -> Action {
+        Action::Continue
+    }
+}
+
+/// Follows nothing.
+impl Observer for () {
+    fn see(&mut self, _: &Solver, _: &Event<'_>) {}
+}

@@ -1,0 +1,101 @@
+//! Which nets a solver file means.
+
+use std::path::Path;
+
+use super::SolverError;
+use crate::config::{
+    self, NetFile, SolverFile,
+    proto::{NetParameter, NetState, Phase, SolverParameter},
+};
+
+/// The nets of a solver file.
+pub struct NetSources {
+    /// What is trained.
+    pub train: NetFile,
+    /// What is tested, one for each `test_iter`.
+    pub tests: Vec<NetFile>,
+}
+
+/// Loads the nets that a solver file names; paths that are not found are tried beside it.
+///
+/// # Errors
+/// When there is not just one train net, when the numbers of test nets, `test_iter` and `test_state` do not agree,
+/// and when a net cannot be loaded.
+pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
+    let solver = &file.solver;
+    let inline = |net: &NetParameter| file.inline_net(net);
+    let load = |path: &str| load(path, file);
+    let fields = [
+        ("net", solver.net.is_some()),
+        ("net_param", solver.net_param.is_some()),
+        ("train_net", solver.train_net.is_some()),
+        ("train_net_param", solver.train_net_param.is_some()),
+    ];
+    let given: Vec<&str> = fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if given.len() != 1 {
+        let found = if given.is_empty() { "none".into() } else { given.join(" and ") };
+        let message = format!(
+            "one train net is needed, by net, net_param, train_net or train_net_param; found {found}"
+        );
+        return Err(SolverError::setting(given.last().copied().unwrap_or("net"), message));
+    }
+    let train = match (&solver.train_net_param, &solver.train_net, &solver.net_param, &solver.net) {
+        (Some(net), ..) | (None, None, Some(net), _) => inline(net),
+        (None, Some(path), ..) | (None, None, None, Some(path)) => load(path)?,
+        (None, None, None, None) => unreachable!("counted above"),
+    };
+    let mut tests = Vec::new();
+    for net in &solver.test_net_param {
+        tests.push(inline(net));
+    }
+    for path in &solver.test_net {
+        tests.push(load(path)?);
+    }
+    let generic = solver.net.is_some() || solver.net_param.is_some();
+    check_counts(solver, tests.len(), generic)?;
+    while generic && tests.len() < solver.test_iter.len() {
+        tests.push(match (&solver.net_param, &solver.net) {
+            (Some(net), _) => inline(net),
+            (None, Some(path)) => load(path)?,
+            (None, None) => break,
+        });
+    }
+    if !solver.test_state.is_empty() && solver.test_state.len() != tests.len() {
+        let message =
+            format!("test_state is given {} times for {} test nets", solver.test_state.len(), tests.len());
+        return Err(SolverError::setting("test_state[0]", message));
+    }
+    if !tests.is_empty() && solver.test_interval() <= 0 {
+        let message = "there are test nets, but test_interval is not set; set it, or remove test_iter";
+        return Err(SolverError::setting("test_iter[0]", message));
+    }
+    Ok(NetSources { train, tests })
+}
+
+fn check_counts(solver: &SolverParameter, nets: usize, generic: bool) -> Result<(), SolverError> {
+    let iters = solver.test_iter.len();
+    if if generic { iters >= nets } else { iters == nets } {
+        return Ok(());
+    }
+    let message =
+        format!("test_iter is given {iters} times, but there are {nets} test nets: each needs its own");
+    Err(SolverError::setting(if iters == 0 { "test_net[0]" } else { "test_iter[0]" }, message))
+}
+
+fn load(path: &str, solver: &SolverFile) -> Result<NetFile, SolverError> {
+    let folder = solver.path().and_then(|p| Path::new(p).parent()).unwrap_or(Path::new(""));
+    let beside = folder.join(path);
+    let found = if !Path::new(path).exists() && beside.exists() { beside } else { path.into() };
+    Ok(config::load_net(found)?)
+}
+
+/// The state of a net: the phase, then what the net says, then what the solver says.
+pub(super) fn state_of(phase: Phase, net: &NetParameter, solver: Option<&NetState>) -> NetState {
+    let mut state = NetState { phase: Some(phase as i32), ..NetState::default() };
+    for more in [net.state.as_ref(), solver].into_iter().flatten() {
+        state.phase = more.phase.or(state.phase);
+        state.level = more.level.or(state.level);
+        state.stage.extend(more.stage.iter().cloned());
+    }
+    state
+}

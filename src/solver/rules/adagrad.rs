@@ -1,0 +1,15 @@
+//! `AdaGrad` (Duchi et al. 2011).
+
+use super::{Rule, Update, without_momentum};
+use crate::{config::proto::SolverParameter, kernels::update::with_one};
+
+/// h = h + g^2       w = w - rate * g / (sqrt(h) + delta)
+pub const RULE: Rule = Rule { name: "AdaGrad", histories: 1, check: without_momentum, update };
+
+fn update(solver: &SolverParameter, u: Update<'_>) {
+    let (delta, rate) = (solver.delta(), u.rate);
+    with_one(u.gradient, u.data, u.diff, u.history, |g, h| {
+        *h += g * g;
+        rate * g / (h.sqrt() + delta)
+    });
+}

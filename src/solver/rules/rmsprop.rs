@@ -1,0 +1,24 @@
+//! `RMSProp` (Tieleman and Hinton 2012).
+
+use super::{Rule, Update, without_momentum};
+use crate::{config::proto::SolverParameter, kernels::update::with_one, solver::SolverError};
+
+/// h = rms_decay * h + (1 - rms_decay) * g^2       w = w - rate * g / (sqrt(h) + delta)
+pub const RULE: Rule = Rule { name: "RMSProp", histories: 1, check, update };
+
+fn check(solver: &SolverParameter) -> Result<(), SolverError> {
+    without_momentum(solver)?;
+    if !(0.0..1.0).contains(&solver.rms_decay()) {
+        let message = format!("rms_decay must be at least 0 and below 1, found {}", solver.rms_decay());
+        return Err(SolverError::setting("rms_decay", message));
+    }
+    Ok(())
+}
+
+fn update(solver: &SolverParameter, u: Update<'_>) {
+    let (decay, delta, rate) = (solver.rms_decay(), solver.delta(), u.rate);
+    with_one(u.gradient, u.data, u.diff, u.history, |g, h| {
+        *h = decay * *h + (1.0 - decay) * g * g;
+        rate * g / (h.sqrt() + delta)
+    });
+}

@@ -1,0 +1,15 @@
+//! `SGD`: gradient descent with momentum.
+
+use super::{Rule, Update};
+use crate::{config::proto::SolverParameter, kernels::update::with_one};
+
+/// v = momentum * v + rate * g       w = w - v
+pub const RULE: Rule = Rule { name: "SGD", histories: 1, check: |_| Ok(()), update };
+
+fn update(solver: &SolverParameter, u: Update<'_>) {
+    let (momentum, rate) = (solver.momentum(), u.rate);
+    with_one(u.gradient, u.data, u.diff, u.history, |g, v| {
+        *v = momentum * *v + rate * g;
+        *v
+    });
+}

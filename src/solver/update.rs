@@ -1,0 +1,47 @@
+//! From the sum of gradients to new weights, in Caffe's order: clip, mean over `iter_size`, decay, rule.
+
+use super::{Solver, rules::Update};
+use crate::kernels::{elementwise::sum, update::Gradient};
+
+impl Solver {
+    /// Updates every parameter; its diff is 0 afterwards, or the step, if snapshots save that.
+    pub(super) fn update(&mut self, rate: f32) {
+        let scale = self.clip() / self.config.iter_size().max(1) as f32;
+        let config = &self.config;
+        let arrays = self.history.len() / self.rule.histories.max(1);
+        let (first, second) = self.history.split_at_mut(arrays);
+        for (i, param) in self.params.iter_mut().take(arrays).enumerate() {
+            if param.diff.is_empty() || param.lr_mult == 0.0 {
+                continue;
+            }
+            let gradient = Gradient {
+                scale,
+                decay: config.weight_decay() * param.decay_mult,
+                l1: config.regularization_type() == "L1",
+                keep_step: false,
+            };
+            (self.rule.update)(
+                config,
+                Update {
+                    iter: self.iter,
+                    rate: rate * param.lr_mult,
+                    gradient,
+                    data: &mut param.data,
+                    diff: &mut param.diff,
+                    history: &mut first[i],
+                    history2: second.get_mut(i).map_or(&mut [], |h| &mut h[..]),
+                },
+            );
+        }
+    }
+
+    /// The factor that brings the norm of all gradients down to `clip_gradients`; 1 if it is low enough.
+    fn clip(&self) -> f32 {
+        let limit = self.config.clip_gradients();
+        if limit < 0.0 {
+            return 1.0;
+        }
+        let norm = self.params.iter().map(|p| sum(&p.diff, |d| d * d)).sum::<f64>().sqrt() as f32;
+        if norm > limit { limit / norm } else { 1.0 }
+    }
+}
