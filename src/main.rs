@@ -1,2 +1,15 @@
-//! The `cnnctl` binary.
-fn main() {}
+//! The `cnnctl` binary: parse, run, print the error, exit with the status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cnnctl::cli::Cli::parse().run() {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            cnnctl::report::complain(&failure.message);
+            ExitCode::from(failure.status)
+        }
+    }
+}

@@ -1,1 +1,62 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
+
+mod failure;
+mod run;
+mod state;
+mod train;
+
+pub use failure::Failure;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Trains, tests and resumes convolutional networks from Caffe's configuration files, on CPUs.
+#[derive(Debug, Parser)]
+#[command(name = "cnnctl", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of every subcommand.
+#[derive(Args, Debug)]
+struct Common {
+    /// Threads to compute on; results have the same bytes for any number [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Show only warnings and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Show more: -v for the building of nets, -vv for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Train(train::TrainArgs),
+}
+
+/// What a subcommand gives: its exit status.
+type Done = Result<u8, Failure>;
+
+impl Cli {
+    /// Runs the subcommand and gives the exit status.
+    ///
+    /// # Errors
+    /// With a message for people and the exit status that goes with it.
+    pub fn run(self) -> Done {
+        let Self { command, common } = self;
+        crate::report::start_log(common.quiet, common.verbose);
+        let threads = common.threads.map_or(0, std::num::NonZeroUsize::get);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
+        // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
+        pool.install(|| match command {
+            Command::Run(args) => args.run(),
+            Command::Train(args) => args.run(),
+        })
+    }
+}

@@ -8,9 +8,7 @@
 //! Everything is a function of a position in an endless stream of samples: which sample stands there, how it is
 //! cropped or flipped. So a resumed run, more threads or a shard of the stream see exactly the same samples.
 
-mod array;
 mod batches;
-mod cifar;
 mod datum;
 mod error;
 mod feed;
@@ -21,7 +19,6 @@ mod image;
 mod image_list;
 pub mod leveldb;
 pub mod lmdb;
-mod npy;
 mod open;
 mod order;
 mod random;

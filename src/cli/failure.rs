@@ -1,0 +1,116 @@
+//! Errors with their exit status and their place in the file.
+
+use std::{fmt::Write as _, path::Path};
+
+use crate::{
+    config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
+    net::NetError,
+    snapshot::SnapshotError,
+    solver::SolverError,
+};
+
+/// Exit status of bad usage or configuration.
+pub const CONFIG: u8 = 2;
+/// Exit status of bad data.
+pub const DATA: u8 = 5;
+/// Exit status of a run that failed.
+pub const FAILED: u8 = 1;
+
+/// Why a command ends, and with which status.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status.
+    pub status: u8,
+    /// The whole message, ready to print.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a message of one line, which gets `error: ` in front.
+    pub fn new(status: u8, message: impl AsRef<str>) -> Self {
+        Self { status, message: format!("error: {}", message.as_ref()) }
+    }
+
+    /// An error with its causes.
+    pub fn chain(status: u8, error: &dyn std::error::Error) -> Self {
+        let mut message = format!("error: {error}");
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            let _ = write!(message, ": {next}");
+            cause = next.source();
+        }
+        Self { status, message }
+    }
+
+    /// A complaint about a net; `file` tells where its layers stand.
+    pub fn net(error: &NetError, file: Option<&NetFile>) -> Self {
+        match (error, file) {
+            (NetError::Layer { layer, origin, field, message }, Some(file)) => {
+                let layer = LayerParameter {
+                    name: Some(layer.clone()),
+                    cnnctl_origin: Some(*origin),
+                    ..LayerParameter::default()
+                };
+                let diagnostic = file.error_at(&layer, field, message.clone());
+                Self { status: CONFIG, message: Diagnostics(vec![diagnostic]).to_string() }
+            }
+            (NetError::Value { .. }, _) => Self::new(DATA, error.to_string()),
+            _ => Self::new(CONFIG, error.to_string()),
+        }
+    }
+
+    /// A complaint about a run; the files tell where settings and layers stand.
+    pub fn solver(error: &SolverError, solver: &SolverFile, nets: &[&NetFile]) -> Self {
+        match error {
+            SolverError::Setting { field, message } => {
+                let diagnostic: Diagnostic = solver.error_at(field, message.clone());
+                Self { status: CONFIG, message: Diagnostics(vec![diagnostic]).to_string() }
+            }
+            SolverError::Net { path, error } => {
+                let named = |file: &&&NetFile| {
+                    path.as_ref().is_none_or(|p| file.path().is_some_and(|f| Path::new(f) == p))
+                };
+                Self::net(error, nets.iter().find(named).copied())
+            }
+            SolverError::Config(error) => error.into(),
+            SolverError::Snapshot(error) => error.into(),
+        }
+    }
+}
+
+impl From<&ConfigError> for Failure {
+    fn from(error: &ConfigError) -> Self {
+        match error {
+            ConfigError::Invalid(diagnostics) => Self { status: CONFIG, message: diagnostics.to_string() },
+            other => Self::chain(CONFIG, other),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&SnapshotError> for Failure {
+    fn from(error: &SnapshotError) -> Self {
+        let status = match error {
+            SnapshotError::Content { .. } => CONFIG,
+            SnapshotError::Io { action, .. } => {
+                if *action == "read" {
+                    CONFIG
+                } else {
+                    FAILED
+                }
+            }
+        };
+        Self::chain(status, error)
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        (&error).into()
+    }
+}

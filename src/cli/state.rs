@@ -1,0 +1,42 @@
+//! Options that choose which of a net's layers take part.
+
+use clap::{Args, ValueEnum};
+
+use crate::config::proto::{NetState, Phase};
+
+/// `TRAIN` or `TEST`, in any case.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum PhaseArg {
+    /// As in training.
+    Train,
+    /// As in testing.
+    Test,
+}
+
+impl From<PhaseArg> for Phase {
+    fn from(phase: PhaseArg) -> Self {
+        match phase {
+            PhaseArg::Train => Phase::Train,
+            PhaseArg::Test => Phase::Test,
+        }
+    }
+}
+
+/// Level and stages.
+#[derive(Args, Clone, Debug)]
+pub struct StateArgs {
+    /// The level that include and exclude rules see
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub level: i32,
+    /// The stages that include and exclude rules see
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub stage: Vec<String>,
+}
+
+impl StateArgs {
+    /// The state in this phase.
+    pub fn state(&self, phase: Phase) -> NetState {
+        NetState { phase: Some(phase as i32), level: Some(self.level), stage: self.stage.clone() }
+    }
+}

@@ -1,0 +1,153 @@
+//! Log lines on stderr, in glog's format and Caffe's words, because other people's parsers read them.
+
+use std::{fmt, io::Write as _, path::Path};
+
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use super::general;
+use crate::{
+    config::Diagnostic,
+    snapshot::Copied,
+    solver::{Ending, Event, Solver},
+};
+
+/// Starts the log; `RUST_LOG` overrides what the flags say.
+pub fn start_log(quiet: bool, verbose: u8) {
+    let level = match (quiet, verbose) {
+        (true, _) => "warn",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start, in one process, keeps the first log.
+    let _ = subscriber.event_format(Glog).try_init();
+}
+
+/// `I1231 23:59:59.000000 pid cnnctl] message`.
+struct Glog;
+
+impl<S, N> FormatEvent<S, N> for Glog
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let letter = match *event.metadata().level() {
+            Level::ERROR => 'E',
+            Level::WARN => 'W',
+            _ => 'I',
+        };
+        let now = jiff::Zoned::now();
+        write!(out, "{letter}{} {:>5} cnnctl] ", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id())?;
+        context.field_format().format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
+}
+
+/// A line of the log.
+pub fn info(message: &str) {
+    tracing::info!("{message}");
+}
+
+/// Prints an error as the last word of a run.
+pub fn complain(message: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
+}
+
+/// Shows the warnings of a configuration file.
+pub fn warn_all<'a>(warnings: impl IntoIterator<Item = &'a Diagnostic>) {
+    for warning in warnings {
+        complain(&warning.to_string());
+    }
+}
+
+/// Says what became of the layers when weights were copied.
+pub fn copied(copied: &Copied) {
+    for name in &copied.ignored {
+        info(&format!("Ignoring source layer {name}"));
+    }
+    if copied.loaded.is_empty() {
+        tracing::warn!("no layer of the net has a name that is in the file of weights: nothing was copied");
+    }
+    for name in &copied.missing {
+        tracing::warn!("layer `{name}` is not in the file of weights: it keeps its own start");
+    }
+}
+
+/// Says what a snapshot from elsewhere cannot give back.
+pub fn lost_at_resume(path: &Path, lost: &[&str]) {
+    if !lost.is_empty() {
+        tracing::warn!(
+            "{} was not written by cnnctl and does not hold: {}; these start anew",
+            path.display(),
+            lost.join(", ")
+        );
+    }
+}
+
+/// Shows an event of a run.
+pub fn event(solver: &Solver, event: &Event<'_>) {
+    match event {
+        Event::Start => info(&format!("Solving {}", solver.train_net().name())),
+        Event::Train { iter, smoothed, rate, shown: true, .. } => {
+            info(&format!("Iteration {iter}, loss = {}", general(f64::from(*smoothed))));
+            let outputs = solver.train_net().outputs();
+            let mut k = 0;
+            for output in outputs {
+                show_output("Train", &mut k, output.name, output.values, output.loss_weight);
+            }
+            info(&format!("Iteration {iter}, lr = {}", general(f64::from(*rate))));
+        }
+        Event::Train { .. } => {}
+        Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
+        Event::Test { outputs, loss, .. } => {
+            if let Some(loss) = loss {
+                info(&format!("Test loss: {}", general(f64::from(*loss))));
+            }
+            let mut k = 0;
+            for output in *outputs {
+                show_output("Test", &mut k, &output.name, &output.values, output.loss_weight);
+            }
+        }
+        Event::Snapshot { weights, state, took, .. } => {
+            info(&format!("Snapshotting to binary proto file {}", weights.display()));
+            let took = took.as_secs_f64();
+            info(&format!(
+                "Snapshotting solver state to binary proto file {} ({took:.3} s in all)",
+                state.display()
+            ));
+        }
+        Event::Last { iter, loss } => {
+            info(&format!("Iteration {iter}, loss = {}", general(f64::from(*loss))))
+        }
+        Event::End(Ending::Done) => info("Optimization Done."),
+        Event::End(Ending::Stopped) => info("Optimization stopped early."),
+    }
+}
+
+fn show_output(net: &str, k: &mut usize, name: &str, values: &[f32], loss_weight: f32) {
+    for &v in values {
+        let v = f64::from(v);
+        let weighted = if loss_weight == 0.0 {
+            String::new()
+        } else {
+            let w = f64::from(loss_weight);
+            format!(" (* {} = {} loss)", general(w), general(w * v))
+        };
+        info(&format!("    {net} net output #{k}: {name} = {}{weighted}", general(v)));
+        *k += 1;
+    }
+}

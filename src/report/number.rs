@@ -1,0 +1,56 @@
+//! Numbers as Caffe's log shows them.
+
+/// A number with six significant digits, as C++ streams and `%g` print it.
+pub fn general(v: f64) -> String {
+    if !v.is_finite() {
+        return if v.is_nan() {
+            "nan".into()
+        } else if v > 0.0 {
+            "inf".into()
+        } else {
+            "-inf".into()
+        };
+    }
+    if v == 0.0 {
+        return "0".into();
+    }
+    let scientific = format!("{v:.5e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return trimmed(&format!("{v:.*}", (5 - exponent) as usize)).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), exponent.abs())
+}
+
+fn trimmed(digits: &str) -> &str {
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::general;
+
+    #[test]
+    fn numbers_look_like_printf_g() {
+        let cases = [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (2.345_678, "2.34568"),
+            (123456.0, "123456"),
+            (1234567.0, "1.23457e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-0.5, "-0.5"),
+            (999999.5, "1e+06"),
+            (100.0, "100"),
+            (1e-12, "1e-12"),
+        ];
+        for (v, want) in cases {
+            assert_eq!(general(v), want);
+        }
+        assert_eq!((general(f64::NAN), general(f64::NEG_INFINITY)), ("nan".into(), "-inf".into()));
+    }
+}
