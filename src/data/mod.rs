@@ -25,6 +25,7 @@ mod random;
 mod resize;
 mod source;
 mod transform;
+mod windows;
 
 pub use batches::{Batches, OnBad, Settings, Shard};
 pub use error::DataError;

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Batches, DataError, Decode, Images, Location, Sample, Settings, Source, Tables, Transform, image_list,
-    open_source,
+    open_source, windows::Windows,
 };
 use crate::config::proto::{LayerParameter, Phase};
 
@@ -19,6 +19,7 @@ pub fn open_layer(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Bat
         "Data" => data(layer, phase, seed),
         "HDF5Data" => hdf5(layer, seed),
         "ImageData" => image_data(layer, phase, seed),
+        "WindowData" => window_data(layer, phase, seed),
         other => Err(DataError::Setting(format!("`{other}` is not a layer that reads data"))),
     }
 }
@@ -87,6 +88,15 @@ fn hdf5(layer: &LayerParameter, seed: u64) -> Result<Batches, DataError> {
         ..Default::default()
     };
     Batches::new(Box::new(tables), settings)
+}
+
+fn window_data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
+    let param = layer.window_data_param.clone().unwrap_or_default();
+    let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
+    required(param.source.as_ref(), "window_data_param: source")?;
+    let batch_size = required(param.batch_size, "window_data_param: batch_size")? as usize;
+    let windows = Windows::open(&param, transform)?;
+    Batches::new(Box::new(windows), Settings { batch_size, depth: depth(layer), seed, ..Default::default() })
 }
 
 /// Batches to read ahead: as in Caffe, `data_param` says so for all data layers.

@@ -63,6 +63,46 @@ impl Transform {
         self.decode
     }
 
+    /// Side of the crop, 0 without one.
+    pub(crate) fn crop(&self) -> usize {
+        self.crop
+    }
+
+    /// The factor after the mean.
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Whether to flip one in two.
+    pub(crate) fn mirror(&self) -> bool {
+        self.mirror
+    }
+
+    /// Whether the mean fits windows of this shape: a mean image may be larger, its centre counts.
+    pub(crate) fn check_window(&self, [c, h, w]: [usize; 3]) -> Result<(), String> {
+        match &self.mean {
+            Mean::Image { shape, .. } if shape[0] != c || shape[1] < h || shape[2] < w => Err(format!(
+                "the mean file's shape {} does not cover a window of {c} x {h} x {w}",
+                times(*shape)
+            )),
+            Mean::Channels(values) if values.len() != 1 && values.len() != c => {
+                Err(format!("mean_value has {} values, a window {c} channels", values.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The mean at a place in a window of the size of the crop.
+    pub(crate) fn window_mean(&self, channel: usize, y: usize, x: usize) -> f32 {
+        match &self.mean {
+            Mean::Image { shape: [_, h, w], values } => {
+                let (top, left) = ((h - self.crop) / 2, (w - self.crop) / 2);
+                values[(channel * h + top + y) * w + left + x]
+            }
+            _ => self.channel_mean(channel),
+        }
+    }
+
     /// The shape that a sample of `shape` becomes; says why when the sample does not fit.
     pub fn output(&self, shape: [usize; 3]) -> Result<[usize; 3], String> {
         let [c, h, w] = shape;
