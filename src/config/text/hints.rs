@@ -1,7 +1,7 @@
 //! What to write instead: the messages about wrong names and wrong values.
 
-use super::lexer::Token;
-use super::parser::{Parser, clipped};
+use super::lexer::{Lexeme, Token};
+use super::parser::Parser;
 use super::schema::{EnumType, Field, Kind, MessageType, Schema};
 use super::values::{Literal, Refusal};
 use crate::config::aliases;
@@ -149,14 +149,38 @@ fn either(words: &[String]) -> String {
 }
 
 impl Parser<'_> {
+    /// The message that is being read, for people.
+    pub fn frame_name(&self) -> String {
+        match &self.frames[..] {
+            [top] => match self.schema.message(top.message).name.as_str() {
+                "NetParameter" => "a net".to_owned(),
+                "SolverParameter" => "a solver".to_owned(),
+                other => format!("`{other}`"),
+            },
+            _ => format!("`{}`", self.source.slice(self.frame().name)),
+        }
+    }
+
+    pub fn line(&self, at: Span) -> u32 {
+        self.source.location(at.start).line
+    }
+
+    /// A token, for people.
+    pub fn shown(&self, lexeme: Lexeme) -> String {
+        match lexeme.token {
+            Token::End => "the end of the file".to_owned(),
+            _ => format!("`{}`", clipped(self.source.slice(lexeme.span))),
+        }
+    }
+
     /// Complains about a token that cannot begin a value of the field, and skips the value.
     pub fn not_a_value(&mut self, field: &Field, name: Span) {
         let takes = field.kind.expected();
-        let found = self.next;
+        let found = self.tokens.next;
         match found.token {
             Token::Bad(why) => self.error(why, found.span, None),
             Token::End | Token::Symbol(b'}' | b'>' | b']' | b',' | b';') => self.no_value(field, name),
-            Token::Word if self.at_new_field() => self.no_value(field, name),
+            Token::Word if self.tokens.at_new_field() => self.no_value(field, name),
             Token::Symbol(b'[') => {
                 let hint = format!("it takes {takes}, once");
                 self.error(format!("`{}` takes no list", field.name), found.span, Some(hint));
@@ -170,7 +194,7 @@ impl Parser<'_> {
                 self.error(format!("`{}` takes {takes}, not {shown}", field.name), found.span, hint);
             }
         }
-        self.skip_value();
+        self.tokens.skip_value();
     }
 
     fn no_value(&mut self, field: &Field, name: Span) {
@@ -192,18 +216,27 @@ impl Parser<'_> {
 
     /// Complains about a missing colon; whether a value follows all the same.
     pub fn expect_colon(&mut self, field: &Field, name: Span) -> bool {
-        let value = matches!(self.next.token, Token::Text | Token::Word | Token::Integer | Token::Float)
-            || self.at(b'-');
-        if value && !self.at_new_field() {
+        let value =
+            matches!(self.tokens.next.token, Token::Text | Token::Word | Token::Integer | Token::Float)
+                || self.tokens.at(b'-');
+        if value && !self.tokens.at_new_field() {
             let end = Span::new(name.end, name.end);
             self.error(format!("`{}` needs a `:` before its value", field.name), end, None);
             return true;
         }
-        if self.at(b'[') && field.repeated {
-            self.error(format!("`{}` needs a `:` before its list", field.name), self.next.span, None);
+        if self.tokens.at(b'[') && field.repeated {
+            self.error(format!("`{}` needs a `:` before its list", field.name), self.tokens.next.span, None);
             return true;
         }
         self.not_a_value(field, name);
         false
+    }
+}
+
+/// A word that is short enough for a message.
+pub(super) fn clipped(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text.to_owned(),
     }
 }

@@ -10,6 +10,9 @@ mod parser;
 mod print;
 mod schema;
 mod spans;
+#[cfg(test)]
+mod tests;
+mod tokens;
 mod values;
 mod wire;
 

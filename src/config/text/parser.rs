@@ -4,10 +4,11 @@
 //! recursion is as deep as messages nest in the schema, since what no field allows is skipped by counting
 //! braces.
 
-use super::hints;
-use super::lexer::{Lexeme, Lexer, Token};
+use super::hints::{self, clipped};
+use super::lexer::Token;
 use super::schema::{Field, Kind, MessageType, Schema};
 use super::spans::Spans;
+use super::tokens::Tokens;
 use super::wire;
 use crate::config::aliases;
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -38,11 +39,7 @@ pub(super) struct Frame {
 pub(super) struct Parser<'s> {
     pub source: &'s Source,
     pub schema: &'static Schema,
-    lexer: Lexer<'s>,
-    /// The token that comes next.
-    pub next: Lexeme,
-    /// The token that was taken last.
-    last: Span,
+    pub tokens: Tokens<'s>,
     pub out: Vec<u8>,
     pub spans: Spans,
     pub frames: Vec<Frame>,
@@ -56,14 +53,10 @@ pub(super) struct Parser<'s> {
 
 impl<'s> Parser<'s> {
     pub fn new(source: &'s Source, root: usize) -> Self {
-        let mut lexer = Lexer::new(source.text());
-        let next = lexer.next();
         Self {
             source,
             schema: Schema::get(),
-            lexer,
-            next,
-            last: Span::default(),
+            tokens: Tokens::new(source.text()),
             out: Vec::with_capacity(source.text().len() / 2),
             spans: Spans::new(root),
             frames: vec![Frame::new(root, Span::default())],
@@ -76,11 +69,10 @@ impl<'s> Parser<'s> {
 
     pub fn parse(mut self) -> Result<Output, Diagnostics> {
         self.fields(None);
-        self.check_required(self.last);
+        self.check_required(self.tokens.last);
         for (spelling, warning, count) in &self.spellings {
-            if *count > 1 {
-                let note = format!("`{spelling}` stands in {count} places");
-                self.diagnostics[*warning].notes.push(note);
+            if let Some(warning) = self.diagnostics.get_mut(*warning).filter(|_| *count > 1) {
+                warning.notes.push(format!("`{spelling}` stands in {count} places"));
             }
         }
         if self.errors > 0 {
@@ -88,36 +80,6 @@ impl<'s> Parser<'s> {
             return Err(Diagnostics(self.diagnostics));
         }
         Ok(Output { wire: self.out, spans: self.spans, warnings: self.diagnostics })
-    }
-
-    // Tokens
-
-    pub fn bump(&mut self) -> Lexeme {
-        self.last = self.next.span;
-        std::mem::replace(&mut self.next, self.lexer.next())
-    }
-
-    pub fn peek_second(&self) -> Lexeme {
-        self.lexer.clone().next()
-    }
-
-    pub fn at(&self, symbol: u8) -> bool {
-        self.next.token == Token::Symbol(symbol)
-    }
-
-    fn take(&mut self, symbol: u8) -> bool {
-        let found = self.at(symbol);
-        if found {
-            self.bump();
-        }
-        found
-    }
-
-    /// Whether the next token looks like the beginning of a new field rather than a value.
-    pub fn at_new_field(&self) -> bool {
-        self.next.token == Token::Word
-            && self.next.starts_line
-            && matches!(self.peek_second().token, Token::Symbol(b':' | b'{' | b'<'))
     }
 
     // Errors
@@ -136,61 +98,7 @@ impl<'s> Parser<'s> {
         } else {
             let note = format!("these are {MAX_ERRORS} errors; the rest of the file was not read");
             self.diagnostics.push(diagnostic.note(note));
-            self.lexer.finish();
-            self.next = self.lexer.next();
-        }
-    }
-
-    /// Skips to the next line that begins with a word, or to the end of this message.
-    fn recover(&mut self) {
-        loop {
-            match self.next.token {
-                Token::Word if self.next.starts_line => return,
-                Token::End | Token::Symbol(b'}' | b'>') => return,
-                Token::Symbol(b'{' | b'<' | b'[') => self.skip_brackets(),
-                _ => {
-                    self.bump();
-                }
-            }
-        }
-    }
-
-    /// Skips a bracket and everything up to the one that closes it.
-    fn skip_brackets(&mut self) {
-        let mut depth = 0usize;
-        loop {
-            match self.bump().token {
-                Token::Symbol(b'{' | b'<' | b'[') => depth += 1,
-                Token::Symbol(b'}' | b'>' | b']') => depth -= 1,
-                Token::End => return,
-                _ => {}
-            }
-            if depth == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Skips what stands where a value should, whatever it is.
-    pub fn skip_value(&mut self) {
-        match self.next.token {
-            Token::Symbol(b'{' | b'<' | b'[') => self.skip_brackets(),
-            Token::Text => {
-                while self.next.token == Token::Text {
-                    self.bump();
-                }
-            }
-            Token::Symbol(b'-') => {
-                self.bump();
-                if matches!(self.next.token, Token::Word | Token::Integer | Token::Float | Token::Bad(_)) {
-                    self.bump();
-                }
-            }
-            Token::Word if self.at_new_field() => {}
-            Token::End | Token::Symbol(b'}' | b'>' | b']' | b',' | b';') => {}
-            _ => {
-                self.bump();
-            }
+            self.tokens.finish();
         }
     }
 
@@ -215,7 +123,7 @@ impl<'s> Parser<'s> {
                 Some(depth) if depth < self.frames.len() => return,
                 _ => self.unwind_to = None,
             }
-            match (self.next.token, brace) {
+            match (self.tokens.next.token, brace) {
                 (Token::Word, _) => self.field(),
                 (Token::End, None) => return,
                 (Token::End, Some((open, _))) => {
@@ -224,7 +132,7 @@ impl<'s> Parser<'s> {
                     return;
                 }
                 (Token::Symbol(found @ (b'}' | b'>')), Some((_, close))) => {
-                    let span = self.bump().span;
+                    let span = self.tokens.bump().span;
                     if found != close {
                         let message = format!("expected `{}`, found `{}`", close as char, found as char);
                         self.error(message, span, None);
@@ -232,7 +140,7 @@ impl<'s> Parser<'s> {
                     return;
                 }
                 (Token::Symbol(b'}' | b'>'), None) => {
-                    let span = self.bump().span;
+                    let span = self.tokens.bump().span;
                     self.error("nothing is open here that this brace could close", span, None);
                 }
                 _ => self.not_a_field(),
@@ -241,7 +149,7 @@ impl<'s> Parser<'s> {
     }
 
     fn not_a_field(&mut self) {
-        let found = self.bump();
+        let found = self.tokens.bump();
         let hint = match found.token {
             Token::Bad(why) => Some(why.to_owned()),
             Token::Symbol(b'[') => Some("Caffe's messages have no extensions".to_owned()),
@@ -250,25 +158,25 @@ impl<'s> Parser<'s> {
             _ => None,
         };
         self.error(format!("expected the name of a field, found {}", self.shown(found)), found.span, hint);
-        self.recover();
+        self.tokens.recover();
     }
 
     fn field(&mut self) {
-        let name = self.next.span;
+        let name = self.tokens.next.span;
         let Some(position) = self.resolve(name) else {
             self.unknown_field(name);
             return;
         };
-        self.bump();
+        self.tokens.bump();
         let field = self.message().field_at(position);
         self.note_seen(position, field, name);
-        let colon = self.take(b':');
+        let colon = self.tokens.take(b':');
         match field.kind {
             Kind::Message(message) => {
-                self.values(position, field, name, |parser| parser.nested(field, message, name));
+                self.values(position, name, |parser| parser.nested(field, message, name));
             }
             _ if colon || self.expect_colon(field, name) => {
-                self.values(position, field, name, |parser| parser.scalar(field, name));
+                self.values(position, name, |parser| parser.scalar(field, name));
             }
             _ => {}
         }
@@ -277,8 +185,8 @@ impl<'s> Parser<'s> {
 
     /// Takes the separator that may follow a field.
     fn end_field(&mut self) {
-        if self.unwind_to.is_none() && !self.take(b';') {
-            self.take(b',');
+        if self.unwind_to.is_none() && !self.tokens.take(b';') {
+            self.tokens.take(b',');
         }
     }
 
@@ -321,47 +229,46 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// Reads one value, or a list of them in brackets where the field may come several times.
-    fn values(
-        &mut self,
-        position: usize,
-        field: &Field,
-        name: Span,
-        read: impl Fn(&mut Self) -> Option<Span>,
-    ) {
+    /// Reads one value with `read`, or a list of them in brackets where the field may come several times.
+    fn values(&mut self, position: usize, name: Span, read: impl Fn(&mut Self) -> Option<Span>) {
+        let field = self.message().field_at(position);
         let one = |parser: &mut Self| {
             let node = parser.spans.open(position, field.kind, name);
-            let start = parser.next.span;
+            let start = parser.tokens.next.span;
             let value = read(parser);
             parser.spans.close(node, value.unwrap_or(start));
+            value.is_some()
         };
-        if !field.repeated || !self.at(b'[') {
+        if !field.repeated || !self.tokens.at(b'[') {
             one(self);
             return;
         }
-        let open = self.bump().span;
-        if self.take(b']') {
+        let open = self.tokens.bump().span;
+        if self.tokens.take(b']') {
             return;
         }
         loop {
-            one(self);
-            if self.unwind_to.is_some() || self.take(b']') {
+            let good = one(self);
+            if self.unwind_to.is_some() || self.tokens.take(b']') {
                 return;
             }
-            if !self.take(b',') {
+            if self.tokens.take(b',') {
+                continue;
+            }
+            if good {
                 let message = format!("the list of `{}` needs `,` or `]` here", field.name);
-                let hint =
-                    format!("found {}; the list begins in line {}", self.shown(self.next), self.line(open));
-                self.error(message, self.next.span, Some(hint));
-                self.recover();
-                return;
+                let (found, line) = (self.shown(self.tokens.next), self.line(open));
+                let hint = format!("found {found}; the list begins in line {line}");
+                self.error(message, self.tokens.next.span, Some(hint));
             }
+            self.tokens.recover();
+            return;
         }
     }
 
     /// Reads a message in braces; its node in `spans` is the newest.
     fn nested(&mut self, field: &Field, message: usize, name: Span) -> Option<Span> {
-        let close = match self.next.token {
+        let close = match self.tokens.next.token {
             Token::Symbol(b'{') => b'}',
             Token::Symbol(b'<') => b'>',
             _ => {
@@ -369,7 +276,7 @@ impl<'s> Parser<'s> {
                 return None;
             }
         };
-        let open = self.bump().span;
+        let open = self.tokens.bump().span;
         let start = wire::begin_message(&mut self.out, field.number);
         if let Some(number) = self.schema.message(message).origin {
             wire::put_tag(&mut self.out, number, wire::WireType::Varint);
@@ -382,7 +289,7 @@ impl<'s> Parser<'s> {
         }
         self.frames.pop();
         wire::end_message(&mut self.out, start);
-        Some(open.to(self.last))
+        Some(open.to(self.tokens.last))
     }
 
     fn check_required(&mut self, at: Span) {
@@ -399,13 +306,13 @@ impl<'s> Parser<'s> {
         if self.unwind_for(name) {
             return;
         }
-        self.bump();
+        self.tokens.bump();
         let spelling = self.source.slice(name);
         let message = format!("unknown field `{}` in {}", clipped(spelling), self.frame_name());
         let hint = hints::unknown_field(self, spelling);
         self.error(message, name, hint);
-        if self.take(b':') || !matches!(self.next.token, Token::Word | Token::Bad(_)) {
-            self.skip_value();
+        if self.tokens.take(b':') || !matches!(self.tokens.next.token, Token::Word | Token::Bad(_)) {
+            self.tokens.skip_value();
         }
         self.end_field();
     }
@@ -426,40 +333,6 @@ impl<'s> Parser<'s> {
         self.error(message, name, Some(hint));
         self.unwind_to = Some(holder + 1);
         true
-    }
-
-    // Words for messages
-
-    /// The message that is being read, for people.
-    pub fn frame_name(&self) -> String {
-        match &self.frames[..] {
-            [top] => match self.schema.message(top.message).name.as_str() {
-                "NetParameter" => "a net".to_owned(),
-                "SolverParameter" => "a solver".to_owned(),
-                other => format!("`{other}`"),
-            },
-            _ => format!("`{}`", self.source.slice(self.frame().name)),
-        }
-    }
-
-    pub fn line(&self, at: Span) -> u32 {
-        self.source.location(at.start).line
-    }
-
-    /// A token, for people.
-    pub fn shown(&self, lexeme: Lexeme) -> String {
-        match lexeme.token {
-            Token::End => "the end of the file".to_owned(),
-            _ => format!("`{}`", clipped(self.source.slice(lexeme.span))),
-        }
-    }
-}
-
-/// A word that is short enough for a message.
-pub(super) fn clipped(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-        None => text.to_owned(),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) type Refusal = (String, Option<String>);
 impl<'s> Parser<'s> {
     /// Reads the value of a field that is no message and writes it; `None` after an error.
     pub fn scalar(&mut self, field: &Field, name: Span) -> Option<Span> {
-        if self.next.token == Token::Text && matches!(field.kind, Kind::String | Kind::Bytes) {
+        if self.tokens.next.token == Token::Text && matches!(field.kind, Kind::String | Kind::Bytes) {
             return self.text(field);
         }
         let Some((literal, span)) = self.literal() else {
@@ -40,16 +40,17 @@ impl<'s> Parser<'s> {
     }
 
     fn literal(&mut self) -> Option<(Literal<'s>, Span)> {
-        let start = self.next.span;
-        let negative = self.at(b'-');
-        let lexeme = if negative { self.peek_second() } else { self.next };
-        if self.at_new_field() || !matches!(lexeme.token, Token::Word | Token::Integer | Token::Float) {
+        let start = self.tokens.next.span;
+        let negative = self.tokens.at(b'-');
+        let lexeme = if negative { self.tokens.peek_second() } else { self.tokens.next };
+        if self.tokens.at_new_field() || !matches!(lexeme.token, Token::Word | Token::Integer | Token::Float)
+        {
             return None;
         }
         if negative {
-            self.bump();
+            self.tokens.bump();
         }
-        self.bump();
+        self.tokens.bump();
         let text = self.source.slice(lexeme.span);
         Some((Literal { token: lexeme.token, negative, text }, start.to(lexeme.span)))
     }
@@ -103,12 +104,12 @@ impl<'s> Parser<'s> {
 
     /// Reads adjacent texts as one.
     fn text(&mut self, field: &Field) -> Option<Span> {
-        let start = self.next.span;
+        let start = self.tokens.next.span;
         let mut span = start;
         let mut bytes = Vec::new();
         let mut good = true;
-        while self.next.token == Token::Text {
-            span = self.bump().span;
+        while self.tokens.next.token == Token::Text {
+            span = self.tokens.bump().span;
             let inner = Span::new(span.start + 1, span.end - 1);
             if let Err((at, why)) = unescape(self.source.slice(inner), &mut bytes) {
                 let at = inner.start + at as u32;
