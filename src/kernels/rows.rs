@@ -1,7 +1,7 @@
 //! Copies of parts of a matrix: bands of columns, and rows by index. Long pieces are copied in parallel.
 
 use super::{
-    elementwise::copy,
+    elementwise::{copy, vectorized},
     parallel::{CHUNK, for_chunks_mut},
 };
 
@@ -60,16 +60,38 @@ pub fn gather_rows(matrix: &[f32], len: usize, index: &[u32], out: &mut [f32]) {
 
 /// Each row of `matrix` becomes the sum of the rows `i` of `values` with its number as `index[i]`, in order of `i`.
 pub fn scatter_rows(values: &[f32], len: usize, index: &[u32], matrix: &mut [f32]) {
+    scatter(values, len, index, matrix, |rows| rows.fill(0.0));
+}
+
+/// As [`scatter_rows`], but the sums are added to what `matrix` holds.
+pub fn add_scattered_rows(values: &[f32], len: usize, index: &[u32], matrix: &mut [f32]) {
+    scatter(values, len, index, matrix, |_| {});
+}
+
+fn scatter(values: &[f32], len: usize, index: &[u32], matrix: &mut [f32], start: impl Fn(&mut [f32]) + Sync) {
     assert_eq!(values.len(), index.len() * len);
     if len == 0 {
         return;
     }
     for_chunks_mut(matrix, whole_rows(len), |first, matrix| {
-        matrix.fill(0.0);
+        start(matrix);
         for (from, &to) in values.chunks_exact(len).zip(index) {
             let to = (to as usize).wrapping_sub(first / len);
             let Some(to) = matrix.chunks_exact_mut(len).nth(to) else { continue };
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    });
+}
+
+/// Adds the sums of the columns of `rows` to `sums`, the rows in order.
+pub fn add_column_sums(rows: &[f32], sums: &mut [f32]) {
+    /// Columns of a task: long enough to vectorize, short enough to stay in the first-level cache.
+    const COLUMNS: usize = 256;
+    let n = sums.len();
+    for_chunks_mut(sums, COLUMNS, |start, sums| {
+        for row in rows.chunks_exact(n) {
+            let row = &row[start..][..sums.len()];
+            vectorized(|| sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v));
         }
     });
 }
@@ -149,6 +171,18 @@ mod tests {
             scatter_rows(&out, len, &index, &mut sums);
             let times = [1.0, 0.0, 2.0, 0.0, 1.0];
             assert!(sums.iter().enumerate().all(|(i, &v)| v == times[i / len] * matrix[i]));
+            add_scattered_rows(&out, len, &index, &mut sums);
+            assert!(sums.iter().enumerate().all(|(i, &v)| v == 2.0 * times[i / len] * matrix[i]));
+        }
+    }
+
+    #[test]
+    fn columns_are_added_up() {
+        for (rows, len) in [(3, 1), (2, 257), (0, 5)] {
+            let mut sums = vec![1.0; len];
+            add_column_sums(&counting(rows * len), &mut sums);
+            let want = |i| 1.0 + (0..rows).map(|r| (r * len + i) as f32).sum::<f32>();
+            assert!(sums.iter().enumerate().all(|(i, &v)| v == want(i)));
         }
     }
 

@@ -4,9 +4,9 @@ use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOut
 use crate::{
     config::proto::{InnerProductParameter, LayerParameter},
     kernels::{
-        elementwise::vectorized,
         gemm::{Gemm, Matrix, gemm_parallel},
         parallel::{CHUNK, for_chunks_mut},
+        rows::add_column_sums,
     },
     tensor::Shape,
 };
@@ -119,19 +119,6 @@ impl Layer for InnerProduct {
     fn multiply_adds(&self) -> u64 {
         (self.rows * self.outputs * self.inputs) as u64
     }
-}
-
-/// Adds the sums of the columns of `rows` to `sums`, the rows in order.
-fn add_column_sums(rows: &[f32], sums: &mut [f32]) {
-    /// Columns of a task: long enough to vectorize, short enough to stay in the first-level cache.
-    const COLUMNS: usize = 256;
-    let n = sums.len();
-    for_chunks_mut(sums, COLUMNS, |start, sums| {
-        for row in rows.chunks_exact(n) {
-            let row = &row[start..][..sums.len()];
-            vectorized(|| sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v));
-        }
-    });
 }
 
 #[cfg(test)]

@@ -11,8 +11,11 @@ mod error;
 pub mod filler;
 #[cfg(test)]
 pub(crate) mod gradient_check;
+mod labels;
+mod loss_normalizer;
 mod pass;
 mod pooler;
+mod selective_sampling;
 
 mod accuracy;
 mod concat;
@@ -26,6 +29,7 @@ mod depthwise_convolution;
 mod dropout;
 mod dummy_data;
 mod eltwise;
+mod embed;
 mod euclidean_loss;
 mod flatten;
 mod hdf5_data;
@@ -35,14 +39,12 @@ mod image_data;
 mod infogain_loss;
 mod inner_product;
 mod input;
-mod labels;
 mod locally_connected;
-mod loss_normalizer;
+mod lstm_unit;
 mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
 mod reshape;
-mod selective_sampling;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod softmax;
@@ -70,27 +72,24 @@ pub const LAYERS: &[&Kind] = &[
     &dropout::KIND,
     &dummy_data::KIND,
     &eltwise::KIND,
-    &flatten::KIND,
+    &embed::KIND,
     &euclidean_loss::KIND,
+    &flatten::KIND,
+    &hdf5_data::KIND,
     &hinge_loss::KIND,
     &im2col::KIND,
+    &image_data::KIND,
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
+    &lstm_unit::KIND,
     &locally_connected::KIND,
+    &multinomial_logistic_loss::KIND,
     &pooling::KIND,
-    &hdf5_data::KIND,
-    &im2col::KIND,
-    &image_data::KIND,
-    &inner_product::KIND,
-    &input::KIND,
-    &locally_connected::KIND,
     &relu::KIND,
     &reshape::KIND,
-    &silence::KIND,
-    &multinomial_logistic_loss::KIND,
-    &relu::KIND,
     &sigmoid_cross_entropy_loss::KIND,
+    &silence::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
