@@ -8,7 +8,9 @@
 //! Everything is a function of a position in an endless stream of samples: which sample stands there, how it is
 //! cropped or flipped. So a resumed run, more threads or a shard of the stream see exactly the same samples.
 
+mod array;
 mod batches;
+mod cifar;
 mod datum;
 mod error;
 mod feed;
@@ -19,6 +21,7 @@ mod image;
 mod image_list;
 pub mod leveldb;
 pub mod lmdb;
+mod npy;
 mod open;
 mod order;
 mod random;

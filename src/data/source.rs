@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DataError, Decode, idx, image_list, leveldb, lmdb};
+use super::{DataError, Decode, cifar, idx, image_list, leveldb, lmdb, npy};
 
 /// A set of samples, read in any order and by any number of threads.
 pub trait Source: Send + Sync {
@@ -91,8 +91,15 @@ impl Default for Location {
 type Open = fn(&Location) -> Result<Box<dyn Source>, DataError>;
 
 /// The kinds of sources by name, sorted. The names are those of `DataParameter.DB`, in lower case.
-pub const SOURCES: &[(&str, Open)] =
-    &[("idx", idx::open), ("image_list", image_list::open), ("leveldb", leveldb::open), ("lmdb", lmdb::open)];
+pub const SOURCES: &[(&str, Open)] = &[
+    ("cifar10", cifar::open_10),
+    ("cifar100", cifar::open_100),
+    ("idx", idx::open),
+    ("image_list", image_list::open),
+    ("leveldb", leveldb::open),
+    ("lmdb", lmdb::open),
+    ("npy", npy::open),
+];
 
 /// Opens the set at `location` as one of [`SOURCES`].
 pub fn open_source(kind: &str, location: &Location) -> Result<Box<dyn Source>, DataError> {

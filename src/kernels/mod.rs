@@ -11,6 +11,7 @@ pub mod gemm;
 pub mod infogain;
 pub mod local;
 pub mod logistic;
+pub mod lrn;
 pub mod lstm;
 pub mod parallel;
 pub mod pool;

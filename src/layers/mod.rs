@@ -40,6 +40,7 @@ mod infogain_loss;
 mod inner_product;
 mod input;
 mod locally_connected;
+mod lrn;
 mod lstm_unit;
 mod multinomial_logistic_loss;
 mod pooling;
@@ -82,6 +83,7 @@ pub const LAYERS: &[&Kind] = &[
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
+    &lrn::KIND,
     &lstm_unit::KIND,
     &locally_connected::KIND,
     &multinomial_logistic_loss::KIND,
