@@ -354,7 +354,7 @@ impl ParamOutline {
 
 /// The row of `name` in [`LAYERS`].
 pub fn kind(name: &str) -> Option<&'static Kind> {
-    LAYERS.binary_search_by(|k| k.name.cmp(name)).ok().map(|i| LAYERS[i])
+    LAYERS.iter().copied().find(|k| k.name == name)
 }
 
 #[cfg(test)]

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Everything CI checks, in CI's order: format, lints, the README's test command, documentation.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+step cargo fmt --check
+step cargo clippy --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --no-deps
+if command -v cargo-deny >/dev/null; then step cargo deny check; else echo "(cargo-deny is not installed: licences not checked)"; fi
+# The README's second command.
+step cargo test
