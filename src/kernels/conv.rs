@@ -6,6 +6,7 @@
 mod columns;
 mod convolve;
 mod dims;
+mod gradient;
 mod lines;
 mod phases;
 #[cfg(test)]
@@ -16,9 +17,10 @@ pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 
 use convolve::Convolve;
+use gradient::Cut;
 use lines::{Line, Lines};
 
-use super::gemm::{Gemm, Matrix, gemm, scratch};
+use super::gemm::scratch;
 use super::parallel;
 use super::simd::{Isa, MatMut};
 
@@ -41,9 +43,9 @@ pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
     dims.weight_len()
 }
 
-/// Floats of scratch that [`backward_weights`] needs.
+/// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
 pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
-    parts(dims) * dims.weight_len()
+    Cut::new(Isa::best(), dims).scratch_len()
 }
 
 /// output = input * weights, then the epilogue.
@@ -149,31 +151,7 @@ pub fn backward_weights(
     scratch: &mut [f32],
 ) {
     check(dims, input, weight_diff, top_diff);
-    let sums = &mut scratch[..backward_weights_scratch_len(dims)];
-    let (in_image, out_image) = image_lens(dims);
-    let area = dims.out_area();
-    let per_group = GroupLens::of(dims);
-    let parts = parts(dims);
-    parallel::for_chunks_mut(sums, dims.weight_len(), |start, sums| {
-        let part = start / dims.weight_len();
-        for image in part * dims.batch / parts..(part + 1) * dims.batch / parts {
-            let beta = if image == part * dims.batch / parts { 0.0 } else { 1.0 };
-            with_columns(dims, &input[image * in_image..][..in_image], |columns| {
-                for g in 0..dims.group {
-                    let output = &top_diff[image * out_image + g * per_group.output..][..per_group.output];
-                    let columns = &columns[g * per_group.columns..][..per_group.columns];
-                    let (a, b) =
-                        (Matrix::row_major(output, area), Matrix::row_major(columns, area).transposed());
-                    let sums = &mut sums[g * per_group.weights..][..per_group.weights];
-                    let product = Gemm::new(dims.group_out(), dims.depth(), area, a, b);
-                    gemm(&Gemm { beta, ..product }, sums);
-                }
-            });
-        }
-    });
-    for sums in sums.chunks_exact(dims.weight_len().max(1)) {
-        weight_diff.iter_mut().zip(sums).for_each(|(d, s)| *d += s);
-    }
+    Cut::new(Isa::best(), dims).run(input, top_diff, weight_diff, scratch);
 }
 
 /// Adds the bias' gradient, the sum of `top_diff` over images and positions, to `bias_diff`, one value a channel.
@@ -190,44 +168,6 @@ pub fn backward_bias(dims: &ConvDims, top_diff: &[f32], bias_diff: &mut [f32]) {
             let line = &top_diff[(image * dims.out_channels + channel) * area..][..area];
             sum[0] += line.iter().sum::<f32>();
         }
-    });
-}
-
-/// Images are summed in this many parts, each in order, and the parts then in order.
-fn parts(dims: &ConvDims) -> usize {
-    dims.batch.min(8)
-}
-
-/// Lengths of one group's share of an image, of the weights and of the columns.
-struct GroupLens {
-    output: usize,
-    weights: usize,
-    columns: usize,
-}
-
-impl GroupLens {
-    fn of(dims: &ConvDims) -> Self {
-        Self {
-            output: dims.group_out() * dims.out_area(),
-            weights: dims.group_out() * dims.depth(),
-            columns: dims.depth() * dims.out_area(),
-        }
-    }
-}
-
-/// Lengths of an input and an output image.
-fn image_lens(dims: &ConvDims) -> (usize, usize) {
-    (dims.in_channels * dims.in_area(), dims.out_channels * dims.out_area())
-}
-
-/// Calls `f` with the columns of one image; a pointwise convolution's are the image itself.
-fn with_columns(dims: &ConvDims, image: &[f32], f: impl FnOnce(&[f32])) {
-    if dims.is_pointwise() {
-        return f(image);
-    }
-    scratch::lend(dims.in_channels * dims.kernel_area() * dims.out_area(), |columns| {
-        im2col(&dims.axes, dims.in_channels, image, columns);
-        f(columns);
     });
 }
 

@@ -113,11 +113,6 @@ impl ConvDims {
     pub(super) fn group_out(&self) -> usize {
         self.out_channels / self.group
     }
-
-    /// Whether every kernel has one value that meets every input value once: no rearrangement is needed.
-    pub(super) fn is_pointwise(&self) -> bool {
-        self.axes.iter().all(|a| a.kernel == 1 && a.stride == 1 && a.pad == 0)
-    }
 }
 
 #[cfg(test)]

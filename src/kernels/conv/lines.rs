@@ -212,15 +212,27 @@ impl Lines {
     }
 
     /// Calls `f(first output, offset in the plane, length)` for the contiguous pieces of outputs `range`.
-    pub fn for_runs(&self, range: Range<usize>, mut f: impl FnMut(usize, usize, usize)) {
+    pub fn for_runs(&self, range: Range<usize>, f: impl FnMut(usize, usize, usize)) {
+        self.for_runs_up_to(range, usize::MAX, f);
+    }
+
+    /// The same for at most `most` pieces; returns the first output not covered.
+    pub fn for_runs_up_to(
+        &self,
+        range: Range<usize>,
+        most: usize,
+        mut f: impl FnMut(usize, usize, usize),
+    ) -> usize {
         let len = self.contiguous();
-        let mut at = range.start;
-        while at < range.end {
+        let (mut at, mut pieces) = (range.start, 0);
+        while at < range.end && pieces < most {
+            pieces += 1;
             let (line, x) = (at / len, at % len);
             let piece = (len - x).min(range.end - at);
             f(at, self.output_offset(line) + x, piece);
             at += piece;
         }
+        at
     }
 
     /// Offsets of taps `first..`, counted over channels whose planes lie `pitch` apart.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Matrix;
-use crate::kernels::simd::Isa;
+use crate::kernels::simd::{self, Isa};
 
 /// `len` cut into ranges of at most `most`, as equal as can be, the longer first.
 ///
@@ -21,16 +21,9 @@ pub fn panels(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> + C
 pub fn rows(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
     let k = depth.len();
     for panel in panels(rows.len(), isa.tile_rows()) {
-        let part = &mut out[panel.start * k..panel.end * k];
         let first = (rows.start + panel.start) * a.row_stride + depth.start * a.col_stride;
-        interleave(
-            a.data,
-            first,
-            Lanes { count: panel.len(), stride: a.row_stride },
-            a.col_stride,
-            panel.len(),
-            part,
-        );
+        let lines = Lines { first, count: panel.len(), stride: a.row_stride, step: a.col_stride };
+        lines.pack(isa, a.data, panel.len(), &mut out[panel.start * k..panel.end * k]);
     }
 }
 
@@ -41,35 +34,36 @@ pub fn columns(isa: Isa, b: &Matrix<'_>, depth: Range<usize>, cols: Range<usize>
         let count = isa.tile_cols().min(cols.len() - j);
         let width = count.next_multiple_of(isa.lanes());
         let first = depth.start * b.row_stride + (cols.start + j) * b.col_stride;
-        let part = &mut out[j * k..(j + width) * k];
-        interleave(b.data, first, Lanes { count, stride: b.col_stride }, b.row_stride, width, part);
+        let lines = Lines { first, count, stride: b.col_stride, step: b.row_stride };
+        lines.pack(isa, b.data, width, &mut out[j * k..(j + width) * k]);
     }
 }
 
-/// Lines to interleave and the distance between them.
-struct Lanes {
+/// Rows of A or columns of B: `count` lines `stride` apart, whose values are `step` apart.
+struct Lines {
+    first: usize,
     count: usize,
     stride: usize,
+    step: usize,
 }
 
-/// `out[k * width + i] = data[first + i * lanes.stride + k * k_stride]`, and 0 for i from `lanes.count` on.
-fn interleave(data: &[f32], first: usize, lanes: Lanes, k_stride: usize, width: usize, out: &mut [f32]) {
-    if out.is_empty() {
-        return;
-    }
-    let data = &data[first..];
-    if lanes.stride == 1 {
-        for (k, group) in out.chunks_exact_mut(width).enumerate() {
-            group[..lanes.count].copy_from_slice(&data[k * k_stride..k * k_stride + lanes.count]);
-            group[lanes.count..].fill(0.0);
+impl Lines {
+    /// `out[k * width + i] = data[first + i * stride + k * step]`, and 0 for i from `count` on.
+    fn pack(&self, isa: Isa, data: &[f32], width: usize, out: &mut [f32]) {
+        let Lines { first, count, stride, step } = *self;
+        if out.is_empty() {
+            return;
         }
-    } else {
-        for i in 0..width {
-            let line = out[i..].iter_mut().step_by(width);
-            if i < lanes.count {
-                line.zip(data[i * lanes.stride..].iter().step_by(k_stride.max(1))).for_each(|(o, &v)| *o = v);
-            } else {
-                line.for_each(|o| *o = 0.0);
+        let data = &data[first..];
+        if step == 1 {
+            simd::interleave(isa, data, stride, count, width, out);
+        } else if stride == 1 {
+            simd::copy_lines(isa, data, step, count, width, out);
+        } else {
+            for (k, group) in out.chunks_exact_mut(width).enumerate() {
+                let line = data[(k * step).min(data.len())..].iter().step_by(stride.max(1));
+                group[..count].iter_mut().zip(line).for_each(|(o, &v)| *o = v);
+                group[count..].fill(0.0);
             }
         }
     }

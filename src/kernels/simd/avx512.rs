@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Simd};
+use super::{Job, Lines, Simd};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy, Debug)]
@@ -87,5 +87,46 @@ impl Simd for Avx512 {
     unsafe fn store_first(self, p: *mut f32, n: usize, v: __m512) {
         // SAFETY: see above; masked lanes are not touched.
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above; loads and stores touch what the caller promised.
+        unsafe {
+            // Loops, not closures: intrinsics are inlined only into code that is itself compiled for them.
+            let mut row = [_mm512_setzero_ps(); 16];
+            for (i, row) in row.iter_mut().enumerate() {
+                *row = from.load(self, i, rows, cols);
+            }
+            // Lane l of group 4i + c: column 4l + c of rows 4i to 4i + 3.
+            let mut group = [_mm512_setzero_pd(); 16];
+            for i in (0..16).step_by(4) {
+                let low = _mm512_castps_pd(_mm512_unpacklo_ps(row[i], row[i + 1]));
+                let high = _mm512_castps_pd(_mm512_unpackhi_ps(row[i], row[i + 1]));
+                let low2 = _mm512_castps_pd(_mm512_unpacklo_ps(row[i + 2], row[i + 3]));
+                let high2 = _mm512_castps_pd(_mm512_unpackhi_ps(row[i + 2], row[i + 3]));
+                group[i] = _mm512_unpacklo_pd(low, low2);
+                group[i + 1] = _mm512_unpackhi_pd(low, low2);
+                group[i + 2] = _mm512_unpacklo_pd(high, high2);
+                group[i + 3] = _mm512_unpackhi_pd(high, high2);
+            }
+            let mut column = [_mm512_setzero_ps(); 16];
+            for c in 0..4 {
+                let (g0, g1) = (_mm512_castpd_ps(group[c]), _mm512_castpd_ps(group[4 + c]));
+                let (g2, g3) = (_mm512_castpd_ps(group[8 + c]), _mm512_castpd_ps(group[12 + c]));
+                let (low, low2) =
+                    (_mm512_shuffle_f32x4::<0x44>(g0, g1), _mm512_shuffle_f32x4::<0x44>(g2, g3));
+                let (high, high2) =
+                    (_mm512_shuffle_f32x4::<0xee>(g0, g1), _mm512_shuffle_f32x4::<0xee>(g2, g3));
+                column[c] = _mm512_shuffle_f32x4::<0x88>(low, low2);
+                column[4 + c] = _mm512_shuffle_f32x4::<0xdd>(low, low2);
+                column[8 + c] = _mm512_shuffle_f32x4::<0x88>(high, high2);
+                column[12 + c] = _mm512_shuffle_f32x4::<0xdd>(high, high2);
+            }
+            for (j, &v) in column.iter().enumerate() {
+                if j < cols {
+                    _mm512_storeu_ps(to.add(j * to_stride), v);
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Simd};
+use super::{Job, Lines, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -85,5 +85,39 @@ impl Simd for Fma {
     unsafe fn store_first(self, p: *mut f32, n: usize, v: __m256) {
         // SAFETY: see above; masked lanes are not touched.
         unsafe { _mm256_maskstore_ps(p, mask(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above; loads and stores touch what the caller promised.
+        unsafe {
+            // Loops, not closures: intrinsics are inlined only into code that is itself compiled for them.
+            let mut row = [_mm256_setzero_ps(); 8];
+            for (i, row) in row.iter_mut().enumerate() {
+                *row = from.load(self, i, rows, cols);
+            }
+            // Lane l of group 4i + c: column 4l + c of rows 4i to 4i + 3.
+            let mut group = [_mm256_setzero_pd(); 8];
+            for i in (0..8).step_by(4) {
+                let low = _mm256_castps_pd(_mm256_unpacklo_ps(row[i], row[i + 1]));
+                let high = _mm256_castps_pd(_mm256_unpackhi_ps(row[i], row[i + 1]));
+                let low2 = _mm256_castps_pd(_mm256_unpacklo_ps(row[i + 2], row[i + 3]));
+                let high2 = _mm256_castps_pd(_mm256_unpackhi_ps(row[i + 2], row[i + 3]));
+                group[i] = _mm256_unpacklo_pd(low, low2);
+                group[i + 1] = _mm256_unpackhi_pd(low, low2);
+                group[i + 2] = _mm256_unpacklo_pd(high, high2);
+                group[i + 3] = _mm256_unpackhi_pd(high, high2);
+            }
+            let mut column = [_mm256_setzero_ps(); 8];
+            for c in 0..4 {
+                let (low, high) = (_mm256_castpd_ps(group[c]), _mm256_castpd_ps(group[4 + c]));
+                column[c] = _mm256_permute2f128_ps::<0x20>(low, high);
+                column[4 + c] = _mm256_permute2f128_ps::<0x31>(low, high);
+            }
+            for (j, &v) in column.iter().enumerate() {
+                if j < cols {
+                    _mm256_storeu_ps(to.add(j * to_stride), v);
+                }
+            }
+        }
     }
 }

@@ -10,14 +10,18 @@ mod avx512;
 mod fma;
 mod gather;
 mod matrix;
+mod outer;
 mod portable;
 mod tile;
+mod transpose;
 
 use std::sync::OnceLock;
 
 pub use gather::{Piece, gather};
 pub use matrix::MatMut;
+pub use outer::{Outer, Run, outer};
 pub use tile::{Tile, multiply};
+pub use transpose::{add_transposed, copy_lines, interleave};
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
 pub trait Simd: Copy + Send + Sync + 'static {
@@ -25,7 +29,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Values in a register.
     const LANES: usize;
-    /// The most rows of a tile of C whose accumulators, two registers a row, stay in registers.
+    /// The most rows of a tile of C whose accumulators, two registers a row, stay in registers; at most `LANES`.
     const ROWS: usize;
 
     /// All lanes `x`.
@@ -59,6 +63,41 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values are writable at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+    /// Transposes up to `LANES x LANES` values: column j of the `rows x cols` values at `from` becomes the `LANES`
+    /// values at `to + j * to_stride`, those from `rows` on 0.
+    ///
+    /// Columns are written in order, so what one writes beyond the next's start is overwritten.
+    ///
+    /// # Safety
+    /// `rows` lines of `cols` values, `from_stride` apart, are readable, and `cols` lines of `LANES` values writable.
+    unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize);
+}
+
+/// Lines of values in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines {
+    /// The first value.
+    pub at: *const f32,
+    /// Distance between lines.
+    pub stride: usize,
+}
+
+impl Lines {
+    /// The first `n` values of line `i`; zeros where `i` is not below `count`.
+    ///
+    /// # Safety
+    /// `n` values of every line below `count` are readable.
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, simd: S, i: usize, count: usize, n: usize) -> S::V {
+        if i >= count {
+            return simd.splat(0.0);
+        }
+        // SAFETY: line `i` is one of the readable.
+        unsafe {
+            let p = self.at.add(i * self.stride);
+            if n == S::LANES { simd.load(p) } else { simd.load_first(p, n) }
+        }
+    }
 }
 
 /// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it.

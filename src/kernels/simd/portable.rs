@@ -1,6 +1,6 @@
 //! Plain Rust over arrays of four values, which LLVM turns into SSE2 or NEON registers.
 
-use super::Simd;
+use super::{Lines, Simd};
 
 /// Runs everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ fn zip(a: [f32; 4], b: [f32; 4], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
 impl Simd for Portable {
     type V = [f32; 4];
     const LANES: usize = 4;
-    const ROWS: usize = 6;
+    const ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 4] {
@@ -70,6 +70,21 @@ impl Simd for Portable {
         for (i, &lane) in v.iter().enumerate().take(n) {
             // SAFETY: `i < n`, and `n` values are writable.
             unsafe { *p.add(i) = lane };
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: loads and stores touch what the caller promised.
+        unsafe {
+            let mut row = [[0.0; 4]; 4];
+            for (i, row) in row.iter_mut().enumerate() {
+                *row = from.load(self, i, rows, cols);
+            }
+            let [a, b, c, d] = row;
+            let columns = a.iter().zip(&b).zip(&c).zip(&d).take(cols);
+            for (j, (((&a, &b), &c), &d)) in columns.enumerate() {
+                self.store(to.add(j * to_stride), [a, b, c, d]);
+            }
         }
     }
 }

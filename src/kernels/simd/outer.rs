@@ -1,0 +1,114 @@
+//! The micro-kernel of weight gradients: a few taps of the input times many channels of the output's gradient, summed
+//! over positions.
+//!
+//! Unlike in matrix multiplication neither factor needs a matrix of taps: each tap's values are read where they lie in
+//! the plane, one broadcast at a time.
+
+use super::{Isa, Job, MatMut, Simd};
+
+/// Neighbouring positions: a tap's values are contiguous over them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Where the first position's values start, before the tap's own offset.
+    pub from: usize,
+    /// Number of positions.
+    pub len: usize,
+}
+
+/// The factors of a tile.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer<'a> {
+    /// The planes.
+    pub data: &'a [f32],
+    /// Where each row's tap reads.
+    pub offsets: &'a [u32],
+    /// The positions, in the order of the rows of `b`.
+    pub runs: &'a [Run],
+    /// One group of values per position, as wide as the registers that the tile's columns need.
+    pub b: &'a [f32],
+    /// Whether to add to what `c` holds, or else overwrite it.
+    pub add: bool,
+}
+
+/// `c[r][j] (+)=` the sum over positions x of `data[offsets[r] + x] * b[x][j]`.
+///
+/// # Panics
+/// When `c` has more than `isa.tile_rows()` rows or `isa.tile_cols()` columns, or something reaches outside.
+pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
+    if c.rows() == 0 || c.cols() == 0 {
+        return;
+    }
+    let width = c.cols().next_multiple_of(isa.lanes());
+    assert!(c.rows() <= isa.tile_rows() && width <= isa.tile_cols(), "tile {} x {}", c.rows(), c.cols());
+    assert_eq!(factors.offsets.len(), c.rows(), "one offset a row");
+    let positions: usize = factors.runs.iter().map(|r| r.len).sum();
+    assert!(factors.b.len() >= positions * width, "b is too short");
+    let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
+    let end = factors.runs.iter().map(|r| r.from + r.len).max().unwrap_or(0);
+    assert!(positions == 0 || furthest + end <= factors.data.len(), "runs reach outside");
+    let two = width > isa.lanes();
+    macro_rules! rows {
+        ($($mr:literal)*) => {
+            match (c.rows(), two) {
+                $(($mr, false) => isa.run(Fixed::<$mr, 1> { factors, c }),
+                  ($mr, true) => isa.run(Fixed::<$mr, 2> { factors, c }),)*
+                _ => unreachable!("no instruction set has more rows"),
+            }
+        };
+    }
+    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// A tile of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.
+struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
+    factors: &'a Outer<'a>,
+    c: MatMut<'c>,
+}
+
+impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // Kernels too large for this instruction set are never called; do not compile them.
+        if MR > S::ROWS {
+            return;
+        }
+        let Fixed { factors, mut c } = self;
+        let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
+        let last = cols - (NV - 1) * S::LANES;
+        let mut sum = [[simd.splat(0.0); NV]; MR];
+        let mut b = factors.b.as_ptr();
+        for run in factors.runs {
+            let rows: [*const f32; MR] = std::array::from_fn(|r| {
+                factors.data.as_ptr().wrapping_add(factors.offsets[r] as usize + run.from)
+            });
+            for x in 0..run.len {
+                let mut lanes = [simd.splat(0.0); NV];
+                for (v, lanes) in lanes.iter_mut().enumerate() {
+                    // SAFETY: `outer` checked that `b` has `NV * LANES` values for each position.
+                    *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
+                }
+                for (sums, row) in sum.iter_mut().zip(&rows) {
+                    // SAFETY: `outer` checked that every tap of every run lies inside `data`.
+                    let value = simd.splat(unsafe { *row.add(x) });
+                    for (s, &lanes) in sums.iter_mut().zip(&lanes) {
+                        *s = simd.fma(value, lanes, *s);
+                    }
+                }
+                b = b.wrapping_add(NV * S::LANES);
+            }
+        }
+        for (r, sums) in sum.into_iter().enumerate() {
+            for (v, s) in sums.into_iter().enumerate() {
+                let n = if v + 1 == NV { last } else { S::LANES };
+                // SAFETY: row `r < MR` of `c` has `n` values from column `v * LANES` on.
+                unsafe {
+                    let p = out.add(r * stride + v * S::LANES);
+                    let old = if factors.add { simd.load_first(p, n) } else { simd.splat(0.0) };
+                    simd.store_first(p, n, simd.add(old, s));
+                }
+            }
+        }
+    }
+}

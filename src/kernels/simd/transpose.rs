@@ -1,0 +1,213 @@
+//! Transposes and copies of lines, block by block in registers.
+
+use super::{Isa, Job, Lines, MatMut, Simd};
+
+/// A square of the widest registers.
+const SQUARE: usize = 16 * 16;
+
+/// `out[k * width + i] = data[i * stride + k]` for `i < count`, and 0 for i from `count` to `width`; `out` is as
+/// many groups of `width` values as it holds.
+///
+/// # Panics
+/// When `count` exceeds `width`, a line reaches outside `data`, or `width` is neither at most a register nor a
+/// multiple of it.
+pub fn interleave(isa: Isa, data: &[f32], stride: usize, count: usize, width: usize, out: &mut [f32]) {
+    let depth = out.len() / width.max(1);
+    if depth == 0 {
+        return;
+    }
+    assert!(count <= width, "{count} lines in groups of {width}");
+    assert!(width <= isa.lanes() || width.is_multiple_of(isa.lanes()), "groups of {width}");
+    assert!(count == 0 || (count - 1) * stride + depth <= data.len(), "lines reach outside");
+    isa.run(Interleave { data, stride, count, width, out: &mut out[..depth * width] });
+}
+
+struct Interleave<'a> {
+    data: &'a [f32],
+    stride: usize,
+    count: usize,
+    width: usize,
+    out: &'a mut [f32],
+}
+
+impl Job for Interleave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Interleave { data, stride, count, width, out } = self;
+        let depth = out.len() / width;
+        let mut square = [0.0; SQUARE];
+        for i in (0..width).step_by(S::LANES) {
+            let rows = count.saturating_sub(i).min(S::LANES);
+            for k in (0..depth).step_by(S::LANES) {
+                let cols = S::LANES.min(depth - k);
+                let from = Lines { at: data.as_ptr().wrapping_add(i * stride + k), stride };
+                // A group's register may run over into the groups after it, which are written later.
+                let inside = (k + cols - 1) * width + i + S::LANES <= out.len();
+                // SAFETY: `interleave` checked that `rows` lines of `depth` values lie inside `data` from line `i`
+                // on; registers are stored to `out` only where they end inside, else to the square.
+                unsafe {
+                    if inside {
+                        simd.transpose(from, rows, cols, out.as_mut_ptr().add(k * width + i), width);
+                    } else {
+                        simd.transpose(from, rows, cols, square.as_mut_ptr(), S::LANES);
+                    }
+                }
+                if !inside {
+                    for (group, values) in
+                        out[k * width..].chunks_exact_mut(width).zip(square.chunks_exact(S::LANES))
+                    {
+                        let lanes = (width - i).min(S::LANES);
+                        group[i..i + lanes].copy_from_slice(&values[..lanes]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `out[k * width + i] = data[k * stride + i]` for `i < count`, and 0 for i from `count` to `width`; `out` is as many
+/// groups of `width` values as it holds.
+///
+/// # Panics
+/// When `count` exceeds `width`, or a line reaches outside `data`.
+pub fn copy_lines(isa: Isa, data: &[f32], stride: usize, count: usize, width: usize, out: &mut [f32]) {
+    let depth = out.len() / width.max(1);
+    if depth == 0 {
+        return;
+    }
+    assert!(count <= width, "{count} values in groups of {width}");
+    assert!((depth - 1) * stride + count <= data.len(), "lines reach outside");
+    isa.run(CopyLines { data, stride, count, width, out: &mut out[..depth * width] });
+}
+
+struct CopyLines<'a> {
+    data: &'a [f32],
+    stride: usize,
+    count: usize,
+    width: usize,
+    out: &'a mut [f32],
+}
+
+impl Job for CopyLines<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let CopyLines { data, stride, count, width, out } = self;
+        for (k, group) in out.chunks_exact_mut(width).enumerate() {
+            let from = data.as_ptr().wrapping_add(k * stride);
+            for i in (0..width).step_by(S::LANES) {
+                let (valid, lanes) = (count.saturating_sub(i).min(S::LANES), S::LANES.min(width - i));
+                // SAFETY: `copy_lines` checked that `count` values of each line lie inside `data`; `lanes` values of
+                // the group follow `i`.
+                unsafe {
+                    let v = if valid == S::LANES {
+                        simd.load(from.wrapping_add(i))
+                    } else {
+                        simd.load_first(from.wrapping_add(i), valid)
+                    };
+                    if lanes == S::LANES {
+                        simd.store(group.as_mut_ptr().add(i), v);
+                    } else {
+                        simd.store_first(group.as_mut_ptr().add(i), lanes, v);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `out[i][k] += data[k * stride + i]`.
+///
+/// # Panics
+/// When `out` has more rows than lines have values, or a line reaches outside `data`.
+pub fn add_transposed(isa: Isa, data: &[f32], stride: usize, out: MatMut<'_>) {
+    if out.rows() == 0 || out.cols() == 0 {
+        return;
+    }
+    assert!((out.cols() - 1) * stride + out.rows() <= data.len(), "lines reach outside");
+    isa.run(AddTransposed { data, stride, out });
+}
+
+struct AddTransposed<'a> {
+    data: &'a [f32],
+    stride: usize,
+    out: MatMut<'a>,
+}
+
+impl Job for AddTransposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let AddTransposed { data, stride, mut out } = self;
+        let (n, depth) = (out.rows(), out.cols());
+        let mut square = [0.0; SQUARE];
+        for k in (0..depth).step_by(S::LANES) {
+            let rows = S::LANES.min(depth - k);
+            for i in (0..n).step_by(S::LANES) {
+                let cols = S::LANES.min(n - i);
+                let from = Lines { at: data.as_ptr().wrapping_add(k * stride + i), stride };
+                // SAFETY: `add_transposed` checked that all lines lie inside `data`; a square of registers fits.
+                unsafe { simd.transpose(from, rows, cols, square.as_mut_ptr(), S::LANES) };
+                for (j, values) in square.chunks_exact(S::LANES).take(cols).enumerate() {
+                    let row = &mut out.row(i + j)[k..k + rows];
+                    // SAFETY: both have `rows` values.
+                    unsafe {
+                        let sum = simd.add(simd.load_first(row.as_ptr(), rows), simd.load(values.as_ptr()));
+                        simd.store_first(row.as_mut_ptr(), rows, sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(len: usize) -> Vec<f32> {
+        (1..=len).map(|v| v as f32).collect()
+    }
+
+    #[test]
+    fn lines_interleave_with_zeros_behind() {
+        for isa in Isa::all() {
+            let lanes = isa.lanes();
+            for (count, width) in [(1, 1), (3, 3), (lanes - 1, lanes), (lanes + 1, 2 * lanes), (0, lanes)] {
+                for depth in [1, 2, lanes - 1, lanes, 2 * lanes + 3] {
+                    let stride = depth + 2;
+                    let data = numbers(count * stride);
+                    let mut out = vec![f32::NAN; depth * width];
+                    interleave(isa, &data, stride, count, width, &mut out);
+                    let want = |k: usize, i: usize| if i < count { data[i * stride + k] } else { 0.0 };
+                    let mut copied = vec![f32::NAN; count * depth];
+                    copy_lines(isa, &data, stride, depth, depth, &mut copied);
+                    for k in 0..depth {
+                        (0..width).for_each(|i| {
+                            assert_eq!(out[k * width + i], want(k, i), "{count} {width} {depth}")
+                        });
+                        (0..count).for_each(|i| assert_eq!(copied[i * depth + k], want(k, i)));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn transposed_lines_are_added() {
+        for isa in Isa::all() {
+            for (n, depth) in [(1, 1), (5, 3), (17, 33), (16, 16)] {
+                let data = numbers(depth * (n + 1));
+                let mut out = vec![0.5; n * depth];
+                add_transposed(isa, &data, n + 1, MatMut::new(&mut out, n, depth, depth));
+                (0..n * depth).for_each(|at| {
+                    assert_eq!(out[at], 0.5 + data[at % depth * (n + 1) + at / depth]);
+                });
+            }
+        }
+    }
+}
