@@ -3,6 +3,8 @@
 //! Each kernel stands beside a plain twin in `reference`, which tests compare with on odd sizes. Work is cut into
 //! chunks that depend on the shape alone, so the same bytes come out on any number of threads.
 
+pub mod affine;
+pub mod channels;
 pub mod conv;
 pub mod dropout;
 pub mod elementwise;
@@ -13,6 +15,7 @@ pub mod local;
 pub mod logistic;
 pub mod lrn;
 pub mod lstm;
+pub mod norm;
 pub mod parallel;
 pub mod pool;
 pub mod random;

@@ -5,6 +5,8 @@
 
 use rayon::prelude::*;
 
+use super::simd::MatMut;
+
 /// Elements per chunk of a loop that is bound by memory: 64 KiB of `f32`, large against the cost of a task
 /// (a few microseconds), small enough that 64 threads find work in a blob of 1 Mi elements.
 pub const CHUNK: usize = 16 * 1024;
@@ -61,6 +63,40 @@ pub fn for_parts_mut<T: Send, U: Send>(
     a.par_chunks_mut(part_a).zip(b.par_chunks_mut(part_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
 }
 
+/// Calls `f(first, columns, own)` for consecutive groups of `group` channels: the channels' columns of a matrix, `width`
+/// columns each, and the channels' own values.
+pub fn for_columns_mut<T: Send>(
+    matrix: Option<MatMut<'_>>,
+    width: usize,
+    own: &mut [T],
+    group: usize,
+    f: &(impl Fn(usize, Option<MatMut<'_>>, &mut [T]) + Sync),
+) {
+    fn halve<T: Send>(
+        first: usize,
+        matrix: Option<MatMut<'_>>,
+        own: &mut [T],
+        (width, group): (usize, usize),
+        f: &(impl Fn(usize, Option<MatMut<'_>>, &mut [T]) + Sync),
+    ) {
+        if own.len() <= group {
+            if !own.is_empty() {
+                f(first, matrix, own);
+            }
+            return;
+        }
+        let half = own.len().div_ceil(group) / 2 * group;
+        let (low, high) = own.split_at_mut(half);
+        let (left, right) = matrix.map(|m| m.split_cols(half * width)).unzip();
+        rayon::join(
+            || halve(first, left, low, (width, group), f),
+            || halve(first + half, right, high, (width, group), f),
+        );
+    }
+    assert!(matrix.as_ref().is_none_or(|m| m.cols() == width * own.len()), "columns for each channel");
+    halve(0, matrix, own, (width, group.max(1)), f);
+}
+
 /// The sum of `f(range)` over consecutive ranges of `0..len`, `chunk` long but for the last, added in order.
 pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
     let chunk = chunk.max(1);
@@ -98,6 +134,24 @@ mod tests {
             });
             assert!(a.iter().enumerate().all(|(i, &v)| v == i / 3));
             assert!(b.iter().enumerate().all(|(i, &v)| v == i / 2));
+        }
+    }
+
+    #[test]
+    fn columns_go_with_their_channels() {
+        for channels in [0, 1, 2, 5, 16] {
+            let mut data = vec![0.0; 3 * channels * 2];
+            let mut own = vec![0; channels];
+            let matrix = MatMut::new(&mut data, 3, channels * 2, channels * 2);
+            for_columns_mut(Some(matrix), 2, &mut own, 2, &|first, matrix, own| {
+                let mut matrix = matrix.unwrap();
+                for (i, own) in own.iter_mut().enumerate() {
+                    *own = first + i;
+                    (0..3).for_each(|r| matrix.row(r)[i * 2..][..2].fill((first + i) as f32));
+                }
+            });
+            assert!(own.iter().enumerate().all(|(i, &v)| v == i));
+            assert!(data.iter().enumerate().all(|(i, &v)| v == (i / 2 % channels) as f32));
         }
     }
 

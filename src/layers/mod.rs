@@ -16,8 +16,11 @@ mod loss_normalizer;
 mod pass;
 mod pooler;
 mod selective_sampling;
+mod spread;
 
 mod accuracy;
+mod batch_norm;
+mod bias;
 mod concat;
 mod contrastive_loss;
 mod convolution;
@@ -46,6 +49,7 @@ mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
 mod reshape;
+mod scale;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod softmax;
@@ -63,6 +67,8 @@ use crate::{
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
     &accuracy::KIND,
+    &batch_norm::KIND,
+    &bias::KIND,
     &concat::KIND,
     &contrastive_loss::KIND,
     &convolution::KIND,
@@ -90,6 +96,7 @@ pub const LAYERS: &[&Kind] = &[
     &pooling::KIND,
     &relu::KIND,
     &reshape::KIND,
+    &scale::KIND,
     &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,
     &softmax::KIND,
