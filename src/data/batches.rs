@@ -72,6 +72,15 @@ impl Default for Shard {
     }
 }
 
+impl Shard {
+    fn check(self) -> Result<(), DataError> {
+        match self.rank < self.count {
+            true => Ok(()),
+            false => Err(DataError::Setting(format!("shard {} of {} does not exist", self.rank, self.count))),
+        }
+    }
+}
+
 /// The batches of an endless stream of samples; see [`next`](Self::next).
 pub struct Batches {
     job: Arc<Job>,
@@ -128,6 +137,26 @@ impl Batches {
         if position != self.position {
             self.crew = None;
             self.position = position;
+        }
+    }
+
+    /// Takes another part of the stream than [`Settings`] said, from the current position on.
+    pub fn set_shard(&mut self, shard: Shard) -> Result<(), DataError> {
+        shard.check()?;
+        self.change(|job| job.shard = shard);
+        Ok(())
+    }
+
+    /// Treats bad samples otherwise than [`Settings`] said.
+    pub fn set_on_bad(&mut self, on_bad: OnBad) {
+        self.change(|job| job.on_bad = on_bad);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Job)) {
+        // Without its threads nobody else holds the job.
+        self.crew = None;
+        if let Some(job) = Arc::get_mut(&mut self.job) {
+            change(job);
         }
     }
 

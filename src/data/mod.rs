@@ -29,6 +29,7 @@ mod resize;
 mod source;
 mod transform;
 mod windows;
+mod writer;
 
 pub use batches::{Batches, OnBad, Settings, Shard};
 pub use error::DataError;
@@ -39,3 +40,4 @@ pub use open::open_layer;
 pub use random::Draw;
 pub use source::{Location, Pixels, SOURCES, Sample, Source, open_source};
 pub use transform::Transform;
+pub use writer::{DatabaseWriter, WRITERS, create_database, put_datum};
