@@ -17,6 +17,8 @@ use crate::tensor::Shape;
 
 /// Values in a block, all tops together: 64 MB.
 const BLOCK: usize = 16 << 20;
+/// Values that a dataset may have: 16 TB. A damaged shape should not be taken for an order.
+const MAX_VALUES: usize = 1 << 42;
 /// Blocks in memory: batches straddle the end of one and the start of the next.
 const KEPT: usize = 2;
 
@@ -90,7 +92,13 @@ impl Tables {
             let problem = format!("a row of `{name}` is {here}, but {before} in the files before");
             return Err(DataError::file(path, problem));
         }
-        self.cut(path.into(), rows.unwrap_or(0), block);
+        let rows = rows.unwrap_or(0);
+        let values = |shape: &Shape| shape.iter().try_fold(rows.max(1), |n, &axis| n.checked_mul(axis));
+        if self.shapes.iter().any(|shape| values(shape).is_none_or(|n| n > MAX_VALUES)) {
+            let problem = format!("damaged: {rows} rows of {} are beyond all memory", self.shapes[0]);
+            return Err(DataError::file(path, problem));
+        }
+        self.cut(path.into(), rows, block);
         Ok(())
     }
 
