@@ -4,6 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use crate::{
     config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
+    data::DataError,
     net::NetError,
     snapshot::SnapshotError,
     solver::SolverError,
@@ -44,19 +45,26 @@ impl Failure {
 
     /// A complaint about a net; `file` tells where its layers stand.
     pub fn net(error: &NetError, file: Option<&NetFile>) -> Self {
-        match (error, file) {
-            (NetError::Layer { layer, origin, field, message }, Some(file)) => {
-                let layer = LayerParameter {
-                    name: Some(layer.clone()),
-                    cnnctl_origin: Some(*origin),
-                    ..LayerParameter::default()
-                };
-                let diagnostic = file.error_at(&layer, field, message.clone());
-                Self { status: CONFIG, message: Diagnostics(vec![diagnostic]).to_string() }
+        let (status, layer, origin, field, message) = match error {
+            NetError::Layer { layer, origin, field, message } => {
+                (CONFIG, layer, *origin, &field[..], message)
             }
-            (NetError::Value { .. }, _) => Self::new(DATA, error.to_string()),
-            _ => Self::new(CONFIG, error.to_string()),
-        }
+            NetError::Value { layer, origin, message } => (DATA, layer, *origin, "", message),
+            NetError::Net(message) => return Self::new(CONFIG, message),
+        };
+        let Some(file) = file else { return Self::new(status, error.to_string()) };
+        let layer = LayerParameter {
+            name: Some(layer.clone()),
+            cnnctl_origin: Some(origin),
+            ..LayerParameter::default()
+        };
+        let diagnostic = file.error_at(&layer, field, message.clone());
+        Self { status, message: Diagnostics(vec![diagnostic]).to_string() }
+    }
+
+    /// A complaint about data.
+    pub fn data(error: &DataError) -> Self {
+        Self::chain(DATA, error)
     }
 
     /// A complaint about a run; the files tell where settings and layers stand.

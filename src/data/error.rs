@@ -56,6 +56,14 @@ impl DataError {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// The message with the system's reason, for errors that carry only text.
+    pub fn with_reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// A [`DataError::File`].
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), problem: problem.into() }

@@ -17,7 +17,7 @@ pub fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Lay
     match open_layer(config, setup.phase, seed) {
         Ok(batches) => Ok(Box::new(BatchLayer(batches))),
         Err(DataError::Setting(message)) => Err(LayerError::setting("", message)),
-        Err(error) => Err(LayerError::value(error.to_string())),
+        Err(error) => Err(LayerError::value(error.with_reason())),
     }
 }
 
@@ -28,7 +28,7 @@ impl Layer for BatchLayer {
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let mut tops: Vec<&mut [f32]> = pass.tops.iter_mut().map(|t| &mut *t.data).collect();
-        self.0.next(&mut tops).map_err(|e| LayerError::value(e.to_string()))
+        self.0.next(&mut tops).map_err(|e| LayerError::value(e.with_reason()))
     }
 
     fn carry(&self) -> Option<Carry> {

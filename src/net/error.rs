@@ -22,6 +22,8 @@ pub enum NetError {
     Value {
         /// The layer's name.
         layer: String,
+        /// Its place in the text, as in [`NetError::Layer`].
+        origin: u32,
         /// What is wrong.
         message: String,
     },
@@ -46,7 +48,9 @@ impl NetError {
         match error {
             LayerError::Setting { field, message } => Self::layer(config, field, message),
             LayerError::Shape(message) => Self::layer(config, "", message),
-            LayerError::Value(message) => Self::Value { layer: config.name().to_owned(), message },
+            LayerError::Value(message) => {
+                Self::Value { layer: config.name().to_owned(), origin: config.cnnctl_origin(), message }
+            }
         }
     }
 }

@@ -106,8 +106,14 @@ pub struct LayerView<'a> {
     pub params: &'a [ParamId],
     /// Shapes and parameters.
     pub outline: &'a Outline,
+    /// The blobs that it reads.
+    pub bottoms: &'a [BlobId],
+    /// The blobs that it makes.
+    pub tops: &'a [BlobId],
     /// Whether its backward pass runs.
     pub backward: bool,
+    /// Which diffs its backward pass makes.
+    pub need: &'a plan::need::Need,
     /// The layer.
     pub layer: &'a dyn Layer,
 }
@@ -130,7 +136,10 @@ impl Net {
             kind: n.kind,
             params: &n.params,
             outline: &n.outline,
+            bottoms: &n.bottoms,
+            tops: &n.tops,
             backward: n.need.backward,
+            need: &n.need,
             layer: &*n.layer,
         })
     }
