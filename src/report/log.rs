@@ -1,6 +1,6 @@
 //! Log lines on stderr, in glog's format and Caffe's words, because other people's parsers read them.
 
-use std::{fmt, io::Write as _, path::Path};
+use std::{fmt, path::Path};
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::{
@@ -9,15 +9,17 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::general;
+use super::{general, progress};
 use crate::{
     config::Diagnostic,
+    net::Net,
     snapshot::Copied,
-    solver::{Ending, Event, Solver},
+    solver::{Ending, Event, Mean, Solver},
 };
 
 /// Starts the log; `RUST_LOG` overrides what the flags say.
 pub fn start_log(quiet: bool, verbose: u8) {
+    progress::allow(!quiet && verbose == 0);
     let level = match (quiet, verbose) {
         (true, _) => "warn",
         (false, 0) => "info",
@@ -25,7 +27,7 @@ pub fn start_log(quiet: bool, verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::Stderr);
     // A second start, in one process, keeps the first log.
     let _ = subscriber.event_format(Glog).try_init();
 }
@@ -63,8 +65,7 @@ pub fn info(message: &str) {
 
 /// Prints an error as the last word of a run.
 pub fn complain(message: &str) {
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
+    progress::write_lines(message);
 }
 
 /// Shows the warnings of a configuration file.
@@ -105,10 +106,8 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
         Event::Train { iter, smoothed, rate, shown: true, .. } => {
             info(&format!("Iteration {iter}, loss = {}", general(f64::from(*smoothed))));
             let outputs = solver.train_net().outputs();
-            let mut k = 0;
-            for output in outputs {
-                show_output("Train", &mut k, output.name, output.values, output.loss_weight);
-            }
+            let values = outputs.iter().flat_map(|o| lines(o.name, o.values, o.loss_weight));
+            values.enumerate().for_each(|(k, v)| info(&format!("    Train net output #{k}: {v}")));
             info(&format!("Iteration {iter}, lr = {}", general(f64::from(*rate))));
         }
         Event::Train { .. } => {}
@@ -117,10 +116,8 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             if let Some(loss) = loss {
                 info(&format!("Test loss: {}", general(f64::from(*loss))));
             }
-            let mut k = 0;
-            for output in *outputs {
-                show_output("Test", &mut k, &output.name, &output.values, output.loss_weight);
-            }
+            let values = outputs.iter().flat_map(mean_lines);
+            values.enumerate().for_each(|(k, v)| info(&format!("    Test net output #{k}: {v}")));
         }
         Event::Snapshot { weights, state, took, .. } => {
             info(&format!("Snapshotting to binary proto file {}", weights.display()));
@@ -138,16 +135,29 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
     }
 }
 
-fn show_output(net: &str, k: &mut usize, name: &str, values: &[f32], loss_weight: f32) {
-    for &v in values {
-        let v = f64::from(v);
-        let weighted = if loss_weight == 0.0 {
-            String::new()
-        } else {
-            let w = f64::from(loss_weight);
-            format!(" (* {} = {} loss)", general(w), general(w * v))
-        };
-        info(&format!("    {net} net output #{k}: {name} = {}{weighted}", general(v)));
-        *k += 1;
+/// `name = v` for each value of an output, with ` (* w = z loss)` where it has a weight.
+fn lines<'a>(name: &'a str, values: &'a [f32], loss_weight: f32) -> impl Iterator<Item = String> + 'a {
+    let w = f64::from(loss_weight);
+    values.iter().map(|&v| f64::from(v)).map(move |v| {
+        let weighted =
+            if w == 0.0 { String::new() } else { format!(" (* {} = {} loss)", general(w), general(w * v)) };
+        format!("{name} = {}{weighted}", general(v))
+    })
+}
+
+fn mean_lines(mean: &Mean) -> impl Iterator<Item = String> + '_ {
+    lines(&mean.name, &mean.values, mean.loss_weight)
+}
+
+/// The outputs of a batch of `cnnctl test`.
+pub fn batch(i: u32, net: &Net) {
+    for output in net.outputs() {
+        lines(output.name, output.values, 0.0).for_each(|v| info(&format!("Batch {i}, {v}")));
     }
+}
+
+/// The results of `cnnctl test`.
+pub fn means(means: &[Mean], loss: f32) {
+    info(&format!("Loss: {}", general(f64::from(loss))));
+    means.iter().flat_map(mean_lines).for_each(|line| info(&line));
 }

@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use crate::solver::{Event, Solver};
+use crate::solver::{Event, Mean, Solver};
 
 /// An open metrics file.
 pub struct Metrics {
@@ -25,10 +25,11 @@ impl Metrics {
         let line = match event {
             Event::Train { iter, loss, rate, .. } => {
                 let outputs = outputs(solver.train_net().outputs().iter().map(|o| (o.name, o.values)));
+                let (loss, rate) = (number(*loss), number(*rate));
                 json!({"event": "train", "iter": iter, "loss": loss, "lr": rate, "outputs": outputs})
             }
             Event::Test { iter, net, outputs: means, .. } => {
-                let outputs = outputs(means.iter().map(|m| (&m.name[..], &m.values[..])));
+                let outputs = mean_outputs(means);
                 json!({"event": "test", "iter": iter, "net": net, "outputs": outputs})
             }
             _ => return,
@@ -40,9 +41,51 @@ impl Metrics {
     }
 }
 
+/// The results of `cnnctl test` as one JSON object.
+pub fn test_json(batches: u32, means: &[Mean], loss: f32) -> String {
+    json!({"iterations": batches, "loss": number(loss), "outputs": mean_outputs(means)}).to_string()
+}
+
+fn mean_outputs(means: &[Mean]) -> Map<String, Value> {
+    outputs(means.iter().map(|m| (&m.name[..], &m.values[..])))
+}
+
 /// One value stands alone, several in a list.
 fn outputs<'a>(outputs: impl Iterator<Item = (&'a str, &'a [f32])>) -> Map<String, Value> {
-    outputs
-        .map(|(name, values)| (name.to_owned(), if let [v] = values { json!(v) } else { json!(values) }))
-        .collect()
+    let value = |values: &[f32]| match values {
+        [v] => number(*v),
+        _ => values.iter().copied().map(number).collect(),
+    };
+    outputs.map(|(name, values)| (name.to_owned(), value(values))).collect()
+}
+
+/// The shortest number that means this `f32`. JSON has no NaN and no infinity: these are strings, spelled as in
+/// protobuf's JSON format, so that nobody takes a diverged run for one without a loss.
+fn number(v: f32) -> Value {
+    if v.is_nan() {
+        json!("NaN")
+    } else if v.is_infinite() {
+        json!(if v > 0.0 { "Infinity" } else { "-Infinity" })
+    } else {
+        v.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_one_object_with_short_numbers_and_named_infinities() {
+        let mean = |name: &str, values: &[f32]| Mean {
+            name: name.into(),
+            values: values.to_vec(),
+            loss_weight: 0.0,
+        };
+        let means = [mean("accuracy", &[0.1]), mean("loss", &[f32::NAN]), mean("p", &[1.0, f32::INFINITY])];
+        assert_eq!(
+            test_json(50, &means, f32::NEG_INFINITY),
+            r#"{"iterations":50,"loss":"-Infinity","outputs":{"accuracy":0.1,"loss":"NaN","p":[1.0,"Infinity"]}}"#
+        );
+    }
 }

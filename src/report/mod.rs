@@ -5,17 +5,28 @@
 mod log;
 mod metrics;
 mod number;
+mod progress;
+mod table;
 
-pub use log::{complain, copied, info, lost_at_resume, start_log, warn_all};
-pub use number::general;
+pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn_all};
+pub use metrics::test_json;
+pub use number::{general, short};
+pub use table::{Align, Table};
 
-use std::path::Path;
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::solver::{Action, Event, Observer, Solver};
 
-/// Follows a run: the log, and the metrics file if there is one.
+/// Follows a run: the log, the progress bar, and the metrics file if there is one.
 pub struct Reporter {
     metrics: Option<metrics::Metrics>,
+    progress: progress::Progress,
+    /// When the run began, at which iteration, and how long data had been waited for before.
+    start: (Instant, i32, Duration),
 }
 
 impl Reporter {
@@ -23,22 +34,61 @@ impl Reporter {
     ///
     /// # Errors
     /// Says why when the metrics file cannot be written.
-    pub fn new(metrics: Option<&Path>, _iter: i32) -> Result<Self, String> {
+    pub fn new(metrics: Option<&Path>, iter: i32) -> Result<Self, String> {
         let metrics = metrics.map(metrics::Metrics::create).transpose()?;
-        Ok(Self { metrics })
+        let start = (Instant::now(), iter, Duration::ZERO);
+        Ok(Self { metrics, progress: progress::Progress::default(), start })
+    }
+
+    /// The last line: how many iterations, how fast, and whether data was the bottleneck.
+    fn sum_up(&self, solver: &Solver) {
+        let (start, iter, waited) = self.start;
+        let (done, took) = (solver.iter() - iter, start.elapsed().as_secs_f64());
+        let waited = waited_for_data(solver).saturating_sub(waited).as_secs_f64();
+        info(&format!(
+            "{done} iterations in {} s, {} it/s, {:.1}% of the time waiting for data",
+            short(took),
+            short(f64::from(done) / took),
+            100.0 * waited / took
+        ));
     }
 }
 
 impl Observer for Reporter {
     fn see(&mut self, solver: &Solver, event: &Event<'_>) {
+        if matches!(event, Event::Start) {
+            self.start = (Instant::now(), solver.iter(), waited_for_data(solver));
+        }
+        self.progress.event(solver, event);
         log::event(solver, event);
         if let Some(metrics) = &mut self.metrics {
             metrics.event(solver, event);
+        }
+        if matches!(event, Event::End(_)) {
+            self.sum_up(solver);
         }
     }
 
     fn poll(&mut self, _: &Solver) -> Action {
         Action::Continue
+    }
+}
+
+/// How long the layers of all nets have waited for data.
+fn waited_for_data(solver: &Solver) -> Duration {
+    let nets = std::iter::once(solver.train_net()).chain(solver.test_nets());
+    nets.flat_map(|net| net.layers()).map(|l| l.layer.waited()).sum()
+}
+
+/// Writes data to stdout. A reader that has seen enough, as in `cnnctl layers | head`, is no error.
+///
+/// # Errors
+/// Says why when stdout cannot be written, for example because a disk is full.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {e}")),
+        _ => Ok(()),
     }
 }
 

@@ -24,13 +24,20 @@ pub fn general(v: f64) -> String {
     format!("{}e{sign}{:02}", trimmed(digits), exponent.abs())
 }
 
+/// A measured number with three digits that count, and all before the point: `0.123`, `12.3`, `1234`.
+pub fn short(v: f64) -> String {
+    let digits =
+        if v.is_finite() && v > 0.0 { (2.0 - v.log10().floor()).clamp(0.0, 3.0) as usize } else { 0 };
+    format!("{v:.digits$}")
+}
+
 fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::general;
+    use super::{general, short};
 
     #[test]
     fn numbers_look_like_printf_g() {
@@ -52,5 +59,11 @@ mod tests {
             assert_eq!(general(v), want);
         }
         assert_eq!((general(f64::NAN), general(f64::NEG_INFINITY)), ("nan".into(), "-inf".into()));
+    }
+
+    #[test]
+    fn measured_numbers_are_short() {
+        let shown = [0.0, 0.01234, 0.5, 1.0, 12.34, 123.4, 12345.6].map(short);
+        assert_eq!(shown, ["0", "0.012", "0.500", "1.00", "12.3", "123", "12346"]);
     }
 }

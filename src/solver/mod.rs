@@ -16,6 +16,7 @@ pub use error::SolverError;
 pub use event::{Action, Event, Mean, Observer};
 pub use nets::{NetSources, net_sources};
 pub use save::seed_of;
+pub use testing::Means;
 
 use std::{collections::VecDeque, path::PathBuf};
 

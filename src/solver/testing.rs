@@ -1,6 +1,7 @@
-//! Test nets between iterations.
+//! Test nets between iterations, and the means of what they give.
 
 use super::{Action, Event, Mean, Observer, Solver, SolverError};
+use crate::net::Net;
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches; stops early when the observer asks to stop.
@@ -11,36 +12,60 @@ impl Solver {
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
             let batches = self.config.test_iter.get(i).copied().unwrap_or(0);
-            let mut means: Vec<Mean> = Vec::new();
-            let mut sums: Vec<Vec<f64>> = Vec::new();
-            let mut loss = 0.0;
+            let mut means = Means::default();
             for _ in 0..batches {
                 if observer.poll(self) == Action::Stop {
                     return Ok(Action::Stop);
                 }
-                let net = &mut self.tests[i];
-                loss += f64::from(net.forward(&mut self.params).map_err(super::train_error)?);
-                add_outputs(&mut means, &mut sums, net);
+                let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
+                means.add(&self.tests[i], loss);
             }
-            let mean = |sum: f64| (sum / f64::from(batches)) as f32;
-            means.iter_mut().zip(&sums).for_each(|(m, s)| m.values = s.iter().map(|&s| mean(s)).collect());
-            let loss = self.config.test_compute_loss().then(|| mean(loss));
-            observer.see(self, &Event::Test { iter: self.iter, net: i, outputs: &means, loss });
+            let loss = self.config.test_compute_loss().then(|| means.loss());
+            let outputs = &means.outputs();
+            observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
         }
         Ok(Action::Continue)
     }
 }
 
-fn add_outputs(means: &mut Vec<Mean>, sums: &mut Vec<Vec<f64>>, net: &crate::net::Net) {
-    for (k, output) in net.outputs().into_iter().enumerate() {
-        if means.len() == k {
-            means.push(Mean {
-                name: output.name.to_owned(),
-                values: Vec::new(),
-                loss_weight: output.loss_weight,
-            });
-            sums.push(vec![0.0; output.values.len()]);
+/// The means of a net's outputs over batches.
+#[derive(Clone, Debug, Default)]
+pub struct Means {
+    batches: u32,
+    loss: f64,
+    /// The outputs, without values, and the sums of their values.
+    sums: Vec<(Mean, Vec<f64>)>,
+}
+
+impl Means {
+    /// Adds the outputs of the net's last pass and its loss.
+    pub fn add(&mut self, net: &Net, loss: f32) {
+        self.batches += 1;
+        self.loss += f64::from(loss);
+        for (k, output) in net.outputs().into_iter().enumerate() {
+            if self.sums.len() == k {
+                let (name, loss_weight) = (output.name.to_owned(), output.loss_weight);
+                let mean = Mean { name, values: Vec::new(), loss_weight };
+                self.sums.push((mean, vec![0.0; output.values.len()]));
+            }
+            self.sums[k].1.iter_mut().zip(output.values).for_each(|(s, &v)| *s += f64::from(v));
         }
-        sums[k].iter_mut().zip(output.values).for_each(|(s, &v)| *s += f64::from(v));
+    }
+
+    /// The mean of each output.
+    pub fn outputs(&self) -> Vec<Mean> {
+        let outputs = self.sums.iter();
+        outputs
+            .map(|(m, s)| Mean { values: s.iter().map(|&s| self.mean(s)).collect(), ..m.clone() })
+            .collect()
+    }
+
+    /// The mean loss.
+    pub fn loss(&self) -> f32 {
+        self.mean(self.loss)
+    }
+
+    fn mean(&self, sum: f64) -> f32 {
+        (sum / f64::from(self.batches)) as f32
     }
 }
