@@ -3,6 +3,7 @@
 mod failure;
 mod run;
 mod state;
+mod test;
 mod train;
 
 pub use failure::Failure;
@@ -36,6 +37,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Test(test::TestArgs),
     Train(train::TrainArgs),
 }
 
@@ -56,6 +58,7 @@ impl Cli {
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
             Command::Run(args) => args.run(),
+            Command::Test(args) => args.run(),
             Command::Train(args) => args.run(),
         })
     }

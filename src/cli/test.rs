@@ -1,0 +1,90 @@
+//! `cnnctl test`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    Done, Failure,
+    failure::{CONFIG, FAILED},
+    state::StateArgs,
+};
+use crate::{
+    config::{self, NetFile, proto::Phase},
+    net::{Net, Options, Params},
+    report,
+    snapshot::Weights,
+    solver::Means,
+};
+
+/// Run a trained net on its test data and show the means of its outputs
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// The net; snapshots of cnnctl hold theirs, files of Caffe do not
+    #[arg(long, value_name = "NET")]
+    model: Option<PathBuf>,
+    /// The weights; several files are laid over each other
+    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    weights: Vec<PathBuf>,
+    /// How many batches to run
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: u32,
+    #[command(flatten)]
+    state: StateArgs,
+    /// How to give the results: log lines on stderr, or also as a JSON object on stdout
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl TestArgs {
+    pub(super) fn run(self) -> Done {
+        let weights = self.weights.iter().map(|p| Weights::load(p)).collect::<Result<Vec<_>, _>>()?;
+        let file = self.net(&weights)?;
+        report::warn_all(&file.warnings);
+        let fail = |e| Failure::net(&e, Some(&file));
+        let mut params = Params::new();
+        let mut options = Options::new(Phase::Test, 1);
+        options.state = self.state.state(Phase::Test);
+        let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+        for weights in &weights {
+            report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
+        }
+        report::info(&format!("Running for {} iterations.", self.iterations));
+        let mut means = Means::default();
+        for i in 0..self.iterations {
+            let loss = net.forward(&mut params).map_err(fail)?;
+            means.add(&net, loss);
+            report::batch(i, &net);
+        }
+        let (outputs, loss) = (means.outputs(), means.loss());
+        report::means(&outputs, loss);
+        if self.format == Format::Json {
+            let line = report::test_json(self.iterations, &outputs, loss) + "\n";
+            report::print(&line).map_err(|e| Failure::new(FAILED, e))?;
+        }
+        Ok(0)
+    }
+
+    /// The net: the file that is named, or else the one that the weights hold.
+    fn net(&self, weights: &[Weights]) -> Result<NetFile, Failure> {
+        if let Some(path) = &self.model {
+            return Ok(config::load_net(path)?);
+        }
+        match weights.iter().find_map(|w| w.source_net.clone()) {
+            Some(net) => Ok(config::net_from_param(net).map_err(config::ConfigError::from)?),
+            None => {
+                let path = self.weights.first().map(|p| p.display().to_string()).unwrap_or_default();
+                let message = format!(
+                    "{path} holds no test net, as files of Caffe do not: name the net with --model NET"
+                );
+                Err(Failure::new(CONFIG, message))
+            }
+        }
+    }
+}
