@@ -4,6 +4,7 @@ mod failure;
 mod run;
 mod state;
 mod test;
+mod time;
 mod train;
 
 pub use failure::Failure;
@@ -38,6 +39,7 @@ struct Common {
 enum Command {
     Run(run::RunArgs),
     Test(test::TestArgs),
+    Time(time::TimeArgs),
     Train(train::TrainArgs),
 }
 
@@ -59,6 +61,7 @@ impl Cli {
         pool.install(|| match command {
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),
+            Command::Time(args) => args.run(),
             Command::Train(args) => args.run(),
         })
     }
