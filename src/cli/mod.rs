@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
+mod convert;
 mod failure;
 mod run;
 mod state;
@@ -37,6 +38,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Convert(convert::ConvertArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
     Time(time::TimeArgs),
@@ -59,6 +61,7 @@ impl Cli {
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
+            Command::Convert(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Time(args) => args.run(),

@@ -33,6 +33,24 @@ fn contents(datum: Datum, decode: Decode) -> Result<([usize; 3], Pixels, f32), S
     Ok((shape, pixels, label))
 }
 
+/// The `Datum` of a sample; the error says what a `Datum` cannot hold.
+pub(crate) fn of(sample: Sample) -> Result<Datum, String> {
+    let label = match sample.labels[..] {
+        [label] if label.fract() == 0.0 && label.abs() <= 16_777_216.0 => label as i32,
+        [label] => return Err(format!("a Datum's label is a whole number, found {label}")),
+        _ => return Err(format!("a Datum has one label, found {}", sample.labels.len())),
+    };
+    let [Ok(c), Ok(h), Ok(w)] = sample.shape.map(i32::try_from) else {
+        return Err(format!("its shape {:?} is too large for a Datum", sample.shape));
+    };
+    let datum =
+        Datum { channels: Some(c), height: Some(h), width: Some(w), label: Some(label), ..Datum::default() };
+    Ok(match sample.pixels {
+        Pixels::U8(bytes) => Datum { data: Some(bytes), ..datum },
+        Pixels::F32(values) => Datum { float_data: values, ..datum },
+    })
+}
+
 /// A database key as messages show it.
 pub(crate) fn key_text(key: &[u8]) -> String {
     String::from_utf8_lossy(key).into_owned()

@@ -11,6 +11,7 @@
 mod array;
 mod batches;
 mod cifar;
+mod convert;
 mod datum;
 mod error;
 mod feed;
@@ -32,6 +33,7 @@ mod windows;
 mod writer;
 
 pub use batches::{Batches, OnBad, Settings, Shard};
+pub use convert::write_database;
 pub use error::DataError;
 pub use feed::{Feed, Images, Place};
 pub use hdf5::Tables;
