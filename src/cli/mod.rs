@@ -2,6 +2,7 @@
 
 mod convert;
 mod failure;
+mod layers;
 mod run;
 mod state;
 mod test;
@@ -9,6 +10,7 @@ mod time;
 mod train;
 
 pub use failure::Failure;
+pub use layers::layer_table;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -39,6 +41,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     Convert(convert::ConvertArgs),
+    Layers(layers::LayersArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
     Time(time::TimeArgs),
@@ -62,6 +65,7 @@ impl Cli {
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
             Command::Convert(args) => args.run(),
+            Command::Layers(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Time(args) => args.run(),
