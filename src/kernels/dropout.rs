@@ -3,9 +3,9 @@
 use rand::Rng;
 
 use super::{
-    elementwise::vectorized,
     parallel::{CHUNK, for_chunks_mut},
     random::Draw,
+    simd::{Isa, Job, Simd},
 };
 
 /// Values per word of a mask.
@@ -63,10 +63,9 @@ pub fn drop_values_once(x: &[f32], scale: f32, keep: Keep, draw: Draw, y: &mut [
     assert_eq!(x.len(), y.len());
     for_chunks_mut(y, CHUNK, |start, y| {
         let mut rng = draw.rng(start / CHUNK);
-        for (y, x) in y.chunks_mut(BITS).zip(x[start..].chunks(BITS)) {
-            let word = keep.word(&mut rng);
-            vectorized(|| masked(x, scale, word, y));
-        }
+        let mask: [u32; CHUNK / BITS] = std::array::from_fn(|_| keep.word(&mut rng));
+        let x = &x[start..][..y.len()];
+        Isa::best().run(Masked { x, scale, mask: &mask, y });
     });
 }
 
@@ -75,18 +74,28 @@ pub fn apply_mask(x: &[f32], scale: f32, mask: &[u32], y: &mut [f32]) {
     assert!(x.len() == y.len() && mask.len() == mask_words(y.len()));
     for_chunks_mut(y, CHUNK, |start, y| {
         let (x, mask) = (&x[start..][..y.len()], &mask[start / BITS..]);
-        vectorized(|| {
-            for ((y, x), &word) in y.chunks_mut(BITS).zip(x.chunks(BITS)).zip(mask) {
-                masked(x, scale, word, y);
-            }
-        });
+        Isa::best().run(Masked { x, scale, mask, y });
     });
 }
 
-#[inline(always)]
-fn masked(x: &[f32], scale: f32, word: u32, y: &mut [f32]) {
-    for (i, (y, &x)) in (0u32..).zip(y.iter_mut().zip(x)) {
-        *y = if word >> i & 1 == 1 { scale * x } else { 0.0 };
+/// The loop of [`apply_mask`].
+struct Masked<'a> {
+    x: &'a [f32],
+    scale: f32,
+    mask: &'a [u32],
+    y: &'a mut [f32],
+}
+
+impl Job for Masked<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for ((y, x), &word) in self.y.chunks_mut(BITS).zip(self.x.chunks(BITS)).zip(self.mask) {
+            for (i, (y, &x)) in (0u32..).zip(y.iter_mut().zip(x)) {
+                *y = if word >> i & 1 == 1 { self.scale * x } else { 0.0 };
+            }
+        }
     }
 }
 

@@ -1,11 +1,29 @@
 //! Loops that read and write each element once: bound by memory, so they are cut into chunks and vectorized.
+//!
+//! A loop must be inlined into the function that is compiled for the instruction set. The compiler always does
+//! that to a [`Job`] whose `run` is `#[inline(always)]`; to a closure only while its body is small. So loops whose
+//! body may be large are jobs here.
 
-use super::parallel::{CHUNK, for_chunks_mut, sum_chunks};
+use super::{
+    parallel::{CHUNK, for_chunks_mut, sum_chunks},
+    simd::{Isa, Job, Simd},
+};
 
-/// Runs `f` compiled for the best instruction set of this machine; `f` must be an inlined loop.
+/// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
 #[inline(always)]
 pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+    Isa::best().run(Call(f))
+}
+
+struct Call<F>(F);
+
+impl<R, F: FnOnce() -> R> Job for Call<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> R {
+        (self.0)()
+    }
 }
 
 /// y = f(x).
@@ -13,8 +31,22 @@ pub fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
     assert_eq!(x.len(), y.len());
     for_chunks_mut(y, CHUNK, |start, y| {
         let x = &x[start..][..y.len()];
-        vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)));
+        Isa::best().run(Map(x, y, &f));
     });
+}
+
+struct Map<'a, F>(&'a [f32], &'a mut [f32], &'a F);
+
+impl<F: Fn(f32) -> f32> Job for Map<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Map(x, y, f) = self;
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = f(x);
+        }
+    }
 }
 
 /// z = f(x, y).
@@ -22,8 +54,22 @@ pub fn map2(x: &[f32], y: &[f32], z: &mut [f32], f: impl Fn(f32, f32) -> f32 + S
     assert!(x.len() == z.len() && y.len() == z.len());
     for_chunks_mut(z, CHUNK, |start, z| {
         let (x, y) = (&x[start..][..z.len()], &y[start..][..z.len()]);
-        vectorized(|| z.iter_mut().zip(x.iter().zip(y)).for_each(|(z, (&x, &y))| *z = f(x, y)));
+        Isa::best().run(Map2(x, y, z, &f));
     });
+}
+
+struct Map2<'a, F>(&'a [f32], &'a [f32], &'a mut [f32], &'a F);
+
+impl<F: Fn(f32, f32) -> f32> Job for Map2<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Map2(x, y, z, f) = self;
+        for (z, (&x, &y)) in z.iter_mut().zip(x.iter().zip(y)) {
+            *z = f(x, y);
+        }
+    }
 }
 
 /// w = f(x, y, z).
@@ -32,12 +78,22 @@ pub fn map3(x: &[f32], y: &[f32], z: &[f32], w: &mut [f32], f: impl Fn(f32, f32,
     for_chunks_mut(w, CHUNK, |start, w| {
         let n = w.len();
         let (x, y, z) = (&x[start..][..n], &y[start..][..n], &z[start..][..n]);
-        vectorized(|| {
-            for i in 0..n {
-                w[i] = f(x[i], y[i], z[i]);
-            }
-        });
+        Isa::best().run(Map3(x, y, z, w, &f));
     });
+}
+
+struct Map3<'a, F>(&'a [f32], &'a [f32], &'a [f32], &'a mut [f32], &'a F);
+
+impl<F: Fn(f32, f32, f32) -> f32> Job for Map3<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Map3(x, y, z, w, f) = self;
+        for (w, (&x, (&y, &z))) in w.iter_mut().zip(x.iter().zip(y.iter().zip(z))) {
+            *w = f(x, y, z);
+        }
+    }
 }
 
 /// y = f(x, y), in place.
@@ -67,25 +123,79 @@ pub fn copy(x: &[f32], y: &mut [f32]) {
 
 /// The sum of f(x), in `f64` and in an order fixed by the length.
 pub fn sum(x: &[f32], f: impl Fn(f32) -> f32 + Sync) -> f64 {
-    sum_chunks(x.len(), CHUNK, |range| vectorized(|| sum_lanes(x[range].iter().map(|&x| f(x)))))
+    sum_chunks(x.len(), CHUNK, |range| Isa::best().run(Sum(&x[range], &f)))
+}
+
+struct Sum<'a, F>(&'a [f32], &'a F);
+
+impl<F: Fn(f32) -> f32> Job for Sum<'_, F> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        sum_lanes(self.0, self.1)
+    }
 }
 
 /// The sum of f(x, y), in `f64` and in an order fixed by the length.
 pub fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> f64 {
     assert_eq!(x.len(), y.len());
-    sum_chunks(x.len(), CHUNK, |range| {
-        vectorized(|| sum_lanes(x[range.clone()].iter().zip(&y[range.clone()]).map(|(&x, &y)| f(x, y))))
-    })
+    sum_chunks(x.len(), CHUNK, |range| Isa::best().run(Sum2(&x[range.clone()], &y[range], &f)))
 }
 
-/// A sum in eight lanes, so that it vectorizes; the order of additions is fixed.
-#[inline(always)]
-fn sum_lanes(values: impl ExactSizeIterator<Item = f32>) -> f64 {
-    let mut lanes = [0f64; 8];
-    for (i, v) in values.enumerate() {
-        lanes[i % 8] += f64::from(v);
+struct Sum2<'a, F>(&'a [f32], &'a [f32], &'a F);
+
+impl<F: Fn(f32, f32) -> f32> Job for Sum2<'_, F> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        sum_lanes2(self.0, self.1, self.2)
     }
-    lanes.iter().sum()
+}
+
+/// Running sums side by side: so many that the loop over them is not unrolled before it is vectorized.
+const LANES: usize = 128;
+
+/// The sum of f(x) for a loop inside a [`Job`]: value `i` goes to lane `i % LANES`.
+#[inline(always)]
+pub fn sum_lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for x in blocks {
+        for (lane, &x) in lanes.iter_mut().zip(x) {
+            *lane += f64::from(f(x));
+        }
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, &x)| *lane += f64::from(f(x)));
+    sum_of(lanes)
+}
+
+/// The sum of f(x, y), likewise.
+#[inline(always)]
+pub fn sum_lanes2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let ((blocks, rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in blocks.iter().zip(y_blocks) {
+        for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane += f64::from(f(x, y));
+        }
+    }
+    let rest = rest.iter().zip(y_rest);
+    lanes.iter_mut().zip(rest).for_each(|(lane, (&x, &y))| *lane += f64::from(f(x, y)));
+    sum_of(lanes)
+}
+
+/// The sum of all lanes: the upper half is added to the lower until one is left.
+#[inline(always)]
+fn sum_of(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (lower, upper) = lanes.split_at_mut(half);
+        lower.iter_mut().zip(upper).for_each(|(a, b)| *a += *b);
+        half /= 2;
+    }
+    lanes[0]
 }
 
 #[cfg(test)]

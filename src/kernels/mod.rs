@@ -16,6 +16,7 @@ pub mod logistic;
 pub mod lrn;
 pub mod lstm;
 pub mod norm;
+pub mod math;
 pub mod parallel;
 pub mod pool;
 pub mod random;

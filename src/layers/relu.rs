@@ -36,7 +36,10 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 }
 
 impl Activation for Relu {
-    const READS: Reads = Reads::BOTTOMS;
+    fn reads(&self) -> Reads {
+        // Unless the slope is negative, y has the sign of x.
+        if self.slope >= 0.0 { Reads::TOPS } else { Reads::BOTTOMS }
+    }
 
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
@@ -56,6 +59,7 @@ mod tests {
     pub const GRADIENT: &[Case] = &[
         Case::new("type: 'ReLU'", &[(&[2, 3, 4], Values::AwayFrom(&[0.0]))]),
         Case::new("type: 'ReLU' relu_param { negative_slope: 0.1 }", &[(&[5], Values::AwayFrom(&[0.0]))]),
+        Case::new("type: 'ReLU' relu_param { negative_slope: -0.5 }", &[(&[5], Values::AwayFrom(&[0.0]))]),
     ];
 
     #[test]
