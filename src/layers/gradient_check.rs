@@ -279,6 +279,23 @@ pub fn forward_with(
     bench.tops
 }
 
+/// The first tops of forward passes over one bottom after the other, each pass by a fresh layer that resumes what
+/// the last one carried.
+pub fn passes(text: &str, bottoms: &[&[(&[usize], &[f32])]]) -> Vec<Vec<f32>> {
+    let mut carry = None;
+    let one = |bottoms: &&[(&[usize], &[f32])]| {
+        let bottoms = bottoms.iter().map(|&(s, d)| (s.into(), d.to_vec())).collect();
+        let mut bench = Bench::new(text, Phase::Train, 1, bottoms);
+        if let Some(carry) = &carry {
+            bench.layer.resume(carry).unwrap();
+        }
+        bench.forward();
+        carry = bench.layer.carry();
+        bench.tops.remove(0)
+    };
+    bottoms.iter().map(one).collect()
+}
+
 /// Checks one case.
 pub fn check(case: &Case) {
     let mut rng = Draw::new(7, case.layer, 0).rng(0);

@@ -15,6 +15,7 @@ mod labels;
 mod loss_normalizer;
 mod pass;
 mod pooler;
+mod recurrent;
 mod selective_sampling;
 mod spread;
 
@@ -44,11 +45,13 @@ mod inner_product;
 mod input;
 mod locally_connected;
 mod lrn;
+mod lstm;
 mod lstm_unit;
 mod multinomial_logistic_loss;
 mod pooling;
 mod relu;
 mod reshape;
+mod rnn;
 mod scale;
 mod sigmoid_cross_entropy_loss;
 mod silence;
@@ -90,10 +93,12 @@ pub const LAYERS: &[&Kind] = &[
     &inner_product::KIND,
     &input::KIND,
     &lrn::KIND,
+    &lstm::KIND,
     &lstm_unit::KIND,
     &locally_connected::KIND,
     &multinomial_logistic_loss::KIND,
     &pooling::KIND,
+    &rnn::KIND,
     &relu::KIND,
     &reshape::KIND,
     &scale::KIND,
