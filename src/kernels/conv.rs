@@ -16,9 +16,10 @@ mod weights;
 pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 
-use convolve::Convolve;
+use convolve::{Convolve, images_together};
 use gradient::Cut;
 use lines::{Line, Lines};
+use phases::Phase;
 
 use super::gemm::scratch;
 use super::parallel;
@@ -65,23 +66,51 @@ pub fn forward(
     let isa = Isa::best();
     let packed = &mut scratch[..forward_scratch_len(dims)];
     weights::pack_forward(isa, dims, weights, packed);
-    let (m, k, area) = (dims.group_out(), dims.depth(), dims.out_area());
-    let in_len = dims.group_in() * dims.in_area();
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
-    parallel::for_chunks_mut(output, m * area, |start, output| {
-        let index = start / (m * area);
-        let group = index % dims.group;
-        let whole = Convolve {
-            isa,
-            lines: &lines,
-            channels: dims.group_in(),
-            image: &input[index * in_len..][..in_len],
-            weights: &packed[group * m * k..][..m * k],
-            bias: epilogue.bias.map(|bias| &bias[group * m..][..m]),
-            relu: epilogue.relu,
-        };
-        whole.run_in_bands(MatMut::new(output, m, area, area));
-    });
+    let area = dims.out_area();
+    let whole = Convolve {
+        isa,
+        lines: &lines,
+        images: 1,
+        channels: dims.group_in(),
+        input,
+        image_stride: dims.in_channels * dims.in_area(),
+        weights: packed,
+        bias: epilogue.bias,
+        relu: epilogue.relu,
+    };
+    convolve_groups(dims.group, dims.out_channels, area, &whole, output);
+}
+
+/// Runs a convolution, which describes all images and groups, one task for a few images or a band of one.
+fn convolve_groups(groups: usize, rows: usize, area: usize, whole: &Convolve<'_>, output: &mut [f32]) {
+    let images = images_together(output.len() / (rows * area).max(1), area);
+    let m = rows / groups;
+    let in_group = whole.channels * whole.lines.inputs();
+    let weights = m * whole.channels * whole.lines.taps();
+    let of = |image: usize, images: usize, group: usize| Convolve {
+        images,
+        input: &whole.input[image * whole.image_stride + group * in_group..],
+        weights: &whole.weights[group * weights..][..weights],
+        bias: whole.bias.map(|bias| &bias[group * m..][..m]),
+        ..*whole
+    };
+    if images == 1 {
+        parallel::for_chunks_mut(output, m * area, |start, output| {
+            let index = start / (m * area);
+            let part = of(index / groups, 1, index % groups);
+            part.run_in_bands(m, MatMut::new(output, m, area, area));
+        });
+    } else {
+        parallel::for_chunks_mut(output, images * rows * area, |start, output| {
+            let all = output.len() / area;
+            for group in 0..groups {
+                let part = of(start / (rows * area), all / rows, group);
+                let mut c = MatMut::new(output, all, area, area);
+                part.run(m, rows, c.block(group * m..all, 0..area));
+            }
+        });
+    }
 }
 
 /// `bottom_diff` = the input's gradient; what it held is overwritten.
@@ -105,7 +134,23 @@ pub fn backward_input(
     }
     let packed = &scratch[..backward_input_scratch_len(dims)];
     let (m, area) = (dims.group_in(), dims.in_area());
-    let out_len = dims.group_out() * dims.out_area();
+    let (out_image, out_group) = (dims.out_channels * dims.out_area(), dims.group_out() * dims.out_area());
+    let everything = phases::phases(dims).find(Phase::is_everything);
+    let none = Lines::new(std::iter::empty());
+    let whole = Convolve {
+        isa,
+        lines: everything.as_ref().map_or(&none, |phase| &phase.lines),
+        images: 1,
+        channels: dims.group_out(),
+        input: top_diff,
+        image_stride: out_image,
+        weights: packed,
+        bias: None,
+        relu: false,
+    };
+    if everything.is_some() {
+        return convolve_groups(dims.group, dims.in_channels, area, &whole, bottom_diff);
+    }
     parallel::for_chunks_mut(bottom_diff, m * area, |start, bottom_diff| {
         let index = start / (m * area);
         let mut packed = packed;
@@ -113,22 +158,12 @@ pub fn backward_input(
             let k = dims.group_out() * phase.lines.taps();
             let weights;
             (weights, packed) = packed.split_at(dims.in_channels * k);
-            let whole = Convolve {
-                isa,
-                lines: &phase.lines,
-                channels: dims.group_out(),
-                image: &top_diff[index * out_len..][..out_len],
-                weights: &weights[index % dims.group * m * k..][..m * k],
-                bias: None,
-                relu: false,
-            };
-            if phase.is_everything() {
-                whole.run_in_bands(MatMut::new(bottom_diff, m, area, area));
-                continue;
-            }
+            let weights = &weights[index % dims.group * m * k..][..m * k];
+            let part =
+                Convolve { lines: &phase.lines, input: &top_diff[index * out_group..], weights, ..whole };
             let outputs = phase.lines.outputs();
             scratch::lend(m * outputs, |values| {
-                whole.run(MatMut::new(values, m, outputs, outputs));
+                part.run(m, 0, MatMut::new(values, m, outputs, outputs));
                 for (values, image) in
                     values.chunks_exact(outputs.max(1)).zip(bottom_diff.chunks_exact_mut(area))
                 {

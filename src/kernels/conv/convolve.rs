@@ -1,7 +1,7 @@
-//! One image and group: C (`m` rows, one column per output) = packed weights times the image's taps.
+//! A few images and one group: C (one row a channel, one column an output) = packed weights times the images' taps.
 //!
 //! The matrix of taps (`im2col`) is never stored: a panel of a few outputs and a block of taps is gathered from the
-//! plane into the first-level cache, used for all rows of weights, and forgotten.
+//! planes into the first-level cache, used for all rows of weights, and forgotten.
 
 use std::ops::Range;
 
@@ -11,120 +11,186 @@ use crate::kernels::simd::{self, Isa, MatMut, Piece, Tile};
 
 /// The most lanes of a panel on any instruction set, and so the most pieces it may consist of.
 const MAX_LANES: usize = 32;
+/// The most rows of a tile on any instruction set.
+const MAX_ROWS: usize = 14;
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
+/// Small images are taken together up to this many outputs, so that few registers are left part empty.
+const TOGETHER: usize = 256;
+
+/// How many images of `outputs` values a channel one task takes, of `batch`.
+pub fn images_together(batch: usize, outputs: usize) -> usize {
+    TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1)
+}
 
 /// What `run` computes.
+#[derive(Clone, Copy)]
 pub struct Convolve<'a> {
     pub isa: Isa,
     pub lines: &'a Lines,
+    /// Number of images, and what a group has of each.
+    pub images: usize,
     pub channels: usize,
-    /// The group's channels.
-    pub image: &'a [f32],
+    /// The first image's group; the next follows `image_stride` later.
+    pub input: &'a [f32],
+    pub image_stride: usize,
     /// As [`super::weights`] packs them.
     pub weights: &'a [f32],
     pub bias: Option<&'a [f32]>,
     pub relu: bool,
 }
 
+/// The images' planes, `image` apart, each channel's `channel` apart.
+struct Planes<'a> {
+    values: &'a [f32],
+    image: usize,
+    channel: usize,
+}
+
+/// Where results go: the rows of each image, `image_rows` after those of the last.
+struct Results<'a> {
+    c: MatMut<'a>,
+    rows: usize,
+    image_rows: usize,
+}
+
 impl Convolve<'_> {
-    /// Overwrites `c`, cut into bands of the outermost axis for all threads.
-    pub fn run_in_bands(&self, c: MatMut<'_>) {
+    /// Overwrites `c`, cut into bands of the outermost axis for all threads, with the `rows` rows of one image.
+    pub fn run_in_bands(&self, rows: usize, c: MatMut<'_>) {
         let (outer, all) = (self.lines.outer_outputs(), self.lines.outputs());
         if all == 0 {
             return;
         }
         let count = all.div_ceil(BAND).min(outer);
-        self.bands(0..outer, outer.div_ceil(count), c);
+        self.bands(0..outer, outer.div_ceil(count), rows, c);
     }
 
     /// Halves `range`, on boundaries of bands, until one is left.
-    fn bands(&self, range: Range<usize>, band: usize, c: MatMut<'_>) {
+    fn bands(&self, range: Range<usize>, band: usize, rows: usize, c: MatMut<'_>) {
         let count = range.len().div_ceil(band);
         if count == 1 {
             let lines = self.lines.band(range);
-            return Convolve { lines: &lines, ..*self }.run(c);
+            return Convolve { lines: &lines, ..*self }.run(rows, 0, c);
         }
         let at = count / 2 * band;
         let line = c.cols() / range.len();
         let (left, right) = c.split_cols(at * line);
         let middle = range.start + at;
         rayon::join(
-            || self.bands(range.start..middle, band, left),
-            || self.bands(middle..range.end, band, right),
+            || self.bands(range.start..middle, band, rows, left),
+            || self.bands(middle..range.end, band, rows, right),
         );
     }
 
-    /// Overwrites `c`, whose columns are the outputs of `lines`.
-    pub fn run(&self, mut c: MatMut<'_>) {
+    /// Overwrites `rows` rows of `c` for each image, `image_rows` apart, whose columns are the outputs of `lines`.
+    pub fn run(&self, rows: usize, image_rows: usize, c: MatMut<'_>) {
         let k = self.channels * self.lines.taps();
-        if k == 0 || c.rows() == 0 {
-            return self.without_taps(&mut c);
+        let mut results = Results { c, rows, image_rows };
+        if k == 0 || rows == 0 {
+            return self.without_taps(&mut results);
         }
         let panel_len = DEPTH.min(k) * self.isa.tile_cols();
-        if self.lines.is_identity() {
-            let image = &self.image[self.lines.identity_start()..];
-            scratch::lend(panel_len, |panel| self.blocks(image, self.lines.inputs(), panel, c));
+        if let Some(start) = self.lines.in_place() {
+            let (image, channel) = (self.image_stride, self.lines.inputs());
+            let planes = Planes { values: &self.input[start..], image, channel };
+            scratch::lend(panel_len, |panel| self.blocks(&planes, panel, &mut results));
         } else {
-            let plane = self.lines.plane_len();
-            scratch::lend(panel_len + self.channels * plane, |scratch| {
-                let (panel, planes) = scratch.split_at_mut(panel_len);
-                self.lines.fill_planes(self.image, planes);
-                self.blocks(planes, plane, panel, c);
+            let channel = self.lines.plane_len();
+            let image = self.channels * channel;
+            scratch::lend(panel_len + self.images * image, |scratch| {
+                let (panel, values) = scratch.split_at_mut(panel_len);
+                let inputs =
+                    self.input.chunks(self.image_stride).map(|i| &i[..self.channels * self.lines.inputs()]);
+                for (input, planes) in inputs.zip(values.chunks_exact_mut(image.max(1))) {
+                    self.lines.fill_planes(input, planes);
+                }
+                self.blocks(&Planes { values, image, channel }, panel, &mut results);
             });
         }
     }
 
     /// An empty sum: only the epilogue.
-    fn without_taps(&self, c: &mut MatMut<'_>) {
-        for i in 0..c.rows() {
-            let bias = self.bias.map_or(0.0, |bias| bias[i]);
-            c.row(i).fill(if self.relu && bias < 0.0 { 0.0 } else { bias });
+    fn without_taps(&self, results: &mut Results<'_>) {
+        for image in 0..self.images {
+            for i in 0..results.rows {
+                let bias = self.bias.map_or(0.0, |bias| bias[i]);
+                let row = results.c.row(image * results.image_rows + i);
+                row.fill(if self.relu && bias < 0.0 { 0.0 } else { bias });
+            }
         }
     }
 
-    /// Sums the blocks of taps, in order. Planes lie `pitch` apart.
-    fn blocks(&self, planes: &[f32], pitch: usize, panel: &mut [f32], mut c: MatMut<'_>) {
-        let (m, n, all) = (c.rows(), c.cols(), self.channels * self.lines.taps());
+    /// Sums the blocks of taps, in order.
+    fn blocks(&self, planes: &Planes<'_>, panel: &mut [f32], results: &mut Results<'_>) {
+        let (m, n, all) =
+            (results.rows, self.images * self.lines.outputs(), self.channels * self.lines.taps());
         let mut offsets = [0; DEPTH];
         for depth in (0..all).step_by(DEPTH) {
             let k = DEPTH.min(all - depth);
             let offsets = &mut offsets[..k];
-            self.lines.fill_tap_offsets(depth, pitch, offsets);
+            self.lines.fill_tap_offsets(depth, planes.channel, offsets);
             let last = depth + k == all;
             let weights = &self.weights[depth * m..(depth + k) * m];
             for j in (0..n).step_by(self.isa.tile_cols()) {
                 let cols = j..n.min(j + self.isa.tile_cols());
-                let width = cols.len().next_multiple_of(self.isa.lanes());
                 self.gather(planes, offsets, cols.clone(), panel);
                 for rows in panels(m, self.isa.tile_rows()) {
                     let tile = Tile {
                         k,
                         a: &weights[rows.start * k..rows.end * k],
                         b: panel,
-                        b_stride: width,
+                        b_stride: cols.len().next_multiple_of(self.isa.lanes()),
                         alpha: 1.0,
                         beta: if depth == 0 { 0.0 } else { 1.0 },
                         bias: self.bias.filter(|_| last).map(|bias| &bias[rows.clone()]),
                         relu: self.relu && last,
                     };
-                    simd::multiply(self.isa, &tile, c.block(rows, cols.clone()));
+                    self.multiply(&tile, rows, cols.clone(), results);
+                }
+            }
+        }
+    }
+
+    /// Computes a tile of C, whose columns are counted over images.
+    fn multiply(&self, tile: &Tile<'_>, rows: Range<usize>, cols: Range<usize>, results: &mut Results<'_>) {
+        let outputs = self.lines.outputs();
+        let (first, last) = (cols.start / outputs, (cols.end - 1) / outputs);
+        let place =
+            |image: usize| image * results.image_rows + rows.start..image * results.image_rows + rows.end;
+        if first == last {
+            let c = results.c.block(place(first), cols.start - first * outputs..cols.end - first * outputs);
+            return simd::multiply(self.isa, tile, c);
+        }
+        // Columns of several images: the tile is computed beside C, and its columns then go their ways.
+        let mut beside = [0.0; MAX_ROWS * MAX_LANES];
+        let plain = Tile { beta: 0.0, bias: None, relu: false, ..*tile };
+        simd::multiply(self.isa, &plain, MatMut::new(&mut beside, rows.len(), cols.len(), MAX_LANES));
+        for image in first..=last {
+            let of_image = cols.start.max(image * outputs)..cols.end.min((image + 1) * outputs);
+            for (i, row) in place(image).enumerate() {
+                let c =
+                    &mut results.c.row(row)[of_image.start - image * outputs..of_image.end - image * outputs];
+                let sums = &beside[i * MAX_LANES..][of_image.start - cols.start..];
+                let bias = tile.bias.map_or(0.0, |bias| bias[i]);
+                for (c, &sum) in c.iter_mut().zip(sums) {
+                    let value = sum + bias + if tile.beta == 0.0 { 0.0 } else { *c };
+                    *c = if tile.relu && value < 0.0 { 0.0 } else { value };
                 }
             }
         }
     }
 
     /// Packs the taps at `offsets` of the outputs `cols`.
-    fn gather(&self, planes: &[f32], offsets: &[u32], cols: Range<usize>, panel: &mut [f32]) {
+    fn gather(&self, planes: &Planes<'_>, offsets: &[u32], cols: Range<usize>, panel: &mut [f32]) {
         let lanes = self.isa.lanes();
         let (mut pieces, mut count) = ([Piece::default(); MAX_LANES], 0);
-        self.lines.for_runs(cols.clone(), |at, from, len| {
+        self.lines.for_runs(cols.clone(), planes.image, MAX_LANES, |at, from, len| {
             for i in (0..len).step_by(lanes) {
                 pieces[count] = Piece { lane: at - cols.start + i, from: from + i, len: lanes.min(len - i) };
                 count += 1;
             }
         });
         let width = cols.len().next_multiple_of(lanes);
-        simd::gather(self.isa, planes, offsets, &pieces[..count], width, panel);
+        simd::gather(self.isa, planes.values, offsets, &pieces[..count], width, panel);
     }
 }

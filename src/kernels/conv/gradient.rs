@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::ConvDims;
+use super::convolve::images_together;
 use super::lines::{Line, Lines};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
@@ -32,11 +33,13 @@ struct Part {
     channel: usize,
 }
 
-/// A band's planes, `pitch` apart.
+/// Planes of some images, or of a band of one: each image's `image` apart, each channel's `channel` apart.
 struct Planes<'a> {
     lines: &'a Lines,
     values: &'a [f32],
-    pitch: usize,
+    images: usize,
+    image: usize,
+    channel: usize,
 }
 
 /// How the work is cut.
@@ -51,6 +54,8 @@ pub struct Cut<'a> {
     /// Outputs of the outermost axis in a band, and how many bands an image has.
     band: usize,
     bands: usize,
+    /// Images taken together.
+    together: usize,
 }
 
 impl<'a> Cut<'a> {
@@ -61,8 +66,14 @@ impl<'a> Cut<'a> {
         let bands = outer.div_ceil(band.max(1));
         let channels = dims.group_out().next_multiple_of(isa.lanes());
         let blocks = dims.group * channels.div_ceil(PANELS * isa.tile_cols()).max(1);
-        let splits = (TASKS / blocks).max(1).min(dims.batch * bands);
-        Self { dims, isa, lines, channels, splits, band, bands }
+        let together = images_together(dims.batch, lines.outputs());
+        let cut = Self { dims, isa, lines, channels, splits: 1, band, bands, together };
+        Self { splits: (TASKS / blocks).max(1).min(cut.units()), ..cut }
+    }
+
+    /// Groups of images, or bands of one: what the splits share out.
+    fn units(&self) -> usize {
+        self.dims.batch.div_ceil(self.together) * self.bands
     }
 
     /// Floats of scratch: the splits' sums.
@@ -112,70 +123,98 @@ impl<'a> Cut<'a> {
     fn sum(&self, input: &[f32], top: &[f32], part: &Part, sums: &mut [f32]) {
         let dims = self.dims;
         let Part { split, group, channel } = *part;
-        let (in_len, out_len) = (dims.group_in() * dims.in_area(), dims.group_out() * dims.out_area());
-        let units = dims.batch * self.bands;
+        let (in_image, out_image) = (dims.in_channels * dims.in_area(), dims.out_channels * dims.out_area());
+        let units = self.units();
         let mut add = false;
         for unit in split * units / self.splits..(split + 1) * units / self.splits {
-            let index = unit / self.bands * dims.group + group;
+            let image = unit / self.bands * self.together;
+            let images = self.together.min(dims.batch - image);
             let outer = unit % self.bands * self.band;
             let outer = outer..(outer + self.band).min(self.lines.outer_outputs());
             let lines = self.lines.band(outer.clone());
-            let image = &input[index * in_len..][..in_len];
+            let input = &input[image * in_image + group * dims.group_in() * dims.in_area()..];
             let position = outer.start * (dims.out_area() / self.lines.outer_outputs());
-            let top = &top[index * out_len + channel * dims.out_area() + position..];
-            if lines.is_identity() {
-                let image = &image[lines.identity_start()..];
-                let planes = Planes { lines: &lines, values: image, pitch: dims.in_area() };
-                self.add_image(&planes, top, channel, add, sums);
+            let row = group * dims.group_out() + channel;
+            let top = &top[image * out_image + row * dims.out_area() + position..];
+            if let Some(start) = lines.in_place() {
+                let values = &input[start..];
+                let planes =
+                    Planes { lines: &lines, values, images, image: in_image, channel: dims.in_area() };
+                self.add_images(&planes, top, channel, add, sums);
             } else {
                 let plane = lines.plane_len();
-                scratch::lend(dims.group_in() * plane, |values| {
-                    lines.fill_planes(image, values);
-                    let planes = Planes { lines: &lines, values, pitch: plane };
-                    self.add_image(&planes, top, channel, add, sums);
+                let image = dims.group_in() * plane;
+                scratch::lend(images * image, |values| {
+                    for (input, planes) in input.chunks(in_image).zip(values.chunks_exact_mut(image)) {
+                        lines.fill_planes(&input[..dims.group_in() * dims.in_area()], planes);
+                    }
+                    let planes = Planes { lines: &lines, values, images, image, channel: plane };
+                    self.add_images(&planes, top, channel, add, sums);
                 });
             }
             add = true;
         }
     }
 
-    /// Adds a band of an image.
-    fn add_image(&self, planes: &Planes<'_>, top: &[f32], channel: usize, mut add: bool, sums: &mut [f32]) {
-        let Planes { lines, values, pitch } = *planes;
+    /// Adds some images, or a band of one.
+    fn add_images(&self, planes: &Planes<'_>, top: &[f32], channel: usize, mut add: bool, sums: &mut [f32]) {
         let (k, isa) = (self.dims.depth(), self.isa);
         let block = sums.len() / k;
+        let all = planes.images * planes.lines.outputs();
         scratch::lend(block * POSITIONS, |packed| {
             let mut at = 0;
-            while at < lines.outputs() {
+            while at < all {
                 let (mut runs, mut count) = ([Run::default(); RUNS], 0);
                 let end =
-                    lines.for_runs_up_to(at..lines.outputs().min(at + POSITIONS), RUNS, |_, from, len| {
+                    planes.lines.for_runs(at..all.min(at + POSITIONS), planes.image, RUNS, |_, from, len| {
                         runs[count] = Run { from, len };
                         count += 1;
                     });
-                let (runs, positions) = (&runs[..count], end - at);
-                for first in (0..block).step_by(isa.tile_cols()) {
-                    let width = isa.tile_cols().min(block - first);
-                    let valid = width.min(self.dims.group_out() - channel - first);
-                    let packed = &mut packed[first * positions..][..width * positions];
-                    let area = self.dims.out_area();
-                    simd::interleave(isa, &top[first * area + at..], area, valid, width, packed);
-                }
+                let packed = &mut packed[..block * (end - at)];
+                self.pack(planes, top, channel, at..end, packed);
                 for first in (0..k).step_by(TAPS) {
                     let mut offsets = [0; TAPS];
                     let offsets = &mut offsets[..TAPS.min(k - first)];
-                    lines.fill_tap_offsets(first, pitch, offsets);
+                    planes.lines.fill_tap_offsets(first, planes.channel, offsets);
                     for panel in (0..block).step_by(isa.tile_cols()) {
                         let width = isa.tile_cols().min(block - panel);
-                        let b = &packed[panel * positions..][..width * positions];
+                        let b = &packed[panel * (end - at)..][..width * (end - at)];
                         let sums = &mut sums[panel * k + first * width..][..offsets.len() * width];
-                        let factors = Outer { data: values, offsets: &[], runs, b, add };
+                        let factors =
+                            Outer { data: planes.values, offsets: &[], runs: &runs[..count], b, add };
                         tiles(isa, &factors, offsets, MatMut::new(sums, offsets.len(), width, width));
                     }
                 }
                 (at, add) = (end, true);
             }
         });
+    }
+
+    /// Packs the output's gradient at `positions`: for each panel of channels, for each position, one value a channel.
+    fn pack(
+        &self,
+        planes: &Planes<'_>,
+        top: &[f32],
+        channel: usize,
+        positions: Range<usize>,
+        packed: &mut [f32],
+    ) {
+        let (isa, area, outputs) = (self.isa, self.dims.out_area(), planes.lines.outputs());
+        let block = packed.len() / positions.len();
+        for first in (0..block).step_by(isa.tile_cols()) {
+            let width = isa.tile_cols().min(block - first);
+            let valid = width.min(self.dims.group_out() - channel - first);
+            let mut at = positions.start;
+            while at < positions.end {
+                let (image, position) = (at / outputs, at % outputs);
+                let len = (outputs - position).min(positions.end - at);
+                let from = &top[image * self.dims.out_channels * area + first * area + position..];
+                let to =
+                    &mut packed[first * positions.len() + (at - positions.start) * width..][..len * width];
+                simd::interleave(isa, from, area, valid, width, to);
+                at += len;
+            }
+        }
     }
 }
 

@@ -29,9 +29,6 @@ pub struct Line {
     pub stride: usize,
 }
 
-/// An axis that is not there.
-const NONE: Line = Line { input: 1, outputs: 1, taps: 1, first: 0, tap_step: 1, stride: 1 };
-
 impl Line {
     /// A convolution's axis.
     pub fn forward(axis: &ConvAxis) -> Self {
@@ -44,44 +41,65 @@ impl Line {
             stride: axis.stride,
         }
     }
+}
 
+/// A line, and what the plane keeps of it.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    line: Line,
     /// The positions that are touched lie this far apart: those between are not kept.
-    fn grain(&self) -> usize {
-        if self.taps > 1 { gcd(self.stride, self.tap_step) } else { self.stride }
-    }
-
-    /// Kept positions between outputs.
-    fn kept_stride(&self) -> usize {
-        self.stride / self.grain()
-    }
-
-    /// Kept positions between taps.
-    fn kept_step(&self) -> usize {
-        self.tap_step / self.grain()
-    }
-
+    grain: usize,
+    /// Kept positions between outputs, and between taps.
+    stride: usize,
+    step: usize,
     /// Number of kept positions.
-    fn kept(&self) -> usize {
-        if self.outputs == 0 || self.taps == 0 {
-            return 0;
-        }
-        (self.outputs - 1) * self.kept_stride() + (self.taps - 1) * self.kept_step() + 1
+    kept: usize,
+    /// Of the last axis: kept positions of equal remainder by `stride`, of which there are `stride` runs.
+    run: usize,
+}
+
+impl Axis {
+    fn new(line: Line) -> Self {
+        let grain = if line.taps > 1 { gcd(line.stride, line.tap_step) } else { line.stride };
+        let (stride, step) = (line.stride / grain, line.tap_step / grain);
+        let empty = line.outputs == 0 || line.taps == 0;
+        let kept = if empty { 0 } else { (line.outputs - 1) * stride + (line.taps - 1) * step + 1 };
+        Self { line, grain, stride, step, kept, run: kept.div_ceil(stride) }
     }
 
     /// The input position kept at `i`; `None` in the padding.
     fn source(&self, i: usize) -> Option<usize> {
-        let position = self.first + (i * self.grain()) as isize;
-        usize::try_from(position).ok().filter(|&p| p < self.input)
+        let position = self.line.first + (i * self.grain) as isize;
+        usize::try_from(position).ok().filter(|&p| p < self.line.input)
     }
 
-    /// Length of the last axis' runs of equal remainder, of which there are `kept_stride()`.
-    fn run(&self) -> usize {
-        self.kept().div_ceil(self.kept_stride())
+    /// Values of a row of the last axis.
+    fn row_len(&self) -> usize {
+        self.run * self.stride
     }
 
-    /// Whether the axis is kept as it is.
-    fn is_identity(&self) -> bool {
-        self.first == 0 && self.taps == 1 && self.stride == 1 && self.input == self.outputs
+    /// Copies a line of the last axis, positions of equal remainder together.
+    fn fill_row(&self, row: &[f32], out: &mut [f32]) {
+        let step = self.line.stride;
+        for (remainder, out) in out.chunks_exact_mut(self.run).enumerate() {
+            let first = self.line.first + (remainder * self.grain) as isize;
+            // The first position inside the image, and the first after it.
+            let start = (-first).max(0).unsigned_abs().div_ceil(step).min(self.run);
+            let end =
+                (row.len() as isize - first).max(0).unsigned_abs().div_ceil(step).clamp(start, self.run);
+            out[..start].fill(0.0);
+            out[end..].fill(0.0);
+            if start == end {
+                continue;
+            }
+            let from = (first + (start * step) as isize).unsigned_abs();
+            let inside = &mut out[start..end];
+            if step == 1 {
+                inside.copy_from_slice(&row[from..from + inside.len()]);
+            } else {
+                inside.iter_mut().zip(row[from..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
+            }
+        }
     }
 }
 
@@ -93,7 +111,7 @@ pub fn gcd(a: usize, b: usize) -> usize {
 /// All axes of a convolution, outermost first, and at least one.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines {
-    axes: [Line; MAX_AXES],
+    axes: [Axis; MAX_AXES],
     count: usize,
 }
 
@@ -101,86 +119,85 @@ impl Lines {
     /// # Panics
     /// With more than 30 axes.
     pub fn new(lines: impl Iterator<Item = Line>) -> Self {
-        let (mut axes, mut count) = ([NONE; MAX_AXES], 0);
+        let none = Line { input: 1, outputs: 1, taps: 1, first: 0, tap_step: 1, stride: 1 };
+        let (mut axes, mut count) = ([Axis::new(none); MAX_AXES], 0);
         for line in lines {
             assert!(count < MAX_AXES, "a convolution has at most {MAX_AXES} axes");
-            axes[count] = line;
+            axes[count] = Axis::new(line);
             count += 1;
         }
         Self { axes, count: count.max(1) }
     }
 
-    fn split(&self) -> (&[Line], &Line) {
+    fn split(&self) -> (&[Axis], &Axis) {
         (&self.axes[..self.count - 1], &self.axes[self.count - 1])
     }
 
-    fn axes(&self) -> &[Line] {
+    fn axes(&self) -> &[Axis] {
         &self.axes[..self.count]
     }
 
     /// Outputs per channel.
     pub fn outputs(&self) -> usize {
-        self.axes().iter().map(|l| l.outputs).product()
+        self.axes().iter().map(|a| a.line.outputs).product()
     }
 
     /// Input values per channel.
     pub fn inputs(&self) -> usize {
-        self.axes().iter().map(|l| l.input).product()
+        self.axes().iter().map(|a| a.line.input).product()
     }
 
     /// Taps per channel.
     pub fn taps(&self) -> usize {
-        self.axes().iter().map(|l| l.taps).product()
+        self.axes().iter().map(|a| a.line.taps).product()
     }
 
     /// Length of the outermost axis' output.
     pub fn outer_outputs(&self) -> usize {
-        self.axes[0].outputs
+        self.axes[0].line.outputs
     }
 
     /// The part of the convolution that computes these outputs of the outermost axis.
     pub fn band(&self, outputs: Range<usize>) -> Self {
         let mut band = *self;
-        band.axes[0].first += (outputs.start * self.axes[0].stride) as isize;
-        band.axes[0].outputs = outputs.len();
+        let mut line = band.axes[0].line;
+        line.first += (outputs.start * line.stride) as isize;
+        line.outputs = outputs.len();
+        band.axes[0] = Axis::new(line);
         band
     }
 
-    /// Whether the plane would be a plain copy of the image, up to a cut of the outermost axis.
-    pub fn is_identity(&self) -> bool {
+    /// Whether the plane would be a plain copy of the image, up to a cut of the outermost axis; then the first value
+    /// lies this far into the image, and planes `inputs()` apart.
+    pub fn in_place(&self) -> Option<usize> {
         let outer = &self.axes[0];
-        self.axes()[1..].iter().all(Line::is_identity)
-            && outer.taps == 1
-            && outer.stride == 1
-            && outer.first >= 0
-            && outer.first as usize + outer.outputs <= outer.input
+        let inner = &self.axes()[1..];
+        let first = usize::try_from(outer.line.first).ok()?;
+        let plain = inner.iter().all(|a| a.line.stride == 1 && a.line.first == 0 && a.kept == a.line.input)
+            && outer.line.stride == 1
+            && first + outer.kept <= outer.line.input;
+        plain.then(|| first * inner.iter().map(|a| a.line.input).product::<usize>())
     }
 
     /// The values of a plane, per channel.
     pub fn plane_len(&self) -> usize {
         let (outer, last) = self.split();
-        outer.iter().map(Line::kept).product::<usize>() * last.run() * last.kept_stride()
+        outer.iter().map(|a| a.kept).product::<usize>() * last.row_len()
     }
 
-    /// Where the first output's tap 0 lies in an image that needs no plane.
-    pub fn identity_start(&self) -> usize {
-        self.axes[0].first.max(0) as usize * self.axes()[1..].iter().map(|l| l.input).product::<usize>()
-    }
-
-    /// Copies the planes of `channels` channels.
+    /// Copies the planes of an image's channels.
     pub fn fill_planes(&self, image: &[f32], planes: &mut [f32]) {
         let (outer, last) = self.split();
-        let rows: usize = outer.iter().map(Line::kept).product();
-        let in_rows: usize = outer.iter().map(|l| l.input).product();
-        let row_len = last.run() * last.kept_stride();
-        let area = in_rows * last.input;
+        let rows: usize = outer.iter().map(|a| a.kept).product();
+        let (row_len, input) = (last.row_len(), last.line.input);
+        let area = self.inputs();
         if rows * row_len == 0 {
             return;
         }
         for (image, plane) in image.chunks_exact(area).zip(planes.chunks_exact_mut(rows * row_len)) {
             for (row, out) in plane.chunks_exact_mut(row_len).enumerate() {
                 match outer_position(outer, row) {
-                    Some(from) => fill_row(last, &image[from * last.input..][..last.input], out),
+                    Some(from) => last.fill_row(&image[from * input..][..input], out),
                     None => out.fill(0.0),
                 }
             }
@@ -190,11 +207,11 @@ impl Lines {
     /// Where tap 0 of output `outer` (all axes but the last) and 0 of the last axis reads.
     fn output_offset(&self, mut outer: usize) -> usize {
         let (axes, last) = self.split();
-        let (mut at, mut pitch) = (0, last.run() * last.kept_stride());
+        let (mut at, mut pitch) = (0, last.row_len());
         for axis in axes.iter().rev() {
-            at += outer % axis.outputs * axis.kept_stride() * pitch;
-            outer /= axis.outputs;
-            pitch *= axis.kept();
+            at += outer % axis.line.outputs * axis.stride * pitch;
+            outer /= axis.line.outputs;
+            pitch *= axis.kept;
         }
         at
     }
@@ -202,95 +219,70 @@ impl Lines {
     /// Outputs that are contiguous in the plane: a line of the last axis, or everything where no line has margins.
     fn contiguous(&self) -> usize {
         let (outer, last) = self.split();
-        let flat = last.kept_stride() == 1
-            && last.kept() == last.outputs
-            && outer
-                .iter()
-                .enumerate()
-                .all(|(i, l)| l.kept_stride() == 1 && (i == 0 || l.kept() == l.outputs));
-        if flat { self.outputs() } else { last.outputs }
+        let flat = last.stride == 1
+            && last.kept == last.line.outputs
+            && outer.iter().enumerate().all(|(i, a)| a.stride == 1 && (i == 0 || a.kept == a.line.outputs));
+        if flat { self.outputs() } else { last.line.outputs }
     }
 
-    /// Calls `f(first output, offset in the plane, length)` for the contiguous pieces of outputs `range`.
-    pub fn for_runs(&self, range: Range<usize>, f: impl FnMut(usize, usize, usize)) {
-        self.for_runs_up_to(range, usize::MAX, f);
-    }
-
-    /// The same for at most `most` pieces; returns the first output not covered.
-    pub fn for_runs_up_to(
+    /// Calls `f(first output, offset in the planes, length)` for the contiguous pieces of outputs `range`, at most
+    /// `most`; returns the first output not covered. Outputs are counted over images, whose planes lie `pitch` apart.
+    pub fn for_runs(
         &self,
         range: Range<usize>,
+        pitch: usize,
         most: usize,
         mut f: impl FnMut(usize, usize, usize),
     ) -> usize {
-        let len = self.contiguous();
+        let (len, outputs) = (self.contiguous(), self.outputs());
         let (mut at, mut pieces) = (range.start, 0);
         while at < range.end && pieces < most {
-            pieces += 1;
-            let (line, x) = (at / len, at % len);
+            let (image, output) = (at / outputs, at % outputs);
+            let (line, x) = (output / len, output % len);
             let piece = (len - x).min(range.end - at);
-            f(at, self.output_offset(line) + x, piece);
-            at += piece;
+            f(at, image * pitch + self.output_offset(line) + x, piece);
+            (at, pieces) = (at + piece, pieces + 1);
         }
         at
     }
 
-    /// Offsets of taps `first..`, counted over channels whose planes lie `pitch` apart.
+    /// Offsets of taps `first..`, counted over channels, whose planes lie `pitch` apart.
     pub fn fill_tap_offsets(&self, first: usize, pitch: usize, offsets: &mut [u32]) {
         let (outer, last) = self.split();
-        let (mut done, mut row, mut tap) = (0, first / last.taps, first % last.taps);
-        while done < offsets.len() {
-            let (mut rest, mut at, mut scale) = (row, 0, last.run() * last.kept_stride());
+        let (mut row, mut tap) = (first / last.line.taps, first % last.line.taps);
+        let mut rest = offsets;
+        while !rest.is_empty() {
+            let (mut number, mut at, mut scale) = (row, 0, last.row_len());
             for axis in outer.iter().rev() {
-                at += rest % axis.taps * axis.kept_step() * scale;
-                rest /= axis.taps;
-                scale *= axis.kept();
+                at += number % axis.line.taps * axis.step * scale;
+                number /= axis.line.taps;
+                scale *= axis.kept;
             }
-            at += rest * pitch;
-            for t in tap..last.taps.min(tap + offsets.len() - done) {
-                let i = t * last.kept_step();
-                offsets[done] = (at + i % last.kept_stride() * last.run() + i / last.kept_stride()) as u32;
-                done += 1;
+            at += number * pitch;
+            let (line, others) = rest.split_at_mut((last.line.taps - tap).min(rest.len()));
+            let mut remainder = tap * last.step % last.stride;
+            let mut position = tap * last.step / last.stride;
+            for offset in line {
+                *offset = (at + remainder * last.run + position) as u32;
+                remainder += last.step;
+                while remainder >= last.stride {
+                    (remainder, position) = (remainder - last.stride, position + 1);
+                }
             }
-            (row, tap) = (row + 1, 0);
+            (row, tap, rest) = (row + 1, 0, others);
         }
     }
 }
 
 /// The input row kept as plane row `row`; `None` in the padding.
-fn outer_position(outer: &[Line], mut row: usize) -> Option<usize> {
+fn outer_position(outer: &[Axis], mut row: usize) -> Option<usize> {
     let (mut at, mut scale) = (0, 1);
     for axis in outer.iter().rev() {
-        at += axis.source(row % axis.kept())? * scale;
-        row /= axis.kept();
-        scale *= axis.input;
+        at += axis.source(row % axis.kept)? * scale;
+        row /= axis.kept;
+        scale *= axis.line.input;
     }
     Some(at)
-}
-
-/// Copies a line of the last axis, positions of equal remainder together.
-fn fill_row(line: &Line, row: &[f32], out: &mut [f32]) {
-    let (run, stride) = (line.run(), line.kept_stride());
-    for (phase, out) in out.chunks_exact_mut(run).enumerate() {
-        let step = line.stride;
-        let first = line.first + (phase * line.grain()) as isize;
-        // The first position inside the image, and the first after it.
-        let start = (-first).max(0).unsigned_abs().div_ceil(step).min(run);
-        let end = (row.len() as isize - first).max(0).unsigned_abs().div_ceil(step).clamp(start, run);
-        debug_assert!(phase < stride);
-        out[..start].fill(0.0);
-        out[end..].fill(0.0);
-        if start == end {
-            continue;
-        }
-        let from = (first + (start * step) as isize).unsigned_abs();
-        let inside = &mut out[start..end];
-        if step == 1 {
-            inside.copy_from_slice(&row[from..from + inside.len()]);
-        } else {
-            inside.iter_mut().zip(row[from..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -316,7 +308,7 @@ mod tests {
         let lines = Lines::new([line, line].into_iter());
         assert_eq!((lines.plane_len(), lines.outputs()), (9, 9));
         let mut runs = Vec::new();
-        lines.for_runs(2..9, |at, from, len| runs.push((at, from, len)));
+        lines.for_runs(2..9, 0, 9, |at, from, len| runs.push((at, from, len)));
         assert_eq!(runs, [(2, 2, 7)]);
     }
 }
