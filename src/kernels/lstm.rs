@@ -2,7 +2,7 @@
 
 use super::{
     elementwise::vectorized,
-    logistic::sigmoid,
+    math::{sigmoid, tanh},
     parallel::{CHUNK, for_chunks_mut, for_chunks_mut2, for_parts_mut},
 };
 
@@ -38,7 +38,7 @@ pub fn lstm_forward(
             vectorized(|| ifo.iter_mut().for_each(|x| *x = sigmoid(*x)));
             // Not times 0: what stands there may be NaN.
             ifo[hidden..2 * hidden].iter_mut().for_each(|f| *f = if cont == 0.0 { 0.0 } else { cont * *f });
-            vectorized(|| g.iter_mut().for_each(|x| *x = x.tanh()));
+            vectorized(|| g.iter_mut().for_each(|x| *x = tanh(*x)));
         }
     });
     let gates = &*gates;
@@ -50,7 +50,7 @@ pub fn lstm_forward(
             vectorized(|| {
                 for k in 0..c.len() {
                     c[k] = f[k] * c_prev[k] + i[k] * g[k];
-                    h[k] = o[k] * c[k].tanh();
+                    h[k] = o[k] * tanh(c[k]);
                 }
             });
         }
@@ -116,7 +116,7 @@ impl Row<'_> {
         let (d_o, dg) = rest.split_at_mut(n);
         let dg = &mut dg[..n];
         for k in 0..n {
-            let t = c[k].tanh();
+            let t = tanh(c[k]);
             let through = dc[k] + dh[k] * o[k] * (1.0 - t * t);
             di[k] = through * g[k] * i[k] * (1.0 - i[k]);
             df[k] = through * c_prev[k] * f[k] * (1.0 - f[k]);

@@ -5,6 +5,7 @@
 
 use super::{
     elementwise::vectorized,
+    math::exp,
     parallel::{CHUNK, for_chunks_mut, sum_chunks},
 };
 
@@ -69,7 +70,7 @@ pub fn softmax(dims: &SoftmaxDims, x: &[f32], y: &mut [f32], scratch: &mut [f32]
     fold_classes(dims, x, scratch, f32::NEG_INFINITY, f32::max);
     for_runs(dims, y, |_, start, position, y| {
         let (x, max) = (&x[start..][..y.len()], &scratch[position..][..y.len()]);
-        vectorized(|| y.iter_mut().zip(x.iter().zip(max)).for_each(|(y, (x, max))| *y = (x - max).exp()));
+        vectorized(|| y.iter_mut().zip(x.iter().zip(max)).for_each(|(y, (x, max))| *y = exp(x - max)));
     });
     fold_classes(dims, y, scratch, 0.0, |sum, y| sum + y);
     for_runs(dims, y, |_, _, position, y| {
@@ -81,7 +82,7 @@ pub fn softmax(dims: &SoftmaxDims, x: &[f32], y: &mut [f32], scratch: &mut [f32]
 #[inline(always)]
 fn softmax_row(x: &[f32], y: &mut [f32]) {
     let max = lanes(x, x, f32::NEG_INFINITY, |max, x, _| max.max(x), f32::max);
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - max).exp());
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - max));
     let scale = 1.0 / lanes(y, y, 0.0, |sum, y, _| sum + y, |a, b| a + b);
     y.iter_mut().for_each(|y| *y *= scale);
 }

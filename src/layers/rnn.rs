@@ -9,6 +9,7 @@ use crate::{
     kernels::{
         elementwise::{apply, map2, update},
         gemm::{Gemm, Matrix, gemm_parallel},
+        math::tanh,
         rows::add_column_sums,
     },
     tensor::{Buffer, Shape},
@@ -78,7 +79,7 @@ impl Layer for Rnn {
             let (h, continued) = (&mut self.hidden[t * n..][..n], &mut self.continued[t * n..][..n]);
             shared.continued(&shared.state[0], cont, continued);
             shared.add_recurrence(pass.params[own], continued, h);
-            apply(h, f32::tanh);
+            apply(h, tanh);
             shared.state[0].copy_from_slice(h);
         }
         if let Some(last) = pass.tops.get_mut(1) {
@@ -90,7 +91,7 @@ impl Layer for Rnn {
         let product =
             Gemm::new(sizes.steps * sizes.streams, d, d, Matrix::row_major(&self.hidden, d), weights);
         gemm_parallel(&Gemm { beta: 1.0, ..product }, out);
-        apply(out, f32::tanh);
+        apply(out, tanh);
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
     kernels::{
         elementwise::{map2, sum, sum2},
-        logistic::{binary_cross_entropy, sigmoid},
+        logistic::binary_cross_entropy,
+        math::sigmoid,
     },
     tensor::Shape,
 };
