@@ -13,6 +13,7 @@ pub mod filler;
 pub(crate) mod gradient_check;
 mod labels;
 mod loss_normalizer;
+mod ordinal_tasks;
 mod pass;
 mod pooler;
 mod recurrent;
@@ -48,6 +49,8 @@ mod lrn;
 mod lstm;
 mod lstm_unit;
 mod multinomial_logistic_loss;
+mod ordinal_rank;
+mod ordinal_regression_loss;
 mod pooling;
 mod relu;
 mod reshape;
@@ -97,6 +100,8 @@ pub const LAYERS: &[&Kind] = &[
     &lstm_unit::KIND,
     &locally_connected::KIND,
     &multinomial_logistic_loss::KIND,
+    &ordinal_rank::KIND,
+    &ordinal_regression_loss::KIND,
     &pooling::KIND,
     &rnn::KIND,
     &relu::KIND,
