@@ -109,3 +109,75 @@ impl Feed for Images {
         self.source.name()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Batches, OnBad, Pixels, Settings},
+        *,
+    };
+    use crate::config::proto::Phase;
+
+    /// Samples of these shapes and labels.
+    struct Listed(Vec<([usize; 3], Vec<f32>)>);
+
+    impl Source for Listed {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn read(&self, index: usize) -> Result<Sample, DataError> {
+            let (shape, labels) = self.0[index].clone();
+            let pixels = Pixels::U8(vec![index as u8; shape.iter().product()]);
+            Ok(Sample { shape, pixels, labels, key: format!("k{index}") })
+        }
+
+        fn name(&self) -> String {
+            "listed".into()
+        }
+    }
+
+    fn images(samples: &[([usize; 3], &[f32])], with_labels: bool) -> Result<Images, DataError> {
+        let samples = samples.iter().map(|(shape, labels)| (*shape, labels.to_vec())).collect();
+        let transform = Transform::from_config(&Default::default(), Phase::Train)?;
+        Images::new(Box::new(Listed(samples)), transform, with_labels)
+    }
+
+    #[test]
+    fn labels_take_the_shape_they_have() {
+        let shapes = |labels: &[f32], with| images(&[([1, 2, 2], labels)], with).unwrap().shapes().to_vec();
+        let image = Shape::from([1, 2, 2]);
+        assert_eq!(shapes(&[1.0], true), [image.clone(), Shape::default()]);
+        assert_eq!(shapes(&[1.0, 2.0], true), [image.clone(), Shape::from([2])]);
+        assert_eq!(shapes(&[], false), [image]);
+    }
+
+    #[test]
+    fn what_cannot_be_fed_is_said() {
+        let error = images(&[], true).err().unwrap().to_string();
+        assert_eq!(error, "`listed` holds no samples");
+        let error = images(&[([1, 1, 1], &[])], true).err().unwrap().to_string();
+        assert!(error.contains("`listed`: the layer has a top for labels"), "{error}");
+        let error = images(&[([1, 0, 1], &[])], false).err().unwrap().to_string();
+        assert!(error.contains("sample `k0`") && error.contains("no pixels"), "{error}");
+    }
+
+    #[test]
+    fn samples_that_differ_from_the_first_are_bad() {
+        let mixed: &[([usize; 3], &[f32])] =
+            &[([1, 1, 1], &[5.0]), ([1, 1, 2], &[6.0]), ([1, 1, 1], &[7.0, 8.0])];
+        for on_bad in [OnBad::Fail, OnBad::Skip] {
+            let settings = Settings { batch_size: 3, depth: 0, on_bad, ..Default::default() };
+            let mut batches = Batches::new(Box::new(images(mixed, true).unwrap()), settings).unwrap();
+            let (mut data, mut label) = ([9.0; 3], [9.0; 3]);
+            let outcome = batches.next(&mut [&mut data, &mut label]);
+            if on_bad == OnBad::Skip {
+                outcome.unwrap();
+                assert_eq!((data, label, batches.skipped()), ([0.0; 3], [5.0; 3], 3));
+            } else {
+                let error = outcome.unwrap_err().to_string();
+                assert!(error.starts_with("sample `k1` of `listed`: its shape is 1 x 1 x 2, but"), "{error}");
+            }
+        }
+    }
+}

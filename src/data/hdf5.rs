@@ -145,7 +145,7 @@ impl Tables {
         tops.map(|((name, shape), dataset)| {
             let values = dataset
                 .read_f32_rows(start, count)
-                .map_err(|e| DataError::file(&block.path, format!("dataset `{name}`: {e}")))?;
+                .map_err(|e| DataError::file(&block.path, unreadable(name, &e.to_string())))?;
             let expected = shape.count() * block.rows.len();
             if values.len() != expected {
                 let problem = format!("dataset `{name}`: {} values read, {expected} expected", values.len());
@@ -155,6 +155,14 @@ impl Tables {
         })
         .collect()
     }
+}
+
+fn unreadable(name: &str, reason: &str) -> String {
+    let hint = match reason.contains("data layout version") {
+        true => "; HDF5 2 wrote it in its newest form, write it without libver='latest'",
+        false => "",
+    };
+    format!("dataset `{name}`: {reason}{hint}")
 }
 
 impl Feed for Tables {

@@ -9,6 +9,7 @@
 //! cropped or flipped. So a resumed run, more threads or a shard of the stream see exactly the same samples.
 
 mod array;
+mod augment;
 mod batches;
 mod cifar;
 mod convert;

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-use super::{DataError, Decode, Draw, Pixels};
+use super::{DataError, Decode, Draw, Pixels, augment::Augment};
 use crate::config::proto::{BlobProto, Phase, TransformationParameter};
 
 /// A checked `transform_param` for one phase.
@@ -21,6 +21,7 @@ pub struct Transform {
     /// At a random place, else from the centre.
     random_crop: bool,
     decode: Decode,
+    augment: Option<Augment>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,9 +45,16 @@ impl Transform {
             (None, []) => Mean::Zero,
             (None, values) => Mean::Channels(values.to_vec()),
         };
+        let augment = Augment::from_config(param, phase)?;
+        if matches!(mean, Mean::Image { .. }) && augment.as_ref().is_some_and(Augment::moves) {
+            return setting(
+                "transform_param: random_area, random_aspect and random_rotation need mean_value, not mean_file",
+            );
+        }
         Ok(Self {
             scale: param.scale(),
             mean,
+            augment,
             mirror: param.mirror(),
             crop: param.crop_size() as usize,
             random_crop: phase == Phase::Train,
@@ -106,6 +114,9 @@ impl Transform {
     /// The shape that a sample of `shape` becomes; says why when the sample does not fit.
     pub fn output(&self, shape: [usize; 3]) -> Result<[usize; 3], String> {
         let [c, h, w] = shape;
+        if shape.contains(&0) {
+            return Err(format!("it has no pixels: {}", times(shape)));
+        }
         match &self.mean {
             Mean::Image { shape: mean, .. } if *mean != shape => {
                 return Err(format!("its shape is {}, the mean file's is {}", times(shape), times(*mean)));
@@ -134,35 +145,69 @@ impl Transform {
         } else {
             ((h - rows) / 2, (w - columns) / 2)
         };
-        let window = Window { h, w, top, left, rows, columns, flip };
-        match pixels {
-            Pixels::U8(values) => self.rows(values, window, out),
-            Pixels::F32(values) => self.rows(values, window, out),
+        let window = Window { h, w, top, left, rows, columns };
+        match &self.augment {
+            None => match pixels {
+                Pixels::U8(values) => self.rows(values, window, out),
+                Pixels::F32(values) => self.rows(values, window, out),
+            },
+            Some(augment) => self.augmented(augment, pixels, window, draw, out),
+        }
+        if flip {
+            out.chunks_exact_mut(columns).for_each(<[f32]>::reverse);
+        }
+    }
+
+    fn augmented(&self, augment: &Augment, pixels: &Pixels, win: Window, draw: &mut Draw, out: &mut [f32]) {
+        let to = [win.rows, win.columns];
+        let c = out.len() / (win.rows * win.columns);
+        let shape = [c, win.h, win.w];
+        if augment.moves() {
+            let part = augment.part([win.h, win.w], to, draw);
+            match pixels {
+                Pixels::U8(values) => part.sample(values, shape, to, out),
+                Pixels::F32(values) => part.sample(values, shape, to, out),
+            }
+        } else {
+            match pixels {
+                Pixels::U8(values) => copy(values, win, out),
+                Pixels::F32(values) => copy(values, win, out),
+            }
+        }
+        augment.recolor(out, c, matches!(pixels, Pixels::U8(_)), draw);
+        for (i, row) in out.chunks_exact_mut(win.columns).enumerate() {
+            self.normalize_row(i, win, row);
+        }
+        augment.cut_out(out, to, draw);
+    }
+
+    /// Subtracts the mean from row `i` of a window, and scales, in place.
+    fn normalize_row(&self, i: usize, win: Window, row: &mut [f32]) {
+        let channel = i / win.rows;
+        if let Mean::Image { values, .. } = &self.mean {
+            for (x, mean) in row.iter_mut().zip(&values[win.row(i)]) {
+                *x = (*x - mean) * self.scale;
+            }
+        } else {
+            let mean = self.channel_mean(channel);
+            row.iter_mut().for_each(|x| *x = (*x - mean) * self.scale);
         }
     }
 
     fn rows<T: Copy + Into<f32>>(&self, pixels: &[T], win: Window, out: &mut [f32]) {
-        if win.rows == 0 || win.columns == 0 {
-            return;
-        }
         let scale = self.scale;
         for (i, row) in out.chunks_exact_mut(win.columns).enumerate() {
-            let (channel, y) = (i / win.rows, i % win.rows);
-            let from = (channel * win.h + win.top + y) * win.w + win.left;
-            let range = from..from + win.columns;
+            let range = win.row(i);
             let source = &pixels[range.clone()];
             if let Mean::Image { values, .. } = &self.mean {
                 for ((to, &x), &mean) in row.iter_mut().zip(source).zip(&values[range]) {
                     *to = (x.into() - mean) * scale;
                 }
             } else {
-                let mean = self.channel_mean(channel);
+                let mean = self.channel_mean(i / win.rows);
                 for (to, &x) in row.iter_mut().zip(source) {
                     *to = (x.into() - mean) * scale;
                 }
-            }
-            if win.flip {
-                row.reverse();
             }
         }
     }
@@ -184,7 +229,23 @@ struct Window {
     left: usize,
     rows: usize,
     columns: usize,
-    flip: bool,
+}
+
+impl Window {
+    /// Where row `i` of the window, counted through all channels, stands in the image.
+    fn row(self, i: usize) -> std::ops::Range<usize> {
+        let (channel, y) = (i / self.rows, i % self.rows);
+        let from = (channel * self.h + self.top + y) * self.w + self.left;
+        from..from + self.columns
+    }
+}
+
+fn copy<T: Copy + Into<f32>>(pixels: &[T], win: Window, out: &mut [f32]) {
+    for (i, row) in out.chunks_exact_mut(win.columns).enumerate() {
+        for (to, &x) in row.iter_mut().zip(&pixels[win.row(i)]) {
+            *to = x.into();
+        }
+    }
 }
 
 fn setting<T>(problem: &str) -> Result<T, DataError> {
@@ -270,6 +331,25 @@ mod tests {
             let pixels = Pixels::U8(vec![1, 2, 3]);
             let flipped = (0..200).filter(|&p| apply(&t, [1, 1, 3], &pixels, p) == [3.0, 2.0, 1.0]).count();
             assert!((70..130).contains(&flipped), "{flipped}");
+        }
+    }
+
+    #[test]
+    fn augmented_samples_are_still_centred_and_scaled() {
+        let param = TransformationParameter {
+            crop_size: Some(4),
+            mean_value: vec![7.0],
+            scale: Some(2.0),
+            random_area: Some(0.3),
+            random_rotation: Some(30.0),
+            random_cutout: Some(1),
+            ..Default::default()
+        };
+        let t = transform(param, Phase::Train);
+        for position in 0..20 {
+            let out = apply(&t, [3, 9, 5], &Pixels::U8(vec![17; 135]), position);
+            assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), 3, "one pixel in each plane");
+            assert!(out.iter().all(|&v| v == 0.0 || (v - 20.0).abs() < 1e-3), "{out:?}");
         }
     }
 
