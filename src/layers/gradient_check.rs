@@ -177,9 +177,10 @@ impl Bench {
         })
     }
 
-    fn backward(&mut self, top_diffs: &[Vec<f32>], no_gradient: &[usize]) -> Gradients {
+    fn backward(&mut self, top_diffs: &[Vec<f32>], kind: &super::Kind) -> Gradients {
         let reads = self.outline.reads;
-        let wanted = |i: usize| !no_gradient.contains(&i);
+        let bottoms = self.bottoms.len();
+        let wanted = |i: usize| kind.takes_gradient(i, bottoms);
         // Bottom diffs start as garbage, since they must be overwritten; parameter diffs as 1, to be added to.
         let mut bottoms: Vec<Option<Vec<f32>>> = self
             .bottoms
@@ -235,10 +236,15 @@ fn build(config: &LayerParameter, phase: Phase) -> Result<Box<dyn Layer>, super:
 
 /// The message with which a layer refuses its settings or the shapes of its bottoms.
 pub fn refusal(text: &str, bottoms: &[&[usize]]) -> String {
+    refusal_of(text, 1, bottoms)
+}
+
+/// Likewise, with so many tops.
+pub fn refusal_of(text: &str, tops: usize, bottoms: &[&[usize]]) -> String {
     let shapes: Vec<Shape> = bottoms.iter().map(|&s| s.into()).collect();
     let mut config = config(text);
     config.bottom = (0..bottoms.len()).map(|i| format!("bottom{i}")).collect();
-    config.top = vec!["top".into()];
+    config.top = (0..tops).map(|i| format!("top{i}")).collect();
     let result = build(&config, Phase::Train).and_then(|mut layer| layer.outline(&shapes));
     result.expect_err("should be refused").to_string()
 }
@@ -310,7 +316,7 @@ pub fn check(case: &Case) {
     bench.forward();
     let weights: Vec<Vec<f32>> =
         bench.tops.iter().map(|t| Values::Between(0.5, 1.5).draw(t.len(), &mut rng)).collect();
-    let gradients = bench.backward(&weights, kind.no_gradient);
+    let gradients = bench.backward(&weights, kind);
 
     for (b, gradient) in gradients.bottoms.iter().enumerate() {
         let Some(gradient) = gradient else { continue };

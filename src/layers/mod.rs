@@ -20,9 +20,14 @@ mod recurrent;
 mod selective_sampling;
 mod spread;
 
+mod abs_val;
 mod accuracy;
+mod arg_max;
 mod batch_norm;
+mod batch_reindex;
 mod bias;
+mod bnll;
+mod clip;
 mod concat;
 mod contrastive_loss;
 mod convolution;
@@ -34,8 +39,11 @@ mod depthwise_convolution;
 mod dropout;
 mod dummy_data;
 mod eltwise;
+mod elu;
 mod embed;
 mod euclidean_loss;
+mod exp;
+mod filter;
 mod flatten;
 mod hdf5_data;
 mod hinge_loss;
@@ -45,22 +53,33 @@ mod infogain_loss;
 mod inner_product;
 mod input;
 mod locally_connected;
+mod log;
 mod lrn;
 mod lstm;
 mod lstm_unit;
 mod multinomial_logistic_loss;
 mod ordinal_rank;
 mod ordinal_regression_loss;
+mod parameter;
 mod pooling;
+mod power;
+mod prelu;
+mod reduction;
 mod relu;
 mod reshape;
 mod rnn;
 mod scale;
+mod sigmoid;
 mod sigmoid_cross_entropy_loss;
 mod silence;
+mod slice;
 mod softmax;
 mod softmax_with_loss;
 mod split;
+mod swish;
+mod tanh;
+mod threshold;
+mod tile;
 
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -72,9 +91,14 @@ use crate::{
 
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
+    &abs_val::KIND,
     &accuracy::KIND,
+    &arg_max::KIND,
+    &bnll::KIND,
     &batch_norm::KIND,
+    &batch_reindex::KIND,
     &bias::KIND,
+    &clip::KIND,
     &concat::KIND,
     &contrastive_loss::KIND,
     &convolution::KIND,
@@ -84,9 +108,12 @@ pub const LAYERS: &[&Kind] = &[
     &depthwise_convolution::KIND,
     &dropout::KIND,
     &dummy_data::KIND,
+    &elu::KIND,
     &eltwise::KIND,
     &embed::KIND,
     &euclidean_loss::KIND,
+    &exp::KIND,
+    &filter::KIND,
     &flatten::KIND,
     &hdf5_data::KIND,
     &hinge_loss::KIND,
@@ -99,19 +126,31 @@ pub const LAYERS: &[&Kind] = &[
     &lstm::KIND,
     &lstm_unit::KIND,
     &locally_connected::KIND,
+    &log::KIND,
     &multinomial_logistic_loss::KIND,
     &ordinal_rank::KIND,
     &ordinal_regression_loss::KIND,
     &pooling::KIND,
     &rnn::KIND,
+    &prelu::KIND,
+    &parameter::KIND,
+    &pooling::KIND,
+    &power::KIND,
     &relu::KIND,
+    &reduction::KIND,
     &reshape::KIND,
     &scale::KIND,
+    &sigmoid::KIND,
     &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,
+    &slice::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
+    &swish::KIND,
+    &tanh::KIND,
+    &threshold::KIND,
+    &tile::KIND,
 ];
 
 /// The row of a layer type in [`LAYERS`]: what is known of it without building one.
@@ -136,6 +175,17 @@ pub struct Kind {
     /// Checks of its gradient; a differentiable layer has at least one.
     #[cfg(test)]
     pub gradient: &'static [gradient_check::Case],
+}
+
+/// In [`Kind::no_gradient`]: the last bottom, where their number varies.
+pub const LAST: usize = usize::MAX;
+
+impl Kind {
+    /// Whether bottom `i` of `bottoms` can get a gradient.
+    pub fn takes_gradient(&self, i: usize, bottoms: usize) -> bool {
+        let last = i + 1 == bottoms && self.no_gradient.contains(&LAST);
+        !(last || self.no_gradient.contains(&i)) && self.role != Role::Measure
+    }
 }
 
 /// Builds a layer from its settings.

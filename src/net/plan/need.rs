@@ -31,7 +31,7 @@ pub fn needs(net: &Wiring, learns: &[Vec<bool>], wish: Wish<'_>) -> Vec<Need> {
     let mut flows = vec![false; net.blobs.len()];
     let mut needs: Vec<Need> = Vec::with_capacity(net.layers.len());
     for (layer, learns) in net.layers.iter().zip(learns) {
-        let can = |j: usize| layer.kind.role != Role::Measure && !layer.kind.no_gradient.contains(&j);
+        let can = |j: usize| layer.kind.takes_gradient(j, layer.bottoms.len());
         let asked = |j: usize, flow: bool| layer.config.propagate_down.get(j).copied().unwrap_or(flow);
         let bottoms: Vec<bool> = (layer.bottoms.iter().enumerate())
             .map(|(j, &b)| can(j) && (wish.force || asked(j, flows[b])))

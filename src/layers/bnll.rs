@@ -1,0 +1,63 @@
+//! `BNLL`: y = log(1 + e^x).
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+};
+use crate::{config::proto::LayerParameter, kernels::math};
+
+/// The row of `BNLL`.
+pub const KIND: Kind = Kind {
+    name: "BNLL",
+    summary: "log(1 + e^x)",
+    settings: &[],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Binomial normal log likelihood, also known as softplus.
+///
+/// y = log(1 + e^x)       dE/dx = dE/dy / (1 + e^-x)
+///
+/// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+struct Bnll;
+
+fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    Ok(Box::new(Pointwise(Bnll)))
+}
+
+impl Activation for Bnll {
+    fn reads(&self) -> Reads {
+        Reads::BOTTOMS
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        math::softplus(x)
+    }
+
+    #[inline(always)]
+    fn derivative(&self, x: f32, _: f32) -> f32 {
+        math::sigmoid(x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward};
+
+    pub const GRADIENT: &[Case] = &[Case::new("type: 'BNLL'", &[(&[2, 5], Values::Between(-5.0, 5.0))])];
+
+    #[test]
+    fn large_values_neither_overflow_nor_vanish() {
+        let y = &forward("type: 'BNLL'", &[(&[4], &[0.0, 100.0, -100.0, -20.0])])[0];
+        assert!((y[0] - 2f32.ln()).abs() < 1e-7);
+        assert_eq!(y[1], 100.0);
+        assert!(y[2] > 0.0 && (y[3] / (-20f32).exp() - 1.0).abs() < 1e-6);
+    }
+}

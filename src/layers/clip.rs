@@ -1,0 +1,87 @@
+//! `Clip`: x, cut at `min` and `max`.
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+};
+use crate::config::proto::LayerParameter;
+
+/// The row of `Clip`.
+pub const KIND: Kind = Kind {
+    name: "Clip",
+    summary: "x cut at `min` and `max`",
+    settings: &["clip_param"],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Cuts values at both ends.
+///
+/// y = min(max(x, `min`), `max`)       dE/dx = dE/dy where `min` <= x <= `max`, else 0
+///
+/// Shapes: bottom any, top the same. Params: none.
+/// Differs from Caffe: without `clip_param`, or with `min` above `max`, it is refused.
+struct Clip {
+    min: f32,
+    max: f32,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let param =
+        config.clip_param.ok_or_else(|| LayerError::setting("clip_param", "min and max must be given"))?;
+    let (min, max) = (param.min, param.max);
+    if min.is_nan() || max.is_nan() || min > max {
+        let message = format!("min must not exceed max, found min {min} and max {max}");
+        return Err(LayerError::setting("clip_param.min", message));
+    }
+    Ok(Box::new(Pointwise(Clip { min, max })))
+}
+
+impl Activation for Clip {
+    fn reads(&self) -> Reads {
+        Reads::BOTTOMS
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        // Selections, not f32::clamp, which cannot be made vectors.
+        let y = if x < self.min { self.min } else { x };
+        if y > self.max { self.max } else { y }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, x: f32, _: f32) -> f32 {
+        if x >= self.min && x <= self.max { 1.0 } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Activation as _, Clip};
+    use crate::layers::gradient_check::{Case, Values, forward, refusal};
+
+    pub const GRADIENT: &[Case] = &[Case::new(
+        "type: 'Clip' clip_param { min: -0.5 max: 0.25 }",
+        &[(&[2, 5], Values::AwayFrom(&[-0.5, 0.25]))],
+    )];
+
+    #[test]
+    fn ends_are_cut_and_pass_gradients() {
+        let text = "type: 'Clip' clip_param { min: -1 max: 2 }";
+        assert_eq!(forward(text, &[(&[4], &[-3.0, -1.0, 0.5, 3.0])])[0], [-1.0, -1.0, 0.5, 2.0]);
+        let clip = Clip { min: -1.0, max: 2.0 };
+        assert_eq!([-1.1, -1.0, 2.0, 2.1].map(|x| clip.derivative(x, 0.0)), [0.0, 1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn bad_ends_are_refused() {
+        assert_eq!(refusal("type: 'Clip'", &[&[1]]), "min and max must be given");
+        let refused = refusal("type: 'Clip' clip_param { min: 2 max: 1 }", &[&[1]]);
+        assert_eq!(refused, "min must not exceed max, found min 2 and max 1");
+    }
+}

@@ -1,0 +1,91 @@
+//! `Log`: logarithm of shift + scale * x.
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+    exp::log_base,
+};
+use crate::{config::proto::LayerParameter, kernels::math};
+
+/// The row of `Log`.
+pub const KIND: Kind = Kind {
+    name: "Log",
+    summary: "logarithm of (shift + scale * x)",
+    settings: &["log_param"],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Logarithm to a base.
+///
+/// y = ln(shift + scale * x) / ln(base)       dE/dx = dE/dy * scale / (ln(base) * (shift + scale * x))
+///
+/// A base of -1, the default, stands for e.
+///
+/// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+struct Log {
+    scale: f32,
+    shift: f32,
+    /// 1 / ln(base), and scale / ln(base).
+    per_log: f32,
+    slope: f32,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let param = config.log_param.unwrap_or_default();
+    let log_base = log_base(param.base(), "log_param.base")?;
+    if log_base == 0.0 {
+        return Err(LayerError::setting("log_param.base", "base 1 has no logarithms"));
+    }
+    let (scale, shift) = (param.scale(), param.shift());
+    let (per_log, slope) = ((1.0 / log_base) as f32, (f64::from(scale) / log_base) as f32);
+    Ok(Box::new(Pointwise(Log { scale, shift, per_log, slope })))
+}
+
+impl Activation for Log {
+    fn reads(&self) -> Reads {
+        Reads::BOTTOMS
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        math::ln(self.scale * x + self.shift) * self.per_log
+    }
+
+    #[inline(always)]
+    fn derivative(&self, x: f32, _: f32) -> f32 {
+        self.slope / (self.scale * x + self.shift)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward, refusal};
+
+    pub const GRADIENT: &[Case] = &[
+        Case::new("type: 'Log'", &[(&[2, 5], Values::Between(0.5, 2.0))]),
+        Case::new("type: 'Log' log_param { base: 2 scale: -0.5 shift: 3 }", &[(&[7], Values::Any)]),
+    ];
+
+    #[test]
+    fn bases_scale_and_shift() {
+        let close = |text: &str, x: f32, want: f32| {
+            let y = forward(text, &[(&[1], &[x])])[0][0];
+            assert!((y - want).abs() < 1e-6, "{y}");
+        };
+        close("type: 'Log'", 20.085_537, 3.0);
+        close("type: 'Log' log_param { base: 10 }", 0.01, -2.0);
+        close("type: 'Log' log_param { base: 2 scale: 3 shift: 2 }", 2.0, 3.0);
+    }
+
+    #[test]
+    fn bad_bases_are_refused() {
+        assert_eq!(refusal("type: 'Log' log_param { base: 1 }", &[&[1]]), "base 1 has no logarithms");
+        assert!(refusal("type: 'Log' log_param { base: 0 }", &[&[1]]).contains("found 0"));
+    }
+}

@@ -1,0 +1,62 @@
+//! `Sigmoid`: y = 1 / (1 + e^-x).
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+};
+use crate::{config::proto::LayerParameter, kernels::math};
+
+/// The row of `Sigmoid`.
+pub const KIND: Kind = Kind {
+    name: "Sigmoid",
+    summary: "1 / (1 + e^-x)",
+    settings: &["sigmoid_param"],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Transform,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: tests::GRADIENT,
+};
+
+/// Logistic function.
+///
+/// y = 1 / (1 + e^-x)       dE/dx = dE/dy * y * (1 - y)
+///
+/// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+struct Sigmoid;
+
+fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    Ok(Box::new(Pointwise(Sigmoid)))
+}
+
+impl Activation for Sigmoid {
+    fn reads(&self) -> Reads {
+        Reads::TOPS
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        math::sigmoid(x)
+    }
+
+    #[inline(always)]
+    fn derivative(&self, _: f32, y: f32) -> f32 {
+        y * (1.0 - y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::{Case, Values, forward};
+
+    pub const GRADIENT: &[Case] = &[Case::new("type: 'Sigmoid'", &[(&[2, 5], Values::Between(-4.0, 4.0))])];
+
+    #[test]
+    fn ends_are_0_and_1() {
+        let y = &forward("type: 'Sigmoid'", &[(&[4], &[0.0, 100.0, -100.0, 1.0])])[0];
+        assert_eq!((y[0], y[1]), (0.5, 1.0));
+        assert!(y[2] >= 0.0 && y[2] < 1e-40 && (y[3] - 0.731_058_6).abs() < 1e-6);
+    }
+}

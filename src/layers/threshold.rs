@@ -1,0 +1,61 @@
+//! `Threshold`: 1 above the threshold, else 0.
+
+use super::{
+    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    activation::{Activation, Pointwise},
+};
+use crate::config::proto::LayerParameter;
+
+/// The row of `Threshold`.
+pub const KIND: Kind = Kind {
+    name: "Threshold",
+    summary: "1 above a threshold, else 0",
+    settings: &["threshold_param"],
+    bottoms: Arity::Exactly(1),
+    tops: Arity::Exactly(1),
+    role: Role::Measure,
+    no_gradient: &[],
+    build: from_config,
+    #[cfg(test)]
+    gradient: &[],
+};
+
+/// y = 1 if x > threshold, else 0; no gradient.
+///
+/// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+struct Threshold {
+    threshold: f32,
+}
+
+fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let threshold = config.threshold_param.unwrap_or_default().threshold();
+    Ok(Box::new(Pointwise(Threshold { threshold })))
+}
+
+impl Activation for Threshold {
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        if x > self.threshold { 1.0 } else { 0.0 }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, _: f32, _: f32) -> f32 {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::gradient_check::forward;
+
+    #[test]
+    fn only_values_above_are_1() {
+        let x: (&[usize], &[f32]) = (&[3], &[-1.0, 0.5, 0.6]);
+        assert_eq!(forward("type: 'Threshold'", &[x])[0], [0.0, 1.0, 1.0]);
+        assert_eq!(forward("type: 'Threshold' threshold_param { threshold: 0.5 }", &[x])[0], [0.0, 0.0, 1.0]);
+    }
+}
