@@ -5,6 +5,7 @@
 
 mod columns;
 mod convolve;
+mod depthwise;
 mod dims;
 mod gradient;
 mod lines;
@@ -36,17 +37,17 @@ pub struct Epilogue<'a> {
 
 /// Floats of scratch that [`forward`] needs: the packed weights.
 pub fn forward_scratch_len(dims: &ConvDims) -> usize {
-    dims.weight_len()
+    if depthwise::serves(dims) { 0 } else { dims.weight_len() }
 }
 
 /// Floats of scratch that [`backward_input`] needs: the packed weights.
 pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
-    dims.weight_len()
+    if depthwise::serves(dims) { 0 } else { dims.weight_len() }
 }
 
 /// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
 pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
-    Cut::new(Isa::best(), dims).scratch_len()
+    if depthwise::serves(dims) { 0 } else { Cut::new(Isa::best(), dims).scratch_len() }
 }
 
 /// output = input * weights, then the epilogue.
@@ -64,6 +65,9 @@ pub fn forward(
     check(dims, input, weights, output);
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
     let isa = Isa::best();
+    if depthwise::serves(dims) {
+        return depthwise::forward(isa, dims, input, weights, epilogue, output);
+    }
     let packed = &mut scratch[..forward_scratch_len(dims)];
     weights::pack_forward(isa, dims, weights, packed);
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
@@ -126,6 +130,9 @@ pub fn backward_input(
 ) {
     check(dims, bottom_diff, weights, top_diff);
     let isa = Isa::best();
+    if depthwise::serves(dims) {
+        return depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff);
+    }
     let mut rest = &mut scratch[..backward_input_scratch_len(dims)];
     for phase in phases::phases(dims) {
         let packed;
@@ -186,6 +193,9 @@ pub fn backward_weights(
     scratch: &mut [f32],
 ) {
     check(dims, input, weight_diff, top_diff);
+    if depthwise::serves(dims) {
+        return depthwise::backward_weights(Isa::best(), dims, input, top_diff, weight_diff);
+    }
     Cut::new(Isa::best(), dims).run(input, top_diff, weight_diff, scratch);
 }
 

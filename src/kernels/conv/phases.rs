@@ -86,6 +86,11 @@ impl Phase {
         at
     }
 
+    /// Values of the whole kernel.
+    pub fn kernel_area(&self) -> usize {
+        self.axes[..self.count].iter().map(|a| a.kernel).product()
+    }
+
     /// Writes this phase's values of one channel to their places in the channel's image.
     pub fn scatter(&self, values: &[f32], image: &mut [f32]) {
         let Some((last, outer)) = self.axes[..self.count].split_last() else {

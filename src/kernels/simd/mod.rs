@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
 mod gather;
@@ -17,6 +18,7 @@ mod transpose;
 
 use std::sync::OnceLock;
 
+pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
 pub use matrix::MatMut;
 pub use outer::{Outer, Run, outer};
