@@ -17,6 +17,9 @@ use crate::config::source::{Source, Span};
 /// After this many errors the rest of the text is not looked at: it is probably no prototxt at all.
 const MAX_ERRORS: usize = 100;
 
+/// A layer takes kilobytes in memory, whatever it takes in the text. Real nets have some thousands at most.
+const MAX_LAYERS: usize = 1 << 16;
+
 /// What a text without errors gives.
 pub(super) struct Output {
     pub wire: Vec<u8>,
@@ -47,6 +50,9 @@ pub(super) struct Parser<'s> {
     /// Nonstandard spellings met: the spelling, its warning, and how often it came.
     spellings: Vec<(String, usize, usize)>,
     errors: usize,
+    layers: usize,
+    /// Set when the rest of the text is not looked at, and nothing about it can be said.
+    gave_up: bool,
     /// Set while messages close because a brace is missing: how many stay open.
     unwind_to: Option<usize>,
 }
@@ -63,6 +69,8 @@ impl<'s> Parser<'s> {
             diagnostics: Vec::new(),
             spellings: Vec::new(),
             errors: 0,
+            layers: 0,
+            gave_up: false,
             unwind_to: None,
         }
     }
@@ -89,7 +97,7 @@ impl<'s> Parser<'s> {
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        if self.errors == MAX_ERRORS {
+        if self.gave_up {
             return;
         }
         self.errors += usize::from(diagnostic.severity == Severity::Error);
@@ -98,8 +106,13 @@ impl<'s> Parser<'s> {
         } else {
             let note = format!("these are {MAX_ERRORS} errors; the rest of the file was not read");
             self.diagnostics.push(diagnostic.note(note));
-            self.tokens.finish();
+            self.give_up();
         }
+    }
+
+    fn give_up(&mut self) {
+        self.gave_up = true;
+        self.tokens.finish();
     }
 
     // Grammar
@@ -281,6 +294,7 @@ impl<'s> Parser<'s> {
         if let Some(number) = self.schema.message(message).origin {
             wire::put_tag(&mut self.out, number, wire::WireType::Varint);
             wire::put_varint(&mut self.out, u64::from(self.spans.newest_origin()));
+            self.count_layer(name);
         }
         self.frames.push(Frame::new(message, name));
         self.fields(Some((open, close)));
@@ -290,6 +304,14 @@ impl<'s> Parser<'s> {
         self.frames.pop();
         wire::end_message(&mut self.out, start);
         Some(open.to(self.tokens.last))
+    }
+
+    fn count_layer(&mut self, name: Span) {
+        self.layers += 1;
+        if self.layers == MAX_LAYERS + 1 {
+            self.error(format!("more than {MAX_LAYERS} layers"), name, None);
+            self.give_up();
+        }
     }
 
     fn check_required(&mut self, at: Span) {

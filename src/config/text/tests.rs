@@ -306,6 +306,7 @@ fn hostile_texts_end_in_few_errors() {
         assert!((1..=100).contains(&diagnostics.0.len()), "{piece}: {}", diagnostics.0.len());
         assert!(diagnostics.to_string().len() < 100_000, "{piece}");
     }
+    assert_eq!(brief(&"layer{}".repeat(70_000)), ["1:458753 more than 65536 layers"]);
     let unclosed = format!("layer {{ bottom: [{}", "'a',".repeat(BYTES / 4));
     assert_eq!(brief(&unclosed).len(), 2);
 }

@@ -32,19 +32,18 @@ fn v0_type(layer: &V1LayerParameter) -> &str {
 
 /// Gives the `pad` of each padding layer to the layers that read it, and takes it out.
 fn fold_padding(
-    layers: Vec<V1LayerParameter>,
+    mut layers: Vec<V1LayerParameter>,
     inputs: &[String],
     complaints: &mut Vec<Complaint>,
 ) -> Vec<V1LayerParameter> {
     // Which layer, if any, made the latest version of each blob.
-    let mut makers: HashMap<&str, Option<usize>> =
-        inputs.iter().map(|input| (input.as_str(), None)).collect();
-    let mut folded = Vec::with_capacity(layers.len());
-    for (i, reader) in layers.iter().enumerate() {
-        let mut new = reader.clone();
-        for (j, bottom) in reader.bottom.iter().enumerate() {
-            let Some(maker) = makers.get(bottom.as_str()) else {
-                let message = format!("bottom `{bottom}` is not produced by any layer above");
+    let mut makers: HashMap<String, Option<usize>> =
+        inputs.iter().map(|input| (input.clone(), None)).collect();
+    for i in 0..layers.len() {
+        for j in 0..layers[i].bottom.len() {
+            let reader = &layers[i];
+            let Some(maker) = makers.get(&reader.bottom[j]) else {
+                let message = format!("bottom `{}` is not produced by any layer above", reader.bottom[j]);
                 complaints.push(Complaint::error(
                     Some(LayerId::of_v1(reader)),
                     format!("bottom[{j}]"),
@@ -52,40 +51,37 @@ fn fold_padding(
                 ));
                 continue;
             };
-            let maker = maker.map(|maker| &layers[maker]).filter(|maker| v0_type(maker) == PADDING);
-            if let Some(padding) = maker {
-                take_over(padding, reader, &mut new, complaints);
+            let Some(padding) = maker.map(|maker| &layers[maker]).filter(|maker| v0_type(maker) == PADDING)
+            else {
+                continue;
+            };
+            match folded(padding, reader) {
+                Ok((pad, bottom)) => {
+                    layers[i].layer.get_or_insert_default().pad = Some(pad);
+                    layers[i].bottom[j] = bottom;
+                }
+                Err(why) => complaints.push(Complaint::error(Some(LayerId::of_v1(reader)), "bottom", why)),
             }
         }
-        makers.extend(reader.top.iter().map(|top| (top.as_str(), Some(i))));
-        if v0_type(reader) != PADDING {
-            folded.push(new);
-        }
+        makers.extend(layers[i].top.iter().map(|top| (top.clone(), Some(i))));
     }
-    folded
+    layers.retain(|layer| v0_type(layer) != PADDING);
+    layers
 }
 
-/// Lets `new`, which is `reader` so far, do the padding itself.
-fn take_over(
-    padding: &V1LayerParameter,
-    reader: &V1LayerParameter,
-    new: &mut V1LayerParameter,
-    complaints: &mut Vec<Complaint>,
-) {
+/// The pad and the bottom with which `reader` does the padding itself.
+fn folded(padding: &V1LayerParameter, reader: &V1LayerParameter) -> Result<(u32, String), String> {
     let kind = v0_type(reader);
-    let message = if !matches!(kind, "conv" | "pool") {
-        format!("a padding layer can only come before `conv` and `pool`, not `{kind}`")
-    } else if reader.bottom.len() != 1 {
-        "a layer behind a padding layer must have one bottom".to_owned()
-    } else if padding.bottom.len() != 1 || padding.top.len() != 1 {
-        "a padding layer must have one bottom and one top".to_owned()
-    } else {
-        let pad = padding.layer.as_ref().map_or(0, |inner| inner.pad());
-        new.layer.get_or_insert_default().pad = Some(pad);
-        new.bottom.clone_from(&padding.bottom);
-        return;
-    };
-    complaints.push(Complaint::error(Some(LayerId::of_v1(reader)), "bottom", message));
+    if !matches!(kind, "conv" | "pool") {
+        return Err(format!("a padding layer can only come before `conv` and `pool`, not `{kind}`"));
+    }
+    if reader.bottom.len() != 1 {
+        return Err("a layer behind a padding layer must have one bottom".to_owned());
+    }
+    match (&padding.bottom[..], &padding.top[..]) {
+        ([bottom], [_]) => Ok((padding.layer.as_ref().map_or(0, |inner| inner.pad()), bottom.clone())),
+        _ => Err("a padding layer must have one bottom and one top".to_owned()),
+    }
 }
 
 fn layer(mut outer: V1LayerParameter, complaints: &mut Vec<Complaint>) -> V1LayerParameter {
