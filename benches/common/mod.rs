@@ -1,8 +1,12 @@
-//! What the benches share: the machine's multiply-add peak, and the best of many short runs beside it.
+//! What the benches share: the machine's multiply-add peak and copy bandwidth, and the best of many short runs.
+#![allow(dead_code, reason = "each bench uses a part")]
 
 use std::time::{Duration, Instant};
 
-use cnnctl::kernels::simd::{Isa, Job, Simd};
+use cnnctl::kernels::{
+    elementwise,
+    simd::{Isa, Job, Simd},
+};
 
 /// Many independent chains of multiply-adds, nothing else.
 struct Chains {
@@ -91,4 +95,42 @@ pub fn wanted(name: &str) -> bool {
 /// A pool of `threads` threads.
 pub fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started")
+}
+
+/// Prints the header of [`memory_row`].
+pub fn memory_header(what: &str) {
+    println!("{what}: best times, and the share of the time a copy of as many bytes takes");
+    println!(
+        "{:28} {:>9} {:>9} {:>7} {:>5} {:>9} {:>7} {:>5}",
+        "", "MB moved", "us", "GB/s", "1T", "us 2T", "GB/s", "2T"
+    );
+}
+
+/// Times `f`, which must read and write `values` values, on one thread and on two, beside copies of as many.
+pub fn memory_row(name: &str, values: usize, mut f: impl FnMut() + Send) {
+    if !wanted(name) {
+        return;
+    }
+    let time = Duration::from_millis(100);
+    let (from, mut to) = (vec![1.0; values / 2], vec![0.0; values / 2]);
+    let mut copies = [f64::INFINITY; 2];
+    let mut times = [f64::INFINITY; 2];
+    // In turns, so that both see the same weather on the machine.
+    for _ in 0..3 {
+        for (i, pool) in [pool(1), pool(2)].iter().enumerate() {
+            let copy = pool.install(|| best(time, || elementwise::copy(&from, &mut to)));
+            copies[i] = copies[i].min(copy);
+            times[i] = times[i].min(pool.install(|| best(time, &mut f)));
+        }
+    }
+    let bytes = (4 * values) as f64;
+    let [(one, one_share), (two, two_share)] = [0, 1].map(|i| (times[i], copies[i] / times[i]));
+    println!(
+        "{name:28} {:9.2} {:9.1} {:7.1} {one_share:5.2} {:9.1} {:7.1} {two_share:5.2}",
+        bytes / 1e6,
+        one * 1e6,
+        bytes / one / 1e9,
+        two * 1e6,
+        bytes / two / 1e9,
+    );
 }

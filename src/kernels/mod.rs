@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod channels;
+pub mod contrast;
 pub mod conv;
 pub mod dropout;
 pub mod elementwise;

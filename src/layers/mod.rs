@@ -33,6 +33,7 @@ mod contrastive_loss;
 mod convolution;
 mod convolution_depthwise;
 mod convolution_settings;
+mod crop;
 mod data;
 mod deconvolution;
 mod depthwise_convolution;
@@ -52,12 +53,14 @@ mod image_data;
 mod infogain_loss;
 mod inner_product;
 mod input;
+mod local_contrast_normalization;
 mod locally_connected;
 mod log;
 mod lrn;
 mod lstm;
 mod lstm_unit;
 mod multinomial_logistic_loss;
+mod mvn;
 mod ordinal_rank;
 mod ordinal_regression_loss;
 mod parameter;
@@ -76,6 +79,7 @@ mod slice;
 mod softmax;
 mod softmax_with_loss;
 mod split;
+mod spp;
 mod swish;
 mod tanh;
 mod threshold;
@@ -103,6 +107,7 @@ pub const LAYERS: &[&Kind] = &[
     &contrastive_loss::KIND,
     &convolution::KIND,
     &convolution_depthwise::KIND,
+    &crop::KIND,
     &data::KIND,
     &deconvolution::KIND,
     &depthwise_convolution::KIND,
@@ -125,20 +130,22 @@ pub const LAYERS: &[&Kind] = &[
     &lrn::KIND,
     &lstm::KIND,
     &lstm_unit::KIND,
+    &local_contrast_normalization::KIND,
     &locally_connected::KIND,
     &log::KIND,
+    &mvn::KIND,
     &multinomial_logistic_loss::KIND,
     &ordinal_rank::KIND,
     &ordinal_regression_loss::KIND,
-    &pooling::KIND,
-    &rnn::KIND,
     &prelu::KIND,
     &parameter::KIND,
     &pooling::KIND,
     &power::KIND,
+    &rnn::KIND,
     &relu::KIND,
     &reduction::KIND,
     &reshape::KIND,
+    &spp::KIND,
     &scale::KIND,
     &sigmoid::KIND,
     &sigmoid_cross_entropy_loss::KIND,

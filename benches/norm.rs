@@ -1,0 +1,73 @@
+//! Normalization beside the copy bandwidth: `cargo bench --bench norm [part of a name]...`
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+
+mod common;
+
+use cnnctl::kernels::{
+    affine,
+    channels::Channels,
+    lrn::{Across, Response, Within, across, across_backward, within, within_backward},
+    norm::{Moments, batch_normalize, batch_normalize_backward, normalize},
+};
+
+/// Name, images, channels, side.
+const BATCHES: &[(&str, usize, usize, usize)] = &[
+    ("resnet conv1", 8, 64, 112),
+    ("resnet res2c", 8, 256, 56),
+    ("resnet res3", 8, 128, 28),
+    ("resnet res4", 8, 1024, 14),
+    ("resnet res5", 8, 2048, 7),
+    ("mlp", 256, 1024, 1),
+];
+
+fn main() {
+    common::memory_header("normalization");
+    for &(name, images, channels, side) in BATCHES {
+        let dims = Channels { images, channels, inner: side * side };
+        let n = dims.count();
+        let (x, dy) = (common::values(n, 1), common::values(n, 2));
+        let (mut y, mut dx) = (vec![0.0; n], vec![0.0; n]);
+        let mut moments = vec![Moments::default(); channels];
+        let mut sums = vec![[0.0; 2]; channels];
+        let (scale, bias) = (common::values(channels, 3), common::values(channels, 4));
+        common::memory_row(&format!("{name} bn fwd"), 2 * n, || {
+            batch_normalize(dims, 1e-5, &x, &mut y, &mut moments);
+        });
+        batch_normalize(dims, 1e-5, &x, &mut y, &mut moments);
+        common::memory_row(&format!("{name} bn bwd"), 3 * n, || {
+            batch_normalize_backward(dims, 1e-5, &moments, [&y, &dy], &mut dx);
+        });
+        common::memory_row(&format!("{name} bn test"), 2 * n, || {
+            normalize(dims, 1e-5, &moments, &x, &mut dx)
+        });
+        common::memory_row(&format!("{name} scale fwd"), 2 * n, || {
+            affine::scale(dims, &scale, Some(&bias), &x, &mut dx);
+        });
+        common::memory_row(&format!("{name} scale bwd"), 3 * n, || {
+            affine::scale_backward(dims, &scale, [&x, &dy], Some(&mut dx), &mut sums);
+        });
+    }
+    let response = Response { size: 5, scale: 1e-4 / 5.0, k: 1.0, beta: 0.75 };
+    for (name, images, channels, side) in
+        [("caffenet norm1", 16, 96, 27), ("caffenet norm2", 16, 256, 13), ("googlenet norm1", 16, 64, 56)]
+    {
+        let dims = Across { images, channels, inner: side * side };
+        let n = images * channels * side * side;
+        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), vec![0.0; n]);
+        common::memory_row(&format!("{name} fwd"), 2 * n, || across(dims, response, &x, &mut y));
+        common::memory_row(&format!("{name} bwd"), 3 * n, || {
+            across_backward(dims, response, &x, &dy, &mut y)
+        });
+    }
+    let response = Response { size: 3, scale: 5e-5 / 9.0, k: 1.0, beta: 0.75 };
+    for (name, planes, side) in [("cifar_full norm1", 3200, 16), ("cifar_full norm2", 3200, 8)] {
+        let dims = Within { planes, height: side, width: side };
+        let n = planes * side * side;
+        let (x, dy, mut y, mut ratios) =
+            (common::values(n, 1), common::values(n, 2), vec![0.0; n], vec![0.0; n]);
+        common::memory_row(&format!("{name} fwd"), 2 * n, || within(dims, response, &x, &mut y));
+        common::memory_row(&format!("{name} bwd"), 3 * n, || {
+            within_backward(dims, response, &x, &dy, &mut ratios, &mut y);
+        });
+    }
+}
