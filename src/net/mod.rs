@@ -13,6 +13,8 @@ pub mod plan;
 pub use error::NetError;
 pub use params::{Param, ParamId, Params};
 
+pub use crate::layers::Carry;
+
 use crate::{
     config::proto::{LayerParameter, NetState, Phase},
     layers::{Kind, Layer, Outline},

@@ -8,8 +8,7 @@ use std::{
 use super::{Event, Observer, Solver, SolverError};
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
-    layers::Carry,
-    net::Net,
+    net::{Carry, LayerView, Net},
     snapshot::{self, SnapshotError, Weights},
 };
 
@@ -134,7 +133,7 @@ impl Solver {
 }
 
 fn carries(net: usize, of: &Net) -> Vec<CnnctlCarry> {
-    let carry = |layer: crate::net::LayerView<'_>| {
+    let carry = |layer: LayerView<'_>| {
         let carry = layer.layer.carry()?;
         Some(CnnctlCarry {
             net: Some(net as u32),
