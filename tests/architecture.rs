@@ -18,10 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("snapshot", &["config", "net", "tensor"]),
     ("solver", &["config", "kernels", "net", "snapshot", "tensor"]),
     ("report", &["config", "net", "snapshot", "solver", "tensor"]),
-    (
-        "cli",
-        &["config", "data", "kernels", "layers", "net", "report", "snapshot", "solver", "tensor"],
-    ),
+    ("cli", &["config", "data", "kernels", "layers", "net", "report", "snapshot", "solver", "tensor"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -76,7 +73,10 @@ fn modules_import_only_downward() {
         if matches!(module, "lib" | "main") {
             continue;
         }
-        let (_, may) = TABLE.iter().find(|(m, _)| *m == module).unwrap_or_else(|| panic!("{module} is not in the table"));
+        let (_, may) = TABLE
+            .iter()
+            .find(|(m, _)| *m == module)
+            .unwrap_or_else(|| panic!("{module} is not in the table"));
         let text = fs::read_to_string(&file).unwrap();
         for import in imports(&text) {
             if import != module && !may.contains(&import.as_str()) {
@@ -89,7 +89,9 @@ fn modules_import_only_downward() {
 
 #[test]
 fn imports_are_found_alone_and_in_lists() {
-    let found = imports("use crate::net::Net; use crate::{config::{self, proto::X}, tensor::Shape}; crate::kernels::f()");
+    let found = imports(
+        "use crate::net::Net; use crate::{config::{self, proto::X}, tensor::Shape}; crate::kernels::f()",
+    );
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["config", "kernels", "net", "tensor"]);
 }
 

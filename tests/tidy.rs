@@ -51,11 +51,15 @@ fn no_file_is_too_long() {
 fn unsafe_code_stays_in_its_corner() {
     for (path, text) in texts(&["src"]) {
         let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-        let found = code.clone().any(|l| l.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "unsafe"));
+        let found =
+            code.clone().any(|l| l.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "unsafe"));
         assert!(!found || path.starts_with("src/kernels/simd"), "{path} has unsafe code");
         if path.starts_with("src/kernels/simd") {
             let blocks = text.matches("unsafe {").count();
-            assert!(text.matches("SAFETY:").count() >= blocks.min(1), "{path} has an unsafe block without `SAFETY:`");
+            assert!(
+                text.matches("SAFETY:").count() >= blocks.min(1),
+                "{path} has an unsafe block without `SAFETY:`"
+            );
         }
     }
 }

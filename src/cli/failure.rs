@@ -14,6 +14,10 @@ use crate::{
 pub const CONFIG: u8 = 2;
 /// Exit status of bad data.
 pub const DATA: u8 = 5;
+/// Exit status of a run that has diverged.
+pub const DIVERGED: u8 = 4;
+/// Exit status of a run that stopped early and can be resumed: EX_TEMPFAIL, what Slurm's RequeueExit takes.
+pub const STOPPED: u8 = 75;
 /// Exit status of a run that failed.
 pub const FAILED: u8 = 1;
 
@@ -80,6 +84,7 @@ impl Failure {
                 };
                 Self::net(error, nets.iter().find(named).copied())
             }
+            SolverError::Diverged { .. } => Self::chain(DIVERGED, error),
             SolverError::Config(error) => error.into(),
             SolverError::Snapshot(error) => error.into(),
         }

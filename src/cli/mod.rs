@@ -3,11 +3,13 @@
 mod convert;
 mod failure;
 mod layers;
+mod lock;
 mod run;
 mod state;
 mod test;
 mod time;
 mod train;
+mod watch;
 
 pub use failure::Failure;
 pub use layers::layer_table;

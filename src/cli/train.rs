@@ -1,18 +1,26 @@
 //! `cnnctl train`.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::{Done, Failure};
+use super::{
+    Done, Failure,
+    failure::{CONFIG, FAILED, STOPPED},
+    lock::Lock,
+    watch::Watch,
+};
 use crate::{
     config::{
         self, NetFile, SolverFile,
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
     report::{self, Reporter},
-    snapshot::Weights,
-    solver::{self, NetSources, Solver, SolverError},
+    snapshot::{self, Weights},
+    solver::{self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Why},
 };
 
 /// Train a net as a solver file says
@@ -24,43 +32,149 @@ pub struct TrainArgs {
     /// Go on from this solver state
     #[arg(long, value_name = "FILE", conflicts_with = "weights")]
     snapshot: Option<PathBuf>,
+    /// Go on from the newest whole snapshot at the solver's prefix, if there is one [default: auto when Slurm has
+    /// restarted the job, else never]
+    #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "snapshot")]
+    resume: Option<Resume>,
     /// Start from these weights; several files are laid over each other
     #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// Write what happens as a JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
+    /// Stop in time to write a snapshot before this much time has gone by: 3h55m, 90s, 03:55:00; exits with 75
+    #[arg(long, value_name = "TIME", value_parser = solver::parse_duration)]
+    time_budget: Option<Duration>,
+    /// Keep only the newest N snapshots
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// Save the weights of the best test to PREFIX_best.caffemodel; NAME is a test output, with :min or :max if its
+    /// name does not tell
+    #[arg(long, value_name = "NAME")]
+    keep_best: Option<String>,
+    /// Stop after N tests in a row that were not better, by the output of --keep-best
+    #[arg(long, value_name = "N", requires = "keep_best", value_parser = clap::value_parser!(i32).range(1..))]
+    patience: Option<i32>,
+    /// What to do when the loss is NaN or infinite
+    #[arg(long, value_enum, default_value = "stop", value_name = "WHAT")]
+    on_nan: OnNanArg,
+    /// What SIGINT does; a second one ends the run at once
+    #[arg(long, alias = "sigint_effect", value_enum, default_value = "stop", value_name = "WHAT")]
+    sigint_effect: EffectArg,
+    /// What SIGHUP does
+    #[arg(long, alias = "sighup_effect", value_enum, default_value = "snapshot", value_name = "WHAT")]
+    sighup_effect: EffectArg,
+}
+
+/// When to go on from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Resume {
+    /// If there is one.
+    Auto,
+    /// Not at all.
+    Never,
+}
+
+/// What a signal does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EffectArg {
+    /// Write a snapshot and stop, with status 75.
+    Stop,
+    /// Write a snapshot and go on.
+    Snapshot,
+    /// Nothing.
+    None,
+}
+
+impl From<EffectArg> for Effect {
+    fn from(effect: EffectArg) -> Self {
+        match effect {
+            EffectArg::Stop => Effect::Stop,
+            EffectArg::Snapshot => Effect::Snapshot,
+            EffectArg::None => Effect::Nothing,
+        }
+    }
+}
+
+/// What to do when training diverges.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnNanArg {
+    /// Stop with status 4; the last snapshot, which is finite, stays.
+    Stop,
+    /// Go back to the last snapshot and on with half the learning rate, five times at most.
+    Rollback,
+    /// Go on, as Caffe does.
+    Continue,
+}
+
+impl From<OnNanArg> for OnNan {
+    fn from(arg: OnNanArg) -> Self {
+        match arg {
+            OnNanArg::Stop => OnNan::Stop,
+            OnNanArg::Rollback => OnNan::Rollback,
+            OnNanArg::Continue => OnNan::Continue,
+        }
+    }
 }
 
 impl TrainArgs {
     pub(super) fn run(self) -> Done {
+        let begin = Instant::now();
+        let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
+        let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
         let settings = settings(&file);
         let sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
         report::warn_all(&sources.train.warnings);
         let context = Context { solver: &file, sources: &sources };
-        let mut solver = Solver::new(settings, &sources, self.seed(&file)?).map_err(|e| context.fail(&e))?;
-        self.start(&mut solver, &context)?;
-        let mut reporter = Reporter::new(self.metrics.as_deref(), solver.iter())
-            .map_err(|e| Failure::new(super::failure::FAILED, e))?;
-        solver.solve(&mut reporter).map_err(|e| context.fail(&e))?;
-        Ok(0)
+        let _lock = Lock::take(settings.snapshot_prefix())?;
+        let state = self.state(&settings);
+        let seed = seed(state.as_deref(), &file)?;
+        let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
+        solver.on_nan(self.on_nan.into());
+        if let Some(name) = &self.keep_best {
+            let goal = Goal::parse(name, self.patience);
+            solver.follow_goal(goal).map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;
+        }
+        self.start(&mut solver, state.as_deref(), &context)?;
+        let reporter = Reporter::new(self.metrics.as_deref(), solver.iter());
+        let mut watch = Watch {
+            reporter: reporter.map_err(|e| Failure::new(FAILED, e))?,
+            signals,
+            budget: self.time_budget.map(|limit| Budget::new(begin, limit)),
+            keep: self.keep.map(|n| n as usize),
+            // Slurm's KillWait, unless its administrator has changed it.
+            grace: std::env::var_os("SLURM_JOB_ID").map(|_| Duration::from_secs(30)),
+        };
+        match solver.solve(&mut watch).map_err(|e| context.fail(&e))? {
+            Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
+            Ending::Stopped(Why::Signal(_) | Why::TimeBudget) => Ok(STOPPED),
+        }
     }
 
-    /// The seed: the snapshot's, the solver's, or a new one.
-    fn seed(&self, file: &SolverFile) -> Result<u64, Failure> {
-        if let Some(path) = &self.snapshot
-            && let Some(seed) = solver::seed_of(path)?
-        {
-            return Ok(seed);
+    /// The solver state to go on from, if any.
+    fn state(&self, settings: &SolverParameter) -> Option<PathBuf> {
+        if let Some(path) = &self.snapshot {
+            return Some(path.clone());
         }
-        Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| report::new_seed()))
+        let restarted =
+            std::env::var("SLURM_RESTART_COUNT").is_ok_and(|n| n.parse::<u32>().is_ok_and(|n| n > 0));
+        let resume = self.resume.unwrap_or(if restarted { Resume::Auto } else { Resume::Never });
+        if resume == Resume::Never {
+            return None;
+        }
+        let (state, broken) = snapshot::newest_whole(settings.snapshot_prefix());
+        broken.iter().for_each(|error| report::warn(&format!("passed over: {error}")));
+        if state.is_none() {
+            report::info(&format!("No snapshot at {} to resume from: starting", settings.snapshot_prefix()));
+        }
+        state
     }
 
     /// Puts the weights or the snapshot in that the run starts from.
-    fn start(&self, solver: &mut Solver, context: &Context<'_>) -> Result<(), Failure> {
-        if let Some(path) = &self.snapshot {
+    fn start(&self, solver: &mut Solver, state: Option<&Path>, context: &Context<'_>) -> Result<(), Failure> {
+        if let Some(path) = state {
             report::info(&format!("Resuming from {}", path.display()));
             let lost = solver.restore(path).map_err(|e| context.fail(&e))?;
             report::lost_at_resume(path, &lost);
@@ -79,6 +193,16 @@ impl TrainArgs {
         }
         Ok(())
     }
+}
+
+/// The seed: the snapshot's, the solver's, or a new one.
+fn seed(state: Option<&Path>, file: &SolverFile) -> Result<u64, Failure> {
+    if let Some(path) = state
+        && let Some(seed) = solver::seed_of(path)?
+    {
+        return Ok(seed);
+    }
+    Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| report::new_seed()))
 }
 
 /// The files that errors point into.

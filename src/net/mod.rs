@@ -17,7 +17,7 @@ pub use crate::layers::Carry;
 
 use crate::{
     config::proto::{LayerParameter, NetState, Phase},
-    layers::{Kind, Layer, Outline},
+    layers::{Kind, Layer, Outline, Role},
     tensor::{Buffer, Shape},
 };
 
@@ -118,6 +118,13 @@ pub struct LayerView<'a> {
     pub need: &'a plan::need::Need,
     /// The layer.
     pub layer: &'a dyn Layer,
+}
+
+impl LayerView<'_> {
+    /// For a layer that reads data: how many samples it has given so far.
+    pub fn source_position(&self) -> Option<u64> {
+        (self.kind.role == Role::Source).then(|| self.layer.carry())?.map(|c| c.consumed)
+    }
 }
 
 impl Net {
@@ -226,6 +233,17 @@ impl Net {
     /// Forward passes so far.
     pub fn passes(&self) -> u64 {
         self.passes
+    }
+
+    /// Goes back to where it stood after so many passes, when the data layers, in order, had given so many samples.
+    pub fn rewind(&mut self, passes: u64, consumed: &[u64]) {
+        self.passes = passes;
+        let sources =
+            self.nodes.iter_mut().filter(|n| n.kind.role == Role::Source && n.layer.carry().is_some());
+        for (node, &consumed) in sources.zip(consumed) {
+            // It was the layer's own position a moment ago, so it fits.
+            let _ = node.layer.resume(&Carry { consumed, values: Vec::new() });
+        }
     }
 
     /// Goes on as after so many forward passes.

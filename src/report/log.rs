@@ -63,6 +63,17 @@ pub fn info(message: &str) {
     tracing::info!("{message}");
 }
 
+/// A warning.
+pub fn warn(message: &str) {
+    tracing::warn!("{message}");
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
+    std::iter::once(error.to_string()).chain(causes).collect()
+}
+
 /// Prints an error as the last word of a run.
 pub fn complain(message: &str) {
     progress::write_lines(message);
@@ -131,7 +142,14 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             info(&format!("Iteration {iter}, loss = {}", general(f64::from(*loss))))
         }
         Event::End(Ending::Done) => info("Optimization Done."),
-        Event::End(Ending::Stopped) => info("Optimization stopped early."),
+        Event::End(Ending::Stopped(why)) => info(&format!("Optimization stopped early. ({why})")),
+        Event::SnapshotFailed { error } => {
+            warn(&format!("{}: the last snapshot stays, training goes on", chain(*error)));
+        }
+        Event::Best { .. } => {}
+        Event::RolledBack { error, iter, rate_factor } => {
+            warn(&format!("{error}: back to iteration {iter}, with the learning rate times {rate_factor}"));
+        }
     }
 }
 

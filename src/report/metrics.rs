@@ -1,6 +1,10 @@
 //! The metrics file: a JSON object a line.
 
-use std::{fs::File, io::Write as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -13,11 +17,21 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Starts a file anew.
-    pub fn create(path: &Path) -> Result<Self, String> {
+    /// Opens a file for a run that starts at iteration `iter`: anew at 0, else after the lines of the iterations
+    /// before it, so that a resumed run leaves one clean sequence.
+    pub fn open(path: &Path, iter: i32) -> Result<Self, String> {
         let shown = path.display().to_string();
-        let file = File::create(path).map_err(|e| format!("cannot write {shown}: {e}"))?;
-        Ok(Self { file, path: shown })
+        let open = || {
+            let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            let keep = if iter == 0 { 0 } else { end_of_earlier(&file, iter)? };
+            file.set_len(keep)?;
+            file.seek(SeekFrom::Start(keep))?;
+            Ok(file)
+        };
+        match open() {
+            Ok(file) => Ok(Self { file, path: shown }),
+            Err::<_, io::Error>(e) => Err(format!("cannot write {shown}: {e}")),
+        }
     }
 
     /// Adds the line of an event, if it has one.
@@ -38,6 +52,22 @@ impl Metrics {
         if let Err(error) = self.file.write_all(format!("{line}\n").as_bytes()) {
             tracing::warn!("cannot write {}: {error}", self.path);
         }
+    }
+}
+
+/// Where the lines of the iterations before `iter` end. A line that a kill has cut short is none.
+fn end_of_earlier(file: &File, iter: i32) -> io::Result<u64> {
+    let mut reader = BufReader::new(file);
+    let (mut end, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        let earlier =
+            serde_json::from_slice::<Value>(&line).is_ok_and(|v| v["iter"].as_i64() < Some(i64::from(iter)));
+        if read == 0 || !line.ends_with(b"\n") || !earlier {
+            return Ok(end);
+        }
+        end += read as u64;
     }
 }
 
@@ -74,6 +104,18 @@ fn number(v: f32) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resumed_run_goes_on_after_its_iteration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.jsonl");
+        let lines = "{\"iter\":0}\n{\"iter\":1}\n{\"iter\":2}\n{\"iter\":3";
+        for (iter, kept) in [(0, ""), (1, "{\"iter\":0}\n"), (3, &lines[..33]), (9, &lines[..33])] {
+            std::fs::write(&path, lines).unwrap();
+            Metrics::open(&path, iter).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), kept, "{iter}");
+        }
+    }
 
     #[test]
     fn results_are_one_object_with_short_numbers_and_named_infinities() {

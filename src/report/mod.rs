@@ -8,7 +8,7 @@ mod number;
 mod progress;
 mod table;
 
-pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn_all};
+pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn, warn_all};
 pub use metrics::test_json;
 pub use number::{general, short};
 pub use table::{Align, Table};
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::solver::{Action, Event, Observer, Solver};
+use crate::solver::{Event, Observer, Solver};
 
 /// Follows a run: the log, the progress bar, and the metrics file if there is one.
 pub struct Reporter {
@@ -35,7 +35,7 @@ impl Reporter {
     /// # Errors
     /// Says why when the metrics file cannot be written.
     pub fn new(metrics: Option<&Path>, iter: i32) -> Result<Self, String> {
-        let metrics = metrics.map(metrics::Metrics::create).transpose()?;
+        let metrics = metrics.map(|path| metrics::Metrics::open(path, iter)).transpose()?;
         let start = (Instant::now(), iter, Duration::ZERO);
         Ok(Self { metrics, progress: progress::Progress::default(), start })
     }
@@ -67,10 +67,6 @@ impl Observer for Reporter {
         if matches!(event, Event::End(_)) {
             self.sum_up(solver);
         }
-    }
-
-    fn poll(&mut self, _: &Solver) -> Action {
-        Action::Continue
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::general;
-use crate::solver::{Ending, Event, Solver};
+use crate::solver::{Event, Solver};
 
 /// Whether the options allow a bar.
 static ALLOWED: AtomicBool = AtomicBool::new(false);
@@ -67,7 +67,7 @@ impl Progress {
                 bar.set_position(count(*iter) + 1);
             }
             (Event::TestStart { net, .. }, Some(bar)) => bar.set_message(format!("testing net #{net}")),
-            (Event::End(ending), Some(_)) => self.end(*ending),
+            (Event::End(_), Some(_)) => self.end(),
             _ => {}
         }
     }
@@ -85,7 +85,7 @@ impl Progress {
         Self(Some(bar))
     }
 
-    fn end(&mut self, _: Ending) {
+    fn end(&mut self) {
         SHOWN.store(false, Relaxed);
         if let Some(bar) = self.0.take() {
             bar.finish_and_clear();
@@ -97,7 +97,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.0.is_some() {
-            self.end(Ending::Stopped);
+            self.end();
         }
     }
 }

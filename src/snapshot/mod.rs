@@ -7,12 +7,14 @@
 mod atomic;
 mod blob;
 mod error;
+mod find;
 mod state;
 mod weights;
 
 pub use atomic::write_whole;
 pub use blob::{BlobValues, read_blob, write_blob};
 pub use error::SnapshotError;
+pub use find::{newest_whole, prune, states};
 pub use state::{load_state, locate_weights, save_state};
 pub use weights::{Copied, LayerBlobs, Weights, encode_weights};
 

@@ -27,6 +27,23 @@ pub enum SolverError {
         #[source]
         error: NetError,
     },
+    /// The loss is no longer a number.
+    #[error(
+        "the loss of iteration {iter} is {loss}: training has diverged, first in {place} (learning rate {rate}, norm of \
+         the gradients {norm}); a lower base_lr or clip_gradients may help"
+    )]
+    Diverged {
+        /// The iteration.
+        iter: i32,
+        /// Its loss.
+        loss: f32,
+        /// Its learning rate.
+        rate: f32,
+        /// The L2 norm of all gradients.
+        norm: f64,
+        /// The first place where a value is not finite.
+        place: String,
+    },
     /// A snapshot or a file of weights.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

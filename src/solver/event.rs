@@ -2,7 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Ending, Solver};
+use super::{Ending, Goal, Solver, SolverError};
+use crate::snapshot::SnapshotError;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// A snapshot on the way could not be written; the last one still stands, and training goes on.
+    SnapshotFailed {
+        /// Why.
+        error: &'a SnapshotError,
+    },
+    /// A test gave the best value so far of the output that is followed.
+    Best {
+        /// The output and its value.
+        goal: &'a Goal,
+    },
+    /// Training has diverged and goes back to an earlier snapshot.
+    RolledBack {
+        /// What happened.
+        error: &'a SolverError,
+        /// The iteration it goes on from.
+        iter: i32,
+        /// The factor of the learning rate from now on.
+        rate_factor: f64,
+    },
     /// The loss after the last update.
     Last {
         /// The iteration.
@@ -81,7 +101,28 @@ pub enum Action {
     /// Write a snapshot and go on.
     Snapshot,
     /// Write a snapshot and stop.
-    Stop,
+    Stop(Why),
+}
+
+/// Why a run stops before `max_iter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A signal of this name.
+    Signal(&'static str),
+    /// The time budget is spent.
+    TimeBudget,
+    /// The output that is followed no longer gets better.
+    Patience,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Why::Signal(name) => write!(f, "{name} received"),
+            Why::TimeBudget => f.write_str("the time budget is spent"),
+            Why::Patience => f.write_str("the followed test output no longer gets better"),
+        }
+    }
 }
 
 /// Whoever follows a run.

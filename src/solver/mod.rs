@@ -3,8 +3,12 @@
 //! The solver owns the train net, the test nets and the parameters that they share. It prints nothing: it tells an
 //! [`Observer`] what happens, and asks it between iterations whether to go on.
 
+mod budget;
+mod divergence;
 mod error;
 mod event;
+mod goal;
+mod interrupt;
 pub mod lr_policy;
 mod nets;
 pub mod rules;
@@ -12,8 +16,12 @@ mod save;
 mod testing;
 mod update;
 
+pub use budget::{Budget, parse_duration};
+pub use divergence::OnNan;
 pub use error::SolverError;
-pub use event::{Action, Event, Mean, Observer};
+pub use event::{Action, Event, Mean, Observer, Why};
+pub use goal::Goal;
+pub use interrupt::{Effect, Signals};
 pub use nets::{NetSources, net_sources};
 pub use save::seed_of;
 pub use testing::Means;
@@ -46,6 +54,17 @@ pub struct Solver {
     iter: i32,
     current_step: i32,
     losses: VecDeque<f32>,
+    goal: Option<Goal>,
+    on_nan: OnNan,
+    /// Rolling back makes the learning rate smaller by this.
+    rate_factor: f64,
+    rollbacks: u32,
+    last_rate: f32,
+    /// The last snapshot that was written or taken up, and the iteration of the last one written.
+    last_state: Option<PathBuf>,
+    saved: Option<i32>,
+    /// Where the train net's data stood before this iteration.
+    mark: divergence::Mark,
 }
 
 /// How a run ended.
@@ -53,8 +72,8 @@ pub struct Solver {
 pub enum Ending {
     /// At `max_iter`.
     Done,
-    /// The observer asked to stop.
-    Stopped,
+    /// Before that.
+    Stopped(Why),
 }
 
 impl Solver {
@@ -97,6 +116,14 @@ impl Solver {
             iter: 0,
             current_step: 0,
             losses: VecDeque::new(),
+            goal: None,
+            on_nan: OnNan::default(),
+            rate_factor: 1.0,
+            rollbacks: 0,
+            last_rate: 0.0,
+            last_state: None,
+            saved: None,
+            mark: divergence::Mark::default(),
         })
     }
 
@@ -130,34 +157,49 @@ impl Solver {
         (&self.train, &mut self.params)
     }
 
+    /// Follows a test output from now on.
+    ///
+    /// # Errors
+    /// When no test net has such an output.
+    pub fn follow_goal(&mut self, goal: Goal) -> Result<(), SolverError> {
+        goal.check(self.tests.iter().flat_map(|net| net.outputs()).map(|o| o.name))?;
+        self.goal = Some(goal);
+        Ok(())
+    }
+
+    /// What to do when the loss is no longer a number.
+    pub fn on_nan(&mut self, on_nan: OnNan) {
+        self.on_nan = on_nan;
+    }
+
     /// Trains to `max_iter` or until the observer asks to stop; tests and saves on the way as the settings say.
     ///
     /// # Errors
-    /// For values that a layer cannot take, and snapshots that cannot be written.
+    /// For values that a layer cannot take, a loss that is no number, and a last snapshot that cannot be written.
     pub fn solve(&mut self, observer: &mut dyn Observer) -> Result<Ending, SolverError> {
         observer.see(self, &Event::Start);
-        let mut saved = None;
         let mut ending = Ending::Done;
         while self.iter < self.config.max_iter() {
             if self.test_is_due(self.config.test_initialization() || self.iter > 0)
-                && self.test_all(observer)? == Action::Stop
+                && let Action::Stop(why) = self.test_all(observer)?
             {
-                ending = Ending::Stopped;
+                ending = Ending::Stopped(why);
                 break;
             }
-            self.step(observer)?;
-            let action = observer.poll(self);
-            let due = self.config.snapshot() > 0 && self.iter % self.config.snapshot() == 0;
-            if due || action == Action::Snapshot {
-                self.snapshot(observer)?;
-                saved = Some(self.iter);
-            }
-            if action == Action::Stop {
-                ending = Ending::Stopped;
+            let action = match self.step_and_save(observer) {
+                Err(error @ SolverError::Diverged { .. }) => {
+                    self.roll_back(error, observer)?;
+                    continue;
+                }
+                other => other?,
+            };
+            if let Action::Stop(why) = action {
+                ending = Ending::Stopped(why);
                 break;
             }
         }
-        if self.config.snapshot_after_train() && saved != Some(self.iter) {
+        let must = matches!(ending, Ending::Stopped(Why::Signal(_) | Why::TimeBudget));
+        if (must || self.config.snapshot_after_train()) && self.saved != Some(self.iter) {
             self.snapshot(observer)?;
         }
         if ending == Ending::Done {
@@ -165,6 +207,37 @@ impl Solver {
         }
         observer.see(self, &Event::End(ending));
         Ok(ending)
+    }
+
+    /// One iteration, and a snapshot if one is due or asked for. Training can go on without it: a full disk may have
+    /// room again later.
+    fn step_and_save(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
+        self.step(observer)?;
+        let action = observer.poll(self);
+        let due = self.config.snapshot() > 0 && self.iter % self.config.snapshot() == 0;
+        if due || action == Action::Snapshot {
+            match self.snapshot(observer) {
+                Err(SolverError::Snapshot(error)) => {
+                    observer.see(self, &Event::SnapshotFailed { error: &error })
+                }
+                other => other?,
+            }
+        }
+        Ok(action)
+    }
+
+    /// Goes back to the last snapshot with half the learning rate, if that is wanted and can be done.
+    fn roll_back(&mut self, error: SolverError, observer: &mut dyn Observer) -> Result<(), SolverError> {
+        let Some(state) = self.last_state.clone() else { return Err(error) };
+        if self.on_nan != OnNan::Rollback || self.rollbacks >= divergence::ROLLBACKS {
+            return Err(error);
+        }
+        let factor = self.rate_factor / 2.0;
+        self.restore(&state)?;
+        self.rollbacks += 1;
+        self.rate_factor = factor;
+        observer.see(self, &Event::RolledBack { error: &error, iter: self.iter, rate_factor: factor });
+        Ok(())
     }
 
     fn test_is_due(&self, allowed: bool) -> bool {
@@ -175,13 +248,19 @@ impl Solver {
     fn step(&mut self, observer: &mut dyn Observer) -> Result<(), SolverError> {
         let size = self.config.iter_size().max(1);
         let mut loss = 0.0;
+        self.mark = divergence::Mark::of(&self.train);
         for _ in 0..size {
             loss += self.train.forward(&mut self.params).map_err(train_error)?;
             self.train.backward(&mut self.params);
         }
         loss /= size as f32;
-        let smoothed = self.smooth(loss);
         let rate = self.policy.rate(&self.config, self.iter, &mut self.current_step);
+        let rate = (f64::from(rate) * self.rate_factor) as f32;
+        self.last_rate = rate;
+        if !loss.is_finite() && self.on_nan != OnNan::Continue {
+            return Err(self.diverged(loss, rate));
+        }
+        let smoothed = self.smooth(loss);
         observer.see(self, &Event::Train { iter: self.iter, loss, smoothed, rate, shown: self.is_shown() });
         self.update(rate);
         self.iter += 1;

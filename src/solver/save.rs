@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Event, Observer, Solver, SolverError};
+use super::{Event, Observer, OnNan, Solver, SolverError};
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     net::{Carry, LayerView, Net},
@@ -19,9 +19,12 @@ impl Solver {
     /// Writes the weights, then the state that names them.
     ///
     /// # Errors
-    /// When a file cannot be written: the last snapshot then still stands.
+    /// When a file cannot be written, or the weights are no numbers: the last snapshot then still stands.
     pub fn snapshot(&mut self, observer: &mut dyn Observer) -> Result<(), SolverError> {
         let start = Instant::now();
+        if self.on_nan != OnNan::Continue && !self.weights_are_finite() {
+            return Err(self.diverged(f32::NAN, self.last_rate));
+        }
         let prefix = self.config.snapshot_prefix().to_owned();
         let weights = PathBuf::from(snapshot::file_name(&prefix, self.iter, "caffemodel"));
         let bytes =
@@ -29,6 +32,7 @@ impl Solver {
         snapshot::write_whole(&weights, &bytes)?;
         let state_path = PathBuf::from(snapshot::file_name(&prefix, self.iter, "solverstate"));
         snapshot::save_state(&state_path, &self.state(&weights, crc32fast::hash(&bytes)))?;
+        (self.last_state, self.saved) = (Some(state_path.clone()), Some(self.iter));
         let event =
             Event::Snapshot { iter: self.iter, weights: &weights, state: &state_path, took: start.elapsed() };
         observer.see(self, &event);
@@ -54,6 +58,9 @@ impl Solver {
                 carry: nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
                 net_passes: nets().map(Net::passes).collect(),
                 checksum: Some(checksum),
+                best: self.goal.as_ref().and_then(|g| g.best),
+                tests_since_best: self.goal.as_ref().map(|g| g.since),
+                rate_factor: Some(self.rate_factor),
                 ..CnnctlState::default()
             }),
         }
@@ -94,14 +101,28 @@ impl Solver {
             history.copy_from_slice(&blob.values);
         }
         self.restore_weights(path, &state)?;
+        self.last_state = Some(path.to_owned());
         self.iter = state.iter();
         self.current_step = state.current_step();
         if state.cnnctl.is_none() {
             return Ok(vec!["the place in the data", "random numbers", "the loss window", "the seed"]);
         }
         self.losses = extra.loss_window.iter().copied().collect();
+        self.rate_factor = extra.rate_factor();
+        if let Some(goal) = &mut self.goal {
+            (goal.best, goal.since) = (extra.best, extra.tests_since_best());
+        }
         self.take_up(&extra).map_err(fail)?;
         Ok(Vec::new())
+    }
+
+    /// Writes the weights alone.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_weights(&self, path: &Path) -> Result<(), SnapshotError> {
+        let bytes = snapshot::encode_weights(&self.train, &self.params, &self.source, false);
+        snapshot::write_whole(path, &bytes)
     }
 
     fn restore_weights(&mut self, path: &Path, state: &SolverState) -> Result<(), SolverError> {

@@ -1,21 +1,24 @@
 //! Test nets between iterations, and the means of what they give.
 
-use super::{Action, Event, Mean, Observer, Solver, SolverError};
+use super::{Action, Event, Goal, Mean, Observer, Solver, SolverError, Why, divergence::Mark};
 use crate::net::Net;
 
 impl Solver {
-    /// Runs every test net for its `test_iter` batches; stops early when the observer asks to stop.
+    /// Runs every test net for its `test_iter` batches; stops early when the observer asks to stop, and then goes back
+    /// to where the test began, so that a resumed run makes it whole.
     ///
     /// # Errors
     /// For values that a layer cannot take.
     pub(super) fn test_all(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
+        let before: Vec<Mark> = self.tests.iter().map(Mark::of).collect();
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
             let batches = self.config.test_iter.get(i).copied().unwrap_or(0);
             let mut means = Means::default();
             for _ in 0..batches {
-                if observer.poll(self) == Action::Stop {
-                    return Ok(Action::Stop);
+                if let stop @ Action::Stop(_) = observer.poll(self) {
+                    self.tests.iter_mut().zip(&before).for_each(|(net, mark)| mark.restore(net));
+                    return Ok(stop);
                 }
                 let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
                 means.add(&self.tests[i], loss);
@@ -23,8 +26,21 @@ impl Solver {
             let loss = self.config.test_compute_loss().then(|| means.loss());
             let outputs = &means.outputs();
             observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
+            self.follow(outputs, observer);
         }
-        Ok(Action::Continue)
+        let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
+        Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
+    }
+
+    /// Compares the results with the best so far, if one of them is followed.
+    fn follow(&mut self, means: &[Mean], observer: &mut dyn Observer) {
+        let Some(mut goal) = self.goal.take() else { return };
+        let followed = means.iter().any(|m| m.name == goal.name);
+        let best = followed && goal.see(means);
+        self.goal = Some(goal);
+        if best && let Some(goal) = &self.goal {
+            observer.see(self, &Event::Best { goal });
+        }
     }
 }
 

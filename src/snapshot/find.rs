@@ -1,0 +1,110 @@
+//! The snapshots at a prefix: which are there, which is the newest whole one, and which are too many.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{SnapshotError, load_state, locate_weights};
+
+/// The solver states at `prefix`, newest first, with their iterations.
+pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
+    let prefix = Path::new(prefix);
+    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(stem) = prefix.file_name().and_then(|n| n.to_str()) else { return Vec::new() };
+    let start = format!("{stem}_iter_");
+    let mut found: Vec<(i32, PathBuf)> = (fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let iter = name.strip_prefix(&start)?.strip_suffix(".solverstate")?.parse().ok()?;
+            Some((iter, prefix.with_file_name(name)))
+        })
+        .collect();
+    found.sort_by_key(|(iter, _)| std::cmp::Reverse(*iter));
+    found
+}
+
+/// The newest solver state at `prefix` that is whole and whose weights are, and why newer ones are not.
+pub fn newest_whole(prefix: &str) -> (Option<PathBuf>, Vec<SnapshotError>) {
+    let mut broken = Vec::new();
+    for (_, path) in states(prefix) {
+        match check(&path) {
+            Ok(()) => return (Some(path), broken),
+            Err(error) => broken.push(error),
+        }
+    }
+    (None, broken)
+}
+
+/// Whether a state can be read and its weights are those that it was written with.
+fn check(path: &Path) -> Result<(), SnapshotError> {
+    let state = load_state(path)?;
+    let weights = locate_weights(path, state.learned_net());
+    let bytes = fs::read(&weights).map_err(SnapshotError::io("read", &weights))?;
+    match state.cnnctl.and_then(|c| c.checksum) {
+        Some(sum) if sum != crc32fast::hash(&bytes) => Err(SnapshotError::content(
+            weights,
+            format!("is damaged: it is not the file that {} was written with", path.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Removes all but the newest `keep` snapshots at `prefix`.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn prune(prefix: &str, keep: usize) -> Result<(), SnapshotError> {
+    for (iter, state) in states(prefix).into_iter().skip(keep.max(1)) {
+        let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel"));
+        // The state goes first: weights without a state are never resumed from.
+        for file in [state, weights] {
+            match fs::remove_file(&file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(SnapshotError::io("remove", file)(e));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::proto::{CnnctlState, SolverState},
+        snapshot::save_state,
+    };
+
+    fn write(folder: &Path, iter: i32, weights: &[u8], checksum: Option<u32>) {
+        fs::write(folder.join(format!("a_iter_{iter}.caffemodel")), weights).unwrap();
+        let state = SolverState {
+            iter: Some(iter),
+            learned_net: Some(format!("a_iter_{iter}.caffemodel")),
+            cnnctl: Some(CnnctlState { checksum, ..CnnctlState::default() }),
+            ..SolverState::default()
+        };
+        save_state(&folder.join(format!("a_iter_{iter}.solverstate")), &state).unwrap();
+    }
+
+    #[test]
+    fn the_newest_whole_snapshot_is_found_and_old_ones_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("a").display().to_string();
+        assert!(newest_whole(&prefix).0.is_none());
+        write(folder.path(), 9, b"w", Some(crc32fast::hash(b"w")));
+        write(folder.path(), 10, b"w", None);
+        write(folder.path(), 100, b"w", Some(1));
+        fs::write(folder.path().join("a_iter_200.solverstate"), b"\x08\x07\x12\xff").unwrap();
+        fs::write(folder.path().join("ab_iter_300.solverstate"), b"").unwrap();
+        assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10, 9]);
+        let (newest, broken) = newest_whole(&prefix);
+        assert_eq!(newest.unwrap(), folder.path().join("a_iter_10.solverstate"));
+        assert!(broken[0].to_string().contains("damaged") && broken[1].to_string().contains("is damaged"));
+        prune(&prefix, 2).unwrap();
+        assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100]);
+        assert!(!folder.path().join("a_iter_9.caffemodel").exists());
+    }
+}

@@ -1,0 +1,77 @@
+//! When the loss is no longer a number: where it began.
+
+use super::{Solver, SolverError};
+use crate::{kernels::elementwise::sum, net::Net};
+
+/// What to do when the loss is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNan {
+    /// Stop; the last snapshot, which is finite, stays.
+    #[default]
+    Stop,
+    /// Go back to the last snapshot and go on with half the learning rate; give up after [`ROLLBACKS`] times.
+    Rollback,
+    /// Go on, as Caffe does.
+    Continue,
+}
+
+/// How often a run may go back before it gives up.
+pub const ROLLBACKS: u32 = 5;
+
+/// Where the data of a net and its random numbers stood.
+#[derive(Default)]
+pub(super) struct Mark {
+    passes: u64,
+    consumed: Vec<u64>,
+}
+
+impl Mark {
+    /// Where a net stands now.
+    pub fn of(net: &Net) -> Self {
+        Self { passes: net.passes(), consumed: net.layers().filter_map(|l| l.source_position()).collect() }
+    }
+
+    /// Takes the net back there.
+    pub fn restore(&self, net: &mut Net) {
+        net.rewind(self.passes, &self.consumed);
+    }
+}
+
+impl Solver {
+    /// Whether every weight is a number.
+    pub(super) fn weights_are_finite(&self) -> bool {
+        self.params.iter().all(|p| sum(&p.data, |v| v * 0.0) == 0.0)
+    }
+
+    /// Runs the batches of this iteration again, layer by layer, and names the first blob that is not finite.
+    pub(super) fn diverged(&mut self, loss: f32, rate: f32) -> SolverError {
+        let norm = self.params.iter().map(|p| sum(&p.diff, |d| d * d)).sum::<f64>().sqrt();
+        let place = self.first_bad_value().unwrap_or_else(|| "no blob of the same pass run again".into());
+        SolverError::Diverged { iter: self.iter, loss, rate, norm, place }
+    }
+
+    fn first_bad_value(&mut self) -> Option<String> {
+        let finite = |values: &[f32]| sum(values, |v| v * 0.0) == 0.0;
+        for layer in self.train.layers() {
+            let bad = layer.params.iter().position(|&id| !finite(&self.params[id].data));
+            if let Some(i) = bad {
+                return Some(format!("parameter {i} of layer `{}`", layer.config.name()));
+            }
+        }
+        self.mark.restore(&mut self.train);
+        for pass in 0..self.config.iter_size().max(1) {
+            self.train.resume_passes(self.mark.passes + pass as u64);
+            let layers = self.train.layers().len();
+            for i in 0..layers {
+                self.train.forward_layer(i, &mut self.params).ok()?;
+                let layer = self.train.layers().nth(i)?;
+                let tops = layer.tops.iter().find(|&&t| !finite(self.train.values(t)));
+                if let Some(&top) = tops {
+                    let (layer, blob) = (layer.config.name(), self.train.blob_name(top));
+                    return Some(format!("blob `{blob}` of layer `{layer}`"));
+                }
+            }
+        }
+        None
+    }
+}
