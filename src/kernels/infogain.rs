@@ -19,7 +19,7 @@ pub struct Prices<'a> {
     pub row_sums: &'a [f32],
 }
 
-/// The sum over positions of -sum over classes of H[label][c] * ln(max(p, 1e-20)).
+/// The sum over positions of -sum over classes of `H[label][c]` * ln(max(p, 1e-20)).
 pub fn infogain(dims: &SoftmaxDims, p: &[f32], prices: &Prices<'_>) -> f64 {
     let classes = dims.classes;
     sum_chunks(dims.positions(), (CHUNK / classes.max(1)).max(1), |range| {
@@ -34,7 +34,7 @@ pub fn infogain(dims: &SoftmaxDims, p: &[f32], prices: &Prices<'_>) -> f64 {
     })
 }
 
-/// dE/dx of [`infogain`] of softmax, times `scale`: scale * (p * (row sum of H) - H[label][c]).
+/// dE/dx of [`infogain`] of softmax, times `scale`: scale * (p * (row sum of H) - `H[label][c]`).
 pub fn infogain_backward(dims: &SoftmaxDims, p: &[f32], prices: &Prices<'_>, scale: f32, dx: &mut [f32]) {
     let slope = |label: Option<u32>, class: usize, p: f32| {
         label.map_or(0.0, |label| {

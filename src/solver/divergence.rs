@@ -9,7 +9,7 @@ pub enum OnNan {
     /// Stop; the last snapshot, which is finite, stays.
     #[default]
     Stop,
-    /// Go back to the last snapshot and go on with half the learning rate; give up after [`ROLLBACKS`] times.
+    /// Go back to the last snapshot and go on with half the learning rate; give up after five times.
     Rollback,
     /// Go on, as Caffe does.
     Continue,
