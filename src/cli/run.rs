@@ -146,8 +146,8 @@ impl RunArgs {
             for (i, &id) in layer.params.iter().enumerate() {
                 let (name, param) = (layer.config.name(), &params[id]);
                 add(format!("param/{name}/{i}"), &param.shape, &param.data)?;
-                if self.backward && param.learned {
-                    // A frozen parameter has no diff: Caffe shows zeros.
+                if self.backward {
+                    // A frozen parameter or a running statistic has no diff: Caffe shows zeros.
                     let zeros = if param.diff.is_empty() { vec![0.0; param.data.len()] } else { Vec::new() };
                     let diff = if param.diff.is_empty() { &zeros } else { &param.diff[..] };
                     add(format!("param_diff/{name}/{i}"), &param.shape, diff)?;
