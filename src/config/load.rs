@@ -88,6 +88,26 @@ impl FileMap {
         }
     }
 
+    /// A complaint about a layer's field, with the layer's name, and its place where the field is on another line.
+    fn layer_complaint(
+        &self,
+        severity: Severity,
+        name: &str,
+        origin: Option<u32>,
+        field: &str,
+        message: &str,
+    ) -> Diagnostic {
+        let span = self.layer_span(origin, field);
+        let (layer, here) = (self.location(self.layer_span(origin, "")), self.location(span));
+        let place = match (layer, here) {
+            (Some(layer), Some(here)) if layer.line != here.line => {
+                format!(" ({}:{})", layer.path, layer.line)
+            }
+            _ => String::new(),
+        };
+        self.complaint(severity, format!("layer `{name}`{place}: {message}"), span)
+    }
+
     fn location(&self, span: Option<Span>) -> Option<Location> {
         Some(self.text()?.location(span?.start))
     }
@@ -140,8 +160,7 @@ impl NetFile {
         field: &str,
         message: String,
     ) -> Diagnostic {
-        let message = format!("layer `{}`: {message}", layer.name());
-        self.file.complaint(severity, message, self.file.layer_span(layer.cnnctl_origin, field))
+        self.file.layer_complaint(severity, layer.name(), layer.cnnctl_origin, field, &message)
     }
 }
 
@@ -329,14 +348,12 @@ fn finish<M>(
 }
 
 fn located(complaint: Complaint, file: &FileMap) -> Diagnostic {
-    let (message, span) = match complaint.layer {
-        None => (complaint.message, file.top_span(&complaint.field)),
-        Some(layer) => (
-            format!("layer `{}`: {}", layer.name, complaint.message),
-            file.layer_span(layer.origin, &complaint.field),
-        ),
+    let Complaint { severity, message, field, layer, hint } = complaint;
+    let diagnostic = match layer {
+        None => file.complaint(severity, message, file.top_span(&field)),
+        Some(layer) => file.layer_complaint(severity, &layer.name, layer.origin, &field, &message),
     };
-    file.complaint(complaint.severity, message, span).hint(complaint.hint)
+    diagnostic.hint(hint)
 }
 
 /// The nets inside a solver, with the paths of their fields.

@@ -207,6 +207,12 @@ impl Net {
         Some(&self.slots[blob.diff?][..blob.shape.count()])
     }
 
+    /// The diff of just this version of a blob, if it has one.
+    pub fn diff_of(&self, id: BlobId) -> Option<&[f32]> {
+        let blob = &self.blobs[id];
+        Some(&self.slots[blob.diff?][..blob.shape.count()])
+    }
+
     /// The blobs that no layer reads, by name, as Caffe lists them.
     pub fn outputs(&self) -> Vec<Output<'_>> {
         let mut outputs: Vec<Output<'_>> = Vec::new();

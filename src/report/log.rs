@@ -9,7 +9,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{general, progress};
+use super::{debug, general, progress};
 use crate::{
     config::Diagnostic,
     net::Net,
@@ -122,6 +122,7 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             info(&format!("Iteration {iter}, lr = {}", general(f64::from(*rate))));
         }
         Event::Train { .. } => {}
+        Event::Debug(stage) => debug::show(solver, *stage),
         Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
         Event::Test { outputs, loss, .. } => {
             if let Some(loss) = loss {

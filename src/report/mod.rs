@@ -2,6 +2,7 @@
 //!
 //! This module alone prints. Data goes to stdout, the rest to stderr.
 
+mod debug;
 mod log;
 mod metrics;
 mod number;

@@ -6,7 +6,10 @@ use prost::Message as _;
 
 use super::{BlobValues, SnapshotError, read_blob, write_blob};
 use crate::{
-    config::{self, proto::NetParameter},
+    config::{
+        self,
+        proto::{NetParameter, SolverState},
+    },
     net::{Net, NetError, Params},
 };
 
@@ -49,13 +52,35 @@ impl Weights {
         Self::decode(&bytes).map_err(|message| SnapshotError::content(path, message))
     }
 
+    /// Reads the file of weights that a solver state belongs to: one that has this CRC-32.
+    ///
+    /// # Errors
+    /// As [`Weights::load`], and when the file is not the one that was written with the state.
+    pub fn load_checked(path: &Path, checksum: u32) -> Result<Self, SnapshotError> {
+        let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
+        if crc32fast::hash(&bytes) != checksum {
+            let message = "is damaged, or not the file that was written with the solver state; start from its \
+                           weights alone with --weights";
+            return Err(SnapshotError::content(path, message));
+        }
+        Self::decode(&bytes).map_err(|message| SnapshotError::content(path, message))
+    }
+
     /// Reads the bytes of a file of weights.
     ///
     /// # Errors
     /// Says what is wrong when they are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let net = NetParameter::decode(bytes).map_err(|e| {
-            format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
+        let net = NetParameter::decode(bytes).map_err(|e| match SolverState::decode(bytes) {
+            Ok(state) if state.iter.is_some() => {
+                format!(
+                    "is a solver state, not a file of weights; its weights are in {}",
+                    state.learned_net()
+                )
+            }
+            _ => {
+                format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
+            }
         })?;
         let source_net = match &net.cnnctl_source_net {
             Some(bytes) => Some(

@@ -23,6 +23,8 @@ pub enum Event<'a> {
         /// Whether `display` asks to show it.
         shown: bool,
     },
+    /// Where a training pass is, told only if `debug_info` asks for it.
+    Debug(Stage),
     /// A test net is about to run.
     TestStart {
         /// The iteration.
@@ -80,6 +82,19 @@ pub enum Event<'a> {
     },
     /// Training ends.
     End(Ending),
+}
+
+/// A point of a training pass at which blobs or parameters can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// This layer of the train net has run forward.
+    Forward(usize),
+    /// This layer has run backward.
+    Backward(usize),
+    /// All layers have run backward: the parameters' diffs are complete.
+    Gradients,
+    /// The parameters are updated, and their diffs hold the steps that were subtracted.
+    Update,
 }
 
 /// The mean of one output of a test net, over its `test_iter` batches.

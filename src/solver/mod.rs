@@ -19,7 +19,7 @@ mod update;
 pub use budget::{Budget, parse_duration};
 pub use divergence::OnNan;
 pub use error::SolverError;
-pub use event::{Action, Event, Mean, Observer, Why};
+pub use event::{Action, Event, Mean, Observer, Stage, Why};
 pub use goal::Goal;
 pub use interrupt::{Effect, Signals};
 pub use nets::{NetSources, net_sources};
@@ -249,9 +249,11 @@ impl Solver {
         let size = self.config.iter_size().max(1);
         let mut loss = 0.0;
         self.mark = divergence::Mark::of(&self.train);
+        if self.keeps_steps() {
+            self.params.zero_diffs();
+        }
         for _ in 0..size {
-            loss += self.train.forward(&mut self.params).map_err(train_error)?;
-            self.train.backward(&mut self.params);
+            loss += self.pass(observer)?;
         }
         loss /= size as f32;
         let rate = self.policy.rate(&self.config, self.iter, &mut self.current_step);
@@ -263,8 +265,39 @@ impl Solver {
         let smoothed = self.smooth(loss);
         observer.see(self, &Event::Train { iter: self.iter, loss, smoothed, rate, shown: self.is_shown() });
         self.update(rate);
+        if self.config.debug_info() {
+            observer.see(self, &Event::Debug(Stage::Update));
+        }
         self.iter += 1;
         Ok(())
+    }
+
+    /// Forward and backward; with a word after every layer, if `debug_info` asks for it. Gives the loss.
+    fn pass(&mut self, observer: &mut dyn Observer) -> Result<f32, SolverError> {
+        if !self.config.debug_info() {
+            let loss = self.train.forward(&mut self.params).map_err(train_error)?;
+            self.train.backward(&mut self.params);
+            return Ok(loss);
+        }
+        let layers = self.train.layers().len();
+        let mut loss = 0.0;
+        for i in 0..layers {
+            loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
+            observer.see(self, &Event::Debug(Stage::Forward(i)));
+        }
+        self.train.resume_passes(self.train.passes() + 1);
+        for i in (0..layers).rev() {
+            self.train.prepare_diffs(i, &[]);
+            self.train.backward_layer(i, &mut self.params);
+            observer.see(self, &Event::Debug(Stage::Backward(i)));
+        }
+        observer.see(self, &Event::Debug(Stage::Gradients));
+        Ok(loss as f32)
+    }
+
+    /// Whether an update leaves the steps in the parameters' diffs, for whoever saves or shows them.
+    fn keeps_steps(&self) -> bool {
+        self.config.debug_info() || self.config.snapshot_diff()
     }
 
     fn is_shown(&self) -> bool {

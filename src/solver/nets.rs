@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::SolverError;
 use crate::config::{
-    self, NetFile, SolverFile,
+    self, ConfigError, NetFile, SolverFile,
     proto::{NetParameter, NetState, Phase, SolverParameter},
 };
 
@@ -24,7 +24,7 @@ pub struct NetSources {
 pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
     let solver = &file.solver;
     let inline = |net: &NetParameter| file.inline_net(net);
-    let load = |path: &str| load(path, file);
+    let load = |field: &str, path: &str| load(field, path, file);
     let fields = [
         ("net", solver.net.is_some()),
         ("net_param", solver.net_param.is_some()),
@@ -41,22 +41,23 @@ pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
     }
     let train = match (&solver.train_net_param, &solver.train_net, &solver.net_param, &solver.net) {
         (Some(net), ..) | (None, None, Some(net), _) => inline(net),
-        (None, Some(path), ..) | (None, None, None, Some(path)) => load(path)?,
+        (None, Some(path), ..) => load("train_net", path)?,
+        (None, None, None, Some(path)) => load("net", path)?,
         (None, None, None, None) => unreachable!("counted above"),
     };
     let mut tests = Vec::new();
     for net in &solver.test_net_param {
         tests.push(inline(net));
     }
-    for path in &solver.test_net {
-        tests.push(load(path)?);
+    for (i, path) in solver.test_net.iter().enumerate() {
+        tests.push(load(&format!("test_net[{i}]"), path)?);
     }
     let generic = solver.net.is_some() || solver.net_param.is_some();
     check_counts(solver, tests.len(), generic)?;
     while generic && tests.len() < solver.test_iter.len() {
         tests.push(match (&solver.net_param, &solver.net) {
             (Some(net), _) => inline(net),
-            (None, Some(path)) => load(path)?,
+            (None, Some(path)) => load("net", path)?,
             (None, None) => break,
         });
     }
@@ -82,11 +83,18 @@ fn check_counts(solver: &SolverParameter, nets: usize, generic: bool) -> Result<
     Err(SolverError::setting(if iters == 0 { "test_net[0]" } else { "test_iter[0]" }, message))
 }
 
-fn load(path: &str, solver: &SolverFile) -> Result<NetFile, SolverError> {
+/// The net that `field` of the solver names.
+fn load(field: &str, path: &str, solver: &SolverFile) -> Result<NetFile, SolverError> {
     let folder = solver.path().and_then(|p| Path::new(p).parent()).unwrap_or(Path::new(""));
     let beside = folder.join(path);
-    let found = if !Path::new(path).exists() && beside.exists() { beside } else { path.into() };
-    Ok(config::load_net(found)?)
+    let found = if !Path::new(path).exists() && beside.exists() { &beside } else { Path::new(path) };
+    match config::load_net(found) {
+        Err(ConfigError::Io { source, .. }) => {
+            let also = if beside == Path::new(path) { "" } else { ", nor beside the solver file" };
+            Err(SolverError::setting(field, format!("cannot read {path}{also}: {source}")))
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The state of a net: the phase, then what the net says, then what the solver says.

@@ -130,7 +130,10 @@ impl Solver {
             return Ok(());
         }
         let file = snapshot::locate_weights(path, state.learned_net());
-        let weights = Weights::load(&file)?;
+        let weights = match state.cnnctl.as_ref().and_then(|c| c.checksum) {
+            Some(checksum) => Weights::load_checked(&file, checksum)?,
+            None => Weights::load(&file)?,
+        };
         let (net, params) = (&self.train, &mut self.params);
         weights.copy_into(net, params).map_err(|error| SolverError::Net { path: None, error })?;
         Ok(())

@@ -7,10 +7,15 @@ impl Solver {
     /// Updates every parameter; its diff is 0 afterwards, or the step, if snapshots save that.
     pub(super) fn update(&mut self, rate: f32) {
         let scale = self.clip() / self.config.iter_size().max(1) as f32;
+        let keep_step = self.keeps_steps();
         let config = &self.config;
         let arrays = self.history.len() / self.rule.histories.max(1);
         let (first, second) = self.history.split_at_mut(arrays);
         for (i, param) in self.params.iter_mut().take(arrays).enumerate() {
+            if param.lr_mult == 0.0 {
+                // `force_backward` gives it a diff all the same, which must not pile up.
+                param.diff.fill(0.0);
+            }
             if param.diff.is_empty() || param.lr_mult == 0.0 {
                 continue;
             }
@@ -18,7 +23,7 @@ impl Solver {
                 scale,
                 decay: config.weight_decay() * param.decay_mult,
                 l1: config.regularization_type() == "L1",
-                keep_step: false,
+                keep_step,
             };
             (self.rule.update)(
                 config,

@@ -1,0 +1,266 @@
+//! The program as its users meet it: the whole job, and what it says to bad input.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+
+use cnnctl::config::proto::NetParameter;
+use common::{Folder, IMAGES, LABELS, digits};
+use prost::Message as _;
+
+/// The lines of a log without time, process and name.
+fn log_lines(log: &str) -> Vec<&str> {
+    log.lines().filter_map(|line| line.split_once(" cnnctl] ")).map(|(_, line)| line).collect()
+}
+
+#[test]
+fn a_net_is_trained_tested_timed_and_run() {
+    let folder = Folder::new();
+    let (out, log) = folder.done(&["train", "--solver", "solver.prototxt", "--metrics", "m.jsonl"]);
+    assert_eq!(out, "");
+    let lines = log_lines(&log);
+    let starts =
+        ["Iteration 0, Testing net (#0)", "    Test net output #0: accuracy = ", "Iteration 0, loss = "];
+    let more = ["    Train net output #0: loss = ", "Iteration 0, lr = 0.05", "Iteration 15, lr = 0.025"];
+    for start in starts.iter().chain(&more).chain(&["Optimization Done.", "20 iterations in "]) {
+        assert!(lines.iter().any(|l| l.starts_with(start)), "no `{start}` in\n{log}");
+    }
+    let metrics = String::from_utf8(folder.read("m.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(events.iter().filter(|e| e["event"] == "train").count(), 20);
+    assert_eq!(events.iter().filter(|e| e["event"] == "test").count(), 3);
+    assert!(events.last().unwrap()["outputs"]["accuracy"].as_f64().unwrap() > 0.5, "{metrics}");
+
+    // A snapshot holds its net, whatever the file is called.
+    folder.write("snap.bin", folder.read("tiny_iter_20.caffemodel"));
+    let (out, log) = folder.done(&["test", "--weights", "snap.bin", "--iterations", "2", "--format", "json"]);
+    let result: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(result["outputs"]["accuracy"].as_f64().unwrap() > 0.5, "{out}");
+    let with_model =
+        ["test", "--model", "net.prototxt", "--weights", "snap.bin", "--iterations", "2", "--format", "json"];
+    assert_eq!(folder.done(&with_model).0, out);
+    let lines = log_lines(&log);
+    assert!(lines.iter().any(|l| l.starts_with("Batch 1, accuracy = ")), "{log}");
+    assert!(lines.iter().any(|l| l.starts_with("loss = ") && l.contains(" (* 1 = ")), "{log}");
+
+    let (out, _) = folder.done(&["time", "--model", "net.prototxt", "--iterations", "2"]);
+    assert!(out.contains("conv    Convolution") && out.contains("Average Forward-Backward: "), "{out}");
+
+    folder.done(&["run", "--model", "net.prototxt", "--weights", "snap.bin", "--output", "out.npz"]);
+    assert!(folder.read("out.npz").starts_with(b"PK"));
+}
+
+#[test]
+fn a_run_that_goes_on_from_a_snapshot_ends_with_the_same_bytes() {
+    let (whole, parts) = (Folder::new(), Folder::new());
+    whole.done(&["train", "--solver", "solver.prototxt"]);
+    parts.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+    parts.done(&["train", "--solver", "solver.prototxt"]);
+    parts.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+    parts.done(&["train", "--solver", "solver.prototxt", "--snapshot", "tiny_iter_10.solverstate"]);
+    for file in ["tiny_iter_20.caffemodel", "tiny_iter_20.solverstate"] {
+        assert!(whole.read(file) == parts.read(file), "{file} differs");
+    }
+}
+
+#[test]
+fn debug_info_shows_sizes_and_changes_nothing() {
+    let (plain, debug) = (Folder::new(), Folder::new());
+    plain.done(&["train", "--solver", "solver.prototxt"]);
+    debug.edit("solver.prototxt", "max_iter: 20", "max_iter: 20 debug_info: true");
+    let (_, log) = debug.done(&["train", "--solver", "solver.prototxt"]);
+    let lines = log_lines(&log);
+    let starts = [
+        "    [Forward] Layer conv, top blob conv data: 0.",
+        "    [Forward] Layer conv, param blob 1 data: 0",
+        "    [Backward] Layer ip, bottom blob conv diff: 0.",
+        "    [Backward] Layer conv, param blob 0 diff: 0.",
+        "    [Backward] All net params (data, diff): L1 norm = (",
+        "    [Update] Layer conv, param 0 data: 0.",
+    ];
+    for start in starts {
+        assert!(lines.iter().any(|l| l.starts_with(start)), "no `{start}` in\n{log}");
+    }
+    let file = "tiny_iter_20.caffemodel";
+    assert!(plain.read(file) == debug.read(file));
+}
+
+#[test]
+fn a_reader_of_the_log_that_goes_away_ends_no_run() {
+    let folder = Folder::new();
+    let mut command = folder.command(&["train", "--solver", "solver.prototxt"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(folder.path("tiny_iter_20.solverstate").exists());
+}
+
+#[test]
+fn digits_become_a_database_that_trains_the_same() {
+    let (idx, lmdb) = (Folder::new(), Folder::new());
+    let convert = ["convert", "idx", &digits(IMAGES), &digits(LABELS), "db"];
+    lmdb.done(&convert);
+    let (status, _, err) = lmdb.run(&convert);
+    assert_eq!(status, 5);
+    assert!(err.contains("cannot create `db`: "), "{err}");
+    let files = format!("source: \"{}\" labels: \"{}\" backend: IDX", digits(IMAGES), digits(LABELS));
+    for _ in 0..2 {
+        lmdb.edit("net.prototxt", &files, "source: \"db\" backend: LMDB");
+    }
+    idx.done(&["train", "--solver", "solver.prototxt", "--metrics", "m"]);
+    lmdb.done(&["train", "--solver", "solver.prototxt", "--metrics", "m"]);
+    assert!(idx.read("m") == lmdb.read("m"));
+}
+
+#[test]
+fn every_layer_type_is_listed() {
+    let (out, _) = Folder::new().done(&["layers"]);
+    assert_eq!(out, cnnctl::cli::layer_table());
+    assert!(out.lines().any(|l| l.starts_with("| `ReLU` ") && l.contains("`relu_param`")), "{out}");
+}
+
+#[test]
+fn a_file_of_weights_without_its_net_asks_for_it() {
+    let folder = Folder::new();
+    folder.done(&["train", "--solver", "solver.prototxt"]);
+    let mut net = NetParameter::decode(&folder.read("tiny_iter_20.caffemodel")[..]).unwrap();
+    net.cnnctl_source_net = None;
+    folder.write("caffe.caffemodel", net.encode_to_vec());
+    let (status, _, err) = folder.run(&["test", "--weights", "caffe.caffemodel"]);
+    assert_eq!(status, 2);
+    assert_eq!(
+        err,
+        "error: caffe.caffemodel holds no test net, as files of Caffe do not: name the net with --model NET\n"
+    );
+    folder.done(&["test", "--model", "net.prototxt", "--weights", "caffe.caffemodel", "--iterations", "1"]);
+}
+
+/// Runs `cnnctl train` after a change to a file: the status, and the error without the log.
+fn refused(file: &str, from: &str, to: &str) -> (i32, String) {
+    let folder = Folder::new();
+    folder.edit(file, from, to);
+    let (status, _, err) = folder.run(&["train", "--solver", "solver.prototxt"]);
+    let lines: Vec<&str> = err.lines().filter(|line| !line.contains(" cnnctl] ")).collect();
+    (status, lines.join("\n"))
+}
+
+#[test]
+fn a_missing_net_is_named_where_the_solver_names_it() {
+    let wanted = "\
+error: cannot read none.prototxt: No such file or directory (os error 2)
+ --> solver.prototxt:1:6
+  |
+1 | net: \"none.prototxt\"
+  |      ^^^^^^^^^^^^^^^";
+    assert_eq!(refused("solver.prototxt", "net.prototxt", "none.prototxt"), (2, wanted.into()));
+    let (status, _, err) = Folder::new().run(&["train", "--solver", "none"]);
+    assert_eq!((status, &err[..]), (2, "error: cannot read none: No such file or directory (os error 2)\n"));
+}
+
+#[test]
+fn a_typo_in_a_field_gets_a_hint() {
+    let wanted = "\
+error: unknown field `kernal_size` in `convolution_param`
+  --> net.prototxt:27:5
+   |
+27 |     kernal_size: 3
+   |     ^^^^^^^^^^^ did you mean `kernel_size`?";
+    assert_eq!(refused("net.prototxt", "kernel_size", "kernal_size"), (2, wanted.into()));
+}
+
+#[test]
+fn an_unknown_layer_type_gets_a_hint() {
+    let wanted = "\
+error: layer `conv` (net.prototxt:20): unknown layer type `Convulution`; did you mean `Convolution`?
+  --> net.prototxt:22:9
+   |
+22 |   type: \"Convulution\"
+   |         ^^^^^^^^^^^^^";
+    assert_eq!(refused("net.prototxt", "\"Convolution\"", "\"Convulution\""), (2, wanted.into()));
+}
+
+#[test]
+fn a_bottom_that_nobody_makes_gets_a_hint() {
+    let wanted = "\
+error: layer `conv` (net.prototxt:20): bottom `dat` is not produced by any layer above; did you mean `data`?
+  --> net.prototxt:23:11
+   |
+23 |   bottom: \"dat\"
+   |           ^^^^^";
+    assert_eq!(refused("net.prototxt", "bottom: \"data\"", "bottom: \"dat\""), (2, wanted.into()));
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_shown() {
+    let wanted = "\
+error: layer `conv`: kernel_size 30 exceeds the padded input 8 (bottoms: `data` 16 x 1 x 8 x 8)
+  --> net.prototxt:20:1
+   |
+20 | layer {
+   | ^^^^^";
+    assert_eq!(refused("net.prototxt", "kernel_size: 3", "kernel_size: 30"), (2, wanted.into()));
+}
+
+#[test]
+fn a_label_out_of_range_is_bad_data() {
+    let (status, error) = refused("net.prototxt", "num_output: 10", "num_output: 5");
+    assert_eq!(status, 5, "{error}");
+    assert!(error.starts_with("error: layer `accuracy`: label 5 of sample 3 is out of range"), "{error}");
+    assert!(error.contains("\n  --> net.prototxt:40:1\n"), "{error}");
+}
+
+#[test]
+fn data_that_cannot_be_opened_is_bad_data() {
+    let (status, error) = refused("net.prototxt", IMAGES, "none.gz");
+    assert_eq!(status, 5, "{error}");
+    assert!(
+        error.starts_with("error: layer `digits`: cannot open `") && error.contains("none.gz`: No such file")
+    );
+    assert!(error.contains("\n --> net.prototxt:2:1\n"), "{error}");
+}
+
+#[test]
+fn damaged_and_mistaken_snapshots_are_told_apart() {
+    let folder = Folder::new();
+    folder.done(&["train", "--solver", "solver.prototxt"]);
+    let (state, weights) = ("tiny_iter_10.solverstate", "tiny_iter_10.caffemodel");
+    let train =
+        |snapshot: &str| folder.run(&["train", "--solver", "solver.prototxt", "--snapshot", snapshot]);
+    let test = |weights: &str| folder.run(&["test", "--weights", weights]);
+    let cut = |file: &str| {
+        let bytes = folder.read(file);
+        bytes[..bytes.len() / 2].to_vec()
+    };
+    folder.write("cut.solverstate", cut(state));
+    folder.write("cut.caffemodel", cut(weights));
+    let refusals = [
+        (train("cut.solverstate"), "error: cut.solverstate: not a solver state, or a damaged one ("),
+        (test("cut.caffemodel"), "error: cut.caffemodel: not a file of weights, or a damaged one: "),
+        (train(weights), "error: tiny_iter_10.caffemodel: is a file of weights, not a solver state; "),
+        (test(state), "error: tiny_iter_10.solverstate: is a solver state, not a file of weights; "),
+    ];
+    for ((status, _, err), wanted) in refusals {
+        let error = err.lines().find(|l| l.starts_with("error: ")).unwrap_or_default();
+        assert!(status == 2 && error.starts_with(wanted), "{status}: {err}");
+    }
+    // Weights that still decode, but are not those of the state.
+    folder.write(weights, folder.read("tiny_iter_20.caffemodel"));
+    let (status, _, err) = train(state);
+    assert!(status == 2 && err.contains("not the file that was written with the solver state"), "{err}");
+}
+
+#[test]
+fn bad_usage_is_refused() {
+    let folder = Folder::new();
+    for arguments in [
+        &["frain"][..],
+        &["train"],
+        &["train", "--solver", "s", "--snapshot", "a", "--weights", "b"],
+        &["test", "--weights", "w", "--iterations", "0"],
+    ] {
+        let (status, _, err) = folder.run(arguments);
+        assert_eq!(status, 2, "{arguments:?}");
+        assert!(err.starts_with("error: "), "{err}");
+    }
+}
