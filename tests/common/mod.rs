@@ -15,7 +15,7 @@ impl Folder {
     /// With the tiny net and its solver, 20 iterations long.
     pub fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        folder.write("net.prototxt", &net());
+        folder.write("net.prototxt", net());
         folder.write("solver.prototxt", SOLVER);
         folder
     }
