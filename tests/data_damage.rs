@@ -93,7 +93,7 @@ fn sets(folder: &Path) -> Vec<(&'static str, PathBuf, PathBuf)> {
             data: Some(vec![i]),
             ..Default::default()
         };
-        put_datum(&mut *writer, i.into(), &datum).unwrap();
+        put_datum(&mut *writer, &format!("{i:08}"), &datum).unwrap();
     }
     writer.finish().unwrap();
     let manifest = fs::read_to_string(leveldb.join("CURRENT")).unwrap();

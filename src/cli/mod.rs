@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
 mod convert;
+mod convert_imageset;
+mod entries;
 mod failure;
 mod layers;
 mod lock;
+mod mean;
 mod run;
 mod state;
 mod test;
@@ -42,7 +45,11 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(alias = "compute_image_mean")]
+    ComputeImageMean(mean::MeanArgs),
     Convert(convert::ConvertArgs),
+    #[command(name = "convert_imageset", hide = true)]
+    ConvertImageset(convert_imageset::ImagesetArgs),
     Layers(layers::LayersArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
@@ -66,7 +73,9 @@ impl Cli {
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
+            Command::ComputeImageMean(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::ConvertImageset(args) => args.run(),
             Command::Layers(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),

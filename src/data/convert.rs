@@ -3,37 +3,51 @@
 use std::{fs, path::Path};
 
 use super::{DataError, Source, create_database, datum, put_datum};
+use crate::config::proto::Datum;
 
-/// Writes all samples of `source`, in order, into a new database of the kind `backend` at `path`: just what
-/// `convert_mnist_data` writes.
+/// A sample as a database holds it: its key and its value.
+pub type Entry = (String, Datum);
+
+/// Writes the entries, whose keys ascend, into a new database of the kind `backend` at `path`, and counts them.
 ///
 /// # Errors
-/// When `path` is there already, when a sample cannot be read or stored, and when a write fails; then no database is
-/// left behind.
-pub fn write_database(source: &dyn Source, backend: &str, path: &Path) -> Result<(), DataError> {
+/// When `path` is there already, an entry is an error, or a write fails; then no database is left behind.
+pub fn write_database(
+    entries: impl IntoIterator<Item = Result<Entry, DataError>>,
+    backend: &str,
+    path: &Path,
+) -> Result<usize, DataError> {
     let mut writer = create_database(backend, path)?;
-    let written = (0..source.len()).try_for_each(|i| {
-        let sample = source.read(i)?;
-        let key = sample.key.clone();
-        let datum = datum::of(sample)
-            .map_err(|problem| DataError::sample(Path::new(&source.name()), key, problem))?;
-        put_datum(&mut *writer, i, &datum)
+    let mut count = 0;
+    let written = entries.into_iter().try_for_each(|entry| {
+        let (key, datum) = entry?;
+        count += 1;
+        put_datum(&mut *writer, &key, &datum)
     });
     let written = written.and_then(|()| writer.finish());
     if written.is_err() {
         // The folder is new, and holds nothing but the half database.
         let _ = fs::remove_dir_all(path);
     }
-    written
+    written.map(|()| count)
+}
+
+/// The entry of sample `index`: its key is the number in so many digits, as Caffe's tools write it.
+///
+/// # Errors
+/// When the sample cannot be read, or is nothing that a `Datum` can hold.
+pub fn numbered(source: &dyn Source, index: usize, digits: usize) -> Result<Entry, DataError> {
+    let sample = source.read(index)?;
+    let key = sample.key.clone();
+    let datum =
+        datum::of(sample).map_err(|problem| DataError::sample(Path::new(&source.name()), key, problem))?;
+    Ok((format!("{index:0digits$}"), datum))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::proto::Datum,
-        data::{Location, lmdb::Reader, open_source},
-    };
+    use crate::data::{Location, lmdb::Reader, open_source};
     use prost::Message as _;
 
     fn digits() -> Location {
@@ -44,12 +58,16 @@ mod tests {
         }
     }
 
+    fn write(source: &dyn Source, path: &Path) -> Result<usize, DataError> {
+        write_database((0..source.len()).map(|i| numbered(source, i, 8)), "lmdb", path)
+    }
+
     #[test]
     fn digits_become_datums_under_numbered_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let source = open_source("idx", &digits()).unwrap();
-        write_database(&*source, "lmdb", &path).unwrap();
+        assert_eq!(write(&*source, &path).unwrap(), source.len());
         let reader = Reader::open(&path).unwrap();
         assert_eq!(reader.len(), source.len());
         let (key, value) = reader.get(10).unwrap();
@@ -65,12 +83,12 @@ mod tests {
     fn what_is_there_is_left_alone_and_half_databases_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let source = open_source("idx", &digits()).unwrap();
-        let error = write_database(&*source, "lmdb", folder.path()).unwrap_err().to_string();
+        let error = write(&*source, folder.path()).unwrap_err().to_string();
         assert!(error.contains("cannot create"), "{error}");
         assert!(folder.path().is_dir());
         let unlabelled = open_source("idx", &Location { labels: None, ..digits() }).unwrap();
         let path = folder.path().join("db");
-        let error = write_database(&*unlabelled, "lmdb", &path).unwrap_err().to_string();
+        let error = write(&*unlabelled, &path).unwrap_err().to_string();
         assert!(error.contains("sample `0`") && error.contains("has one label, found 0"), "{error}");
         assert!(!path.exists());
     }

@@ -35,11 +35,7 @@ fn contents(datum: Datum, decode: Decode) -> Result<([usize; 3], Pixels, f32), S
 
 /// The `Datum` of a sample; the error says what a `Datum` cannot hold.
 pub(crate) fn of(sample: Sample) -> Result<Datum, String> {
-    let label = match sample.labels[..] {
-        [label] if label.fract() == 0.0 && label.abs() <= 16_777_216.0 => label as i32,
-        [label] => return Err(format!("a Datum's label is a whole number, found {label}")),
-        _ => return Err(format!("a Datum has one label, found {}", sample.labels.len())),
-    };
+    let label = label(&sample.labels)?;
     let [Ok(c), Ok(h), Ok(w)] = sample.shape.map(i32::try_from) else {
         return Err(format!("its shape {:?} is too large for a Datum", sample.shape));
     };
@@ -49,6 +45,15 @@ pub(crate) fn of(sample: Sample) -> Result<Datum, String> {
         Pixels::U8(bytes) => Datum { data: Some(bytes), ..datum },
         Pixels::F32(values) => Datum { float_data: values, ..datum },
     })
+}
+
+/// The one label that a `Datum` can hold.
+pub(crate) fn label(labels: &[f32]) -> Result<i32, String> {
+    match labels {
+        [label] if label.fract() == 0.0 && label.abs() <= 16_777_216.0 => Ok(*label as i32),
+        [label] => Err(format!("a Datum's label is a whole number, found {label}")),
+        _ => Err(format!("a Datum has one label, found {}", labels.len())),
+    }
 }
 
 /// A database key as messages show it.

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +13,7 @@ use std::{
 
 use hdf5_pure::{Dataset, File};
 
-use super::{DataError, Draw, Feed, Place};
+use super::{DataError, Draw, Feed, Location, Pixels, Place, Sample, Source};
 use crate::tensor::Shape;
 
 /// Values in a block, all tops together: 64 MB.
@@ -53,13 +54,7 @@ impl Tables {
             return Err(DataError::Setting("HDF5Data needs a top: each names a dataset".into()));
         }
         let text = fs::read_to_string(list).map_err(DataError::io("open", list))?;
-        let mut tables = Self {
-            list: list.to_owned(),
-            names: names.to_vec(),
-            shapes: Vec::new(),
-            blocks: Vec::new(),
-            kept: Mutex::default(),
-        };
+        let mut tables = Self::empty(list, names);
         for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             tables.add_file(Path::new(path), values)?;
         }
@@ -67,6 +62,23 @@ impl Tables {
             true => Err(DataError::Empty { path: list.to_owned() }),
             false => Ok(tables),
         }
+    }
+
+    fn empty(list: &Path, names: &[String]) -> Self {
+        Self {
+            list: list.to_owned(),
+            names: names.to_vec(),
+            shapes: Vec::new(),
+            blocks: Vec::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// One file instead of a list.
+    fn of_file(path: &Path, names: &[String]) -> Result<Self, DataError> {
+        let mut tables = Self::empty(path, names);
+        tables.add_file(path, BLOCK)?;
+        Ok(tables)
     }
 
     fn add_file(&mut self, path: &Path, block: usize) -> Result<(), DataError> {
@@ -138,6 +150,16 @@ impl Tables {
         Ok(rows)
     }
 
+    fn copy_row(&self, index: usize, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+        let number = self.blocks.partition_point(|block| block.first <= index) - 1;
+        let rows = self.block(number)?;
+        let row = index - self.blocks[number].first;
+        for (top, values) in tops.iter_mut().zip(rows.iter()) {
+            top.copy_from_slice(&values[row * top.len()..(row + 1) * top.len()]);
+        }
+        Ok(())
+    }
+
     fn read(&self, block: &Block) -> Result<Rows, DataError> {
         let (start, count) = (block.rows.start as u64, block.rows.len() as u64);
         let datasets = self.datasets(&block.path)?;
@@ -154,6 +176,54 @@ impl Tables {
             Ok(values)
         })
         .collect()
+    }
+}
+
+/// Opens a file, or the files of a list, as samples: one dataset holds values, another labels.
+pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
+    let (values, labels) = location.datasets.clone();
+    let names: Vec<_> = std::iter::once(values).chain(labels).collect();
+    let path = &location.path;
+    let mut magic = [0; 8];
+    let mut file = fs::File::open(path).map_err(DataError::io("open", path))?;
+    let is_hdf5 = file.read_exact(&mut magic).is_ok() && magic == *b"\x89HDF\r\n\x1a\n";
+    let tables = if is_hdf5 { Tables::of_file(path, &names)? } else { Tables::open(path, &names)? };
+    let shape = match tables.shapes[0][..] {
+        [] => [1, 1, 1],
+        [w] => [1, 1, w],
+        [h, w] => [1, h, w],
+        [c, h, w] => [c, h, w],
+        _ => return Err(DataError::file(path, format!("rows of {} are no images", tables.shapes[0]))),
+    };
+    Ok(Box::new(Samples { tables, shape }))
+}
+
+/// Rows of datasets as samples.
+struct Samples {
+    tables: Tables,
+    shape: [usize; 3],
+}
+
+impl Source for Samples {
+    fn len(&self) -> usize {
+        self.tables.blocks.last().map_or(0, |block| block.first + block.rows.len())
+    }
+
+    fn read(&self, index: usize) -> Result<Sample, DataError> {
+        let mut tops: Vec<_> = self.tables.shapes.iter().map(|shape| vec![0.0; shape.count()]).collect();
+        let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+        self.tables.copy_row(index, &mut slices)?;
+        let labels = if tops.len() > 1 { tops.swap_remove(1) } else { Vec::new() };
+        Ok(Sample {
+            shape: self.shape,
+            pixels: Pixels::F32(tops.swap_remove(0)),
+            labels,
+            key: index.to_string(),
+        })
+    }
+
+    fn name(&self) -> String {
+        self.tables.name()
     }
 }
 
@@ -175,13 +245,7 @@ impl Feed for Tables {
     }
 
     fn fill(&self, place: Place, _: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
-        let number = self.blocks.partition_point(|block| block.first <= place.index) - 1;
-        let rows = self.block(number)?;
-        let row = place.index - self.blocks[number].first;
-        for (top, values) in tops.iter_mut().zip(rows.iter()) {
-            top.copy_from_slice(&values[row * top.len()..(row + 1) * top.len()]);
-        }
-        Ok(())
+        self.copy_row(place.index, tops)
     }
 
     fn name(&self) -> String {
@@ -261,6 +325,20 @@ mod tests {
             let outcome = tables.and_then(|t| t.block(0).map(drop));
             let error = outcome.err().unwrap_or_else(|| panic!("cut to {len} bytes")).to_string();
             assert!(error.contains("cut.h5"), "{len}: {error}");
+        }
+    }
+
+    #[test]
+    fn rows_are_samples_of_a_file_or_of_a_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = files(folder.path());
+        let datasets = ("x".to_owned(), Some("y".to_owned()));
+        for (path, rows, last) in [(folder.path().join("b.h5"), 4, 6.0), (list, 7, 6.0)] {
+            let source =
+                super::open(&Location { path, datasets: datasets.clone(), ..Default::default() }).unwrap();
+            let sample = source.read(rows - 1).unwrap();
+            assert_eq!((source.len(), sample.shape, sample.labels), (rows, [1, 1, 2], vec![last]));
+            assert_eq!(sample.pixels, Pixels::F32(vec![last, last + 0.5]));
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageReader, Limits};
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder as _, ImageEncoder as _, ImageFormat, ImageReader, Limits,
+    codecs::{jpeg::JpegEncoder, png::PngEncoder},
+};
 
 use super::Pixels;
 
@@ -47,6 +50,74 @@ pub(crate) fn decode(bytes: &[u8], how: Decode) -> Result<Image, String> {
     reader.limits(limits);
     let image = reader.decode().map_err(|e| format!("cannot be decoded: {e}"))?;
     Ok(planes(&image, how))
+}
+
+/// A kind of compressed image that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Jpeg,
+    Png,
+}
+
+impl Kind {
+    /// The kind of a file with this extension.
+    pub fn named(extension: &str) -> Option<Self> {
+        match ImageFormat::from_extension(extension)? {
+            ImageFormat::Jpeg => Some(Self::Jpeg),
+            ImageFormat::Png => Some(Self::Png),
+            _ => None,
+        }
+    }
+}
+
+/// What the head of a compressed image says: its kind, and the channels that [`Decode::Native`] gives.
+pub(crate) fn kind_and_channels(bytes: &[u8]) -> Option<(Kind, usize)> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+    let kind = match reader.format()? {
+        ImageFormat::Jpeg => Kind::Jpeg,
+        ImageFormat::Png => Kind::Png,
+        _ => return None,
+    };
+    let color = reader.into_decoder().ok()?.color_type();
+    let channels = match (color.has_color(), color.has_alpha()) {
+        (_, true) => 4,
+        (true, false) => 3,
+        (false, false) => 1,
+    };
+    Some((kind, channels))
+}
+
+/// Compresses one, three or four planes; JPEG of quality 95, OpenCV's default.
+pub(crate) fn encode(image: &Image, kind: Kind) -> Result<Vec<u8>, String> {
+    let [c, h, w] = image.shape;
+    let color = match (c, kind) {
+        (1, _) => ExtendedColorType::L8,
+        (3, _) => ExtendedColorType::Rgb8,
+        (4, Kind::Png) => ExtendedColorType::Rgba8,
+        _ => return Err(format!("{c} channels cannot be compressed as {kind:?}")),
+    };
+    let pixels = interleave(image);
+    let (w, h) = (w as u32, h as u32);
+    let mut bytes = Vec::new();
+    match kind {
+        Kind::Jpeg => JpegEncoder::new_with_quality(&mut bytes, 95).write_image(&pixels, w, h, color),
+        Kind::Png => PngEncoder::new(&mut bytes).write_image(&pixels, w, h, color),
+    }
+    .map_err(|e| format!("cannot be compressed: {e}"))?;
+    Ok(bytes)
+}
+
+/// Planes to interleaved pixels, blue and red exchanged: the inverse of [`split`].
+fn interleave(image: &Image) -> Vec<u8> {
+    let [c, h, w] = image.shape;
+    let mut pixels = vec![0; c * h * w];
+    for (i, plane) in image.values.chunks_exact((h * w).max(1)).enumerate() {
+        let to = if c > 1 && i < 3 { 2 - i } else { i };
+        for (pixel, &value) in pixels.chunks_exact_mut(c).zip(plane) {
+            pixel[to] = value;
+        }
+    }
+    pixels
 }
 
 fn planes(image: &DynamicImage, how: Decode) -> Image {
@@ -113,6 +184,21 @@ mod tests {
         let bytes = png(&image::GrayImage::from_raw(1, 2, vec![7, 9]).unwrap().into());
         assert_eq!(decode(&bytes, Decode::Native).unwrap().shape, [1, 2, 1]);
         assert_eq!(decode(&bytes, Decode::Color).unwrap().values, [7, 9, 7, 9, 7, 9]);
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself() {
+        for c in [1, 3, 4] {
+            let image = Image { shape: [c, 2, 3], values: (0..c as u8 * 6).collect() };
+            let bytes = encode(&image, Kind::Png).unwrap();
+            assert_eq!(decode(&bytes, Decode::Native).unwrap(), image);
+            assert_eq!(kind_and_channels(&bytes), Some((Kind::Png, c)));
+        }
+        let flat = Image { shape: [3, 8, 8], values: vec![99; 192] };
+        assert_eq!(decode(&encode(&flat, Kind::Jpeg).unwrap(), Decode::Native).unwrap(), flat);
+        let two = Image { shape: [2, 1, 1], values: vec![0; 2] };
+        assert!(encode(&two, Kind::Jpeg).unwrap_err().contains("2 channels"));
+        assert_eq!((Kind::named("JPG"), Kind::named("txt")), (Some(Kind::Jpeg), None));
     }
 
     #[test]

@@ -5,16 +5,11 @@ use std::{fs, ops::Range, path::PathBuf};
 use super::{DataError, Location, Sample, Source, image, resize};
 
 pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
-    let path = &location.path;
-    let bytes = fs::read(path).map_err(DataError::io("open", path))?;
-    let text = String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not text: {e}")))?;
-    let list = ImageList { lines: lines(&text), text, location: location.clone() };
-    // Better now than after an hour of training.
-    (0..list.lines.len()).try_for_each(|line| list.entry(line).map(drop))?;
-    Ok(Box::new(list))
+    Ok(Box::new(ImageList::open(location)?))
 }
 
-struct ImageList {
+/// A list whose lines all parse.
+pub(crate) struct ImageList {
     text: String,
     /// The lines that are not blank.
     lines: Vec<Range<usize>>,
@@ -31,17 +26,32 @@ fn lines(text: &str) -> Vec<Range<usize>> {
 }
 
 impl ImageList {
+    pub fn open(location: &Location) -> Result<Self, DataError> {
+        let path = &location.path;
+        let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+        let text = String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not text: {e}")))?;
+        let list = Self { lines: lines(&text), text, location: location.clone() };
+        // Better now than after an hour of training.
+        (0..list.lines.len()).try_for_each(|line| list.entry(line).map(drop))?;
+        Ok(list)
+    }
+
     /// The path and the labels of a line. Only the last blanks divide, so a path may have some.
-    fn entry(&self, line: usize) -> Result<(&str, Vec<f32>), DataError> {
+    pub fn entry(&self, line: usize) -> Result<(&str, Vec<f32>), DataError> {
         let text = self.text[self.lines[line].clone()].trim();
         parse(text, self.location.label_count)
             .map_err(|problem| DataError::sample(&self.location.path, format!("line {}", line + 1), problem))
     }
 
-    fn load(&self, path: &str) -> Result<image::Image, String> {
+    /// The bytes of an image file.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
         // Caffe joins the two as text, so a root without a slash at its end is a prefix.
         let file = PathBuf::from(format!("{}{path}", self.location.root_folder));
-        let bytes = fs::read(&file).map_err(|e| format!("cannot open `{}`: {e}", file.display()))?;
+        fs::read(&file).map_err(|e| format!("cannot open `{}`: {e}", file.display()))
+    }
+
+    fn load(&self, path: &str) -> Result<image::Image, String> {
+        let bytes = self.bytes(path)?;
         let image = image::decode(&bytes, self.location.decode)?;
         Ok(match self.location.resize {
             Some((h, w)) => resize::bilinear(&image, h, w),

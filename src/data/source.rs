@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DataError, Decode, cifar, idx, image_list, leveldb, lmdb, npy};
+use super::{DataError, Decode, cifar, csv, hdf5, idx, image_list, leveldb, lmdb, npy};
 
 /// A set of samples, read in any order and by any number of threads.
 pub trait Source: Send + Sync {
@@ -73,6 +73,23 @@ pub struct Location {
     pub decode: Decode,
     /// Height and width to scale images of a list to.
     pub resize: Option<(usize, usize)>,
+    /// Channels, height and width of the values in a row of text; one line of them if not given.
+    pub shape: Option<[usize; 3]>,
+    /// Which number of a row of text is the label.
+    pub label_column: Column,
+    /// Names of an HDF5 file's datasets: of the values, and of the labels if there are any.
+    pub datasets: (String, Option<String>),
+}
+
+/// A place in a row of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// Nowhere.
+    None,
 }
 
 impl Default for Location {
@@ -84,16 +101,21 @@ impl Default for Location {
             label_count: 1,
             decode: Decode::Native,
             resize: None,
+            shape: None,
+            label_column: Column::First,
+            datasets: ("data".into(), Some("label".into())),
         }
     }
 }
 
 type Open = fn(&Location) -> Result<Box<dyn Source>, DataError>;
 
-/// The kinds of sources by name, sorted. The names are those of `DataParameter.DB`, in lower case.
+/// The kinds of sources by name, sorted. Those that a `Data` layer reads are named as in `DataParameter.DB`, in lower case.
 pub const SOURCES: &[(&str, Open)] = &[
     ("cifar10", cifar::open_10),
     ("cifar100", cifar::open_100),
+    ("csv", csv::open),
+    ("hdf5", hdf5::open),
     ("idx", idx::open),
     ("image_list", image_list::open),
     ("leveldb", leveldb::open),

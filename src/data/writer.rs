@@ -55,9 +55,9 @@ pub fn create_database(kind: &str, path: &Path) -> Result<Box<dyn DatabaseWriter
     }
 }
 
-/// Adds a sample under Caffe's usual key: its number in eight digits.
-pub fn put_datum(to: &mut dyn DatabaseWriter, number: usize, datum: &Datum) -> Result<(), DataError> {
-    to.put(format!("{number:08}").as_bytes(), &datum.encode_to_vec())
+/// Adds a sample under its key.
+pub fn put_datum(to: &mut dyn DatabaseWriter, key: &str, datum: &Datum) -> Result<(), DataError> {
+    to.put(key.as_bytes(), &datum.encode_to_vec())
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
                     label: Some(number.into()),
                     ..Default::default()
                 };
-                put_datum(&mut *writer, number.into(), &datum).unwrap();
+                put_datum(&mut *writer, &format!("{number:08}"), &datum).unwrap();
             }
             writer.finish().unwrap();
             let source = open_source(kind, &Location { path, ..Default::default() }).unwrap();
