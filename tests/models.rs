@@ -38,12 +38,17 @@ const MODELS: &[Model] = &[
     model("googlenet", &[1, 3, 224, 224], &[1]),
     model("lenet", &[2, 1, 28, 28], &[2]),
     model("locally_connected", &[2, 3, 24, 24], &[2]),
+    model("lstm_classifier", &[64, 1, 8, 8], &[64]),
+    model("mnist_autoencoder", &[2, 1, 28, 28], &[2]),
+    model("mnist_siamese", &[4, 1, 28, 28], &[4]),
     model("mobilenet", &[1, 3, 64, 64], &[1]),
     model("pooling_l2_gaussian", &[2, 1, 8, 8], &[2]),
     model("resnet18", &[1, 3, 64, 64], &[1]),
     model("resnet50", &[1, 3, 64, 64], &[1]),
+    model("selective_sampling", &[4, 1, 8, 8], &[4]),
     model("squeezenet", &[1, 3, 67, 67], &[1]),
     Model { run: false, ..model("vgg16", &[1, 3, 224, 224], &[1]) },
+    model("vnet", &[1, 1, 16, 16, 16], &[1, 1, 16, 16, 16]),
 ];
 
 #[test]
