@@ -9,19 +9,23 @@ use clap::Args;
 
 use super::{
     Done, Failure,
-    failure::FAILED,
+    failure::{CONFIG, FAILED},
     state::{PhaseArg, StateArgs},
 };
 use crate::{
-    config::{self, NetFile},
-    net::{LayerView, Net, Options, Params},
+    config::{
+        self, NetFile,
+        proto::{BlobShape, InputParameter, LayerParameter, NetParameter},
+    },
+    layers::{self, Role},
+    net::{BlobId, LayerView, Net, NetError, Options, Params, plan::filter::filter},
     report::{self, Align, Table},
 };
 
 /// Time every layer of a net, forward and backward
 ///
 /// The table gives the mean of the iterations, and for layers that multiply matrices the billions of floating-point
-/// operations a second that this makes.
+/// operations a second that this makes. A net without a loss runs backward from its outputs.
 #[derive(Args, Debug)]
 pub struct TimeArgs {
     /// The net
@@ -33,18 +37,39 @@ pub struct TimeArgs {
     /// How many forward and backward passes to time, after one that warms up
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
+    /// Time without a data set: the layer that gives this blob gives zeros of this shape instead. Its other blobs, if
+    /// they are not named, too, are labels: one value for each sample
+    #[arg(long, value_name = "BLOB=NxCxHxW", value_parser = named_shape)]
+    shape: Vec<(String, Vec<i64>)>,
     #[command(flatten)]
     state: StateArgs,
 }
 
+fn named_shape(text: &str) -> Result<(String, Vec<i64>), String> {
+    let wrong = "expected BLOB=NxCxHxW";
+    let (name, shape) = text.split_once('=').ok_or(wrong)?;
+    let axes = shape.split('x').map(|axis| axis.parse::<u32>().map(i64::from));
+    Ok((name.to_owned(), axes.collect::<Result<_, _>>().map_err(|_| wrong)?))
+}
+
 impl TimeArgs {
     pub(super) fn run(self) -> Done {
-        let file = config::load_net(&self.model)?;
+        let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
+        for (name, shape) in &self.shape {
+            if !replace_source(&mut file.net, name, shape, &self.shape) {
+                return Err(Failure::new(CONFIG, format!("--shape: no source layer gives a blob `{name}`")));
+            }
+        }
         let (mut net, mut params) = self.build(&file)?;
+        let ends: Vec<(BlobId, Vec<f32>)> = (net.given_diffs().iter())
+            .filter_map(|name| net.blob(name))
+            .map(|id| (id, vec![1.0; net.shape(id).count()]))
+            .collect();
+        let ends: Vec<(BlobId, &[f32])> = ends.iter().map(|(id, ones)| (*id, &ones[..])).collect();
         let mut watch = Stopwatch::new(net.layers().len());
         let mut pass = |watch: &mut Stopwatch| {
-            watch.pass(&mut net, &mut params).map_err(|e| Failure::net(&e, Some(&file)))
+            watch.pass(&mut net, &mut params, &ends).map_err(|e| Failure::net(&e, Some(&file)))
         };
         report::info("Performing a pass to warm up");
         pass(&mut watch)?;
@@ -62,10 +87,52 @@ impl TimeArgs {
         let mut params = Params::new();
         let phase = self.phase.into();
         let state = self.state.state(phase);
-        let options = Options { state, backward: true, ..Options::new(phase, 1) };
-        let net = Net::new(&file.net, options, &mut params).map_err(|e| Failure::net(&e, Some(file)))?;
+        let fail = |e| Failure::net(&e, Some(file));
+        let given_diffs = ends(&filter(&file.net, &state).map_err(fail)?);
+        let options = Options { state, backward: true, given_diffs, ..Options::new(phase, 1) };
+        let net = Net::new(&file.net, options, &mut params).map_err(fail)?;
         Ok((net, params))
     }
+}
+
+/// Puts an `Input` layer in the place of the sources of a blob, so that they need no data.
+fn replace_source(net: &mut NetParameter, name: &str, shape: &[i64], named: &[(String, Vec<i64>)]) -> bool {
+    let mut found = false;
+    for layer in &mut net.layer {
+        let source = layers::kind(layer.r#type()).is_some_and(|k| k.role == Role::Source);
+        if !source || !layer.top.iter().any(|top| top == name) {
+            continue;
+        }
+        let dims = |top: &String| match named.iter().find(|(name, _)| name == top) {
+            Some((_, shape)) => shape.clone(),
+            None => shape[..1].to_vec(),
+        };
+        let shape = layer.top.iter().map(|top| BlobShape { dim: dims(top) }).collect();
+        layer.r#type = Some("Input".into());
+        layer.input_param = Some(InputParameter { shape });
+        found = true;
+    }
+    found
+}
+
+/// Where the backward pass of a net without a loss begins: the blobs that no layer with a gradient reads.
+fn ends(layers: &[LayerParameter]) -> Vec<String> {
+    let role = |l: &LayerParameter| layers::kind(l.r#type()).map(|k| k.role);
+    let loss = |l: &LayerParameter| match l.loss_weight[..] {
+        [] => role(l) == Some(Role::Loss),
+        ref weights => weights.iter().any(|&w| w != 0.0),
+    };
+    if layers.iter().any(loss) {
+        return Vec::new();
+    }
+    let mut ends = Vec::new();
+    for (i, layer) in layers.iter().enumerate().filter(|(_, l)| role(l) != Some(Role::Measure)) {
+        let read = |top: &String| {
+            layers[i + 1..].iter().any(|l| role(l) != Some(Role::Measure) && l.bottom.contains(top))
+        };
+        ends.extend(layer.top.iter().filter(|&top| !read(top)).cloned());
+    }
+    ends
 }
 
 /// Sums of times.
@@ -81,8 +148,13 @@ impl Stopwatch {
         Self { layers: vec![[Duration::ZERO; 2]; layers], passes: [Duration::ZERO; 2] }
     }
 
-    /// Adds the times of a forward and a backward pass.
-    fn pass(&mut self, net: &mut Net, params: &mut Params) -> Result<(), crate::net::NetError> {
+    /// Adds the times of a forward pass and of a backward pass, to which the diffs of `ends` are given.
+    fn pass(
+        &mut self,
+        net: &mut Net,
+        params: &mut Params,
+        ends: &[(BlobId, &[f32])],
+    ) -> Result<(), NetError> {
         let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let start = Instant::now();
@@ -93,7 +165,7 @@ impl Stopwatch {
         let middle = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let start = Instant::now();
-            net.prepare_diffs(i, &[]);
+            net.prepare_diffs(i, ends);
             net.backward_layer(i, params);
             layer[1] += start.elapsed();
         }
@@ -152,4 +224,36 @@ fn flops(layer: &LayerView<'_>) -> [f64; 2] {
     let products =
         u8::from(layer.need.bottoms.contains(&true)) + u8::from(layer.need.params.first() == Some(&true));
     [product, if layer.backward { f64::from(products) * product } else { 0.0 }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> NetParameter {
+        config::net_from_text("net.prototxt", text).unwrap().net
+    }
+
+    #[test]
+    fn backward_begins_at_the_outputs_of_a_net_without_a_loss() {
+        let deploy = "layer { name: 'a' type: 'Input' top: 'x' top: 'mask' }
+            layer { name: 'b' type: 'ReLU' bottom: 'x' top: 'x' }
+            layer { name: 'c' type: 'ArgMax' bottom: 'x' top: 'best' }";
+        assert_eq!(ends(&net(deploy).layer), ["mask", "x"]);
+        let loss = "layer { name: 'l' type: 'EuclideanLoss' bottom: 'x' bottom: 'mask' top: 'loss' }";
+        assert_eq!(ends(&net(&format!("{deploy} {loss}")).layer), [""; 0]);
+    }
+
+    #[test]
+    fn a_source_is_replaced_by_zeros() {
+        let mut net = net("layer { name: 'a' type: 'Data' top: 'x' top: 'label'
+            data_param { source: 'nowhere' batch_size: 9 } }");
+        let named = [named_shape("x=2x3x4").unwrap()];
+        assert!(replace_source(&mut net, "x", &named[0].1, &named));
+        let layer = &net.layer[0];
+        let shapes: Vec<_> = layer.input_param.iter().flat_map(|p| &p.shape).map(|s| &s.dim[..]).collect();
+        assert_eq!((layer.r#type(), &shapes[..]), ("Input", &[&[2, 3, 4][..], &[2]][..]));
+        assert!(!replace_source(&mut net, "y", &[1], &named));
+        assert!(["x", "x=", "x=2x-1"].iter().all(|text| named_shape(text).is_err()));
+    }
 }

@@ -138,6 +138,11 @@ impl Net {
         self.options.state.phase()
     }
 
+    /// The names of the blobs whose diffs are given from outside.
+    pub fn given_diffs(&self) -> &[String] {
+        &self.options.given_diffs
+    }
+
     /// The layers, in order.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerView<'_>> {
         self.nodes.iter().map(|n| LayerView {
