@@ -8,7 +8,10 @@ use std::{
 };
 
 use cnnctl::{
-    config::proto::{BlobProto, Datum},
+    config::{
+        net_from_text,
+        proto::{BlobProto, BlobShape, Datum, NetParameter},
+    },
     data::{Location, Pixels, Sample, lmdb::Reader, open_source},
 };
 use prost::Message as _;
@@ -169,4 +172,204 @@ fn the_mean_of_digits_is_written_and_shown() {
     );
     let log = refusal(at, 5, &["compute-image-mean", "none"]);
     assert!(log.contains("none"), "{log}");
+}
+
+/// A file of weights for the layer `ip`.
+fn weights(path: &Path, text: &str, blobs: &[(&[i64], &[f32])]) {
+    let mut net = net_from_text("net", text).unwrap().net;
+    let layer = net.layer.iter_mut().find(|layer| layer.name() == "ip").unwrap();
+    layer.blobs = blobs
+        .iter()
+        .map(|(dim, data)| BlobProto {
+            shape: Some(BlobShape { dim: dim.to_vec() }),
+            data: data.to_vec(),
+            ..BlobProto::default()
+        })
+        .collect();
+    fs::write(path, net.encode_to_vec()).unwrap();
+}
+
+#[test]
+fn features_go_to_databases_and_to_arrays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("x.csv"), "0,1,2\n0,3,4\n0,5,6\n").unwrap();
+    log_of(at, &["convert", "csv", "x.csv", "db", "--shape", "2x1x1"]);
+    let net = r#"
+        layer { name: "data" type: "Data" top: "data" data_param { source: "db" backend: LMDB batch_size: 2 } }
+        layer { name: "ip" type: "InnerProduct" bottom: "data" top: "block/ip"
+                inner_product_param { num_output: 1 bias_term: false } }"#;
+    fs::write(at.join("net.prototxt"), net).unwrap();
+    weights(&at.join("net.caffemodel"), net, &[(&[1, 2], &[1.0, 10.0])]);
+    let extract = ["extract_features", "net.caffemodel", "net.prototxt", "block/ip,data"];
+    let log = log_of(at, &[&extract[..], &["ip_db,data_db", "2", "lmdb", "CPU"]].concat());
+    assert!(log.contains("Extracted features of 4 query images for feature blob block/ip"), "{log}");
+    let (key, last) = datum(at, "ip_db", 3);
+    assert_eq!(
+        (&key[..], &last.float_data[..], last.label),
+        ("0000000003", &[21.0][..], None),
+        "the set begins anew"
+    );
+    let (_, second) = datum(at, "data_db", 1);
+    assert_eq!((second.channels(), second.height(), &second.float_data[..]), (2, 1, &[3.0, 4.0][..]));
+
+    log_of(at, &[&extract[..], &["ip.npy,data.npy", "2", "npy"]].concat());
+    let ip: Vec<_> = samples("npy", at.join("ip.npy")).into_iter().map(|s| s.pixels).collect();
+    assert_eq!(ip, [21.0, 43.0, 65.0, 21.0].map(|v| Pixels::F32(vec![v])));
+    log_of(at, &[&extract[..], &["ip.h5,data.h5", "1", "hdf5"]].concat());
+    let location =
+        Location { path: at.join("ip.h5"), datasets: ("block/ip".into(), None), ..Location::default() };
+    let source = open_source("hdf5", &location).unwrap();
+    assert_eq!((source.len(), source.read(1).unwrap().pixels), (2, Pixels::F32(vec![43.0])));
+
+    let log =
+        refusal(at, 2, &["extract-features", "net.caffemodel", "net.prototxt", "dat", "x", "1", "lmdb"]);
+    assert!(log.contains("no blob `dat`; did you mean `data`?"), "{log}");
+    let log = refusal(at, 2, &[&extract[..], &["x", "1", "lmdb"]].concat());
+    assert!(log.contains("2 blobs, but 1 things to make"), "{log}");
+    let log = refusal(at, 5, &[&extract[..], &["new_db,db", "1", "lmdb"]].concat());
+    assert!(log.contains("cannot create `db"), "{log}");
+    assert!(!at.join("new_db").exists(), "no half database stays");
+}
+
+#[test]
+fn old_files_are_upgraded_and_stay_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let old = r#"layers { name: "r" type: RELU bottom: "data" top: "r" } # a comment
+        input: "data" input_dim: 1 input_dim: 1 input_dim: 2 input_dim: 2"#;
+    fs::write(at.join("old.prototxt"), old).unwrap();
+    log_of(at, &["upgrade", "net", "old.prototxt", "new.prototxt"]);
+    let new = fs::read_to_string(at.join("new.prototxt")).unwrap();
+    assert!(
+        new.contains("type: \"ReLU\"") && new.contains("type: \"Input\"") && !new.contains("layers"),
+        "{new}"
+    );
+    let (status, again, log) = run(at, &["upgrade_net_proto_text", "new.prototxt"]);
+    assert_eq!((status, again), (0, new), "what is new stays as it is");
+    assert!(log.contains("already in latest proto format"), "{log}");
+
+    let mut net = NetParameter::decode(&b""[..]).unwrap();
+    net.layers.push(Default::default());
+    net.layers[0].name = Some("ip".into());
+    net.layers[0].r#type = Some(14);
+    net.layers[0].blobs.push(BlobProto { data: vec![1.5], ..BlobProto::default() });
+    fs::write(at.join("old.caffemodel"), net.encode_to_vec()).unwrap();
+    log_of(at, &["upgrade", "net", "old.caffemodel", "new.caffemodel"]);
+    let new = NetParameter::decode(&fs::read(at.join("new.caffemodel")).unwrap()[..]).unwrap();
+    assert_eq!(
+        (new.layers.len(), new.layer[0].r#type(), &new.layer[0].blobs[0].data[..]),
+        (0, "InnerProduct", &[1.5][..])
+    );
+    let log = refusal(at, 2, &["upgrade", "net", "old.caffemodel"]);
+    assert!(log.contains("old.caffemodel is binary: name the file to write"), "{log}");
+
+    fs::write(at.join("solver"), "net: \"n\" solver_type: ADAM").unwrap();
+    let (status, new, _) = run(at, &["upgrade", "solver", "solver"]);
+    assert_eq!((status, &new[..]), (0, "net: \"n\"\ntype: \"Adam\"\n"));
+    let log = refusal(at, 2, &["upgrade", "net", "none"]);
+    assert!(log.contains("cannot read none"), "{log}");
+}
+
+#[test]
+fn classify_shows_the_best_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // The score of a class is a pixel.
+    let net = r#"
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+                inner_product_param { num_output: 4 bias_term: false } }"#;
+    fs::write(at.join("net.prototxt"), net).unwrap();
+    let mut one = [0.0; 16];
+    (0..4).for_each(|i| one[5 * i] = 1.0);
+    weights(&at.join("net.caffemodel"), net, &[(&[4, 4], &one)]);
+    image::GrayImage::from_raw(2, 2, vec![10, 40, 20, 30]).unwrap().save(at.join("a.png")).unwrap();
+    image::GrayImage::from_raw(3, 3, vec![10, 0, 0, 0, 0, 0, 0, 0, 0])
+        .unwrap()
+        .save(at.join("b.png"))
+        .unwrap();
+    fs::write(at.join("names"), "top left\ntop right\nbottom left\n").unwrap();
+    let classify = ["classify", "--model", "net.prototxt", "--weights", "net.caffemodel"];
+    let classify = |more: &[&str]| run(at, &[&classify[..], more].concat());
+    let (status, out, log) =
+        classify(&["--labels", "names", "--top", "3", "--mean", "10", "--scale", "0.5", "a.png"]);
+    assert_eq!(status, 0, "{log}");
+    assert_eq!(
+        out,
+        "---------- Prediction for a.png ----------\n15.0000 - \"top right\"\n10.0000 - \"3\"\n5.0000 - \"bottom left\"\n"
+    );
+    // Of ten crops, only that at the top left, plain and flipped, and the centre, which is rounded to it, see the light.
+    let (_, out, _) =
+        classify(&["--oversample", "--image-dims", "3,3", "--format", "json", "--top", "2", "b.png"]);
+    let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(line["classes"][0]["score"], 2.0, "{out}");
+    assert_eq!((&line["classes"][0]["class"], &line["classes"][1]["class"]), (&0.into(), &1.into()));
+    let mean = BlobProto {
+        num: Some(1),
+        channels: Some(1),
+        height: Some(2),
+        width: Some(2),
+        data: vec![0.0, 40.0, 0.0, 0.0],
+        ..BlobProto::default()
+    };
+    fs::write(at.join("mean"), mean.encode_to_vec()).unwrap();
+    let best = |more: &[&str]| classify(&[&["--top", "1", "--mean", "mean"], more].concat()).1;
+    assert!(best(&["a.png"]).contains("30.0000 - \"3\""), "each pixel has its own mean");
+    assert!(best(&["a.png", "--image-dims", "3,3"]).contains("- \"1\""), "else the channel's mean");
+    let (status, _, log) = classify(&["none.png"]);
+    assert!(status == 5 && log.contains("none.png"), "{log}");
+    let (status, _, log) = classify(&["--mean", "1,2", "a.png"]);
+    assert!(status == 2 && log.contains("--mean does not fit"), "{log}");
+}
+
+#[test]
+fn dataset_info_counts_and_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (images, labels) = (
+        repository("data/digits/digits-images-idx3-ubyte.gz"),
+        repository("data/digits/digits-labels-idx1-ubyte.gz"),
+    );
+    let args =
+        ["dataset", "info", &images, "--labels", &labels, "--contact-sheet", "sheet.png", "--show", "9"];
+    let (status, out, log) = run(at, &args);
+    assert_eq!(status, 0, "{log}");
+    for text in [
+        "kind     idx",
+        "samples  1797",
+        "shape    1 x 8 x 8, 1797 times",
+        "values   from 0 to 16, mean 4.88416",
+        "178",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    assert_eq!(out.lines().filter(|line| line.contains('#')).count(), 10);
+    let sheet = image::open(at.join("sheet.png")).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (3 * 50 + 2, 3 * 50 + 2));
+
+    let folder = pictures();
+    let at = folder.path();
+    fs::write(at.join("list"), "0.png 0\nnone.png 1\n").unwrap();
+    let (status, out, log) = run(at, &["dataset", "info", "list", "--root_folder", "images/"]);
+    assert!(status == 5 && out.contains("shape    3 x 4 x 5, 1 times"), "{out}");
+    assert!(log.contains("sample `none.png`") && log.contains("1 of 2 samples cannot be read"), "{log}");
+}
+
+#[test]
+fn filters_are_applied_to_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let pixels = vec![164, 188, 164, 178, 201, 197, 174, 168, 181];
+    image::GrayImage::from_raw(3, 3, pixels).unwrap().save(at.join("a.png")).unwrap();
+    let cross = ["filter", "a.png", "b.png", "--kernel", "0 1 0; 1 1 1; 0 1 0", "--border", "ignore"];
+    log_of(at, &cross);
+    let filtered = image::open(at.join("b.png")).unwrap().into_luma8().into_raw();
+    assert_eq!(filtered, [164, 188, 164, 178, 186, 197, 174, 168, 181]);
+    log_of(at, &["filter", "a.png", "c.jpg", "--kernel", "sharpen", "--border", "wrap"]);
+    assert_eq!(image::open(at.join("c.jpg")).unwrap().width(), 3);
+    let log = refusal(at, 2, &["filter", "a.png", "b.png", "--kernel", "smooth"]);
+    assert!(log.contains("blur, edge, sharpen, weighted-blur"), "{log}");
+    let log = refusal(at, 5, &["filter", "a.png", "b.gif", "--kernel", "-1 2 -1"]);
+    assert!(log.contains("`b.gif`: its name must end in .png or .jpg"), "{log}");
 }

@@ -1,9 +1,14 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
+mod classify;
 mod convert;
 mod convert_imageset;
+mod crops;
+mod dataset;
 mod entries;
+mod extract;
 mod failure;
+mod filter;
 mod layers;
 mod lock;
 mod mean;
@@ -12,6 +17,7 @@ mod state;
 mod test;
 mod time;
 mod train;
+mod upgrade;
 mod watch;
 
 pub use failure::Failure;
@@ -45,16 +51,26 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Classify(classify::ClassifyArgs),
     #[command(alias = "compute_image_mean")]
     ComputeImageMean(mean::MeanArgs),
     Convert(convert::ConvertArgs),
     #[command(name = "convert_imageset", hide = true)]
     ConvertImageset(convert_imageset::ImagesetArgs),
+    Dataset(dataset::DatasetArgs),
+    #[command(alias = "extract_features")]
+    ExtractFeatures(extract::ExtractArgs),
+    Filter(filter::FilterArgs),
     Layers(layers::LayersArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
     Time(time::TimeArgs),
     Train(train::TrainArgs),
+    Upgrade(upgrade::UpgradeArgs),
+    #[command(name = "upgrade_net_proto_text", alias = "upgrade_net_proto_binary", hide = true)]
+    UpgradeNet(upgrade::Files),
+    #[command(name = "upgrade_solver_proto_text", hide = true)]
+    UpgradeSolver(upgrade::Files),
 }
 
 /// What a subcommand gives: its exit status.
@@ -73,14 +89,21 @@ impl Cli {
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
+            Command::Classify(args) => args.run(),
             Command::ComputeImageMean(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::ConvertImageset(args) => args.run(),
+            Command::Dataset(args) => args.run(),
+            Command::ExtractFeatures(args) => args.run(),
+            Command::Filter(args) => args.run(),
             Command::Layers(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Time(args) => args.run(),
             Command::Train(args) => args.run(),
+            Command::Upgrade(args) => args.run(),
+            Command::UpgradeNet(files) => files.net(),
+            Command::UpgradeSolver(files) => files.solver(),
         })
     }
 }

@@ -62,6 +62,11 @@ impl FileMap {
         self.path.as_deref()
     }
 
+    /// Whether the file is a text, and not binary or no file at all.
+    pub fn is_text(&self) -> bool {
+        self.map.is_some()
+    }
+
     fn text(&self) -> Option<&Source> {
         self.map.as_deref().map(|map| &map.source)
     }

@@ -1,13 +1,13 @@
 //! Compressed images: decoded to bytes in the channel order blue, green, red, as OpenCV and so Caffe has them.
 
-use std::io::Cursor;
+use std::{fs, io::Cursor, path::Path};
 
 use image::{
     DynamicImage, ExtendedColorType, ImageDecoder as _, ImageEncoder as _, ImageFormat, ImageReader, Limits,
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
 };
 
-use super::Pixels;
+use super::{DataError, Pixels, resize};
 
 /// How many channels a compressed image is decoded to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,15 +23,39 @@ pub enum Decode {
 
 /// An image before any transform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Image {
+pub struct Image {
     /// Channels, height, width.
     pub shape: [usize; 3],
-    /// Planes one after another.
+    /// Planes one after another: blue, green, red, or grey.
     pub values: Vec<u8>,
 }
 
 impl Image {
-    pub fn into_pixels(self) -> Pixels {
+    /// Reads a JPEG, PNG or BMP file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or decoded.
+    pub fn read(path: &Path, how: Decode) -> Result<Self, DataError> {
+        let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+        decode(&bytes, how).map_err(|problem| DataError::file(path, problem))
+    }
+
+    /// Scaled to `h x w`, bilinearly.
+    pub fn scaled(&self, h: usize, w: usize) -> Self {
+        resize::bilinear(self, h, w)
+    }
+
+    /// The bytes of a file of the kind that the extension of `path` names.
+    ///
+    /// # Errors
+    /// When it names neither JPEG nor PNG, or the image has channels that the kind cannot hold.
+    pub fn file_bytes(&self, path: &Path) -> Result<Vec<u8>, DataError> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let kind = Kind::named(extension).ok_or_else(|| "its name must end in .png or .jpg".to_owned());
+        kind.and_then(|kind| encode(self, kind)).map_err(|problem| DataError::file(path, problem))
+    }
+
+    pub(crate) fn into_pixels(self) -> Pixels {
         Pixels::U8(self.values)
     }
 }

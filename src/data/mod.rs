@@ -9,9 +9,11 @@
 //! cropped or flipped. So a resumed run, more threads or a shard of the stream see exactly the same samples.
 
 mod array;
+mod array_file;
 mod augment;
 mod batches;
 mod cifar;
+mod contact_sheet;
 mod convert;
 mod csv;
 mod datum;
@@ -21,6 +23,7 @@ mod file;
 mod hdf5;
 mod idx;
 mod image;
+mod image_filter;
 mod image_list;
 mod imageset;
 pub mod leveldb;
@@ -36,12 +39,15 @@ mod transform;
 mod windows;
 mod writer;
 
+pub use array_file::{hdf5_bytes, npy_bytes};
 pub use batches::{Batches, OnBad, Settings, Shard};
+pub use contact_sheet::contact_sheet;
 pub use convert::{Entry, numbered, write_database};
 pub use error::DataError;
 pub use feed::{Feed, Images, Place};
 pub use hdf5::Tables;
-pub use image::Decode;
+pub use image::{Decode, Image};
+pub use image_filter::{Border, FILTERS, Matrix};
 pub use imageset::{Encoding, Imageset};
 pub use mean::MeanImage;
 pub use open::open_layer;

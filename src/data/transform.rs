@@ -158,6 +158,32 @@ impl Transform {
         }
     }
 
+    /// Writes the part of `size` rows and columns whose corner is at `corner` to `out`: no chance and no crop of its own,
+    /// but mean and scale.
+    pub fn apply_at(
+        &self,
+        shape: [usize; 3],
+        pixels: &Pixels,
+        [top, left]: [usize; 2],
+        [rows, columns]: [usize; 2],
+        out: &mut [f32],
+    ) {
+        let window = Window { h: shape[1], w: shape[2], top, left, rows, columns };
+        match pixels {
+            Pixels::U8(values) => self.rows(values, window, out),
+            Pixels::F32(values) => self.rows(values, window, out),
+        }
+    }
+
+    /// Takes each channel's mean in place of a mean image, which then fits images of any size.
+    pub fn flatten_mean(&mut self) {
+        if let Mean::Image { shape: [c, h, w], values } = &self.mean {
+            let planes = values.chunks_exact((h * w).max(1)).take(*c);
+            let mean = |plane: &[f32]| plane.iter().map(|&v| f64::from(v)).sum::<f64>() / plane.len() as f64;
+            self.mean = Mean::Channels(planes.map(|plane| mean(plane) as f32).collect());
+        }
+    }
+
     fn augmented(&self, augment: &Augment, pixels: &Pixels, win: Window, draw: &mut Draw, out: &mut [f32]) {
         let to = [win.rows, win.columns];
         let c = out.len() / (win.rows * win.columns);
@@ -351,6 +377,35 @@ mod tests {
             assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), 3, "one pixel in each plane");
             assert!(out.iter().all(|&v| v == 0.0 || (v - 20.0).abs() < 1e-3), "{out:?}");
         }
+    }
+
+    #[test]
+    fn parts_are_taken_as_asked_and_a_flat_mean_fits_any_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mean");
+        let mean = BlobProto {
+            num: Some(1),
+            channels: Some(2),
+            height: Some(1),
+            width: Some(2),
+            data: vec![1.0, 3.0, 10.0, 20.0],
+            ..Default::default()
+        };
+        fs::write(&path, mean.encode_to_vec()).unwrap();
+        let param = TransformationParameter {
+            mean_file: Some(path.display().to_string()),
+            scale: Some(2.0),
+            ..Default::default()
+        };
+        let mut t = transform(param, Phase::Test);
+        let mut out = [0.0; 2];
+        t.apply_at([2, 1, 2], &Pixels::U8(vec![5, 6, 7, 8]), [0, 1], [1, 1], &mut out);
+        assert_eq!(out, [6.0, -24.0]);
+        assert!(t.output([2, 3, 3]).is_err());
+        t.flatten_mean();
+        assert_eq!(t.output([2, 3, 3]), Ok([2, 3, 3]));
+        t.apply_at([2, 1, 2], &Pixels::F32(vec![5.0, 6.0, 7.0, 8.0]), [0, 0], [1, 1], &mut out);
+        assert_eq!(out, [6.0, -16.0]);
     }
 
     #[test]
