@@ -3,6 +3,7 @@
 //! Data flows one way, text -> [`config`] -> [`net`] -> [`solver`] -> [`snapshot`]; see `ARCHITECTURE.md`.
 
 pub mod cli;
+pub mod comm;
 pub mod config;
 pub mod data;
 pub mod kernels;

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use crate::{
+    comm::CommError,
     config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
     data::DataError,
     net::NetError,
@@ -85,9 +86,23 @@ impl Failure {
                 Self::net(error, nets.iter().find(named).copied())
             }
             SolverError::Diverged { .. } => Self::chain(DIVERGED, error),
+            SolverError::Comm(error) => error.into(),
             SolverError::Config(error) => error.into(),
             SolverError::Snapshot(error) => error.into(),
         }
+    }
+}
+
+impl From<&CommError> for Failure {
+    fn from(error: &CommError) -> Self {
+        let bad_start = matches!(error, CommError::Launch(_) | CommError::Mismatch(_) | CommError::Size { .. });
+        Self::chain(if bad_start { CONFIG } else { FAILED }, error)
+    }
+}
+
+impl From<CommError> for Failure {
+    fn from(error: CommError) -> Self {
+        (&error).into()
     }
 }
 

@@ -12,6 +12,7 @@ mod filter;
 mod layers;
 mod lock;
 mod mean;
+mod ranks;
 mod run;
 mod state;
 mod test;
@@ -83,8 +84,11 @@ impl Cli {
     /// With a message for people and the exit status that goes with it.
     pub fn run(self) -> Done {
         let Self { command, common } = self;
-        crate::report::start_log(common.quiet, common.verbose);
-        let threads = common.threads.map_or(0, std::num::NonZeroUsize::get);
+        let launch = ranks::launched()?;
+        let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
+        crate::report::start_log(common.quiet || follows, common.verbose);
+        let threads =
+            common.threads.map_or_else(|| ranks::threads(launch.as_ref()), std::num::NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
@@ -100,7 +104,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Time(args) => args.run(),
-            Command::Train(args) => args.run(),
+            Command::Train(args) => args.run(launch.as_ref()),
             Command::Upgrade(args) => args.run(),
             Command::UpgradeNet(files) => files.net(),
             Command::UpgradeSolver(files) => files.solver(),

@@ -95,6 +95,7 @@ impl RunArgs {
             backward: self.backward,
             keep_all: true,
             given_diffs: self.top_diff.iter().map(|(name, _)| name.clone()).collect(),
+            shard: crate::net::Shard::default(),
         };
         let fail = |e| Failure::net(&e, Some(file));
         let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;

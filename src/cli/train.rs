@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -11,16 +12,18 @@ use super::{
     Done, Failure,
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
+    ranks,
     watch::Watch,
 };
 use crate::{
+    comm::{Comm, launch::Launch},
     config::{
         self, NetFile, SolverFile,
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
     report::{self, Reporter},
     snapshot::{self, Weights},
-    solver::{self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Why},
+    solver::{self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Team, Why},
 };
 
 /// Train a net as a solver file says
@@ -58,6 +61,16 @@ pub struct TrainArgs {
     /// What to do when the loss is NaN or infinite
     #[arg(long, value_enum, default_value = "stop", value_name = "WHAT")]
     on_nan: OnNanArg,
+    /// Divide the batches of the train net among the ranks; otherwise each takes whole batches, and N ranks make steps
+    /// of N batches
+    #[arg(long)]
+    global_batch: bool,
+    /// Give up on ranks that do not answer for this long: save the last finished iteration and exit with 75
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = solver::parse_duration)]
+    stall_timeout: Duration,
+    /// Send gradients only when all are there, rather than while the rest is being computed
+    #[arg(long)]
+    no_overlap: bool,
     /// What SIGINT does; a second one ends the run at once
     #[arg(long, alias = "sigint_effect", value_enum, default_value = "stop", value_name = "WHAT")]
     sigint_effect: EffectArg,
@@ -118,19 +131,38 @@ impl From<OnNanArg> for OnNan {
 }
 
 impl TrainArgs {
-    pub(super) fn run(self) -> Done {
+    pub(super) fn run(self, launch: Option<&Launch>) -> Done {
+        let Some(launch) = launch else { return self.train(None) };
+        let comm = ranks::join(launch, self.stall_timeout)?;
+        let aborter = comm.aborter();
+        let done = self.train(Some(comm));
+        if let Err(failure) = &done {
+            // The others wait for this rank, which has nothing more to give.
+            report::complain(&format!("rank {}: {}", launch.rank, failure.message));
+            aborter.abort(failure.status);
+        }
+        done
+    }
+
+    /// Trains, as one of several ranks if there is a `comm`.
+    fn train(&self, mut comm: Option<Comm>) -> Done {
         let begin = Instant::now();
+        let leads = comm.as_ref().is_none_or(|c| c.rank() == 0);
         let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
         let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
         let settings = settings(&file);
-        let sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
+        let mut sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
         report::warn_all(&sources.train.warnings);
+        if let Some(comm) = comm.as_ref().filter(|_| self.global_batch) {
+            sources.divide_batches(comm.size()).map_err(|e| Failure::new(CONFIG, format!("--global-batch: {e}")))?;
+        }
         let context = Context { solver: &file, sources: &sources };
-        let _lock = Lock::take(settings.snapshot_prefix())?;
-        let state = self.state(&settings);
-        let seed = seed(state.as_deref(), &file)?;
+        let _lock = if leads { Some(Lock::take(settings.snapshot_prefix())?) } else { None };
+        let state = if leads { self.state(&settings) } else { None };
+        let state = of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
+        let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
         let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
         solver.on_nan(self.on_nan.into());
         if let Some(name) = &self.keep_best {
@@ -138,7 +170,10 @@ impl TrainArgs {
             solver.follow_goal(goal).map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;
         }
         self.start(&mut solver, state.as_deref(), &context)?;
-        let reporter = Reporter::new(self.metrics.as_deref(), solver.iter());
+        if let Some(comm) = comm {
+            solver.join(Team::new(comm, !self.no_overlap)).map_err(|e| context.fail(&e))?;
+        }
+        let reporter = leads.then(|| Reporter::new(self.metrics.as_deref(), solver.iter())).transpose();
         let mut watch = Watch {
             reporter: reporter.map_err(|e| Failure::new(FAILED, e))?,
             signals,
@@ -149,7 +184,7 @@ impl TrainArgs {
         };
         match solver.solve(&mut watch).map_err(|e| context.fail(&e))? {
             Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
-            Ending::Stopped(Why::Signal(_) | Why::TimeBudget) => Ok(STOPPED),
+            Ending::Stopped(Why::Signal(_) | Why::TimeBudget | Why::Lost) => Ok(STOPPED),
         }
     }
 
@@ -193,6 +228,13 @@ impl TrainArgs {
         }
         Ok(())
     }
+}
+
+/// What rank 0 has found, on every rank.
+fn of_rank_0<T: ToString + FromStr>(comm: &mut Option<Comm>, found: Option<T>) -> Result<Option<T>, Failure> {
+    let Some(comm) = comm else { return Ok(found) };
+    let bytes = comm.broadcast(found.map(|f| f.to_string()).unwrap_or_default().into_bytes())?;
+    Ok(String::from_utf8_lossy(&bytes).parse().ok().filter(|_| !bytes.is_empty()))
 }
 
 /// The seed: the snapshot's, the solver's, or a new one.

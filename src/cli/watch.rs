@@ -10,8 +10,8 @@ use crate::{
 
 /// Follows a run for `train`.
 pub struct Watch {
-    /// Shows and records.
-    pub reporter: Reporter,
+    /// Shows and records, on the rank that does.
+    pub reporter: Option<Reporter>,
     /// The signals that the run heeds.
     pub signals: Signals,
     /// When to stop.
@@ -54,10 +54,12 @@ impl Observer for Watch {
         if let Some(budget) = &mut self.budget {
             budget.see(event);
         }
-        self.reporter.see(solver, event);
+        if let Some(reporter) = &mut self.reporter {
+            reporter.see(solver, event);
+        }
         match event {
             Event::Snapshot { took, .. } => self.after_snapshot(solver, *took),
-            Event::Best { .. } => Self::keep_best(solver),
+            Event::Best { .. } if solver.leads() => Self::keep_best(solver),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What the layers that read data sets share: tops filled with the next batch.
 
-use super::{Carry, Forward, Layer, LayerError, Outline, Setup};
+use super::{Carry, Forward, Layer, LayerError, Outline, Setup, Shard};
 use crate::{
     config::proto::LayerParameter,
     data::{Batches, DataError, open_layer},
@@ -38,6 +38,10 @@ impl Layer for BatchLayer {
     fn resume(&mut self, carry: &Carry) -> Result<(), LayerError> {
         self.0.seek(carry.consumed);
         Ok(())
+    }
+
+    fn take_part(&mut self, shard: Shard) -> Result<(), LayerError> {
+        self.0.set_shard(shard).map_err(|e| LayerError::value(e.with_reason()))
     }
 
     fn waited(&self) -> std::time::Duration {

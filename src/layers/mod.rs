@@ -85,6 +85,7 @@ mod tanh;
 mod threshold;
 mod tile;
 
+pub use crate::data::Shard;
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 
@@ -301,6 +302,14 @@ pub trait Layer: Send {
     /// # Errors
     /// When it does not fit this layer.
     fn resume(&mut self, _carry: &Carry) -> Result<(), LayerError> {
+        Ok(())
+    }
+
+    /// For a layer that reads data: reads this part of it from now on, where several processes train together.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    fn take_part(&mut self, _shard: Shard) -> Result<(), LayerError> {
         Ok(())
     }
 

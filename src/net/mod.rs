@@ -13,7 +13,7 @@ pub mod plan;
 pub use error::NetError;
 pub use params::{Param, ParamId, Params};
 
-pub use crate::layers::Carry;
+pub use crate::layers::{Carry, Shard};
 
 use crate::{
     config::proto::{LayerParameter, NetState, Phase},
@@ -34,13 +34,20 @@ pub struct Options {
     pub keep_all: bool,
     /// Blobs whose diffs will be given from outside, and so count as losses.
     pub given_diffs: Vec<String>,
+    /// Which of several nets that train together it is.
+    pub shard: Shard,
 }
 
 impl Options {
+    /// The seed of the numbers that layers draw as they run: another in each of several nets that train together.
+    fn seed_of_passes(&self) -> u64 {
+        self.seed.wrapping_add(u64::from(self.shard.rank).wrapping_mul(0xd1b5_4a32_d192_ed03))
+    }
+
     /// For training, or for testing without backward passes.
     pub fn new(phase: Phase, seed: u64) -> Self {
         let state = NetState { phase: Some(phase as i32), ..NetState::default() };
-        Self { state, seed, backward: phase == Phase::Train, keep_all: false, given_diffs: Vec::new() }
+        Self { state, seed, backward: phase == Phase::Train, keep_all: false, given_diffs: Vec::new(), shard: Shard::default() }
     }
 }
 
@@ -234,6 +241,29 @@ impl Net {
         }
         outputs.sort_by(|a, b| a.name.cmp(b.name));
         outputs
+    }
+
+    /// Shows the values of every output to `see`, which may change them; in an order that depends on the net alone.
+    pub fn each_output(&mut self, mut see: impl FnMut(&mut [f32])) {
+        let read: Vec<BlobId> = self.nodes.iter().flat_map(|n| &n.bottoms).copied().collect();
+        let outputs = self.nodes.iter().flat_map(|n| &n.tops).filter(|t| !read.contains(t));
+        for &top in outputs {
+            let blob = &self.blobs[top];
+            see(&mut self.slots[blob.slot][..blob.shape.count()]);
+        }
+    }
+
+    /// From now on this is one of several nets that train together: it reads its part of the data, and draws random
+    /// numbers of its own.
+    ///
+    /// # Errors
+    /// When a layer's data has no such part.
+    pub fn take_part(&mut self, shard: Shard) -> Result<(), NetError> {
+        self.options.shard = shard;
+        for node in &mut self.nodes {
+            node.layer.take_part(shard).map_err(|e| NetError::of(&node.config, e))?;
+        }
+        Ok(())
     }
 
     /// Elements of memory for blobs, diffs and workspace.

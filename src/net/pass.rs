@@ -53,7 +53,7 @@ impl Net {
                     .collect();
                 node.layer.forward(&mut Forward {
                     phase: self.options.state.phase(),
-                    draw: Draw::new(self.options.seed, node.config.name(), self.passes),
+                    draw: Draw::new(self.options.seed_of_passes(), node.config.name(), self.passes),
                     params: &learned,
                     state: &mut state,
                     bottoms: &bottoms,

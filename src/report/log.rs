@@ -147,6 +147,7 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
         Event::SnapshotFailed { error } => {
             warn(&format!("{}: the last snapshot stays, training goes on", chain(*error)));
         }
+        Event::Lost { error } => warn(&format!("{error}; saving the last finished iteration")),
         Event::Best { .. } => {}
         Event::RolledBack { error, iter, rate_factor } => {
             warn(&format!("{error}: back to iteration {iter}, with the learning rate times {rate_factor}"));

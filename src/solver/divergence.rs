@@ -31,6 +31,13 @@ impl Mark {
         Self { passes: net.passes(), consumed: net.layers().filter_map(|l| l.source_position()).collect() }
     }
 
+    /// Only `part` of `whole` equal steps on the way from `before` to here.
+    pub fn part_way(&self, before: &Self, part: usize, whole: usize) -> Self {
+        let step = |from: u64, to: u64| from + (to - from) / (whole.max(1) as u64) * part as u64;
+        let consumed = before.consumed.iter().zip(&self.consumed).map(|(&from, &to)| step(from, to));
+        Self { passes: self.passes, consumed: consumed.collect() }
+    }
+
     /// Takes the net back there.
     pub fn restore(&self, net: &mut Net) {
         net.rewind(self.passes, &self.consumed);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{config::ConfigError, net::NetError, snapshot::SnapshotError};
+use crate::{comm::CommError, config::ConfigError, net::NetError, snapshot::SnapshotError};
 
 /// What can end a run early.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum SolverError {
         #[source]
         error: NetError,
     },
+    /// The exchange with the other ranks.
+    #[error(transparent)]
+    Comm(#[from] CommError),
     /// The loss is no longer a number.
     #[error(
         "the loss of iteration {iter} is {loss}: training has diverged, first in {place} (learning rate {rate}, norm of \

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{Ending, Goal, Solver, SolverError};
-use crate::snapshot::SnapshotError;
+use crate::{comm::CommError, snapshot::SnapshotError};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -82,6 +82,11 @@ pub enum Event<'a> {
     },
     /// Training ends.
     End(Ending),
+    /// The other ranks no longer answer: the last finished iteration is saved, and the run ends.
+    Lost {
+        /// How that was noticed.
+        error: &'a CommError,
+    },
 }
 
 /// A point of a training pass at which blobs or parameters can be looked at.
@@ -128,6 +133,8 @@ pub enum Why {
     TimeBudget,
     /// The output that is followed no longer gets better.
     Patience,
+    /// Other ranks of the run no longer answer.
+    Lost,
 }
 
 impl std::fmt::Display for Why {
@@ -135,6 +142,7 @@ impl std::fmt::Display for Why {
         match self {
             Why::Signal(name) => write!(f, "{name} received"),
             Why::TimeBudget => f.write_str("the time budget is spent"),
+            Why::Lost => f.write_str("other ranks no longer answer"),
             Why::Patience => f.write_str("the followed test output no longer gets better"),
         }
     }

@@ -11,8 +11,10 @@ mod goal;
 mod interrupt;
 pub mod lr_policy;
 mod nets;
+mod ranks;
 pub mod rules;
 mod save;
+mod team;
 mod testing;
 mod update;
 
@@ -24,6 +26,7 @@ pub use goal::Goal;
 pub use interrupt::{Effect, Signals};
 pub use nets::{NetSources, net_sources};
 pub use save::seed_of;
+pub use team::Team;
 pub use testing::Means;
 
 use std::{collections::VecDeque, path::PathBuf};
@@ -65,6 +68,8 @@ pub struct Solver {
     saved: Option<i32>,
     /// Where the train net's data stood before this iteration.
     mark: divergence::Mark,
+    /// The ranks that train together, if this is one of several.
+    team: Option<Team>,
 }
 
 /// How a run ended.
@@ -92,7 +97,7 @@ impl Solver {
         };
         let mut options = Options::new(Phase::Train, seed);
         options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
-        let train = Net::new(&sources.train.net, options, &mut params).map_err(net_error(&sources.train))?;
+        let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
         let learned = params.len();
         let mut tests = Vec::with_capacity(sources.tests.len());
         for (i, test) in sources.tests.iter().enumerate() {
@@ -124,6 +129,7 @@ impl Solver {
             last_state: None,
             saved: None,
             mark: divergence::Mark::default(),
+            team: None,
         })
     }
 
@@ -177,6 +183,17 @@ impl Solver {
     /// # Errors
     /// For values that a layer cannot take, a loss that is no number, and a last snapshot that cannot be written.
     pub fn solve(&mut self, observer: &mut dyn Observer) -> Result<Ending, SolverError> {
+        match self.run(observer) {
+            Err(SolverError::Comm(error)) => self.rescue(&error, observer),
+            Ok(ending) => {
+                self.team.take().into_iter().for_each(Team::leave);
+                Ok(ending)
+            }
+            failed => failed,
+        }
+    }
+
+    fn run(&mut self, observer: &mut dyn Observer) -> Result<Ending, SolverError> {
         observer.see(self, &Event::Start);
         let mut ending = Ending::Done;
         while self.iter < self.config.max_iter() {
@@ -214,6 +231,7 @@ impl Solver {
     fn step_and_save(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
         self.step(observer)?;
         let action = observer.poll(self);
+        let action = self.agree(action)?;
         let due = self.config.snapshot() > 0 && self.iter % self.config.snapshot() == 0;
         if due || action == Action::Snapshot {
             match self.snapshot(observer) {
@@ -252,10 +270,16 @@ impl Solver {
         if self.keeps_steps() {
             self.params.zero_diffs();
         }
-        for _ in 0..size {
-            loss += self.pass(observer)?;
+        if let Some(team) = &mut self.team {
+            team.remember(&self.params);
+        }
+        for pass in 1..=size {
+            loss += self.pass(pass == size, observer)?;
         }
         loss /= size as f32;
+        if let Some(team) = &mut self.team {
+            loss = team.finish(&mut self.train, &mut self.params, loss)?;
+        }
         let rate = self.policy.rate(&self.config, self.iter, &mut self.current_step);
         let rate = (f64::from(rate) * self.rate_factor) as f32;
         self.last_rate = rate;
@@ -269,29 +293,39 @@ impl Solver {
             observer.see(self, &Event::Debug(Stage::Update));
         }
         self.iter += 1;
+        if self.team.is_some() {
+            self.mark = divergence::Mark::of(&self.train);
+        }
         Ok(())
     }
 
     /// Forward and backward; with a word after every layer, if `debug_info` asks for it. Gives the loss.
-    fn pass(&mut self, observer: &mut dyn Observer) -> Result<f32, SolverError> {
-        if !self.config.debug_info() {
-            let loss = self.train.forward(&mut self.params).map_err(train_error)?;
-            self.train.backward(&mut self.params);
-            return Ok(loss);
-        }
+    ///
+    /// The `last` pass of a step completes the gradients, which go to the other ranks, if there are any.
+    fn pass(&mut self, last: bool, observer: &mut dyn Observer) -> Result<f32, SolverError> {
+        let debug = self.config.debug_info();
         let layers = self.train.layers().len();
         let mut loss = 0.0;
         for i in 0..layers {
             loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
-            observer.see(self, &Event::Debug(Stage::Forward(i)));
+            if debug {
+                observer.see(self, &Event::Debug(Stage::Forward(i)));
+            }
         }
         self.train.resume_passes(self.train.passes() + 1);
         for i in (0..layers).rev() {
             self.train.prepare_diffs(i, &[]);
             self.train.backward_layer(i, &mut self.params);
-            observer.see(self, &Event::Debug(Stage::Backward(i)));
+            if let Some(team) = self.team.as_mut().filter(|_| last) {
+                team.layer_done(i, &self.params);
+            }
+            if debug {
+                observer.see(self, &Event::Debug(Stage::Backward(i)));
+            }
         }
-        observer.see(self, &Event::Debug(Stage::Gradients));
+        if debug {
+            observer.see(self, &Event::Debug(Stage::Gradients));
+        }
         Ok(loss as f32)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::SolverError;
+use super::{SolverError, team};
 use crate::config::{
     self, ConfigError, NetFile, SolverFile,
     proto::{NetParameter, NetState, Phase, SolverParameter},
@@ -14,6 +14,26 @@ pub struct NetSources {
     pub train: NetFile,
     /// What is tested, one for each `test_iter`.
     pub tests: Vec<NetFile>,
+    /// The train net with its batches divided among ranks.
+    divided: Option<NetParameter>,
+}
+
+impl NetSources {
+    /// Divides the batches of the train net among ranks. Snapshots hold the net as it was.
+    ///
+    /// # Errors
+    /// Names the layer whose batch cannot be divided.
+    pub fn divide_batches(&mut self, ranks: usize) -> Result<(), String> {
+        let mut net = self.train.net.clone();
+        team::divide_batches(&mut net, ranks)?;
+        self.divided = Some(net);
+        Ok(())
+    }
+
+    /// The train net as it is to be built.
+    pub(super) fn train_net(&self) -> &NetParameter {
+        self.divided.as_ref().unwrap_or(&self.train.net)
+    }
 }
 
 /// Loads the nets that a solver file names; paths that are not found are tried beside it.
@@ -70,7 +90,7 @@ pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
         let message = "there are test nets, but test_interval is not set; set it, or remove test_iter";
         return Err(SolverError::setting("test_iter[0]", message));
     }
-    Ok(NetSources { train, tests })
+    Ok(NetSources { train, tests, divided: None })
 }
 
 fn check_counts(solver: &SolverParameter, nets: usize, generic: bool) -> Result<(), SolverError> {

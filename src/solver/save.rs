@@ -26,6 +26,11 @@ impl Solver {
             return Err(self.diverged(f32::NAN, self.last_rate));
         }
         let prefix = self.config.snapshot_prefix().to_owned();
+        if !self.leads() {
+            let state = snapshot::file_name(&prefix, self.iter, "solverstate");
+            (self.last_state, self.saved) = (Some(state.into()), Some(self.iter));
+            return Ok(());
+        }
         let weights = PathBuf::from(snapshot::file_name(&prefix, self.iter, "caffemodel"));
         let bytes =
             snapshot::encode_weights(&self.train, &self.params, &self.source, self.config.snapshot_diff());

@@ -13,16 +13,13 @@ impl Solver {
         let before: Vec<Mark> = self.tests.iter().map(Mark::of).collect();
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
-            let batches = self.config.test_iter.get(i).copied().unwrap_or(0);
-            let mut means = Means::default();
-            for _ in 0..batches {
-                if let stop @ Action::Stop(_) = observer.poll(self) {
+            let means = match self.test_net(i, observer) {
+                Ok(Ok(means)) => means,
+                stopped => {
                     self.tests.iter_mut().zip(&before).for_each(|(net, mark)| mark.restore(net));
-                    return Ok(stop);
+                    return stopped.map(|stop| stop.err().unwrap_or(Action::Continue));
                 }
-                let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
-                means.add(&self.tests[i], loss);
-            }
+            };
             let loss = self.config.test_compute_loss().then(|| means.loss());
             let outputs = &means.outputs();
             observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
@@ -30,6 +27,32 @@ impl Solver {
         }
         let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
         Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
+    }
+
+    /// Runs test net `i` for its batches, which the ranks take in turn; gives the action if that is to stop.
+    fn test_net(&mut self, i: usize, observer: &mut dyn Observer) -> Result<Result<Means, Action>, SolverError> {
+        let batches = self.config.test_iter.get(i).copied().unwrap_or(0).max(0) as usize;
+        let ranks = self.team.as_ref().map_or(1, |team| team.shard().count as usize);
+        let before = Mark::of(&self.tests[i]);
+        let rounds = batches.div_ceil(ranks);
+        let mut rows = Vec::new();
+        for _ in 0..rounds {
+            let action = observer.poll(self);
+            if let stop @ Action::Stop(_) = self.agree(action)? {
+                return Ok(Err(stop));
+            }
+            let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
+            rows.push(row(&self.tests[i], loss));
+        }
+        if let Some(team) = &mut self.team {
+            let width = rows.first().map_or(0, Vec::len);
+            rows = team.in_turn(&rows, width, batches)?;
+            // The last round may have gone beyond the end.
+            Mark::of(&self.tests[i]).part_way(&before, batches, rounds * ranks).restore(&mut self.tests[i]);
+        }
+        let mut means = Means::default();
+        rows.iter().for_each(|row| means.add_row(&self.tests[i], row));
+        Ok(Ok(means))
     }
 
     /// Compares the results with the best so far, if one of them is followed.
@@ -56,6 +79,12 @@ pub struct Means {
 impl Means {
     /// Adds the outputs of the net's last pass and its loss.
     pub fn add(&mut self, net: &Net, loss: f32) {
+        self.add_row(net, &row(net, loss));
+    }
+
+    /// Adds a pass whose loss and outputs are in `row`.
+    fn add_row(&mut self, net: &Net, row: &[f32]) {
+        let Some((&loss, mut values)) = row.split_first() else { return };
         self.batches += 1;
         self.loss += f64::from(loss);
         for (k, output) in net.outputs().into_iter().enumerate() {
@@ -64,7 +93,8 @@ impl Means {
                 let mean = Mean { name, values: Vec::new(), loss_weight };
                 self.sums.push((mean, vec![0.0; output.values.len()]));
             }
-            self.sums[k].1.iter_mut().zip(output.values).for_each(|(s, &v)| *s += f64::from(v));
+            self.sums[k].1.iter_mut().zip(values).for_each(|(s, &v)| *s += f64::from(v));
+            values = values.get(output.values.len()..).unwrap_or_default();
         }
     }
 
@@ -84,4 +114,10 @@ impl Means {
     fn mean(&self, sum: f64) -> f32 {
         (sum / f64::from(self.batches)) as f32
     }
+}
+
+/// The loss of a net's last pass, then its outputs.
+fn row(net: &Net, loss: f32) -> Vec<f32> {
+    let outputs = net.outputs();
+    std::iter::once(&loss).chain(outputs.iter().flat_map(|o| o.values)).copied().collect()
 }

@@ -1,0 +1,46 @@
+//! One run on several ranks: what the command line has to do with it.
+
+use std::{num::NonZeroUsize, thread, time::Duration};
+
+use super::Failure;
+use crate::{
+    comm::{Comm, launch::{self, Launch}},
+    report,
+};
+
+/// The ranks that a launcher has started, if it was more than one.
+///
+/// # Errors
+/// When several copies were started that cannot work together.
+pub fn launched() -> Result<Option<Launch>, Failure> {
+    Ok(launch::detect(|name| std::env::var(name).ok())?)
+}
+
+/// Threads to compute on if nobody says how many: the machine's processors are shared among its ranks, unless the launcher
+/// has bound each to its own.
+pub fn threads(launch: Option<&Launch>) -> usize {
+    let Some(local) = launch.and_then(|l| l.local_size) else { return 0 };
+    let usable = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let bound = usable < processors();
+    if bound { usable } else { (usable / local.max(1)).max(1) }
+}
+
+/// The machine's processors, whether this process may use them or not.
+fn processors() -> usize {
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let ranges = online.trim().split(',').filter_map(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        Some(to.parse::<usize>().ok()? + 1 - from.parse::<usize>().ok()?)
+    });
+    ranges.sum()
+}
+
+/// Joins the ranks.
+///
+/// # Errors
+/// When MPI cannot be loaded, or is not the launcher's.
+pub fn join(launch: &Launch, patience: Duration) -> Result<Comm, Failure> {
+    let comm = Comm::join(launch, patience)?;
+    report::info(&format!("Training on {} ranks over {}", comm.size(), comm.library()));
+    Ok(comm)
+}

@@ -1,0 +1,97 @@
+//! A solver among others: joining them, agreeing with them, and going on without them.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use prost::Message as _;
+
+use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, train_error};
+use crate::{comm::CommError, snapshot};
+
+/// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
+const TAKE_OVER: Duration = Duration::from_secs(10);
+
+impl Solver {
+    /// Trains with other ranks from now on; every rank stands at the same iteration. Rank 0's weights become everybody's.
+    ///
+    /// # Errors
+    /// When the ranks do not train the same, or the exchange fails.
+    pub fn join(&mut self, mut team: Team) -> Result<(), SolverError> {
+        let shard = team.shard();
+        for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
+            net.take_part(shard).map_err(train_error)?;
+        }
+        team.compare(&self.facts())?;
+        team.share(&mut self.params)?;
+        team.plan(&self.train, &self.params);
+        self.team = Some(team);
+        Ok(())
+    }
+
+    /// Whether this process writes the run's files: it is the only one, or rank 0.
+    pub fn leads(&self) -> bool {
+        self.team.as_ref().is_none_or(Team::leads)
+    }
+
+    /// What must be the same on every rank.
+    fn facts(&self) -> Vec<String> {
+        let hash = |bytes: Vec<u8>| format!("{:08x}", crc32fast::hash(&bytes));
+        let mut facts = vec![
+            format!("cnnctl {}", env!("CARGO_PKG_VERSION")),
+            format!("a solver file of hash {}", hash(self.config.encode_to_vec())),
+            format!("a net of hash {}", hash(self.source.encode_to_vec())),
+            format!("iteration {}", self.iter),
+            format!("seed {}", self.seed),
+        ];
+        for layer in std::iter::once(&self.train).chain(&self.tests).flat_map(|net| net.layers()) {
+            if let Some(samples) = layer.layer.samples() {
+                facts.push(format!("{samples} samples in layer `{}`", layer.config.name()));
+            }
+        }
+        facts
+    }
+
+    /// What all ranks do next.
+    pub(super) fn agree(&mut self, action: Action) -> Result<Action, CommError> {
+        match &mut self.team {
+            Some(team) => team.agree(action),
+            None => Ok(action),
+        }
+    }
+
+    /// Saves the last finished iteration when the other ranks no longer answer. All ranks hold the same; rank 0 writes it, or
+    /// rank 1, should that be gone.
+    pub(super) fn rescue(
+        &mut self,
+        error: &CommError,
+        observer: &mut dyn Observer,
+    ) -> Result<Ending, SolverError> {
+        let Some(team) = self.team.take() else { return Ok(Ending::Stopped(Why::Lost)) };
+        team.give_up(&mut self.params);
+        self.mark.restore(&mut self.train);
+        observer.see(self, &Event::Lost { error });
+        let state = PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, "solverstate"));
+        let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
+        if !there && team.rank() < 2 {
+            self.snapshot(observer)?;
+        }
+        let ending = Ending::Stopped(Why::Lost);
+        observer.see(self, &Event::End(ending));
+        Ok(ending)
+    }
+}
+
+/// Whether a file is there within a time.
+fn appears(path: &Path, within: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < within {
+        if path.exists() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    false
+}

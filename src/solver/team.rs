@@ -1,0 +1,319 @@
+//! A run on several ranks: what they exchange in a step, and what they must agree on.
+//!
+//! N ranks with batch B make the step of one process with batch N B: the data layers of the ranks take the batches of one
+//! stream in turn, and gradients are means over the ranks, summed in their order.
+
+use std::{collections::HashMap, ops::Range};
+
+use super::{Action, Why};
+use crate::{
+    comm::{Comm, CommError, Ticket},
+    config::proto::NetParameter,
+    net::{Net, ParamId, Params, Shard},
+};
+
+/// Values in a bucket of gradients: large enough for the full speed of a network, small enough to start early.
+const BUCKET: usize = 25 << 18;
+
+/// This rank among those of its run.
+pub struct Team {
+    comm: Comm,
+    buckets: Vec<Bucket>,
+    under_way: Vec<(usize, Ticket<Vec<f32>>)>,
+    /// Parameters that no rule learns, running statistics, and their values before this step.
+    statistics: Vec<(ParamId, Vec<f32>)>,
+    overlap: bool,
+}
+
+/// Gradients that travel together.
+struct Bucket {
+    parts: Vec<(ParamId, Range<usize>)>,
+    /// The layer whose backward pass completes them.
+    after: usize,
+}
+
+impl Team {
+    /// Of the ranks of `comm`. Without `overlap` gradients travel only when all are there.
+    pub fn new(comm: Comm, overlap: bool) -> Self {
+        Self { comm, buckets: Vec::new(), under_way: Vec::new(), statistics: Vec::new(), overlap }
+    }
+
+    /// The part of every data set that this rank reads.
+    pub fn shard(&self) -> Shard {
+        Shard { rank: self.comm.rank() as u32, count: self.comm.size() as u32 }
+    }
+
+    /// Whether this rank writes the files and the log.
+    pub fn leads(&self) -> bool {
+        self.comm.rank() == 0
+    }
+
+    /// This rank.
+    pub fn rank(&self) -> usize {
+        self.comm.rank()
+    }
+
+    /// Leaves the other ranks in good order.
+    pub(super) fn leave(self) {
+        self.comm.leave();
+    }
+
+    /// Makes rank 0's weights everybody's.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub(super) fn share(&mut self, params: &mut Params) -> Result<(), CommError> {
+        for param in params.iter_mut() {
+            let bytes = self.comm.broadcast(param.data.iter().flat_map(|v| v.to_le_bytes()).collect())?;
+            let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            param.data.iter_mut().zip(values).for_each(|(data, value)| *data = value);
+        }
+        Ok(())
+    }
+
+    /// Plans the exchange of a net's gradients: in the order in which backward passes complete them.
+    pub(super) fn plan(&mut self, net: &Net, params: &Params) {
+        let mut first_user: HashMap<ParamId, usize> = HashMap::new();
+        for (i, layer) in net.layers().enumerate() {
+            layer.params.iter().for_each(|&id| _ = first_user.entry(id).or_insert(i));
+        }
+        let learns = |id: &ParamId| !params[*id].diff.is_empty();
+        let mut ids: Vec<ParamId> = first_user.keys().copied().filter(learns).collect();
+        ids.sort_by_key(|id| (std::cmp::Reverse(first_user[id]), *id));
+        let sizes = ids.iter().map(|&id| (id, params[id].diff.len(), first_user[&id]));
+        self.buckets = buckets(sizes, BUCKET);
+        let unlearned = net.params().into_iter().filter(|&id| !params[id].learned);
+        self.statistics = unlearned.map(|id| (id, Vec::new())).collect();
+    }
+
+    /// Remembers what a forward pass changes.
+    pub(super) fn remember(&mut self, params: &Params) {
+        for (id, before) in &mut self.statistics {
+            before.clear();
+            before.extend_from_slice(&params[*id].data);
+        }
+    }
+
+    /// Takes back what the forward passes of this step have changed.
+    pub(super) fn give_up(&self, params: &mut Params) {
+        for (id, before) in self.statistics.iter().filter(|(_, before)| !before.is_empty()) {
+            params[*id].data.copy_from_slice(before);
+        }
+    }
+
+    /// Sends the gradients that layer `i` has completed.
+    pub(super) fn layer_done(&mut self, i: usize, params: &Params) {
+        if !self.overlap {
+            return;
+        }
+        let buckets = &self.buckets;
+        for (k, bucket) in buckets.iter().enumerate().filter(|(_, b)| b.after == i) {
+            self.under_way.push((k, self.comm.start_sum(bucket.collect(params))));
+        }
+    }
+
+    /// Waits for all gradients: the diffs become means over the ranks, and so do running statistics, the net's outputs
+    /// and `loss`, which is returned.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls. The parameters are then those of the last step still; [`Team::give_up`] takes their statistics back.
+    pub(super) fn finish(&mut self, net: &mut Net, params: &mut Params, loss: f32) -> Result<f32, CommError> {
+        let size = self.comm.size() as f32;
+        let mut tail = vec![loss];
+        self.statistics.iter().for_each(|(id, _)| tail.extend_from_slice(&params[*id].data));
+        net.each_output(|values| tail.extend_from_slice(values));
+        if !self.overlap {
+            for (k, bucket) in self.buckets.iter().enumerate() {
+                self.under_way.push((k, self.comm.start_sum(bucket.collect(params))));
+            }
+        }
+        let tail = self.comm.start_sum(tail);
+        for (k, ticket) in std::mem::take(&mut self.under_way) {
+            let sums = self.comm.wait(ticket)?;
+            self.buckets[k].spread(&sums, size, params);
+        }
+        let tail = self.comm.wait(tail)?;
+        let mut means = tail.iter().map(|sum| sum / size);
+        let loss = means.next().unwrap_or(loss);
+        for (id, _) in &self.statistics {
+            params[*id].data.iter_mut().zip(&mut means).for_each(|(value, mean)| *value = mean);
+        }
+        net.each_output(|values| values.iter_mut().zip(&mut means).for_each(|(value, mean)| *value = mean));
+        Ok(loss)
+    }
+
+    /// What all ranks do next: what the most urgent of them wants.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub(super) fn agree(&mut self, action: Action) -> Result<Action, CommError> {
+        let all = self.comm.gather(vec![urgency(action)])?;
+        let most = all.iter().flatten().copied().max().unwrap_or(0);
+        Ok(if urgency(action) == most { action } else { of_urgency(most) })
+    }
+
+    /// The values of every round of a test, in the order of the batches: rank 0's first, rank 1's first, rank 0's second...
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub(super) fn in_turn(&mut self, mine: &[Vec<f32>], width: usize, count: usize) -> Result<Vec<Vec<f32>>, CommError> {
+        let size = self.comm.size();
+        let rounds = count.div_ceil(size);
+        let mut bytes = Vec::with_capacity(rounds * width * 4);
+        mine.iter().flatten().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+        bytes.resize(rounds * width * 4, 0);
+        let all = self.comm.gather(bytes)?;
+        let batch = |k: usize| {
+            let row = &all[k % size][k / size * width * 4..][..width * 4];
+            row.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        };
+        Ok((0..count).map(batch).collect())
+    }
+
+    /// Refuses ranks that train something else than rank 0; `facts` are lines that must be the same everywhere.
+    ///
+    /// # Errors
+    /// Names the first rank and line that differ.
+    pub(super) fn compare(&mut self, facts: &[String]) -> Result<(), CommError> {
+        const WIDTH: usize = 4096;
+        let mut bytes = facts.join("\n").into_bytes();
+        bytes.resize(WIDTH, 0);
+        let all = self.comm.gather(bytes)?;
+        let lines = |bytes: &[u8]| -> Vec<String> {
+            let text = String::from_utf8_lossy(bytes);
+            text.trim_end_matches('\0').lines().map(String::from).collect()
+        };
+        let ours = lines(&all[0]);
+        for (rank, theirs) in all.iter().enumerate().skip(1) {
+            let theirs = lines(theirs);
+            let missing = String::from("nothing");
+            for i in 0..ours.len().max(theirs.len()) {
+                let (a, b) = (ours.get(i).unwrap_or(&missing), theirs.get(i).unwrap_or(&missing));
+                if a != b {
+                    return Err(CommError::Mismatch(format!(
+                        "the ranks do not train the same: rank 0 has {a}, but rank {rank} has {b}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bucket {
+    fn collect(&self, params: &Params) -> Vec<f32> {
+        let parts = self.parts.iter().map(|(id, range)| &params[*id].diff[range.clone()]);
+        parts.flatten().copied().collect()
+    }
+
+    fn spread(&self, sums: &[f32], size: f32, params: &mut Params) {
+        let mut at = 0;
+        for (id, range) in &self.parts {
+            let diff = &mut params[*id].diff[range.clone()];
+            diff.iter_mut().zip(&sums[at..]).for_each(|(d, s)| *d = s / size);
+            at += diff.len();
+        }
+    }
+}
+
+/// Cuts parameters, given in order with their lengths and completing layers, into buckets of at most `most` values.
+fn buckets(params: impl Iterator<Item = (ParamId, usize, usize)>, most: usize) -> Vec<Bucket> {
+    let mut buckets: Vec<Bucket> = Vec::new();
+    let mut room = 0;
+    for (id, len, after) in params {
+        let mut from = 0;
+        while from < len {
+            if room == 0 {
+                buckets.push(Bucket { parts: Vec::new(), after });
+                room = most;
+            }
+            let to = len.min(from + room);
+            if let Some(bucket) = buckets.last_mut() {
+                bucket.parts.push((id, from..to));
+                bucket.after = after;
+            }
+            room -= to - from;
+            from = to;
+        }
+    }
+    buckets
+}
+
+fn urgency(action: Action) -> u8 {
+    match action {
+        Action::Continue => 0,
+        Action::Snapshot => 1,
+        Action::Stop(Why::Patience) => 2,
+        Action::Stop(Why::TimeBudget) => 3,
+        Action::Stop(Why::Lost) => 4,
+        Action::Stop(Why::Signal(_)) => 5,
+    }
+}
+
+fn of_urgency(urgency: u8) -> Action {
+    match urgency {
+        0 => Action::Continue,
+        1 => Action::Snapshot,
+        2 => Action::Stop(Why::Patience),
+        3 => Action::Stop(Why::TimeBudget),
+        4 => Action::Stop(Why::Lost),
+        _ => Action::Stop(Why::Signal("on another rank, a signal")),
+    }
+}
+
+/// Divides the batches of a net's data layers among `count` ranks.
+///
+/// # Errors
+/// Names the layer whose batch cannot be divided.
+pub(super) fn divide_batches(net: &mut NetParameter, count: usize) -> Result<(), String> {
+    for layer in &mut net.layer {
+        let name = layer.name().to_owned();
+        let sizes = [
+            layer.data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
+            layer.image_data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
+            layer.hdf5_data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
+            layer.window_data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
+        ];
+        for size in sizes.into_iter().flatten() {
+            if *size as usize % count != 0 {
+                return Err(format!("layer `{name}`: batch_size {size} cannot be divided among {count} ranks"));
+            }
+            *size /= count as u32;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_full_and_wait_for_their_last_layer() {
+        let cut = buckets([(4, 5, 9), (3, 2, 9), (1, 4, 2), (0, 1, 0)].into_iter(), 4);
+        let seen: Vec<_> = cut.iter().map(|b| (b.parts.clone(), b.after)).collect();
+        let expected = [
+            (vec![(4, 0..4)], 9),
+            (vec![(4, 4..5), (3, 0..2), (1, 0..1)], 2),
+            (vec![(1, 1..4), (0, 0..1)], 0),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn the_most_urgent_wish_is_carried_over() {
+        for action in [Action::Continue, Action::Snapshot, Action::Stop(Why::TimeBudget), Action::Stop(Why::Patience)] {
+            assert_eq!(of_urgency(urgency(action)), action);
+        }
+        assert!(urgency(Action::Stop(Why::Signal("SIGTERM"))) > urgency(Action::Snapshot));
+    }
+
+    #[test]
+    fn batches_are_divided_or_refused() {
+        let text = "layer { name: 'a' type: 'Data' data_param { batch_size: 12 } }";
+        let mut net = crate::config::net_from_text("net.prototxt", text).unwrap().net;
+        divide_batches(&mut net, 4).unwrap();
+        assert_eq!(net.layer[0].data_param.as_ref().unwrap().batch_size(), 3);
+        assert!(divide_batches(&mut net, 2).unwrap_err().contains("batch_size 3 cannot be divided among 2"));
+    }
+}
