@@ -9,6 +9,7 @@ use std::{
 
 /// A module of the crate and those that it may name after `crate::`.
 const TABLE: &[(&str, &[&str])] = &[
+    ("comm", &[]),
     ("tensor", &[]),
     ("config", &[]),
     ("kernels", &["tensor"]),
@@ -16,9 +17,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("layers", &["config", "data", "kernels", "tensor"]),
     ("net", &["config", "layers", "kernels", "tensor"]),
     ("snapshot", &["config", "net", "tensor"]),
-    ("solver", &["config", "kernels", "net", "snapshot", "tensor"]),
+    ("solver", &["comm", "config", "kernels", "net", "snapshot", "tensor"]),
     ("report", &["config", "net", "snapshot", "solver", "tensor"]),
-    ("cli", &["config", "data", "kernels", "layers", "net", "report", "snapshot", "solver", "tensor"]),
+    (
+        "cli",
+        &["comm", "config", "data", "kernels", "layers", "net", "report", "snapshot", "solver", "tensor"],
+    ),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

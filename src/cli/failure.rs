@@ -95,7 +95,8 @@ impl Failure {
 
 impl From<&CommError> for Failure {
     fn from(error: &CommError) -> Self {
-        let bad_start = matches!(error, CommError::Launch(_) | CommError::Mismatch(_) | CommError::Size { .. });
+        let bad_start =
+            matches!(error, CommError::Launch(_) | CommError::Mismatch(_) | CommError::Size { .. });
         Self::chain(if bad_start { CONFIG } else { FAILED }, error)
     }
 }

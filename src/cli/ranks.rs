@@ -4,7 +4,10 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 
 use super::Failure;
 use crate::{
-    comm::{Comm, launch::{self, Launch}},
+    comm::{
+        Comm,
+        launch::{self, Launch},
+    },
     report,
 };
 

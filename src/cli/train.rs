@@ -23,7 +23,9 @@ use crate::{
     },
     report::{self, Reporter},
     snapshot::{self, Weights},
-    solver::{self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Team, Why},
+    solver::{
+        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Team, Why,
+    },
 };
 
 /// Train a net as a solver file says
@@ -156,7 +158,9 @@ impl TrainArgs {
         let mut sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
         report::warn_all(&sources.train.warnings);
         if let Some(comm) = comm.as_ref().filter(|_| self.global_batch) {
-            sources.divide_batches(comm.size()).map_err(|e| Failure::new(CONFIG, format!("--global-batch: {e}")))?;
+            sources
+                .divide_batches(comm.size())
+                .map_err(|e| Failure::new(CONFIG, format!("--global-batch: {e}")))?;
         }
         let context = Context { solver: &file, sources: &sources };
         let _lock = if leads { Some(Lock::take(settings.snapshot_prefix())?) } else { None };

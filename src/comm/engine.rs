@@ -44,7 +44,7 @@ pub fn run(libraries: &[String], welcome: &Reply<Member>, orders: &Receiver<Orde
         Ok(mpi) => mpi,
         Err(error) => return drop(welcome.send(Err(error))),
     };
-    let member = Member { rank: mpi.rank(), size: mpi.size(), library: mpi.library().to_owned() };
+    let member = Member { rank: mpi.rank(), size: mpi.size(), library: mpi.library() };
     if welcome.send(Ok(member)).is_ok() && serve(&mpi, orders) {
         mpi.leave();
     }
@@ -76,7 +76,9 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>) -> bool {
         match order {
             Some(Order::Abort(status)) => mpi.abort(status),
             Some(Order::Leave) => return !busy,
-            Some(Order::Gather(bytes, reply)) => begin(&mut waits, reply, || mpi.all_gather(Channel::First, bytes)),
+            Some(Order::Gather(bytes, reply)) => {
+                begin(&mut waits, reply, || mpi.all_gather(Channel::First, bytes))
+            }
             Some(Order::Broadcast(bytes, reply)) => begin(&mut waits, reply, || mpi.broadcast(bytes)),
             Some(Order::Sum(values, reply)) => match Sum::begin(mpi, &values, &reply) {
                 Ok(sum) => sums.push_back(sum),

@@ -48,7 +48,9 @@ pub fn detect(get: impl Fn(&str) -> Option<String>) -> Result<Option<Launch>, Co
     let (Some(size), Some(rank)) = (size, rank) else {
         return match kind {
             Kind::Unknown => Ok(None),
-            _ => Err(CommError::Launch("the MPI launcher does not tell how many ranks it has started".into())),
+            _ => {
+                Err(CommError::Launch("the MPI launcher does not tell how many ranks it has started".into()))
+            }
         };
     };
     if size <= 1 {
@@ -98,7 +100,8 @@ mod tests {
         let open = open.unwrap().unwrap();
         assert_eq!((open.size, open.rank, open.local_size, open.kind), (4, 3, Some(2), Kind::OpenMpi));
         assert_eq!(open.libraries()[0], "libmpi.so.40");
-        let mpich = detect_in(&[("PMI_SIZE", "2"), ("PMI_RANK", "1"), ("MPI_LOCALNRANKS", "2")]).unwrap().unwrap();
+        let mpich =
+            detect_in(&[("PMI_SIZE", "2"), ("PMI_RANK", "1"), ("MPI_LOCALNRANKS", "2")]).unwrap().unwrap();
         assert_eq!((mpich.size, mpich.rank, mpich.kind), (2, 1, Kind::Mpich));
         let pmix = [("PMIX_RANK", "1"), ("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "3")];
         let pmix = detect_in(&pmix).unwrap().unwrap();

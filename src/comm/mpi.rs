@@ -119,7 +119,10 @@ impl Mpi {
             let arguments = (std::ptr::null_mut(), std::ptr::null_mut());
             let wanted = self.constants.thread_funneled;
             self.check("MPI_Init_thread", (f.init_thread)(arguments.0, arguments.1, wanted, &mut provided))?;
-            self.check("MPI_Comm_set_errhandler", (f.comm_set_errhandler)(world, self.constants.errors_return))?;
+            self.check(
+                "MPI_Comm_set_errhandler",
+                (f.comm_set_errhandler)(world, self.constants.errors_return),
+            )?;
             self.check("MPI_Comm_rank", (f.comm_rank)(world, &mut rank))?;
             self.check("MPI_Comm_size", (f.comm_size)(world, &mut size))?;
             self.check("MPI_Comm_dup", (f.comm_dup)(world, &mut first))?;
@@ -142,9 +145,11 @@ impl Mpi {
         self.size
     }
 
-    /// What the library calls itself: the first line of it.
-    pub fn library(&self) -> &str {
-        self.version.lines().next().unwrap_or_default().trim_end_matches(',')
+    /// What the library calls itself, without the details: `Open MPI v4.1.4`, `MPICH Version: 4.0.2`.
+    pub fn library(&self) -> String {
+        let first = self.version.lines().next().unwrap_or_default();
+        let name = first.split(',').next().unwrap_or_default();
+        name.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Leaves MPI in good order; all ranks do.
@@ -262,8 +267,7 @@ impl<T> Pending<T> {
         }
         let mut done = 0;
         // SAFETY: the request is one that MPI gave and that has not ended.
-        let code =
-            unsafe { (mpi.functions.test)(&mut self.request, &mut done, mpi.constants.status_ignore) };
+        let code = unsafe { (mpi.functions.test)(&mut self.request, &mut done, mpi.constants.status_ignore) };
         if let Err(error) = mpi.check("MPI_Test", code) {
             return Some(Err(error));
         }

@@ -47,7 +47,14 @@ impl Options {
     /// For training, or for testing without backward passes.
     pub fn new(phase: Phase, seed: u64) -> Self {
         let state = NetState { phase: Some(phase as i32), ..NetState::default() };
-        Self { state, seed, backward: phase == Phase::Train, keep_all: false, given_diffs: Vec::new(), shard: Shard::default() }
+        Self {
+            state,
+            seed,
+            backward: phase == Phase::Train,
+            keep_all: false,
+            given_diffs: Vec::new(),
+            shard: Shard::default(),
+        }
     }
 }
 

@@ -73,7 +73,8 @@ impl Solver {
         team.give_up(&mut self.params);
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
-        let state = PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, "solverstate"));
+        let state =
+            PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, "solverstate"));
         let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
         if !there && team.rank() < 2 {
             self.snapshot(observer)?;

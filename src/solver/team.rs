@@ -8,7 +8,7 @@ use std::{collections::HashMap, ops::Range};
 use super::{Action, Why};
 use crate::{
     comm::{Comm, CommError, Ticket},
-    config::proto::NetParameter,
+    config::proto::{LayerParameter, NetParameter, Phase},
     net::{Net, ParamId, Params, Shard},
 };
 
@@ -156,7 +156,12 @@ impl Team {
     ///
     /// # Errors
     /// When the exchange fails or stalls.
-    pub(super) fn in_turn(&mut self, mine: &[Vec<f32>], width: usize, count: usize) -> Result<Vec<Vec<f32>>, CommError> {
+    pub(super) fn in_turn(
+        &mut self,
+        mine: &[Vec<f32>],
+        width: usize,
+        count: usize,
+    ) -> Result<Vec<Vec<f32>>, CommError> {
         let size = self.comm.size();
         let rounds = count.div_ceil(size);
         let mut bytes = Vec::with_capacity(rounds * width * 4);
@@ -261,12 +266,15 @@ fn of_urgency(urgency: u8) -> Action {
     }
 }
 
-/// Divides the batches of a net's data layers among `count` ranks.
+/// Divides the batches that a net trains on among `count` ranks.
 ///
 /// # Errors
 /// Names the layer whose batch cannot be divided.
 pub(super) fn divide_batches(net: &mut NetParameter, count: usize) -> Result<(), String> {
-    for layer in &mut net.layer {
+    let only_tests = |layer: &LayerParameter| {
+        !layer.include.is_empty() && layer.include.iter().all(|rule| rule.phase == Some(Phase::Test as i32))
+    };
+    for layer in net.layer.iter_mut().filter(|layer| !only_tests(layer)) {
         let name = layer.name().to_owned();
         let sizes = [
             layer.data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
@@ -275,8 +283,10 @@ pub(super) fn divide_batches(net: &mut NetParameter, count: usize) -> Result<(),
             layer.window_data_param.as_mut().and_then(|p| p.batch_size.as_mut()),
         ];
         for size in sizes.into_iter().flatten() {
-            if *size as usize % count != 0 {
-                return Err(format!("layer `{name}`: batch_size {size} cannot be divided among {count} ranks"));
+            if !(*size as usize).is_multiple_of(count) {
+                return Err(format!(
+                    "layer `{name}`: batch_size {size} cannot be divided among {count} ranks"
+                ));
             }
             *size /= count as u32;
         }
@@ -302,7 +312,9 @@ mod tests {
 
     #[test]
     fn the_most_urgent_wish_is_carried_over() {
-        for action in [Action::Continue, Action::Snapshot, Action::Stop(Why::TimeBudget), Action::Stop(Why::Patience)] {
+        for action in
+            [Action::Continue, Action::Snapshot, Action::Stop(Why::TimeBudget), Action::Stop(Why::Patience)]
+        {
             assert_eq!(of_urgency(urgency(action)), action);
         }
         assert!(urgency(Action::Stop(Why::Signal("SIGTERM"))) > urgency(Action::Snapshot));

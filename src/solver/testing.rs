@@ -30,7 +30,11 @@ impl Solver {
     }
 
     /// Runs test net `i` for its batches, which the ranks take in turn; gives the action if that is to stop.
-    fn test_net(&mut self, i: usize, observer: &mut dyn Observer) -> Result<Result<Means, Action>, SolverError> {
+    fn test_net(
+        &mut self,
+        i: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<Means, Action>, SolverError> {
         let batches = self.config.test_iter.get(i).copied().unwrap_or(0).max(0) as usize;
         let ranks = self.team.as_ref().map_or(1, |team| team.shard().count as usize);
         let before = Mark::of(&self.tests[i]);

@@ -1,0 +1,164 @@
+//! Training on several ranks, under whichever MPI is installed: Open MPI, MPICH, both or none.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
+
+mod common;
+
+use std::process::{Command, Output};
+
+use cnnctl::config::proto::NetParameter;
+use common::Folder;
+use prost::Message as _;
+
+/// The launchers that are installed, with the options that let many ranks share a small machine.
+fn launchers() -> Vec<Vec<&'static str>> {
+    let known = [vec!["mpirun.openmpi", "--oversubscribe"], vec!["mpirun.mpich"]];
+    let found = |launcher: &Vec<&str>| Command::new(launcher[0]).arg("--version").output().is_ok();
+    let there: Vec<_> = known.into_iter().filter(found).collect();
+    if there.is_empty() {
+        eprintln!("skipped: neither mpirun.openmpi nor mpirun.mpich is installed");
+    }
+    there
+}
+
+/// Runs the program on `ranks` ranks; gives its exit status and all that it said.
+fn run(folder: &Folder, launcher: &[&str], ranks: usize, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(launcher[0]);
+    command
+        .args(&launcher[1..])
+        .args(["-n", &ranks.to_string(), env!("CARGO_BIN_EXE_cnnctl")])
+        .args(arguments);
+    command.current_dir(folder.path("")).env_remove("RUST_LOG");
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+fn done(folder: &Folder, launcher: &[&str], ranks: usize, arguments: &[&str]) -> String {
+    let (status, said) = run(folder, launcher, ranks, arguments);
+    assert_eq!(status, 0, "{launcher:?} -n {ranks}: {said}");
+    assert!(said.contains(&format!("Training on {ranks} ranks over ")), "{said}");
+    said
+}
+
+const TRAIN: [&str; 5] = ["train", "--solver", "solver.prototxt", "--metrics", "m"];
+const DIVIDED: [&str; 6] = ["train", "--solver", "solver.prototxt", "--metrics", "m", "--global-batch"];
+
+/// A folder whose net has no dropout: each rank drops values of its own, as one process cannot.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.edit("net.prototxt", "dropout_ratio: 0.1", "dropout_ratio: 0");
+    folder
+}
+
+fn weights(folder: &Folder) -> Vec<f32> {
+    let net = NetParameter::decode(&folder.read("tiny_iter_20.caffemodel")[..]).unwrap();
+    net.layer.iter().flat_map(|l| &l.blobs).flat_map(|b| b.data.clone()).collect()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn ranks_make_the_steps_of_one_process() {
+    for launcher in launchers() {
+        // Divided batches against the batch as it is, whole batches against one of their sum.
+        let one = folder();
+        one.done(&TRAIN);
+        let large = folder();
+        large.edit("net.prototxt", "batch_size: 16", "batch_size: 32");
+        large.done(&TRAIN);
+        for (ranks, arguments, alone) in [(2, &DIVIDED[..], &one), (4, &DIVIDED, &one), (2, &TRAIN, &large)] {
+            let several = folder();
+            done(&several, &launcher, ranks, arguments);
+            let difference = largest_difference(&weights(alone), &weights(&several));
+            assert!(difference < 1e-5, "{launcher:?} -n {ranks}: {difference}");
+            assert!(difference > 0.0 || ranks == 2, "four ranks sum in another order");
+        }
+    }
+}
+
+#[test]
+fn the_same_number_of_ranks_gives_the_same_bytes() {
+    let mut first: Option<Vec<u8>> = None;
+    for launcher in launchers() {
+        for more in [&[][..], &["--no-overlap", "--threads", "2"]] {
+            // With dropout, shuffling and everything.
+            let folder = Folder::new();
+            done(&folder, &launcher, 2, &[&TRAIN[..], more].concat());
+            let bytes = folder.read("tiny_iter_20.caffemodel");
+            assert!(*first.get_or_insert_with(|| bytes.clone()) == bytes, "{launcher:?} {more:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_a_snapshot_on_the_same_or_another_number_of_ranks() {
+    for launcher in launchers() {
+        let (whole, parts, fewer) = (folder(), folder(), folder());
+        done(&whole, &launcher, 2, &DIVIDED);
+        for folder in [&parts, &fewer] {
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+            done(folder, &launcher, 2, &DIVIDED);
+            folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+        }
+        done(&parts, &launcher, 2, &[&DIVIDED[..], &["--resume", "auto"]].concat());
+        assert!(whole.read("tiny_iter_20.caffemodel") == parts.read("tiny_iter_20.caffemodel"));
+        assert!(whole.read("m") == parts.read("m"));
+        fewer.done(&[&TRAIN[..], &["--resume", "auto"]].concat());
+        let difference = largest_difference(&weights(&whole), &weights(&fewer));
+        assert!(difference < 1e-5, "{difference}");
+    }
+}
+
+#[test]
+fn a_test_is_divided_among_ranks_and_comes_out_the_same() {
+    for launcher in launchers() {
+        // Three batches for two ranks: the last round has one too many.
+        let (one, two) = (folder(), folder());
+        for folder in [&one, &two] {
+            folder.edit("solver.prototxt", "test_iter: 2", "test_iter: 3");
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 0");
+        }
+        one.done(&TRAIN);
+        done(&two, &launcher, 2, &TRAIN);
+        assert!(one.read("m") == two.read("m") && !one.read("m").is_empty());
+    }
+}
+
+#[test]
+fn an_error_on_the_ranks_ends_the_job_with_its_status() {
+    for launcher in launchers() {
+        let folder = folder();
+        let (status, said) = run(&folder, &launcher, 3, &DIVIDED);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains("layer `digits`: batch_size 16 cannot be divided among 3 ranks"), "{said}");
+        folder.edit("net.prototxt", "num_output: 10", "num_output: 5");
+        let (status, said) = run(&folder, &launcher, 2, &TRAIN);
+        assert_eq!(status, 5, "{said}");
+        assert!(said.contains("is out of range"), "{said}");
+    }
+}
+
+#[test]
+fn a_library_that_is_not_the_launchers_is_refused() {
+    let both = launchers();
+    if both.len() < 2 {
+        eprintln!("skipped: needs Open MPI and MPICH");
+        return;
+    }
+    let folder = folder();
+    let mut command = Command::new("mpirun.openmpi");
+    command.args(["--oversubscribe", "-n", "2", env!("CARGO_BIN_EXE_cnnctl")]).args(TRAIN);
+    command.current_dir(folder.path("")).env("CNNCTL_MPI_LIB", "libmpich.so.12");
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the launcher has started 2 ranks, but MPICH Version: ") && said.contains("sees 1"),
+        "{said}"
+    );
+    assert!(!folder.path("tiny_iter_20.caffemodel").exists());
+}
