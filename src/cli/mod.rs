@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
+mod check;
 mod classify;
 mod convert;
 mod convert_imageset;
@@ -52,6 +53,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckArgs),
     Classify(classify::ClassifyArgs),
     #[command(alias = "compute_image_mean")]
     ComputeImageMean(mean::MeanArgs),
@@ -93,6 +95,7 @@ impl Cli {
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
+            Command::Check(args) => args.run(),
             Command::Classify(args) => args.run(),
             Command::ComputeImageMean(args) => args.run(),
             Command::Convert(args) => args.run(),

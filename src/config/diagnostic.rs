@@ -19,6 +19,8 @@ pub enum Severity {
     Error,
     /// The file can be used, but probably does not say what its author means.
     Warning,
+    /// Something to know, with nothing wrong.
+    Note,
 }
 
 impl fmt::Display for Severity {
@@ -26,6 +28,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         })
     }
 }

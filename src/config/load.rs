@@ -54,6 +54,8 @@ struct SourceMap {
 pub struct FileMap {
     path: Option<String>,
     map: Option<Arc<SourceMap>>,
+    /// Whether the text is the inside of a single layer.
+    of_layer: bool,
 }
 
 impl FileMap {
@@ -71,17 +73,21 @@ impl FileMap {
         self.map.as_deref().map(|map| &map.source)
     }
 
-    /// A layer's field, or else the layer.
+    /// A layer's field, or else what it would stand in: its message, or the layer.
     fn layer_span(&self, origin: Option<u32>, field: &str) -> Option<Span> {
         let spans = &self.map.as_deref()?.spans;
+        if self.of_layer {
+            return outward(field).find_map(|path| spans.top(path)).map(|span| span.focus());
+        }
         let origin = origin?;
-        let old = || upgrade::old_paths(field).into_iter().find_map(|path| spans.field(origin, &path));
-        let found = spans.field(origin, field).or_else(old).or_else(|| spans.origin(origin));
-        found.map(|span| span.focus())
+        let old = |path| upgrade::old_paths(path).into_iter().find_map(|path| spans.field(origin, &path));
+        let found = outward(field).find_map(|path| spans.field(origin, path).or_else(|| old(path)));
+        found.or_else(|| spans.origin(origin)).map(|span| span.focus())
     }
 
     fn top_span(&self, field: &str) -> Option<Span> {
-        Some(self.map.as_deref()?.spans.top(field)?.focus())
+        let spans = &self.map.as_deref()?.spans;
+        outward(field).find_map(|path| spans.top(path)).map(|span| span.focus())
     }
 
     fn complaint(&self, severity: Severity, message: String, span: Option<Span>) -> Diagnostic {
@@ -158,7 +164,8 @@ impl NetFile {
         self.file.complaint(Severity::Error, message.into(), self.file.top_span(field))
     }
 
-    fn complain(
+    /// A complaint about a layer's field, else as `error_at`.
+    pub fn complain(
         &self,
         severity: Severity,
         layer: &LayerParameter,
@@ -222,6 +229,35 @@ impl SolverFile {
     }
 }
 
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A net.
+    Net,
+    /// A solver.
+    Solver,
+    /// The inside of a layer, as text.
+    Layer,
+}
+
+/// What a file most likely is, by its content.
+pub fn file_kind(path: impl AsRef<Path>) -> Result<FileKind, ConfigError> {
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+    if is_binary(&bytes) {
+        let solver = SolverParameter::decode(bytes.as_slice()).is_ok();
+        let net = NetParameter::decode(bytes.as_slice());
+        let holds =
+            net.as_ref().is_ok_and(|n| !n.layer.is_empty() || !n.layers.is_empty() || !n.input.is_empty());
+        return Ok(if holds || !solver { FileKind::Net } else { FileKind::Solver });
+    }
+    Ok(match text::kind_of(&String::from_utf8_lossy(&bytes)) {
+        text::TextKind::Net => FileKind::Net,
+        text::TextKind::Solver => FileKind::Solver,
+        text::TextKind::Layer => FileKind::Layer,
+    })
+}
+
 /// Reads a net from a text or binary file; its content tells which it is.
 pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
     let path = path.as_ref();
@@ -231,7 +267,9 @@ pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
             file.warnings.splice(0..0, warning);
             Ok(file)
         }
-        Content::Binary(net) => Ok(net_file(net, FileMap { path: Some(shown(path)), map: None }, vec![])?),
+        Content::Binary(net) => {
+            Ok(net_file(net, FileMap { path: Some(shown(path)), map: None, of_layer: false }, vec![])?)
+        }
     }
 }
 
@@ -244,7 +282,7 @@ pub fn net_from_text(path: impl Into<String>, text: impl Into<String>) -> Result
 
 /// Takes a net that comes from no file of its own, for example one that was kept in a snapshot.
 pub fn net_from_param(net: NetParameter) -> Result<NetFile, Diagnostics> {
-    net_file(net, FileMap { path: None, map: None }, vec![])
+    net_file(net, FileMap { path: None, map: None, of_layer: false }, vec![])
 }
 
 /// Reads a solver from a text or binary file; its content tells which it is.
@@ -257,7 +295,7 @@ pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
             Ok(file)
         }
         Content::Binary(solver) => {
-            Ok(solver_file(solver, FileMap { path: Some(shown(path)), map: None }, vec![])?)
+            Ok(solver_file(solver, FileMap { path: Some(shown(path)), map: None, of_layer: false }, vec![])?)
         }
     }
 }
@@ -267,6 +305,20 @@ pub fn solver_from_text(path: impl Into<String>, text: impl Into<String>) -> Res
     let parsed = text::parse::<SolverParameter>(path, text)?;
     let (file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
     solver_file(parsed.message, file, warnings)
+}
+
+/// Reads a single layer from a text that holds what would stand between a layer's braces, as listings in books do.
+pub fn layer_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<NetFile, Diagnostics> {
+    let parsed = text::parse::<LayerParameter>(path, text)?;
+    let (mut file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
+    file.of_layer = true;
+    let net = NetParameter { layer: vec![parsed.message], ..Default::default() };
+    Ok(NetFile { net, file, warnings, upgrades: Vec::new() })
+}
+
+/// A path, and then what is around it: `a.b.c`, `a.b`, `a`.
+fn outward(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around))
 }
 
 enum Content<M> {
@@ -313,7 +365,7 @@ fn shown(path: &Path) -> String {
 
 fn file_map(source: Source, spans: Spans, warnings: Vec<Diagnostic>) -> (FileMap, Vec<Diagnostic>) {
     let path = Some(source.path().to_owned());
-    (FileMap { path, map: Some(Arc::new(SourceMap { source, spans })) }, warnings)
+    (FileMap { path, map: Some(Arc::new(SourceMap { source, spans })), of_layer: false }, warnings)
 }
 
 fn net_file(mut net: NetParameter, file: FileMap, warnings: Vec<Diagnostic>) -> Result<NetFile, Diagnostics> {

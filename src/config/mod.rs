@@ -14,8 +14,8 @@ pub mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{
-    ConfigError, FileMap, NetFile, SolverFile, load_net, load_solver, net_from_param, net_from_text,
-    solver_from_text,
+    ConfigError, FileKind, FileMap, NetFile, SolverFile, file_kind, layer_from_text, load_net, load_solver,
+    net_from_param, net_from_text, solver_from_text,
 };
 pub use source::{Location, Place, Source, Span};
 pub use suggest::did_you_mean;

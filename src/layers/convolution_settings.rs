@@ -242,7 +242,7 @@ impl Window {
         (0..self.sides.len())
             .map(|i| {
                 axis(self.sides[i], self.kernel[i], self.stride[i], self.pad[i], self.dilation[i])
-                    .ok_or_else(|| LayerError::shape(message(i)))
+                    .ok_or_else(|| wrong("kernel_size", message(i)))
             })
             .collect()
     }

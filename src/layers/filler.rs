@@ -8,7 +8,10 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 use super::LayerError;
 use crate::{
-    config::proto::{FillerParameter, filler_parameter::VarianceNorm},
+    config::{
+        did_you_mean,
+        proto::{FillerParameter, LayerParameter, filler_parameter::VarianceNorm},
+    },
     kernels::{
         parallel::{CHUNK, for_chunks_mut},
         random::Draw,
@@ -40,13 +43,62 @@ pub fn fill(
     draw: Draw,
     values: &mut [f32],
 ) -> Result<(), LayerError> {
-    let name = filler.r#type();
-    let Ok(row) = FILLERS.binary_search_by(|(n, _)| (*n).cmp(name)) else {
-        let known = FILLERS.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
-        return Err(LayerError::setting("type", format!("unknown filler `{name}`; there are: {known}")));
-    };
+    let row = check_type(filler)?;
     FILLERS[row].1(filler, shape, draw, values)
-        .map_err(|e| LayerError::setting("type", format!("filler `{name}` {e}")))
+        .map_err(|e| LayerError::setting("type", format!("filler `{}` {e}", filler.r#type())))
+}
+
+/// The row of a filler in [`FILLERS`].
+///
+/// # Errors
+/// For an unknown filler.
+pub fn check_type(filler: &FillerParameter) -> Result<usize, LayerError> {
+    let name = filler.r#type();
+    FILLERS.binary_search_by(|(n, _)| (*n).cmp(name)).map_err(|_| {
+        let known = FILLERS.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+        let hint = did_you_mean(name, FILLERS.iter().map(|(n, _)| *n));
+        let hint = hint.map(|hint| format!("did you mean `{hint}`? ")).unwrap_or_default();
+        LayerError::setting("type", format!("unknown filler `{name}`; {hint}there are: {known}"))
+    })
+}
+
+/// Where a filler like this one stands in a layer's settings: the path of its type, or nothing if it is a default.
+pub fn place(config: &LayerParameter, filler: &FillerParameter) -> String {
+    let found = fillers(config).into_iter().find(|(_, given)| *given == filler);
+    found.map_or(String::new(), |(path, _)| format!("{path}.type"))
+}
+
+/// The fillers that a layer's settings give, with their paths.
+pub fn fillers(config: &LayerParameter) -> Vec<(String, &FillerParameter)> {
+    let c = config;
+    let single = [
+        ("bias_param.filler", c.bias_param.as_ref().and_then(|p| p.filler.as_ref())),
+        (
+            "convolution_param.weight_filler",
+            c.convolution_param.as_ref().and_then(|p| p.weight_filler.as_ref()),
+        ),
+        ("convolution_param.bias_filler", c.convolution_param.as_ref().and_then(|p| p.bias_filler.as_ref())),
+        ("embed_param.weight_filler", c.embed_param.as_ref().and_then(|p| p.weight_filler.as_ref())),
+        ("embed_param.bias_filler", c.embed_param.as_ref().and_then(|p| p.bias_filler.as_ref())),
+        (
+            "inner_product_param.weight_filler",
+            c.inner_product_param.as_ref().and_then(|p| p.weight_filler.as_ref()),
+        ),
+        (
+            "inner_product_param.bias_filler",
+            c.inner_product_param.as_ref().and_then(|p| p.bias_filler.as_ref()),
+        ),
+        ("prelu_param.filler", c.prelu_param.as_ref().and_then(|p| p.filler.as_ref())),
+        ("recurrent_param.weight_filler", c.recurrent_param.as_ref().and_then(|p| p.weight_filler.as_ref())),
+        ("recurrent_param.bias_filler", c.recurrent_param.as_ref().and_then(|p| p.bias_filler.as_ref())),
+        ("scale_param.filler", c.scale_param.as_ref().and_then(|p| p.filler.as_ref())),
+        ("scale_param.bias_filler", c.scale_param.as_ref().and_then(|p| p.bias_filler.as_ref())),
+    ];
+    let mut found: Vec<_> =
+        single.into_iter().filter_map(|(path, filler)| Some((path.to_owned(), filler?))).collect();
+    let several = c.dummy_data_param.iter().flat_map(|p| p.data_filler.iter().enumerate());
+    found.extend(several.map(|(i, filler)| (format!("dummy_data_param.data_filler[{i}]"), filler)));
+    found
 }
 
 /// A filler of type "constant", as the default where a layer has one.

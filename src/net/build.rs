@@ -32,12 +32,7 @@ impl Net {
             debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
             wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
             if outline.params.len() < config.param.len() {
-                let message = format!(
-                    "has {} parameters, but {} `param` blocks",
-                    outline.params.len(),
-                    config.param.len()
-                );
-                return Err(NetError::layer(config, format!("param[{}]", outline.params.len()), message));
+                return Err(NetError::too_many_params(config, outline.params.len()));
             }
             let ids = (outline.params.iter().enumerate())
                 .map(|(i, p)| params.bind(config, i, p, options.seed, before))

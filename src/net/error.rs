@@ -43,6 +43,12 @@ impl NetError {
         }
     }
 
+    /// More `param` blocks than the layer has parameters.
+    pub(super) fn too_many_params(config: &LayerParameter, parameters: usize) -> Self {
+        let message = format!("has {parameters} parameters, but {} `param` blocks", config.param.len());
+        Self::layer(config, format!("param[{parameters}]"), message)
+    }
+
     /// What a layer complains of.
     pub fn of(config: &LayerParameter, error: LayerError) -> Self {
         match error {

@@ -5,6 +5,7 @@
 //! layer, so nothing is ever aliased; the memory plan lets blobs share memory once nobody reads them any more.
 
 mod build;
+pub mod check;
 mod error;
 mod params;
 mod pass;

@@ -40,12 +40,19 @@ pub struct Params {
     list: Vec<Param>,
     owners: HashMap<(String, usize), ParamId>,
     names: HashMap<String, ParamId>,
+    /// Whether parameters get no values: only their shapes are of interest.
+    shapes_only: bool,
 }
 
 impl Params {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store whose parameters will have shapes but no values.
+    pub fn without_values() -> Self {
+        Self { shapes_only: true, ..Self::default() }
     }
 
     /// How many parameters.
@@ -104,10 +111,10 @@ impl Params {
                 "a running statistic is not learned: set its lr_mult to 0 or leave it out".to_owned();
             return Err(NetError::layer(config, format!("param[{index}].lr_mult"), message));
         }
-        let mut data = Buffer::zeroed(outline.shape.count());
+        let mut data = Buffer::zeroed(if self.shapes_only { 0 } else { outline.shape.count() });
         let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
         filler::fill(&outline.filler, &outline.shape, draw, &mut data)
-            .map_err(|e| NetError::of(config, e))?;
+            .map_err(|e| NetError::layer(config, filler::place(config, &outline.filler), e.to_string()))?;
         let id = self.list.len();
         self.list.push(Param {
             owner: owner.clone(),

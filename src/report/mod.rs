@@ -2,6 +2,7 @@
 //!
 //! This module alone prints. Data goes to stdout, the rest to stderr.
 
+mod check;
 mod debug;
 mod log;
 mod metrics;
@@ -9,6 +10,7 @@ mod number;
 mod progress;
 mod table;
 
+pub use check::{Tally, diagnostics_json, diagnostics_text};
 pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn, warn_all};
 pub use metrics::test_json;
 pub use number::{general, short};

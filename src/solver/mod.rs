@@ -4,6 +4,7 @@
 //! [`Observer`] what happens, and asks it between iterations whether to go on.
 
 mod budget;
+mod check;
 mod divergence;
 mod error;
 mod event;
@@ -19,12 +20,13 @@ mod testing;
 mod update;
 
 pub use budget::{Budget, parse_duration};
+pub use check::check;
 pub use divergence::OnNan;
 pub use error::SolverError;
 pub use event::{Action, Event, Mean, Observer, Stage, Why};
 pub use goal::Goal;
 pub use interrupt::{Effect, Signals};
-pub use nets::{NetSources, net_sources};
+pub use nets::{NetSources, net_sources, state_of};
 pub use save::seed_of;
 pub use team::Team;
 pub use testing::Means;

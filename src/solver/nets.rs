@@ -118,7 +118,7 @@ fn load(field: &str, path: &str, solver: &SolverFile) -> Result<NetFile, SolverE
 }
 
 /// The state of a net: the phase, then what the net says, then what the solver says.
-pub(super) fn state_of(phase: Phase, net: &NetParameter, solver: Option<&NetState>) -> NetState {
+pub fn state_of(phase: Phase, net: &NetParameter, solver: Option<&NetState>) -> NetState {
     let mut state = NetState { phase: Some(phase as i32), ..NetState::default() };
     for more in [net.state.as_ref(), solver].into_iter().flatten() {
         state.phase = more.phase.or(state.phase);

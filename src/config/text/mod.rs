@@ -4,7 +4,9 @@
 //! printer goes the other way. Both accept and produce what protobuf's own do; beyond them, the parser reports
 //! all errors of a text, keeps the place of every field, and knows some spellings that are not Caffe's.
 
+mod fields;
 mod hints;
+mod kind;
 mod lexer;
 mod parser;
 mod print;
@@ -23,6 +25,8 @@ use super::source::Source;
 use parser::Parser;
 use schema::Schema;
 
+pub use fields::set_fields;
+pub use kind::{TextKind, kind_of};
 pub use print::print;
 pub use spans::{FieldSpan, Spans};
 

@@ -12,19 +12,26 @@ use crate::{
 pub fn filter(net: &NetParameter, state: &NetState) -> Result<Vec<LayerParameter>, NetError> {
     let mut layers = Vec::new();
     for layer in &net.layer {
-        if !layer.include.is_empty() && !layer.exclude.is_empty() {
-            return Err(NetError::layer(
-                layer,
-                "exclude",
-                "has both include and exclude rules; give one kind",
-            ));
-        }
-        let any = |rules: &[NetStateRule]| rules.iter().any(|rule| meets(state, rule));
-        if if layer.include.is_empty() { !any(&layer.exclude) } else { any(&layer.include) } {
+        check_rules(layer)?;
+        if takes_part(layer, state) {
             layers.push(layer.clone());
         }
     }
     Ok(layers)
+}
+
+/// Refuses both kinds of rules in one layer.
+pub(in crate::net) fn check_rules(layer: &LayerParameter) -> Result<(), NetError> {
+    if layer.include.is_empty() || layer.exclude.is_empty() {
+        return Ok(());
+    }
+    Err(NetError::layer(layer, "exclude", "has both include and exclude rules; give one kind"))
+}
+
+/// Whether the layer's rules let it take part in `state`.
+pub(in crate::net) fn takes_part(layer: &LayerParameter, state: &NetState) -> bool {
+    let any = |rules: &[NetStateRule]| rules.iter().any(|rule| meets(state, rule));
+    if layer.include.is_empty() { !any(&layer.exclude) } else { any(&layer.include) }
 }
 
 /// Whether `state` meets every condition of `rule`.

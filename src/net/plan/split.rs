@@ -64,7 +64,8 @@ fn connect(layers: &[LayerParameter]) -> Result<(Vec<Vec<Version>>, Readers), Ne
         let mut read = Vec::with_capacity(layer.bottom.len());
         for (j, bottom) in layer.bottom.iter().enumerate() {
             let Some(&version) = latest.get(bottom.as_str()) else {
-                return Err(unknown_bottom(layers, i, j, latest.keys().copied()));
+                let below = layers[i..].iter().find(|l| l.top.contains(bottom));
+                return Err(unknown_bottom(layer, j, below.map(|l| l.name()), latest.keys().copied()));
             };
             *readers.entry(version).or_default() += 1;
             read.push(version);
@@ -80,21 +81,22 @@ fn connect(layers: &[LayerParameter]) -> Result<(Vec<Vec<Version>>, Readers), Ne
     Ok((sources, readers))
 }
 
-fn unknown_bottom<'a>(
-    layers: &[LayerParameter],
-    i: usize,
+/// Bottom `j`, which no layer above makes; `below` is a layer further down that does.
+pub(in crate::net) fn unknown_bottom<'a>(
+    layer: &LayerParameter,
     j: usize,
+    below: Option<&str>,
     known: impl Iterator<Item = &'a str>,
 ) -> NetError {
-    let bottom = &layers[i].bottom[j];
-    let below = layers[i..].iter().find(|l| l.top.contains(bottom));
+    let bottom = &layer.bottom[j];
     let hint = match (below, config::did_you_mean(bottom, known)) {
-        (Some(l), _) => format!("; layer `{}`, further down, makes it: layers must stand in order", l.name()),
+        (Some(below), _) if below == layer.name() => "; the layer makes it itself".into(),
+        (Some(below), _) => format!("; layer `{below}`, further down, makes it: layers must stand in order"),
         (None, Some(name)) => format!("; did you mean `{name}`?"),
         (None, None) => String::new(),
     };
     NetError::layer(
-        &layers[i],
+        layer,
         format!("bottom[{j}]"),
         format!("bottom `{bottom}` is not produced by any layer above{hint}"),
     )

@@ -8,6 +8,9 @@ use crate::{
     net::NetError,
 };
 
+/// The name of a loss that its layer leaves unnamed.
+pub(in crate::net) const AUTOMATIC: &str = "(automatic)";
+
 /// A layer between its blobs.
 pub struct Wired {
     /// Its settings.
@@ -40,7 +43,7 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
     for mut config in layers {
         let kind = kind_of(&config)?;
         if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
-            config.top.push("(automatic)".into());
+            config.top.push(AUTOMATIC.into());
         }
         check_arity(&config, kind)?;
         let mut bottoms = Vec::with_capacity(config.bottom.len());
@@ -54,14 +57,8 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
         let mut tops = Vec::with_capacity(config.top.len());
         for (j, top) in config.top.iter().enumerate() {
             let in_place = config.bottom.get(j) == Some(top);
-            if !in_place && latest.contains_key(top) && top != "(automatic)" {
-                return Err(NetError::layer(
-                    &config,
-                    format!("top[{j}]"),
-                    format!(
-                        "top `{top}` is made by a layer above already; only an in-place layer, with it as bottom {j}, may make it anew"
-                    ),
-                ));
+            if !in_place && latest.contains_key(top) && top != AUTOMATIC {
+                return Err(made_already(&config, j));
             }
             tops.push(wiring.blobs.len());
             latest.insert(top.clone(), wiring.blobs.len());
@@ -73,7 +70,17 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
     Ok(wiring)
 }
 
-fn kind_of(config: &LayerParameter) -> Result<&'static Kind, NetError> {
+/// A top that an earlier layer makes, too.
+pub(in crate::net) fn made_already(config: &LayerParameter, j: usize) -> NetError {
+    let message = format!(
+        "top `{}` is made by a layer above already; only an in-place layer, with it as bottom {j}, may make it anew",
+        config.top[j]
+    );
+    NetError::layer(config, format!("top[{j}]"), message)
+}
+
+/// The type of a layer.
+pub(in crate::net) fn kind_of(config: &LayerParameter) -> Result<&'static Kind, NetError> {
     let name = config.r#type();
     if let Some(kind) = layers::kind(name) {
         return Ok(kind);
@@ -92,7 +99,8 @@ fn kind_of(config: &LayerParameter) -> Result<&'static Kind, NetError> {
     Err(NetError::layer(config, "type", message))
 }
 
-fn check_arity(config: &LayerParameter, kind: &Kind) -> Result<(), NetError> {
+/// Refuses wrong numbers of bottoms and tops.
+pub(in crate::net) fn check_arity(config: &LayerParameter, kind: &Kind) -> Result<(), NetError> {
     let (bottoms, tops) = (config.bottom.len(), config.top.len());
     let wrong = |what: &str, arity: Arity, found: usize| {
         let (field, found) =
@@ -114,7 +122,8 @@ fn check_arity(config: &LayerParameter, kind: &Kind) -> Result<(), NetError> {
     Ok(())
 }
 
-fn loss_weights(config: &LayerParameter, kind: &Kind) -> Result<Vec<f32>, NetError> {
+/// For each top, its weight in the loss.
+pub(in crate::net) fn loss_weights(config: &LayerParameter, kind: &Kind) -> Result<Vec<f32>, NetError> {
     let tops = config.top.len();
     match config.loss_weight.len() {
         0 => Ok((0..tops).map(|j| if j == 0 && kind.role == Role::Loss { 1.0 } else { 0.0 }).collect()),

@@ -5,7 +5,8 @@ use crate::{config::proto::SolverParameter, kernels::update::with_two};
 
 /// h = m * h + (1 - m) * g^2       s = g * sqrt((h2 + delta) / (h + delta))
 /// h2 = m * h2 + (1 - m) * s^2     w = w - rate * s
-pub const RULE: Rule = Rule { name: "AdaDelta", histories: 2, check: |_| Ok(()), update };
+pub const RULE: Rule =
+    Rule { name: "AdaDelta", histories: 2, reads: &["momentum", "delta"], check: |_| Ok(()), update };
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (m, delta, rate) = (solver.momentum(), solver.delta(), u.rate);

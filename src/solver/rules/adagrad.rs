@@ -4,7 +4,8 @@ use super::{Rule, Update, without_momentum};
 use crate::{config::proto::SolverParameter, kernels::update::with_one};
 
 /// h = h + g^2       w = w - rate * g / (sqrt(h) + delta)
-pub const RULE: Rule = Rule { name: "AdaGrad", histories: 1, check: without_momentum, update };
+pub const RULE: Rule =
+    Rule { name: "AdaGrad", histories: 1, reads: &["delta"], check: without_momentum, update };
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (delta, rate) = (solver.delta(), u.rate);

@@ -7,7 +7,13 @@ use crate::{config::proto::SolverParameter, kernels::update::with_two};
 /// w = w - rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta),   t = iter + 1
 ///
 /// Like Caffe's, epsilon is added outside the bias correction.
-pub const RULE: Rule = Rule { name: "Adam", histories: 2, check: |_| Ok(()), update };
+pub const RULE: Rule = Rule {
+    name: "Adam",
+    histories: 2,
+    reads: &["momentum", "momentum2", "delta"],
+    check: |_| Ok(()),
+    update,
+};
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (b1, b2, delta) = (solver.momentum(), solver.momentum2(), solver.delta());

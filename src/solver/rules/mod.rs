@@ -21,6 +21,8 @@ pub struct Rule {
     pub name: &'static str,
     /// How many arrays it keeps for each parameter.
     pub histories: usize,
+    /// The fields of its own that it reads, beside the learning rate and the regularization.
+    pub reads: &'static [&'static str],
     /// Refuses settings that it cannot work with.
     pub check: fn(&SolverParameter) -> Result<(), SolverError>,
     /// Updates one parameter.

@@ -4,7 +4,7 @@ use super::{Rule, Update, without_momentum};
 use crate::{config::proto::SolverParameter, kernels::update::with_one, solver::SolverError};
 
 /// h = rms_decay * h + (1 - rms_decay) * g^2       w = w - rate * g / (sqrt(h) + delta)
-pub const RULE: Rule = Rule { name: "RMSProp", histories: 1, check, update };
+pub const RULE: Rule = Rule { name: "RMSProp", histories: 1, reads: &["rms_decay", "delta"], check, update };
 
 fn check(solver: &SolverParameter) -> Result<(), SolverError> {
     without_momentum(solver)?;

@@ -1,0 +1,275 @@
+//! `cnnctl check`.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    Done, Failure,
+    failure::{CONFIG, FAILED},
+    state::StateArgs,
+};
+use crate::{
+    config::{
+        self, ConfigError, Diagnostic, FileKind, NetFile, SolverFile,
+        proto::{NetParameter, NetState, Phase},
+    },
+    net::check::{self as net_check, Finding, View},
+    report::{self, Tally},
+    solver::{self, SolverError},
+    tensor::Shape,
+};
+
+/// Check nets and solvers, and explain all that is wrong with them
+///
+/// Looks at text and binary files, of Caffe's present format and of its earlier ones. A solver is checked together with
+/// the nets that it names. The exit status is 2 if there are errors.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Nets and solvers; what a file is shows in its content
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How to give the complaints
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+    /// End with status 2 for warnings, too
+    #[arg(long)]
+    deny_warnings: bool,
+    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
+    shape: Vec<(String, Shape)>,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Format {
+    /// As a compiler does.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// `data=64,3,32,32`.
+pub(super) fn parse_shape(text: &str) -> Result<(String, Shape), String> {
+    let wrong = || format!("expected BLOB=N,C,H,W as in data=64,3,32,32, found `{text}`");
+    let (name, dims) = text.split_once('=').ok_or_else(wrong)?;
+    let dims: Result<Vec<usize>, _> = dims.split([',', 'x']).map(|d| d.trim().parse()).collect();
+    Ok((name.to_owned(), dims.map_err(|_| wrong())?.into()))
+}
+
+impl CheckArgs {
+    pub(super) fn run(self) -> Done {
+        let mut checker = Checker {
+            view: View { shapes: self.shape.into_iter().collect::<HashMap<_, _>>(), random_start: false },
+            state: self.state,
+            done: Vec::new(),
+            found: Vec::new(),
+        };
+        for path in &self.files {
+            checker.file(path);
+        }
+        let tally = Tally::of(&checker.found);
+        let text = match self.format {
+            Format::Text => report::diagnostics_text(&checker.found),
+            Format::Json => report::diagnostics_json(&checker.found, tally),
+        };
+        report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+        if self.format == Format::Text {
+            report::complain(&tally.line(checker.done.len().max(self.files.len())));
+        }
+        Ok(if tally.errors > 0 || (self.deny_warnings && tally.warnings > 0) { CONFIG } else { 0 })
+    }
+}
+
+/// Checks files, each once.
+struct Checker {
+    view: View,
+    state: StateArgs,
+    /// Nets that have been checked, with the states.
+    done: Vec<(String, Vec<NetState>)>,
+    found: Vec<Diagnostic>,
+}
+
+impl Checker {
+    fn file(&mut self, path: &Path) {
+        match config::file_kind(path) {
+            Ok(FileKind::Net) => match config::load_net(path) {
+                Ok(file) => self.net(&file),
+                Err(error) => self.unusable(error),
+            },
+            Ok(FileKind::Layer) => match fs::read_to_string(path) {
+                Ok(text) => match config::layer_from_text(path.display().to_string(), text) {
+                    Ok(file) => self.net(&file),
+                    Err(error) => self.found.extend(error.0),
+                },
+                Err(source) => self.unusable(ConfigError::Io { path: path.into(), source }),
+            },
+            Ok(FileKind::Solver) => match config::load_solver(path) {
+                Ok(file) => self.solver(&file),
+                Err(error) => self.unusable(error),
+            },
+            Err(error) => self.unusable(error),
+        }
+    }
+
+    fn unusable(&mut self, error: ConfigError) {
+        match error {
+            ConfigError::Invalid(diagnostics) => self.found.extend(diagnostics.0),
+            other => {
+                self.found.push(Diagnostic::error(Failure::from(&other).message.replacen("error: ", "", 1)))
+            }
+        }
+    }
+
+    /// A net by itself, in the states that it seems to be made for.
+    fn net(&mut self, file: &NetFile) {
+        let states = net_check::states(&file.net, self.state.level, &self.state.stage);
+        let view = self.view.clone();
+        let mut found = file.warnings.clone();
+        found.extend(upgraded(file));
+        let findings = net_check::check(&file.net, &states, &view).findings;
+        found.extend(findings.into_iter().map(|f| placed(file, &file.net, f)));
+        self.take(file.path(), states, found);
+    }
+
+    fn solver(&mut self, file: &SolverFile) {
+        let mut found = file.warnings.clone();
+        found.extend(solver::check(file));
+        let sources = match solver::net_sources(file) {
+            Ok(sources) => sources,
+            Err(error) => {
+                let nets = self.net_error(file, error);
+                let (here, elsewhere) = nets.into_iter().partition(|d| d.path.as_deref() == file.path());
+                found.extend::<Vec<_>>(here);
+                self.take(file.path(), vec![], found);
+                self.found.extend::<Vec<_>>(elsewhere);
+                return;
+            }
+        };
+        let s = &file.solver;
+        let mut states = vec![solver::state_of(Phase::Train, &sources.train.net, s.train_state.as_ref())];
+        let mut groups: Vec<(&NetFile, Vec<NetState>, Vec<Option<usize>>)> =
+            vec![(&sources.train, std::mem::take(&mut states), vec![None])];
+        for (i, test) in sources.tests.iter().enumerate() {
+            let state = solver::state_of(Phase::Test, &test.net, s.test_state.get(i));
+            match groups.iter_mut().find(|(known, ..)| known.path() == test.path() && known.net == test.net) {
+                Some((_, states, tests)) => {
+                    states.push(state);
+                    tests.push(Some(i));
+                }
+                None => groups.push((test, vec![state], vec![Some(i)])),
+            }
+        }
+        let view = View { random_start: s.weights.is_empty(), ..self.view.clone() };
+        let mut nets = Vec::new();
+        for (net, states, tests) in groups {
+            let checked = net_check::check(&net.net, &states, &view);
+            for (data, test) in checked.data.iter().zip(&tests) {
+                found.extend(test_size(file, *data, *test));
+            }
+            let mut here = net.warnings.clone();
+            here.extend(upgraded(net));
+            let never = net_check::never_met(&net.net, &states);
+            let findings = checked.findings.into_iter().chain(never);
+            here.extend(findings.map(|f| placed(net, &net.net, f)));
+            nets.push((net.path().map(str::to_owned), states, here));
+        }
+        self.take(file.path(), vec![], found);
+        for (path, states, found) in nets {
+            self.take(path.as_deref(), states, found);
+        }
+    }
+
+    /// What keeps the nets of a solver from being loaded.
+    fn net_error(&self, file: &SolverFile, error: SolverError) -> Vec<Diagnostic> {
+        match error {
+            SolverError::Setting { field, message } => {
+                let (message, hint) =
+                    message.split_once("; ").map_or((&message[..], None), |(m, h)| (m, Some(h)));
+                vec![file.error_at(&field, message).hint(hint.map(str::to_owned))]
+            }
+            SolverError::Config(ConfigError::Invalid(diagnostics)) => diagnostics.0,
+            SolverError::Config(error @ (ConfigError::Io { .. } | ConfigError::Unreadable { .. })) => {
+                let (ConfigError::Io { path, .. } | ConfigError::Unreadable { path, .. }) = &error else {
+                    return vec![];
+                };
+                let name = path.display().to_string();
+                let s = &file.solver;
+                let is = |net: &Option<String>| net.as_deref().is_some_and(|n| name.ends_with(n));
+                let field = match s.test_net.iter().position(|n| name.ends_with(&n[..])) {
+                    _ if is(&s.net) => "net".to_owned(),
+                    _ if is(&s.train_net) => "train_net".to_owned(),
+                    Some(i) => format!("test_net[{i}]"),
+                    None => "net".to_owned(),
+                };
+                let message = Failure::from(&error).message.replacen("error: ", "", 1);
+                vec![
+                    file.error_at(&field, message)
+                        .hint("paths count from the working folder, or from the solver's".to_owned()),
+                ]
+            }
+            other => vec![Diagnostic::error(other.to_string())],
+        }
+    }
+
+    /// Takes the complaints about a file over, in the order of the file, unless it has been checked in these states.
+    fn take(&mut self, path: Option<&str>, states: Vec<NetState>, mut found: Vec<Diagnostic>) {
+        let key = (path.unwrap_or("").to_owned(), states);
+        if self.done.contains(&key) {
+            return;
+        }
+        self.done.push(key);
+        found.sort_by_key(|d| d.place.as_ref().map(|p| p.span.start));
+        found.retain(|d| !self.found.contains(d));
+        found.dedup();
+        self.found.extend(found);
+    }
+}
+
+/// A finding with its place.
+fn placed(file: &NetFile, net: &NetParameter, finding: Finding) -> Diagnostic {
+    let Finding { severity, layer, field, message, hint, notes, .. } = finding;
+    let diagnostic = match layer.and_then(|i| net.layer.get(i)) {
+        Some(layer) => file.complain(severity, layer, &field, message),
+        None => Diagnostic { severity, ..file.error(&field, message) },
+    };
+    Diagnostic { notes: [diagnostic.notes.clone(), notes].concat(), ..diagnostic.hint(hint) }
+}
+
+/// A note of the old forms in a file.
+fn upgraded(file: &NetFile) -> Option<Diagnostic> {
+    let first = file.upgrades.first()?;
+    let all = file.upgrades.join(", ");
+    let note = file.error(
+        "",
+        format!("the file has old forms: {}", if file.upgrades.len() == 1 { first } else { &all[..] }),
+    );
+    let note = Diagnostic { severity: config::Severity::Note, ..note };
+    Some(note.hint("they are upgraded on reading; `--fix` writes them anew".to_owned()))
+}
+
+/// Whether a test goes once over its set.
+fn test_size(file: &SolverFile, data: Option<(usize, usize)>, test: Option<usize>) -> Option<Diagnostic> {
+    let (batch, samples) = data?;
+    let i = test?;
+    let iterations = usize::try_from(*file.solver.test_iter.get(i)?).ok()?;
+    let seen = iterations * batch;
+    let whole = samples.div_ceil(batch);
+    let field = format!("test_iter[{i}]");
+    if seen < samples {
+        let message = format!("a test takes {iterations} x {batch} = {seen} of the {samples} samples");
+        return Some(file.warning_at(&field, message).hint(format!("{whole} takes all")));
+    }
+    if iterations > whole {
+        let message = format!("a test takes {iterations} x {batch} = {seen} samples of a set of {samples}");
+        return Some(
+            file.warning_at(&field, message).hint(format!("some count twice; {whole} takes each once")),
+        );
+    }
+    None
+}

@@ -1,0 +1,180 @@
+//! All that is wrong with a net or odd about it, not only the first.
+//!
+//! A [`Sketch`] goes over a net as `Net::new` does, but takes no memory and does not stop: what cannot be wired or
+//! shaped leaves blobs of unknown shape, of which nothing more is said. The lints then look at the sketch.
+
+mod graph;
+mod labels;
+mod losses;
+mod settings;
+mod sketch;
+mod states;
+mod windows;
+
+pub use sketch::{Sketch, SketchBlob, SketchLayer};
+pub use states::{never_met, states};
+
+use std::collections::HashMap;
+
+use crate::{
+    config::{
+        Severity,
+        proto::{NetParameter, NetState},
+    },
+    net::NetError,
+    tensor::Shape,
+};
+
+/// Something wrong with a net or odd about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The layer, by its place in the net; none for the net as a whole.
+    pub layer: Option<usize>,
+    /// The field, as a path from the layer; empty for the layer as a whole.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// More to know, a line each.
+    pub notes: Vec<String>,
+    /// Whether it only counts if it is so in every state in which the layer takes part.
+    everywhere: bool,
+}
+
+impl Finding {
+    /// A finding without hint and notes.
+    pub fn new(
+        severity: Severity,
+        layer: impl Into<Option<usize>>,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            layer: layer.into(),
+            field: field.into(),
+            message: message.into(),
+            hint: None,
+            notes: Vec::new(),
+            everywhere: false,
+        }
+    }
+
+    fn error(layer: usize, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, layer, field, message)
+    }
+
+    fn warning(layer: usize, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, layer, field, message)
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    fn everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self
+    }
+
+    /// What a pass complains of in a layer; the part of its message after a semicolon is what to do.
+    fn of(layer: usize, error: NetError) -> Self {
+        let (field, message) = match error {
+            NetError::Layer { field, message, .. } => (field, message),
+            NetError::Value { message, .. } | NetError::Net(message) => (String::new(), message),
+        };
+        match message.split_once("; ") {
+            Some((message, hint)) => Self::error(layer, field, message).hint(hint),
+            None => Self::error(layer, field, message),
+        }
+    }
+
+    /// What makes two findings one: numbers aside, which differ from phase to phase with the batch.
+    fn key(&self) -> (Option<usize>, &str, String) {
+        (self.layer, &self.field, self.message.chars().filter(|c| !c.is_ascii_digit()).collect())
+    }
+}
+
+/// How to look at a net.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Shapes of blobs that come from data that may not be at hand.
+    pub shapes: HashMap<String, Shape>,
+    /// Whether training starts from random weights, as far as is known.
+    pub random_start: bool,
+}
+
+/// A check that looks at a sketch.
+type Lint = fn(&Sketch, &View, &mut Vec<Finding>);
+
+/// All of them.
+const LINTS: &[Lint] = &[
+    graph::cycles_and_names,
+    graph::unread_tops,
+    graph::learning,
+    labels::labels,
+    losses::inputs,
+    settings::stray,
+    settings::fillers,
+    settings::ranges,
+    windows::unseen,
+];
+
+/// After so many findings the rest of a net is not looked at.
+const MOST: usize = 100;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// What is wrong or odd.
+    pub findings: Vec<Finding>,
+    /// For each state, of the data layer that has a set at hand: the size of a batch and of the set.
+    pub data: Vec<Option<(usize, usize)>>,
+}
+
+/// Looks at a net in these states for all that is wrong with it or odd about it.
+pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
+    let mut data = Vec::with_capacity(states.len());
+    let mut merged: Vec<(Finding, Vec<usize>)> = Vec::new();
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    for (number, state) in states.iter().enumerate() {
+        let mut found = Vec::new();
+        let sketch = Sketch::new(net, state, view, &mut found);
+        LINTS.iter().for_each(|lint| lint(&sketch, view, &mut found));
+        found.truncate(MOST);
+        data.push(sketch.data());
+        parts.push(sketch.layers.iter().map(|l| l.index).collect());
+        for finding in found {
+            match merged.iter_mut().find(|(known, _)| known.key() == finding.key()) {
+                Some((_, numbers)) => numbers.push(number),
+                None => merged.push((finding, vec![number])),
+            }
+        }
+    }
+    let takes_part = |layer: Option<usize>| {
+        parts.iter().filter(|part| layer.is_none_or(|layer| part.binary_search(&layer).is_ok())).count()
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for (mut finding, mut numbers) in merged {
+        numbers.dedup();
+        let only = numbers.len() < takes_part(finding.layer);
+        if only && finding.everywhere {
+            continue;
+        }
+        if only {
+            let names: Vec<String> = numbers.iter().map(|&n| states::name(&states[n])).collect();
+            finding.notes.push(format!("in {}", names.join(" and ")));
+        }
+        findings.push(finding);
+    }
+    Checked { findings, data }
+}

@@ -1,0 +1,324 @@
+//! A net without memory, as far as it can be wired and shaped.
+
+use std::collections::HashMap;
+
+use super::{Finding, MOST, View, settings, states};
+use crate::{
+    config::{
+        Severity,
+        proto::{LayerParameter, NetParameter, NetState, Phase},
+    },
+    layers::{Kind, Layer, LayerError, Outline, Role, Setup},
+    net::{
+        NetError, Params,
+        plan::{filter, split, wire},
+    },
+    tensor::Shape,
+};
+
+/// A layer at its place.
+pub struct SketchLayer {
+    /// Its place in the net's list.
+    pub index: usize,
+    /// Its settings.
+    pub config: LayerParameter,
+    /// Its type, if there is one of this name.
+    pub kind: Option<&'static Kind>,
+    /// The blobs that it reads, as far as they are known.
+    pub bottoms: Vec<Option<usize>>,
+    /// The blobs that it makes.
+    pub tops: Vec<usize>,
+    /// For each top, its weight in the net's loss.
+    pub loss_weights: Vec<f32>,
+    /// Its shapes, if they are known.
+    pub outline: Option<Outline>,
+    /// The layer itself, if it reads data and the data is at hand.
+    pub source: Option<std::cell::RefCell<Box<dyn Layer>>>,
+}
+
+/// A version of a blob.
+pub struct SketchBlob {
+    /// Its name.
+    pub name: String,
+    /// The layer that makes it, as a position in `Sketch::layers`; none if it comes from outside.
+    pub maker: Option<usize>,
+    /// Its shape, if it is known.
+    pub shape: Option<Shape>,
+    /// The layers that read it.
+    pub readers: Vec<usize>,
+}
+
+/// A net without memory, as far as it can be wired and shaped.
+pub struct Sketch {
+    /// The state that it is in.
+    pub state: NetState,
+    /// The layers that take part, in order.
+    pub layers: Vec<SketchLayer>,
+    /// The blobs, in order of making.
+    pub blobs: Vec<SketchBlob>,
+    /// Whether the net is a part of one: no layer brings data in.
+    pub part: bool,
+    latest: HashMap<String, usize>,
+    makers: HashMap<String, usize>,
+    params: Params,
+}
+
+impl Sketch {
+    /// Goes over the layers of `net` that take part in `state`; what is wrong goes to `found`.
+    pub fn new(net: &NetParameter, state: &NetState, view: &View, found: &mut Vec<Finding>) -> Self {
+        let mut makers = HashMap::new();
+        for (i, layer) in net.layer.iter().enumerate().filter(|(_, l)| filter::takes_part(l, state)) {
+            layer.top.iter().for_each(|top| {
+                makers.entry(top.clone()).or_insert(i);
+            });
+        }
+        let mut sketch = Self {
+            state: state.clone(),
+            layers: Vec::new(),
+            blobs: Vec::new(),
+            part: !net.layer.iter().any(states::is_source),
+            latest: HashMap::new(),
+            makers,
+            params: Params::without_values(),
+        };
+        for (index, layer) in net.layer.iter().enumerate() {
+            if let Err(error) = filter::check_rules(layer) {
+                found.push(Finding::of(index, error));
+            }
+            if found.iter().filter(|f| f.severity == Severity::Error).count() >= MOST {
+                break;
+            }
+            if filter::takes_part(layer, state) {
+                sketch.add(net, index, layer.clone(), view, found);
+            }
+        }
+        sketch
+    }
+
+    /// The blob of a bottom, if it is known.
+    pub fn bottom(&self, layer: &SketchLayer, i: usize) -> Option<&SketchBlob> {
+        layer.bottoms.get(i).copied().flatten().map(|b| &self.blobs[b])
+    }
+
+    /// The layer that makes a bottom.
+    pub fn maker(&self, layer: &SketchLayer, i: usize) -> Option<&SketchLayer> {
+        self.bottom(layer, i)?.maker.map(|m| &self.layers[m])
+    }
+
+    fn add(
+        &mut self,
+        net: &NetParameter,
+        index: usize,
+        mut config: LayerParameter,
+        view: &View,
+        found: &mut Vec<Finding>,
+    ) {
+        let mut good = true;
+        let mut note = |good: &mut bool, error: NetError| {
+            *good = false;
+            found.push(Finding::of(index, error));
+        };
+        let kind = wire::kind_of(&config).map_err(|e| note(&mut good, e)).ok();
+        if let Some(kind) = kind {
+            if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
+                config.top.push(wire::AUTOMATIC.into());
+            }
+            let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
+        }
+        let bottoms = self.bottoms(net, index, &config, found);
+        let tops = self.tops(index, &config, found);
+        let weights = kind.map(|kind| wire::loss_weights(&config, kind));
+        let loss_weights = match weights {
+            Some(Ok(weights)) => weights,
+            Some(Err(error)) => {
+                found.push(Finding::of(index, error));
+                vec![0.0; config.top.len()]
+            }
+            None => vec![0.0; config.top.len()],
+        };
+        let mut layer =
+            SketchLayer { index, config, kind, bottoms, tops, loss_weights, outline: None, source: None };
+        if good && let Some(kind) = kind {
+            self.shape(&mut layer, kind, view, found);
+        }
+        self.layers.push(layer);
+    }
+
+    fn bottoms(
+        &mut self,
+        net: &NetParameter,
+        index: usize,
+        config: &LayerParameter,
+        found: &mut Vec<Finding>,
+    ) -> Vec<Option<usize>> {
+        let place = self.layers.len();
+        let mut bottoms = Vec::with_capacity(config.bottom.len());
+        for (j, bottom) in config.bottom.iter().enumerate() {
+            let known = self.latest.get(bottom).copied();
+            let below = self.makers.get(bottom).filter(|&&maker| maker >= index);
+            if known.is_none() && self.part && below.is_none() {
+                let message = format!("no layer makes `{bottom}`: it is taken to come from outside");
+                let hint = "if this is a whole net, a data or Input layer is missing";
+                found.push(Finding::warning(index, format!("bottom[{j}]"), message).hint(hint));
+                self.latest.insert(bottom.clone(), self.blobs.len());
+                self.blobs.push(SketchBlob::new(bottom, None));
+            } else if known.is_none() {
+                let names = self.latest.keys().map(String::as_str);
+                let further = below.map(|&i| net.layer[i].name());
+                let error = split::unknown_bottom(config, j, further, names);
+                found.push(Finding::of(index, error));
+            }
+            let blob = self.latest.get(bottom).copied();
+            if let Some(blob) = blob {
+                self.blobs[blob].readers.push(place);
+            }
+            bottoms.push(blob);
+        }
+        bottoms
+    }
+
+    fn tops(&mut self, index: usize, config: &LayerParameter, found: &mut Vec<Finding>) -> Vec<usize> {
+        let mut tops = Vec::with_capacity(config.top.len());
+        for (j, top) in config.top.iter().enumerate() {
+            let in_place = config.bottom.get(j) == Some(top);
+            if !in_place && top != wire::AUTOMATIC && self.latest.contains_key(top) {
+                found.push(Finding::of(index, wire::made_already(config, j)));
+            }
+            self.latest.insert(top.clone(), self.blobs.len());
+            tops.push(self.blobs.len());
+            self.blobs.push(SketchBlob::new(top, Some(self.layers.len())));
+        }
+        tops
+    }
+
+    /// Builds the layer and fixes the shapes of its tops, if those of its bottoms are known.
+    fn shape(&mut self, layer: &mut SketchLayer, kind: &Kind, view: &View, found: &mut Vec<Finding>) {
+        let (index, config) = (layer.index, &layer.config);
+        let setup = Setup { phase: self.state.phase(), seed: 0, backward: false };
+        let built = match settings::too_large(config) {
+            Some((field, message)) => Err(LayerError::setting(field, message)),
+            None => (kind.build)(config, &setup),
+        };
+        let mut built = match built {
+            Ok(built) => built,
+            Err(LayerError::Value(why)) if kind.role == Role::Source => {
+                self.assume(layer, view, &why, found);
+                return;
+            }
+            Err(error) => {
+                found.push(Finding::of(index, NetError::of(config, error)));
+                return;
+            }
+        };
+        let bottoms: Option<Vec<Shape>> =
+            layer.bottoms.iter().map(|b| b.and_then(|b| self.blobs[b].shape.clone())).collect();
+        let Some(bottoms) = bottoms else { return };
+        if let Some((field, message)) = settings::too_much(config, &bottoms) {
+            found.push(Finding::error(index, field, message));
+            return;
+        }
+        match built.outline(&bottoms) {
+            Ok(outline) => self.keep(layer, outline, found),
+            Err(error) => {
+                let whole = matches!(error, LayerError::Shape(_)) && !bottoms.is_empty();
+                let mut finding = Finding::of(index, NetError::of(config, error));
+                if whole {
+                    finding.field = "bottom[0]".into();
+                }
+                finding.notes.extend((0..bottoms.len()).filter_map(|i| self.trace(layer, i)));
+                found.push(finding);
+            }
+        }
+        if kind.role == Role::Source {
+            layer.source = Some(std::cell::RefCell::new(built));
+        }
+    }
+
+    /// Takes the shapes and the parameters of an outline over.
+    fn keep(&mut self, layer: &mut SketchLayer, outline: Outline, found: &mut Vec<Finding>) {
+        let (index, config) = (layer.index, &layer.config);
+        let (given, has) = (config.param.len(), outline.params.len());
+        if has < given {
+            found.push(Finding::of(index, NetError::too_many_params(config, has)));
+        }
+        for (i, param) in outline.params.iter().enumerate() {
+            if let Err(error) = self.params.bind(config, i, param, 0, 0) {
+                found.push(Finding::of(index, error));
+                break;
+            }
+        }
+        for (&top, shape) in layer.tops.iter().zip(&outline.tops) {
+            if settings::count(shape) > i32::MAX as f64 {
+                let message = format!("a blob of {shape} has more values than a blob can hold");
+                found.push(Finding::error(index, "", message));
+                return;
+            }
+            self.blobs[top].shape = Some(shape.clone());
+        }
+        layer.outline = Some(outline);
+    }
+
+    /// The shapes of a data layer whose data is not at hand, as far as its settings and the user tell.
+    fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
+        let mut known = true;
+        for (i, &top) in layer.tops.iter().enumerate() {
+            let given = view.shapes.get(&self.blobs[top].name).cloned();
+            let shape = given.or_else(|| settings::data_shape(&layer.config, i));
+            known &= shape.is_some();
+            self.blobs[top].shape = shape.filter(|s| settings::count(s) <= i32::MAX as f64);
+        }
+        let message = format!("the data is not at hand: {why}");
+        let hint =
+            if known { "shapes are taken from its settings" } else { "shapes below it are not checked" };
+        let mut finding = Finding::new(Severity::Note, layer.index, "", message).hint(hint);
+        if !known {
+            finding = finding.note("`--shape BLOB=N,C,H,W` tells the shape");
+        }
+        found.push(finding);
+    }
+
+    /// How bottom `i` came to its shape: the layers from the data down to it.
+    fn trace(&self, layer: &SketchLayer, i: usize) -> Option<String> {
+        const LONGEST: usize = 5;
+        let mut blob = layer.bottoms[i]?;
+        let mut steps = Vec::new();
+        loop {
+            let here = &self.blobs[blob];
+            let shape = here.shape.as_ref()?;
+            let step = format!("{} {shape}", here.name);
+            if steps.last() != Some(&step) {
+                steps.push(step);
+            }
+            if steps.len() > LONGEST {
+                let last = steps.len() - 1;
+                steps[last] = "...".into();
+                break;
+            }
+            let next = here.maker.and_then(|m| self.layers[m].bottoms.first().copied().flatten());
+            let Some(next) = next else { break };
+            blob = next;
+        }
+        steps.reverse();
+        Some(format!("bottom {i}: {}", steps.join(" -> ")))
+    }
+
+    /// Of the data layer that has a set at hand: the size of a batch and of the set.
+    pub fn data(&self) -> Option<(usize, usize)> {
+        self.layers.iter().find_map(|layer| {
+            let samples = layer.source.as_ref()?.borrow().samples()?;
+            let batch = self.blobs[*layer.tops.first()?].shape.as_ref()?.first().copied()?;
+            (batch > 0 && samples > 0).then_some((batch, samples))
+        })
+    }
+
+    /// Whether the net is looked at as in training.
+    pub fn is_training(&self) -> bool {
+        self.state.phase() == Phase::Train
+    }
+}
+
+impl SketchBlob {
+    fn new(name: &str, maker: Option<usize>) -> Self {
+        Self { name: name.to_owned(), maker, shape: None, readers: Vec::new() }
+    }
+}

@@ -1,0 +1,111 @@
+//! Complaints about configuration files, for people and for machines.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::config::{Diagnostic, Severity};
+
+/// How many there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Errors.
+    pub errors: usize,
+    /// Warnings.
+    pub warnings: usize,
+}
+
+impl Tally {
+    /// Counts.
+    pub fn of(diagnostics: &[Diagnostic]) -> Self {
+        let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
+        Self { errors: count(Severity::Error), warnings: count(Severity::Warning) }
+    }
+
+    /// As the last line shows it: `1 error, 2 warnings in 3 files`.
+    pub fn line(self, files: usize) -> String {
+        let number = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let found = match self {
+            Self { errors: 0, warnings: 0 } => "no errors, no warnings".to_owned(),
+            Self { errors: 0, warnings } => number(warnings, "warning"),
+            Self { errors, warnings: 0 } => number(errors, "error"),
+            Self { errors, warnings } => {
+                format!("{}, {}", number(errors, "error"), number(warnings, "warning"))
+            }
+        };
+        format!("{found} in {}", number(files, "file"))
+    }
+}
+
+/// The diagnostics as text, a blank line after each.
+pub fn diagnostics_text(diagnostics: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let _ = write!(text, "{diagnostic}\n\n");
+    }
+    text
+}
+
+/// The diagnostics as one JSON object.
+pub fn diagnostics_json(diagnostics: &[Diagnostic], tally: Tally) -> String {
+    #[derive(Serialize)]
+    struct Whole<'d> {
+        diagnostics: Vec<One<'d>>,
+        #[serde(flatten)]
+        tally: Tally,
+    }
+    let whole = Whole { diagnostics: diagnostics.iter().map(One::of).collect(), tally };
+    let text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+    format!("{text}\n")
+}
+
+/// A diagnostic, as editors take it: lines and columns from 1, the end not included.
+#[derive(Serialize)]
+struct One<'d> {
+    severity: String,
+    message: &'d str,
+    file: Option<&'d str>,
+    line: Option<u32>,
+    column: Option<u32>,
+    end_column: Option<u32>,
+    help: Option<&'d str>,
+    notes: &'d [String],
+}
+
+impl<'d> One<'d> {
+    fn of(d: &'d Diagnostic) -> Self {
+        let place = d.place.as_ref();
+        Self {
+            severity: d.severity.to_string(),
+            message: &d.message,
+            file: d.path.as_deref(),
+            line: place.map(|p| p.line),
+            column: place.map(|p| p.column),
+            end_column: place.map(|p| p.column + p.caret_len as u32),
+            help: d.hint.as_deref(),
+            notes: &d.notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts() {
+        let line = |errors, warnings, files| Tally { errors, warnings }.line(files);
+        assert_eq!(line(0, 0, 1), "no errors, no warnings in 1 file");
+        assert_eq!(line(1, 2, 3), "1 error, 2 warnings in 3 files");
+        assert_eq!(line(0, 1, 2), "1 warning in 2 files");
+    }
+
+    #[test]
+    fn json_has_a_place_or_null() {
+        let text = diagnostics_json(&[Diagnostic::warning("odd").in_file("f")], Tally::default());
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(json["diagnostics"][0]["file"], "f");
+        assert!(json["diagnostics"][0]["line"].is_null());
+        assert_eq!(json["errors"], 0);
+    }
+}
