@@ -152,22 +152,21 @@ impl Checker {
             }
         };
         let s = &file.solver;
-        let mut states = vec![solver::state_of(Phase::Train, &sources.train.net, s.train_state.as_ref())];
-        let mut groups: Vec<(&NetFile, Vec<NetState>, Vec<Option<usize>>)> =
-            vec![(&sources.train, std::mem::take(&mut states), vec![None])];
+        let state = solver::state_of(Phase::Train, &sources.train.net, s.train_state.as_ref());
+        let mut groups = vec![Group { file: &sources.train, states: vec![state], tests: vec![None] }];
         for (i, test) in sources.tests.iter().enumerate() {
             let state = solver::state_of(Phase::Test, &test.net, s.test_state.get(i));
-            match groups.iter_mut().find(|(known, ..)| known.path() == test.path() && known.net == test.net) {
-                Some((_, states, tests)) => {
-                    states.push(state);
-                    tests.push(Some(i));
+            match groups.iter_mut().find(|g| g.file.path() == test.path() && g.file.net == test.net) {
+                Some(group) => {
+                    group.states.push(state);
+                    group.tests.push(Some(i));
                 }
-                None => groups.push((test, vec![state], vec![Some(i)])),
+                None => groups.push(Group { file: test, states: vec![state], tests: vec![Some(i)] }),
             }
         }
         let view = View { random_start: s.weights.is_empty(), ..self.view.clone() };
         let mut nets = Vec::new();
-        for (net, states, tests) in groups {
+        for Group { file: net, states, tests } in groups {
             let checked = net_check::check(&net.net, &states, &view);
             for (data, test) in checked.data.iter().zip(&tests) {
                 found.extend(test_size(file, *data, *test));
@@ -229,6 +228,14 @@ impl Checker {
         found.dedup();
         self.found.extend(found);
     }
+}
+
+/// A net of a solver with the states in which it is used.
+struct Group<'f> {
+    file: &'f NetFile,
+    states: Vec<NetState>,
+    /// For each state, the number of the test net.
+    tests: Vec<Option<usize>>,
 }
 
 /// A finding with its place.

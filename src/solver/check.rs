@@ -135,7 +135,7 @@ fn course(found: &mut Found<'_>, policy: &Policy) {
             rate(gone)
         );
         found.warn(field, message, hint);
-    } else if !(rate(late).abs() <= GROWTH * base.max(rate(0))) {
+    } else if rate(late).is_nan() || rate(late).abs() > GROWTH * base.max(rate(0)) {
         let message = format!("the learning rate grows from {base} to {:.1e}", rate(late));
         found.warn(field, message, hint);
     }
