@@ -1,16 +1,16 @@
 //! Files of nets and solvers: read, upgraded, and ready to say where each field stands.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::{fs, io};
 
 use prost::{Message, Name};
 use thiserror::Error;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::file_map::FileMap;
 use super::proto::{LayerParameter, NetParameter, SolverParameter};
 use super::source::{Location, Source, Span};
-use super::text::{self, Spans};
+use super::text;
 use super::upgrade::{self, Complaint, Upgraded};
 
 /// Why a file of a net or a solver cannot be used.
@@ -37,91 +37,6 @@ pub enum ConfigError {
         /// What is wrong with it as a binary file.
         source: prost::DecodeError,
     },
-}
-
-/// A text and where its fields stand.
-#[derive(Debug)]
-struct SourceMap {
-    source: Source,
-    spans: Spans,
-}
-
-/// A file, of which the text is known unless it was binary. Makes complaints about its fields.
-///
-/// Fields are named by paths like `convolution_param.kernel_size`, `bottom[1]` or `param[0].lr_mult`, in
-/// today's names, also where the file has old ones.
-#[derive(Clone, Debug)]
-pub struct FileMap {
-    path: Option<String>,
-    map: Option<Arc<SourceMap>>,
-    /// Whether the text is the inside of a single layer.
-    of_layer: bool,
-}
-
-impl FileMap {
-    /// The file's name, if there is a file.
-    pub fn path(&self) -> Option<&str> {
-        self.path.as_deref()
-    }
-
-    /// Whether the file is a text, and not binary or no file at all.
-    pub fn is_text(&self) -> bool {
-        self.map.is_some()
-    }
-
-    fn text(&self) -> Option<&Source> {
-        self.map.as_deref().map(|map| &map.source)
-    }
-
-    /// A layer's field, or else what it would stand in: its message, or the layer.
-    fn layer_span(&self, origin: Option<u32>, field: &str) -> Option<Span> {
-        let spans = &self.map.as_deref()?.spans;
-        if self.of_layer {
-            return outward(field).find_map(|path| spans.top(path)).map(|span| span.focus());
-        }
-        let origin = origin?;
-        let old = |path| upgrade::old_paths(path).into_iter().find_map(|path| spans.field(origin, &path));
-        let found = outward(field).find_map(|path| spans.field(origin, path).or_else(|| old(path)));
-        found.or_else(|| spans.origin(origin)).map(|span| span.focus())
-    }
-
-    fn top_span(&self, field: &str) -> Option<Span> {
-        let spans = &self.map.as_deref()?.spans;
-        outward(field).find_map(|path| spans.top(path)).map(|span| span.focus())
-    }
-
-    fn complaint(&self, severity: Severity, message: String, span: Option<Span>) -> Diagnostic {
-        let diagnostic = Diagnostic::new(severity, message);
-        match (self.text(), span, &self.path) {
-            (Some(source), Some(span), _) => diagnostic.at(source, span),
-            (_, _, Some(path)) => diagnostic.in_file(path),
-            _ => diagnostic,
-        }
-    }
-
-    /// A complaint about a layer's field, with the layer's name, and its place where the field is on another line.
-    fn layer_complaint(
-        &self,
-        severity: Severity,
-        name: &str,
-        origin: Option<u32>,
-        field: &str,
-        message: &str,
-    ) -> Diagnostic {
-        let span = self.layer_span(origin, field);
-        let (layer, here) = (self.location(self.layer_span(origin, "")), self.location(span));
-        let place = match (layer, here) {
-            (Some(layer), Some(here)) if layer.line != here.line => {
-                format!(" ({}:{})", layer.path, layer.line)
-            }
-            _ => String::new(),
-        };
-        self.complaint(severity, format!("layer `{name}`{place}: {message}"), span)
-    }
-
-    fn location(&self, span: Option<Span>) -> Option<Location> {
-        Some(self.text()?.location(span?.start))
-    }
 }
 
 /// A net, in today's form, and the file it came from.
@@ -229,35 +144,6 @@ impl SolverFile {
     }
 }
 
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A net.
-    Net,
-    /// A solver.
-    Solver,
-    /// The inside of a layer, as text.
-    Layer,
-}
-
-/// What a file most likely is, by its content.
-pub fn file_kind(path: impl AsRef<Path>) -> Result<FileKind, ConfigError> {
-    let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
-    if is_binary(&bytes) {
-        let solver = SolverParameter::decode(bytes.as_slice()).is_ok();
-        let net = NetParameter::decode(bytes.as_slice());
-        let holds =
-            net.as_ref().is_ok_and(|n| !n.layer.is_empty() || !n.layers.is_empty() || !n.input.is_empty());
-        return Ok(if holds || !solver { FileKind::Net } else { FileKind::Solver });
-    }
-    Ok(match text::kind_of(&String::from_utf8_lossy(&bytes)) {
-        text::TextKind::Net => FileKind::Net,
-        text::TextKind::Solver => FileKind::Solver,
-        text::TextKind::Layer => FileKind::Layer,
-    })
-}
-
 /// Reads a net from a text or binary file; its content tells which it is.
 pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
     let path = path.as_ref();
@@ -267,22 +153,20 @@ pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
             file.warnings.splice(0..0, warning);
             Ok(file)
         }
-        Content::Binary(net) => {
-            Ok(net_file(net, FileMap { path: Some(shown(path)), map: None, of_layer: false }, vec![])?)
-        }
+        Content::Binary(net) => Ok(net_file(net, FileMap::binary(shown(path)), vec![])?),
     }
 }
 
 /// Reads a net from the text of the file `path`.
 pub fn net_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<NetFile, Diagnostics> {
     let parsed = text::parse::<NetParameter>(path, text)?;
-    let (file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
-    net_file(parsed.message, file, warnings)
+    let file = FileMap::new(parsed.source, parsed.spans);
+    net_file(parsed.message, file, parsed.warnings)
 }
 
 /// Takes a net that comes from no file of its own, for example one that was kept in a snapshot.
 pub fn net_from_param(net: NetParameter) -> Result<NetFile, Diagnostics> {
-    net_file(net, FileMap { path: None, map: None, of_layer: false }, vec![])
+    net_file(net, FileMap::default(), vec![])
 }
 
 /// Reads a solver from a text or binary file; its content tells which it is.
@@ -294,31 +178,23 @@ pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
             file.warnings.splice(0..0, warning);
             Ok(file)
         }
-        Content::Binary(solver) => {
-            Ok(solver_file(solver, FileMap { path: Some(shown(path)), map: None, of_layer: false }, vec![])?)
-        }
+        Content::Binary(solver) => Ok(solver_file(solver, FileMap::binary(shown(path)), vec![])?),
     }
 }
 
 /// Reads a solver from the text of the file `path`.
 pub fn solver_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<SolverFile, Diagnostics> {
     let parsed = text::parse::<SolverParameter>(path, text)?;
-    let (file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
-    solver_file(parsed.message, file, warnings)
+    let file = FileMap::new(parsed.source, parsed.spans);
+    solver_file(parsed.message, file, parsed.warnings)
 }
 
 /// Reads a single layer from a text that holds what would stand between a layer's braces, as listings in books do.
 pub fn layer_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<NetFile, Diagnostics> {
     let parsed = text::parse::<LayerParameter>(path, text)?;
-    let (mut file, warnings) = file_map(parsed.source, parsed.spans, parsed.warnings);
-    file.of_layer = true;
+    let file = FileMap::of_layer(parsed.source, parsed.spans);
     let net = NetParameter { layer: vec![parsed.message], ..Default::default() };
-    Ok(NetFile { net, file, warnings, upgrades: Vec::new() })
-}
-
-/// A path, and then what is around it: `a.b.c`, `a.b`, `a`.
-fn outward(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around))
+    Ok(NetFile { net, file, warnings: parsed.warnings, upgrades: Vec::new() })
 }
 
 enum Content<M> {
@@ -351,7 +227,7 @@ fn read<M: Message + Name + Default>(path: &Path, kind: &'static str) -> Result<
 }
 
 /// Whether the bytes are no text: tags and lengths of protobuf's format are control characters soon enough.
-fn is_binary(bytes: &[u8]) -> bool {
+pub(super) fn is_binary(bytes: &[u8]) -> bool {
     const LOOKED_AT: usize = 8192;
     bytes
         .iter()
@@ -363,13 +239,8 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn file_map(source: Source, spans: Spans, warnings: Vec<Diagnostic>) -> (FileMap, Vec<Diagnostic>) {
-    let path = Some(source.path().to_owned());
-    (FileMap { path, map: Some(Arc::new(SourceMap { source, spans })), of_layer: false }, warnings)
-}
-
 fn net_file(mut net: NetParameter, file: FileMap, warnings: Vec<Diagnostic>) -> Result<NetFile, Diagnostics> {
-    if file.map.is_none() {
+    if !file.is_text() {
         forget_origins(&mut net);
     }
     let (mut net, upgrades, warnings) = finish(upgrade::upgrade_net(net), &file, warnings)?;
@@ -382,7 +253,7 @@ fn solver_file(
     file: FileMap,
     warnings: Vec<Diagnostic>,
 ) -> Result<SolverFile, Diagnostics> {
-    if file.map.is_none() {
+    if !file.is_text() {
         nets(&mut solver).for_each(|(_, net)| forget_origins(net));
     }
     let (mut solver, upgrades, warnings) = finish(upgrade::upgrade_solver(solver), &file, warnings)?;
@@ -423,7 +294,7 @@ fn nets(solver: &mut SolverParameter) -> impl Iterator<Item = (String, &mut NetP
 
 /// The Input layer that stands for `input` fields points at the first of them.
 fn place_input_layer(net: &mut NetParameter, file: &FileMap, field: &str) {
-    let origin = file.map.as_deref().and_then(|map| map.spans.top_origin(field));
+    let origin = file.top_origin(field);
     if let Some(layer) = net.layer.first_mut().filter(|layer| layer.cnnctl_origin.is_none()) {
         layer.cnnctl_origin = origin;
     }

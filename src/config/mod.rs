@@ -5,6 +5,8 @@
 
 mod aliases;
 mod diagnostic;
+mod file_map;
+mod kind;
 mod load;
 pub mod proto;
 mod source;
@@ -13,9 +15,11 @@ pub mod text;
 pub mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use file_map::FileMap;
+pub use kind::{FileKind, file_kind};
 pub use load::{
-    ConfigError, FileKind, FileMap, NetFile, SolverFile, file_kind, layer_from_text, load_net, load_solver,
-    net_from_param, net_from_text, solver_from_text,
+    ConfigError, NetFile, SolverFile, layer_from_text, load_net, load_solver, net_from_param, net_from_text,
+    solver_from_text,
 };
 pub use source::{Location, Place, Source, Span};
 pub use suggest::did_you_mean;
