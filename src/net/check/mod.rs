@@ -124,6 +124,7 @@ const LINTS: &[Lint] = &[
     labels::labels,
     losses::inputs,
     settings::stray,
+    settings::data,
     settings::fillers,
     settings::ranges,
     windows::unseen,

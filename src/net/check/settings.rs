@@ -3,6 +3,7 @@
 use super::{Finding, Sketch, SketchLayer, View};
 use crate::{
     config::{
+        Severity,
         proto::{FillerParameter, LayerParameter, data_parameter::Db},
         text,
     },
@@ -67,6 +68,37 @@ fn unknown(index: usize, path: &str, filler: &FillerParameter, name: &str) -> Op
     let (message, hint) = message.split_once("; ").unwrap_or((&message, ""));
     debug_assert!(message.contains(name));
     Some(Finding::error(index, format!("{path}.type"), message).hint(hint))
+}
+
+/// What a data layer cannot do without, also where its data is not at hand.
+pub fn data(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
+    for layer in &sketch.layers {
+        let config = &layer.config;
+        let (settings, source) = match config.r#type() {
+            "Data" => ("data_param", config.data_param.as_ref().map(|p| p.source())),
+            "HDF5Data" => ("hdf5_data_param", config.hdf5_data_param.as_ref().map(|p| p.source())),
+            "ImageData" => ("image_data_param", config.image_data_param.as_ref().map(|p| p.source())),
+            "WindowData" => ("window_data_param", config.window_data_param.as_ref().map(|p| p.source())),
+            _ => continue,
+        };
+        if found.iter().any(|f| f.layer == Some(layer.index) && f.severity == Severity::Error) {
+            continue;
+        }
+        if source.unwrap_or("").is_empty() {
+            found.push(Finding::error(layer.index, format!("{settings}.source"), "source is missing"));
+        }
+        match batch_size(config) {
+            None => {
+                let field = format!("{settings}.batch_size");
+                found.push(Finding::error(layer.index, field, "batch_size is missing"));
+            }
+            Some(0) => {
+                let field = format!("{settings}.batch_size");
+                found.push(Finding::error(layer.index, field, "batch_size must be at least 1, found 0"));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// Factors that are below 0 or no numbers.
@@ -158,7 +190,7 @@ pub(super) fn too_large(config: &LayerParameter) -> Option<(String, String)> {
 pub(super) fn too_much(config: &LayerParameter, bottoms: &[Shape]) -> Option<(String, String)> {
     const MOST: f64 = 1e15;
     let values: f64 = bottoms.iter().map(count).sum();
-    let (field, factor) = if let Some(p) = &config.convolution_param {
+    let (settings, factor) = if let Some(p) = &config.convolution_param {
         let side = p.kernel_size.iter().chain(&p.kernel_h).chain(&p.kernel_w).copied().max().unwrap_or(1);
         ("convolution_param", f64::from(p.num_output()) * f64::from(side).powi(2))
     } else if let Some(p) = &config.inner_product_param {
@@ -171,7 +203,15 @@ pub(super) fn too_much(config: &LayerParameter, bottoms: &[Shape]) -> Option<(St
         ("", 1.0)
     };
     let large = values > i32::MAX as f64 || values.max(1.0) * factor > MOST;
-    large.then(|| (field.to_owned(), format!("is too large: {values:.0} values come in")))
+    large.then(|| {
+        let (field, what) = match settings {
+            "convolution_param" => (".kernel_size", "kernel_size and num_output are beyond reason"),
+            "tile_param" => (".tiles", "tiles is beyond reason"),
+            "" => ("", "is beyond reason"),
+            _ => (".num_output", "num_output is beyond reason"),
+        };
+        (format!("{settings}{field}"), format!("{what} for the {values:.0} values that come in"))
+    })
 }
 
 /// How many values, without overflow.
@@ -181,6 +221,9 @@ pub(super) fn count(shape: &Shape) -> f64 {
 
 /// The shape of a data layer's top, as far as its settings tell.
 pub(super) fn data_shape(config: &LayerParameter, top: usize) -> Option<Shape> {
+    if top > 0 {
+        return Some([batch_size(config)? as usize].into());
+    }
     let transform = config.transform_param.clone().unwrap_or_default();
     let crop = (transform.crop_size() > 0).then(|| transform.crop_size() as usize);
     let colors = match &transform.mean_value[..] {
@@ -188,7 +231,7 @@ pub(super) fn data_shape(config: &LayerParameter, top: usize) -> Option<Shape> {
         values if values.len() > 1 => values.len(),
         _ => 3,
     };
-    let (batch, [channels, height, width]) = match config.r#type() {
+    let [channels, height, width] = match config.r#type() {
         "Data" => {
             let param = config.data_param.as_ref()?;
             let (channels, side) = match param.backend() {
@@ -197,18 +240,28 @@ pub(super) fn data_shape(config: &LayerParameter, top: usize) -> Option<Shape> {
                 _ => (colors, None),
             };
             let side = crop.or(side)?;
-            (param.batch_size?, [channels, side, side])
+            [channels, side, side]
         }
         "ImageData" => {
             let param = config.image_data_param.as_ref()?;
             let given = |side: u32| (side > 0).then_some(side as usize);
             let height = crop.or(given(param.new_height()))?;
             let width = crop.or(given(param.new_width()))?;
-            (param.batch_size(), [if param.is_color() { 3 } else { 1 }, height, width])
+            [if param.is_color() { 3 } else { 1 }, height, width]
         }
-        "WindowData" => (config.window_data_param.as_ref()?.batch_size?, [3, crop?, crop?]),
+        "WindowData" => [3, crop?, crop?],
         _ => return None,
     };
-    let batch = batch as usize;
-    Some(if top == 0 { [batch, channels, height, width].into() } else { [batch].into() })
+    Some([batch_size(config)? as usize, channels, height, width].into())
+}
+
+/// How many samples a data layer gives at a time.
+pub(super) fn batch_size(config: &LayerParameter) -> Option<u32> {
+    match config.r#type() {
+        "Data" => config.data_param.as_ref()?.batch_size,
+        "ImageData" => Some(config.image_data_param.as_ref()?.batch_size()),
+        "HDF5Data" => config.hdf5_data_param.as_ref()?.batch_size,
+        "WindowData" => config.window_data_param.as_ref()?.batch_size,
+        _ => None,
+    }
 }

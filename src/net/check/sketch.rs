@@ -262,7 +262,14 @@ impl Sketch {
     fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
         let mut known = true;
         for (i, &top) in layer.tops.iter().enumerate() {
-            let given = view.shapes.get(&self.blobs[top].name).cloned();
+            // The net knows better how many samples come at a time: the phases may differ in it.
+            let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
+                let mut axes = shape.to_vec();
+                if let (Some(first), Some(batch)) = (axes.first_mut(), settings::batch_size(&layer.config)) {
+                    *first = batch as usize;
+                }
+                Shape::new(axes)
+            });
             let shape = given.or_else(|| settings::data_shape(&layer.config, i));
             known &= shape.is_some();
             self.blobs[top].shape = shape.filter(|s| settings::count(s) <= i32::MAX as f64);
