@@ -110,3 +110,66 @@ fn json_tells_the_same() {
     assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(4), Some(43)));
     assert!(json["errors"].as_u64().unwrap() > 5);
 }
+
+#[test]
+fn weights_are_matched_by_name_and_shape() {
+    let weights = "solver_mlp_sgd/init.caffemodel";
+    let (status, stdout, _) = check("tests/golden", &["solver_mlp_sgd/net.prototxt", "--weights", weights]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("2 loaded, 0 missing, 0 differ, 0 unused"), "{stdout}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let net = fs::read_to_string("tests/golden/solver_mlp_sgd/net.prototxt").unwrap();
+    let renamed = folder.path().join("renamed.prototxt");
+    fs::write(&renamed, net.replace("name: \"ip1\"", "name: \"new\"")).unwrap();
+    let (status, stdout, _) = check("tests/golden", &[renamed.to_str().unwrap(), "--weights", weights]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("1 loaded, 1 missing, 0 differ, 1 unused"), "{stdout}");
+
+    let larger = folder.path().join("larger.prototxt");
+    let more = net.find("num_output: ").unwrap() + "num_output: ".len();
+    fs::write(&larger, format!("{}9{}", &net[..more], &net[more..])).unwrap();
+    let (status, stdout, _) = check("tests/golden", &[larger.to_str().unwrap(), "--weights", weights]);
+    assert_eq!(status, Some(2), "{stdout}");
+    assert!(stdout.contains("have another shape") && stdout.contains("2 differ"), "{stdout}");
+}
+
+#[test]
+fn strict_weights_refuse_what_does_not_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let net = |name: &str| {
+        format!(
+            "layer {{ name: 'data' type: 'DummyData' top: 'x' top: 'y' dummy_data_param {{
+               shape {{ dim: [2, 3] }} shape {{ dim: 2 }} }} }}
+             layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: 'ip' inner_product_param {{ num_output: 4 }} }}
+             layer {{ name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip' bottom: 'y' top: 'loss' }}"
+        )
+    };
+    let solver =
+        |net: &str| format!("net: '{net}' base_lr: 0.1 lr_policy: 'fixed' max_iter: 1 snapshot_prefix: 's'");
+    write("a.prototxt", &net("a"));
+    write("b.prototxt", &net("b"));
+    write("train_a.prototxt", &solver("a.prototxt"));
+    write("train_b.prototxt", &solver("b.prototxt"));
+    let train = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+            .current_dir(folder.path())
+            .args(["train", "--threads", "1", "--solver"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(train(&["train_a.prototxt"]).0, Some(0));
+    let weights = ["--weights", "s_iter_1.caffemodel"];
+    let (status, stderr) = train(&[&["train_b.prototxt"][..], &weights, &["--strict-weights"]].concat());
+    assert_eq!(status, Some(2), "{stderr}");
+    assert!(
+        stderr.contains("no weights for `b`; weights of layers that the net does not have: `a`"),
+        "{stderr}"
+    );
+    let (status, stderr) = train(&[&["train_a.prototxt"][..], &weights, &["--strict-weights"]].concat());
+    assert_eq!(status, Some(0), "{stderr}");
+    assert_eq!(train(&[&["train_b.prototxt"][..], &weights].concat()).0, Some(0));
+}

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     config::{
-        self, ConfigError, Diagnostic, FileKind, NetFile, SolverFile,
+        self, ConfigError, Diagnostic, FileKind, NetFile, Severity, SolverFile,
         proto::{NetParameter, NetState, Phase},
     },
-    net::check::{self as net_check, Finding, View},
+    net::check::{self as net_check, Finding, Sketch, View},
     report::{self, Tally},
+    snapshot::{Fate, Match, Weights},
     solver::{self, SolverError},
     tensor::Shape,
 };
@@ -42,6 +43,9 @@ pub struct CheckArgs {
     /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
+    /// Match these weights with the net's layers; several files are laid over each other
+    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    weights: Vec<PathBuf>,
     #[command(flatten)]
     state: StateArgs,
 }
@@ -67,6 +71,12 @@ impl CheckArgs {
         let mut checker = Checker {
             view: View { shapes: self.shape.into_iter().collect::<HashMap<_, _>>(), random_start: false },
             state: self.state,
+            weights: self
+                .weights
+                .iter()
+                .map(|p| Ok((p.clone(), Weights::load(p)?)))
+                .collect::<Result<_, Failure>>()?,
+            tables: Vec::new(),
             done: Vec::new(),
             found: Vec::new(),
         };
@@ -75,8 +85,11 @@ impl CheckArgs {
         }
         let tally = Tally::of(&checker.found);
         let text = match self.format {
-            Format::Text => report::diagnostics_text(&checker.found),
-            Format::Json => report::diagnostics_json(&checker.found, tally),
+            Format::Text => {
+                let tables = checker.tables.iter().map(|(title, m)| report::match_table(title, m));
+                tables.fold(report::diagnostics_text(&checker.found), |text, table| text + &table)
+            }
+            Format::Json => report::diagnostics_json(&checker.found, tally, &checker.tables),
         };
         report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
         if self.format == Format::Text {
@@ -90,6 +103,9 @@ impl CheckArgs {
 struct Checker {
     view: View,
     state: StateArgs,
+    weights: Vec<(PathBuf, Weights)>,
+    /// How weights match, with what they are of.
+    tables: Vec<(String, Vec<Match>)>,
     /// Nets that have been checked, with the states.
     done: Vec<(String, Vec<NetState>)>,
     found: Vec<Diagnostic>,
@@ -134,6 +150,11 @@ impl Checker {
         found.extend(upgraded(file));
         let findings = net_check::check(&file.net, &states, &view).findings;
         found.extend(findings.into_iter().map(|f| placed(file, &file.net, f)));
+        let given = std::mem::take(&mut self.weights);
+        if let Some(state) = states.first() {
+            found.extend(self.weigh(file, state, &given));
+        }
+        self.weights = given;
         self.take(file.path(), states, found);
     }
 
@@ -166,6 +187,15 @@ impl Checker {
         }
         let view = View { random_start: s.weights.is_empty(), ..self.view.clone() };
         let mut nets = Vec::new();
+        let given = std::mem::take(&mut self.weights);
+        let listed = if given.is_empty() { listed_weights(file, &mut found) } else { vec![] };
+        if let Some(group) = groups.first() {
+            let weights = if given.is_empty() { &listed } else { &given };
+            let state = &group.states[0];
+            let differs = self.weigh(group.file, state, weights);
+            nets.push((group.file.path().map(str::to_owned), vec![], differs));
+        }
+        self.weights = given;
         for Group { file: net, states, tests } in groups {
             let checked = net_check::check(&net.net, &states, &view);
             for (data, test) in checked.data.iter().zip(&tests) {
@@ -182,6 +212,31 @@ impl Checker {
         for (path, states, found) in nets {
             self.take(path.as_deref(), states, found);
         }
+    }
+
+    /// Matches weights with a net; complains of those that do not fit.
+    fn weigh(&mut self, file: &NetFile, state: &NetState, weights: &[(PathBuf, Weights)]) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for (path, weights) in weights {
+            let sketch = Sketch::new(&file.net, state, &self.view, &mut Vec::new());
+            let matches = weights.matches(&sketch.parameters());
+            for m in matches.iter().filter(|m| m.fate == Fate::Differs) {
+                let Some(layer) = file.net.layer.iter().find(|l| l.name() == m.layer) else { continue };
+                let message = format!("the weights in {} have another shape", path.display());
+                let shapes =
+                    |list: &[Shape]| list.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ");
+                let hint = "to learn this layer anew, give it another name".to_owned();
+                let note = format!("{} in the net, {} in the file", shapes(&m.net), shapes(&m.file));
+                found.push(file.error_at(layer, "name", message).hint(hint).note(note));
+            }
+            if !matches.iter().any(|m| m.fate == Fate::Loaded) {
+                let message = format!("no layer finds its weights in {}", path.display());
+                found.push(Diagnostic { severity: Severity::Warning, ..file.error("", message) });
+            }
+            let title = format!("{} in {}", path.display(), file.path().unwrap_or("the net"));
+            self.tables.push((title, matches));
+        }
+        found
     }
 
     /// What keeps the nets of a solver from being loaded.
@@ -238,6 +293,23 @@ struct Group<'f> {
     tests: Vec<Option<usize>>,
 }
 
+/// The weights that a solver starts from, where they are at hand.
+fn listed_weights(file: &SolverFile, found: &mut Vec<Diagnostic>) -> Vec<(PathBuf, Weights)> {
+    let mut list = Vec::new();
+    for (i, entry) in file.solver.weights.iter().enumerate() {
+        for path in entry.split(',').map(|p| PathBuf::from(p.trim())) {
+            match Weights::load(&path) {
+                Ok(weights) => list.push((path, weights)),
+                Err(error) => {
+                    let message = Failure::from(error).message.replacen("error: ", "", 1);
+                    found.push(file.error_at(&format!("weights[{i}]"), message));
+                }
+            }
+        }
+    }
+    list
+}
+
 /// A finding with its place.
 fn placed(file: &NetFile, net: &NetParameter, finding: Finding) -> Diagnostic {
     let Finding { severity, layer, field, message, hint, notes, .. } = finding;
@@ -256,7 +328,7 @@ fn upgraded(file: &NetFile) -> Option<Diagnostic> {
         "",
         format!("the file has old forms: {}", if file.upgrades.len() == 1 { first } else { &all[..] }),
     );
-    let note = Diagnostic { severity: config::Severity::Note, ..note };
+    let note = Diagnostic { severity: Severity::Note, ..note };
     Some(note.hint("they are upgraded on reading; `--fix` writes them anew".to_owned()))
 }
 

@@ -16,6 +16,7 @@ mod mean;
 mod ranks;
 mod run;
 mod state;
+mod summary;
 mod test;
 mod time;
 mod train;
@@ -66,6 +67,7 @@ enum Command {
     Filter(filter::FilterArgs),
     Layers(layers::LayersArgs),
     Run(run::RunArgs),
+    Summary(summary::SummaryArgs),
     Test(test::TestArgs),
     Time(time::TimeArgs),
     Train(train::TrainArgs),
@@ -105,6 +107,7 @@ impl Cli {
             Command::Filter(args) => args.run(),
             Command::Layers(args) => args.run(),
             Command::Run(args) => args.run(),
+            Command::Summary(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Time(args) => args.run(),
             Command::Train(args) => args.run(launch.as_ref()),

@@ -22,7 +22,7 @@ use crate::{
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
     report::{self, Reporter},
-    snapshot::{self, Weights},
+    snapshot::{self, Copied, Weights},
     solver::{
         self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Team, Why,
     },
@@ -44,6 +44,9 @@ pub struct TrainArgs {
     /// Start from these weights; several files are laid over each other
     #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
     weights: Vec<PathBuf>,
+    /// Refuse weights that leave a layer without, and files with layers that the net does not have
+    #[arg(long)]
+    strict_weights: bool,
     /// Write what happens as a JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
@@ -222,6 +225,7 @@ impl TrainArgs {
         let listed =
             solver.config().weights.iter().flat_map(|w| w.split(',')).map(|w| PathBuf::from(w.trim()));
         let files = if self.weights.is_empty() { listed.collect() } else { self.weights.clone() };
+        let mut all: Option<Copied> = None;
         for path in files {
             report::info(&format!("Finetuning from {}", path.display()));
             let weights = Weights::load(&path)?;
@@ -229,8 +233,15 @@ impl TrainArgs {
             let copied = weights.copy_into(net, params);
             let copied = copied.map_err(|error| context.fail(&SolverError::Net { path: None, error }))?;
             report::copied(&copied);
+            all = Some(match all {
+                None => copied,
+                Some(before) => before.then(copied),
+            });
         }
-        Ok(())
+        match all.filter(|_| self.strict_weights).and_then(|copied| copied.mismatch()) {
+            Some(message) => Err(Failure::new(CONFIG, format!("--strict-weights: {message}"))),
+            None => Ok(()),
+        }
     }
 }
 

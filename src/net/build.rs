@@ -71,6 +71,7 @@ impl Net {
             blobs,
             slots: Vec::new(),
             workspace: Buffer::default(),
+            planned: params.is_shapes_only().then_some(0),
             passes: 0,
         };
         net.lay_out();
@@ -182,13 +183,17 @@ impl Net {
             blob.slot = layout.slots[data[t]];
             blob.diff = diff[t].map(|d| layout.slots[d]);
         }
+        let workspace = self.nodes.iter().map(|n| n.outline.workspace).max().unwrap_or(0);
+        if let Some(planned) = &mut self.planned {
+            *planned = layout.sizes.iter().sum::<usize>() + workspace;
+            return;
+        }
         self.slots.resize_with(layout.sizes.len(), Buffer::default);
         for (slot, &size) in self.slots.iter_mut().zip(&layout.sizes) {
             if slot.len() < size {
                 slot.resize(size);
             }
         }
-        let workspace = self.nodes.iter().map(|n| n.outline.workspace).max().unwrap_or(0);
         if self.workspace.len() < workspace {
             self.workspace.resize(workspace);
         }

@@ -10,6 +10,7 @@ mod error;
 mod params;
 mod pass;
 pub mod plan;
+pub mod summary;
 
 pub use error::NetError;
 pub use params::{Param, ParamId, Params};
@@ -98,6 +99,8 @@ pub struct Net {
     blobs: Vec<BlobPlan>,
     slots: Vec<Buffer>,
     workspace: Buffer,
+    /// Memory that was planned but not taken, for a net that is only looked at.
+    planned: Option<usize>,
     passes: u64,
 }
 
@@ -276,7 +279,8 @@ impl Net {
 
     /// Elements of memory for blobs, diffs and workspace.
     pub fn memory(&self) -> usize {
-        self.slots.iter().map(|s| s.len()).sum::<usize>() + self.workspace.len()
+        self.planned
+            .unwrap_or_else(|| self.slots.iter().map(|s| s.len()).sum::<usize>() + self.workspace.len())
     }
 
     /// Forward passes so far.

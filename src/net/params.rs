@@ -55,6 +55,11 @@ impl Params {
         Self { shapes_only: true, ..Self::default() }
     }
 
+    /// Whether parameters have no values.
+    pub(super) fn is_shapes_only(&self) -> bool {
+        self.shapes_only
+    }
+
     /// How many parameters.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -4,7 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::config::{Diagnostic, Severity};
+use super::{Align, Table};
+use crate::{
+    config::{Diagnostic, Severity},
+    snapshot::{Fate, Match},
+    tensor::Shape,
+};
 
 /// How many there are of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,15 +51,57 @@ pub fn diagnostics_text(diagnostics: &[Diagnostic]) -> String {
     text
 }
 
-/// The diagnostics as one JSON object.
-pub fn diagnostics_json(diagnostics: &[Diagnostic], tally: Tally) -> String {
+/// What becomes of each layer when weights are copied.
+pub fn match_table(title: &str, matches: &[Match]) -> String {
+    let columns = [
+        ("layer", Align::Left),
+        ("weights", Align::Left),
+        ("in the net", Align::Left),
+        ("in the file", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for m in matches {
+        table.row([m.layer.clone(), m.fate.name().to_owned(), shapes(&m.net), shapes(&m.file)]);
+    }
+    let count = |fate| matches.iter().filter(|m| m.fate == fate).count();
+    format!(
+        "{title}:\n\n{}\n{} loaded, {} missing, {} differ, {} unused\n\n",
+        table.plain(),
+        count(Fate::Loaded),
+        count(Fate::Missing),
+        count(Fate::Differs),
+        count(Fate::Unused)
+    )
+}
+
+fn shapes(shapes: &[Shape]) -> String {
+    shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The diagnostics, and how weights match, as one JSON object.
+pub fn diagnostics_json(
+    diagnostics: &[Diagnostic],
+    tally: Tally,
+    weights: &[(String, Vec<Match>)],
+) -> String {
     #[derive(Serialize)]
     struct Whole<'d> {
         diagnostics: Vec<One<'d>>,
         #[serde(flatten)]
         tally: Tally,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        weights: Vec<serde_json::Value>,
     }
-    let whole = Whole { diagnostics: diagnostics.iter().map(One::of).collect(), tally };
+    let layer = |m: &Match| {
+        let (net, file) = (shapes(&m.net), shapes(&m.file));
+        serde_json::json!({ "layer": m.layer, "weights": m.fate.name(), "net": net, "file": file })
+    };
+    let table = |(title, matches): &(String, Vec<Match>)| serde_json::json!({ "of": title, "layers": matches.iter().map(layer).collect::<Vec<_>>() });
+    let whole = Whole {
+        diagnostics: diagnostics.iter().map(One::of).collect(),
+        tally,
+        weights: weights.iter().map(table).collect(),
+    };
     let text = serde_json::to_string_pretty(&whole).unwrap_or_default();
     format!("{text}\n")
 }
@@ -102,7 +149,7 @@ mod tests {
 
     #[test]
     fn json_has_a_place_or_null() {
-        let text = diagnostics_json(&[Diagnostic::warning("odd").in_file("f")], Tally::default());
+        let text = diagnostics_json(&[Diagnostic::warning("odd").in_file("f")], Tally::default(), &[]);
         let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(json["diagnostics"][0]["file"], "f");
         assert!(json["diagnostics"][0]["line"].is_null());

@@ -8,12 +8,14 @@ mod log;
 mod metrics;
 mod number;
 mod progress;
+mod summary;
 mod table;
 
-pub use check::{Tally, diagnostics_json, diagnostics_text};
+pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn, warn_all};
 pub use metrics::test_json;
 pub use number::{general, short};
+pub use summary::{summary_csv, summary_json, summary_table};
 pub use table::{Align, Table};
 
 use std::{

@@ -8,6 +8,7 @@ mod atomic;
 mod blob;
 mod error;
 mod find;
+mod matching;
 mod state;
 mod weights;
 
@@ -15,6 +16,7 @@ pub use atomic::write_whole;
 pub use blob::{BlobValues, read_blob, write_blob};
 pub use error::SnapshotError;
 pub use find::{newest_whole, prune, states};
+pub use matching::{Fate, Match};
 pub use state::{load_state, locate_weights, save_state};
 pub use weights::{Copied, LayerBlobs, Weights, encode_weights};
 

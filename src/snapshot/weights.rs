@@ -42,6 +42,26 @@ pub struct Copied {
     pub missing: Vec<String>,
 }
 
+impl Copied {
+    /// After a further file was laid over this one: what both leave without weights, what either does not use.
+    pub fn then(mut self, next: Self) -> Self {
+        self.missing.retain(|name| next.missing.contains(name));
+        self.loaded.extend(next.loaded);
+        self.ignored.extend(next.ignored);
+        self
+    }
+
+    /// What does not match, in words, if anything.
+    pub fn mismatch(&self) -> Option<String> {
+        let list = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let missing = (!self.missing.is_empty()).then(|| format!("no weights for {}", list(&self.missing)));
+        let ignored = (!self.ignored.is_empty())
+            .then(|| format!("weights of layers that the net does not have: {}", list(&self.ignored)));
+        let parts: Vec<String> = missing.into_iter().chain(ignored).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
 impl Weights {
     /// Reads a file of weights; its content decides the format.
     ///

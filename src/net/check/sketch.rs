@@ -309,6 +309,15 @@ impl Sketch {
         Some(format!("bottom {i}: {}", steps.join(" -> ")))
     }
 
+    /// The layers that have parameters of known shapes, with the shapes.
+    pub fn parameters(&self) -> Vec<(String, Vec<Shape>)> {
+        let shapes = |l: &SketchLayer| -> Option<Vec<Shape>> {
+            let params = &l.outline.as_ref()?.params;
+            (!params.is_empty()).then(|| params.iter().map(|p| p.shape.clone()).collect())
+        };
+        self.layers.iter().filter_map(|l| Some((l.config.name().to_owned(), shapes(l)?))).collect()
+    }
+
     /// Of the data layer that has a set at hand: the size of a batch and of the set.
     pub fn data(&self) -> Option<(usize, usize)> {
         self.layers.iter().find_map(|layer| {

@@ -1,0 +1,88 @@
+//! `cnnctl summary`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    Done, Failure,
+    check::parse_shape,
+    failure::{CONFIG, FAILED},
+    state::{PhaseArg, StateArgs},
+};
+use crate::{
+    config::{self, NetFile, Severity, proto::Phase},
+    net::{
+        check::{self as net_check, View},
+        summary::Summary,
+    },
+    report,
+    tensor::Shape,
+};
+
+/// Show a net in numbers: shapes, parameters, multiply-adds, memory, receptive fields
+///
+/// No data is needed: where a data set is not at hand, shapes come from the layer's settings or from --shape.
+#[derive(Args, Debug)]
+pub struct SummaryArgs {
+    /// The net
+    #[arg(long, value_name = "NET")]
+    model: PathBuf,
+    /// The phase [default: TRAIN for a net that trains, else TEST]
+    #[arg(long, value_enum, ignore_case = true)]
+    phase: Option<PhaseArg>,
+    /// How many samples a batch has, in place of what the net says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
+    shape: Vec<(String, Shape)>,
+    /// How to give the numbers
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    format: Format,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+    /// Comma-separated values.
+    Csv,
+}
+
+impl SummaryArgs {
+    pub(super) fn run(self) -> Done {
+        let file = config::load_net(&self.model)?;
+        report::warn_all(&file.warnings);
+        let trains = net_check::states(&file.net, self.state.level, &self.state.stage)
+            .iter()
+            .any(|s| s.phase() == Phase::Train);
+        let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
+        let state = self.state.state(phase);
+        let view = View { shapes: self.shape.into_iter().collect(), random_start: false };
+        let batch = self.batch.map(|n| n as usize);
+        let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, f))?;
+        let summary = Summary::new(&net, &state).map_err(|e| Failure::net(&e, Some(&file)))?;
+        let text = match self.format {
+            Format::Table => report::summary_table(&summary),
+            Format::Json => report::summary_json(&summary),
+            Format::Csv => report::summary_csv(&summary),
+        };
+        report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+        Ok(0)
+    }
+}
+
+/// A data layer whose shapes nobody knows.
+pub(super) fn failure(file: &NetFile, finding: net_check::Finding) -> Failure {
+    let diagnostic = match finding.layer.and_then(|i| file.net.layer.get(i)) {
+        Some(layer) => file.complain(Severity::Error, layer, &finding.field, finding.message),
+        None => file.error(&finding.field, finding.message),
+    };
+    let diagnostic = diagnostic.hint("`--shape BLOB=N,C,H,W` tells the shape".to_owned());
+    Failure { status: CONFIG, message: diagnostic.to_string() }
+}

@@ -1,0 +1,63 @@
+//! `cnnctl summary` against the published numbers of known nets.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn summary(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+        .args(["summary", "--format", "json", "--threads", "1"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn totals_are_the_published_ones() {
+    // Parameters and, for one image, multiply-adds.
+    for (model, parameters, multiply_adds) in [
+        ("lenet", 431_080, 2_293_000),
+        ("caffenet", 60_965_224, 724_406_816),
+        ("googlenet", 6_998_552, 1_582_671_872),
+        ("vgg16", 138_357_544, 15_470_264_320_u64),
+    ] {
+        let s = summary(&["--model", &format!("models/{model}/deploy.prototxt"), "--batch", "1"]);
+        assert_eq!(s["totals"]["parameters"], parameters, "{model}");
+        assert_eq!(s["totals"]["multiply_adds"], multiply_adds, "{model}");
+    }
+}
+
+#[test]
+fn training_needs_more_memory_than_running() {
+    let planned = |phase: &str| {
+        let s = summary(&[
+            "--model",
+            "models/lenet/train_val.prototxt",
+            "--shape",
+            "data=64,1,28,28",
+            "--phase",
+            phase,
+            "--batch",
+            "10",
+        ]);
+        assert_eq!((&s["batch"], &s["phase"]), (&Value::from(10), &Value::from(phase)));
+        assert_eq!(s["totals"]["training"], phase == "TRAIN");
+        s["totals"]["planned_bytes"].as_u64().unwrap()
+    };
+    assert!(planned("TRAIN") > planned("TEST"));
+}
+
+#[test]
+fn csv_has_a_line_a_layer() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+        .args(["summary", "--model", "models/lenet/deploy.prototxt", "--format", "csv", "--batch", "2"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|l| l.starts_with("conv2")).unwrap();
+    assert_eq!(line, "conv2,Convolution,2 x 50 x 8 x 8,25050,0,3200000,25600,14,2");
+    assert_eq!(text.lines().count(), 10);
+}
