@@ -93,7 +93,10 @@ impl CheckArgs {
         };
         report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
         if self.format == Format::Text {
-            report::complain(&tally.line(checker.done.len().max(self.files.len())));
+            let mut paths: Vec<&str> = checker.done.iter().map(|(path, _)| &path[..]).collect();
+            paths.sort_unstable();
+            paths.dedup();
+            report::complain(&tally.line(paths.len().max(self.files.len())));
         }
         Ok(if tally.errors > 0 || (self.deny_warnings && tally.warnings > 0) { CONFIG } else { 0 })
     }
