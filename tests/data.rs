@@ -144,3 +144,52 @@ fn image_lists_plain_and_scaled() {
     let scaled = ImageDataParameter { new_height: Some(9), new_width: Some(5), ..list };
     check("data_imagedata_resize", &images(scaled, None));
 }
+
+/// The images of so many batches of one, each by its first value.
+fn stream(shuffle: bool, rand_skip: u32, seed: u64, count: usize) -> Vec<Vec<u32>> {
+    let mut layer = lmdb("png_lmdb", 1, &["data"], TransformationParameter::default());
+    let param = layer.data_param.as_mut().unwrap();
+    (param.shuffle, param.rand_skip) = (Some(shuffle), Some(rand_skip));
+    let mut batches = open_layer(&layer, Phase::Train, seed).unwrap();
+    let mut data = vec![0.0; batches.shapes()[0].count()];
+    (0..count)
+        .map(|_| {
+            batches.next(&mut [&mut data]).unwrap();
+            data.iter().map(|v| v.to_bits()).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn databases_are_shuffled_anew_in_each_pass() {
+    let plain = stream(false, 0, 1, 40);
+    let len = (1..40).find(|&i| plain[i] == plain[0]).unwrap();
+    let sorted = |part: &[Vec<u32>]| {
+        let mut part = part.to_vec();
+        part.sort();
+        part
+    };
+    let mixed = stream(true, 0, 1, 2 * len);
+    assert_ne!(mixed[..len], plain[..len]);
+    assert_ne!(mixed[..len], mixed[len..]);
+    assert_eq!(sorted(&mixed[..len]), sorted(&plain[..len]));
+    assert_eq!(sorted(&mixed[len..]), sorted(&plain[..len]));
+    assert_eq!(stream(true, 0, 1, len), mixed[..len]);
+}
+
+#[test]
+fn rand_skip_starts_at_one_of_the_first_samples() {
+    let plain = stream(false, 0, 1, 40);
+    let starts: Vec<usize> = (0..30)
+        .map(|seed| {
+            let skipped = stream(false, 3, seed, 2);
+            let start = plain.iter().position(|sample| *sample == skipped[0]).unwrap();
+            assert_eq!(skipped[1], plain[start + 1]);
+            start
+        })
+        .collect();
+    assert!(
+        (0..3).all(|start| starts.contains(&start)) && starts.iter().all(|&start| start < 3),
+        "{starts:?}"
+    );
+}

@@ -8,10 +8,11 @@ use std::{
 
 use cnnctl::config::proto::{Datum, Phase};
 use cnnctl::data::{
-    Batches, DataError, Images, Location, Settings, Tables, Transform, create_database, open_source,
-    put_datum,
+    Batches, DataError, Decode, Images, Location, Settings, Tables, Transform, create_database, open_source,
+    parse_datum, put_datum,
 };
 use proptest::{prelude::*, test_runner::TestRunner};
+use prost::Message as _;
 
 /// One change of a file.
 #[derive(Clone, Debug)]
@@ -135,6 +136,41 @@ fn damage_never_panics() {
             fs::write(file, &bytes)?;
             let _ = read(kind, path);
             fs::write(file, whole)?;
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+/// Any message, and images that have been damaged, in a Datum of any shape.
+fn datums() -> impl Strategy<Value = Vec<u8>> {
+    let side = || prop_oneof![3 => 0..4i32, 1 => any::<i32>()];
+    let png = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/_data/img0.png")).unwrap();
+    let image = damages().prop_map(move |damages| {
+        let mut bytes = png.clone();
+        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        bytes
+    });
+    let data = prop_oneof![prop::collection::vec(any::<u8>(), 0..30), image];
+    let floats = prop::collection::vec(any::<f32>(), 0..9);
+    let whole = ([side(), side(), side()], data, floats, any::<i32>(), any::<bool>()).prop_map(
+        |([c, h, w], data, float_data, label, encoded)| {
+            let (channels, height, width) = (Some(c), Some(h), Some(w));
+            let (data, label, encoded) = (Some(data), Some(label), Some(encoded));
+            Datum { channels, height, width, data, label, float_data, encoded }.encode_to_vec()
+        },
+    );
+    prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..60), 3 => whole]
+}
+
+#[test]
+fn any_datum_is_a_sample_or_an_error() {
+    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&datums(), |bytes| {
+        for decode in [Decode::Native, Decode::Gray] {
+            if let Ok(sample) = parse_datum(&bytes, decode) {
+                prop_assert_eq!(sample.pixels.len(), sample.shape.iter().product::<usize>());
+            }
         }
         Ok(())
     });

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure,
+    entries::OnBadSample,
     failure::{CONFIG, FAILED},
     state::StateArgs,
 };
@@ -31,6 +32,9 @@ pub struct TestArgs {
     iterations: u32,
     #[command(flatten)]
     state: StateArgs,
+    /// What to do with samples that cannot be used
+    #[arg(long, alias = "on_bad_sample", value_enum, default_value = "fail", value_name = "WHAT")]
+    on_bad_sample: OnBadSample,
     /// How to give the results: log lines on stderr, or also as a JSON object on stdout
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
@@ -52,6 +56,9 @@ impl TestArgs {
         let mut options = Options::new(Phase::Test, 1);
         options.state = self.state.state(Phase::Test);
         let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+        if self.on_bad_sample == OnBadSample::Skip {
+            net.skip_bad_samples();
+        }
         for weights in &weights {
             report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
         }
@@ -64,6 +71,7 @@ impl TestArgs {
         }
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
+        report::BadSamples::default().sum_up(std::iter::once(&net));
         if self.format == Format::Json {
             let line = report::test_json(self.iterations, &outputs, loss) + "\n";
             report::print(&line).map_err(|e| Failure::new(FAILED, e))?;

@@ -141,11 +141,17 @@ struct Stopwatch {
     layers: Vec<[Duration; 2]>,
     /// Whole passes, forward and backward.
     passes: [Duration; 2],
+    /// How long data was waited for.
+    waited: Duration,
 }
 
 impl Stopwatch {
     fn new(layers: usize) -> Self {
-        Self { layers: vec![[Duration::ZERO; 2]; layers], passes: [Duration::ZERO; 2] }
+        Self {
+            layers: vec![[Duration::ZERO; 2]; layers],
+            passes: [Duration::ZERO; 2],
+            waited: Duration::ZERO,
+        }
     }
 
     /// Adds the times of a forward pass and of a backward pass, to which the diffs of `ends` are given.
@@ -155,6 +161,7 @@ impl Stopwatch {
         params: &mut Params,
         ends: &[(BlobId, &[f32])],
     ) -> Result<(), NetError> {
+        let waited = waited_for_data(net);
         let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let start = Instant::now();
@@ -171,6 +178,7 @@ impl Stopwatch {
         }
         self.passes[0] += middle - start;
         self.passes[1] += middle.elapsed();
+        self.waited += waited_for_data(net).saturating_sub(waited);
         Ok(())
     }
 
@@ -202,12 +210,19 @@ impl Stopwatch {
         let [forward, backward] = passes;
         format!(
             "{}\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
-             Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n",
+             Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n\
+             Waiting for data: {:.1}% of the time.\n",
             table.plain(),
             forward + backward,
-            (forward + backward) * f64::from(iterations)
+            (forward + backward) * f64::from(iterations),
+            100.0 * ms(self.waited) / (forward + backward)
         )
     }
+}
+
+/// How long the layers of a net have waited for data.
+fn waited_for_data(net: &Net) -> Duration {
+    net.layers().map(|layer| layer.layer.waited()).sum()
 }
 
 /// Milliseconds and GFLOP/s, forward and backward.

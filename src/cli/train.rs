@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure,
+    entries::OnBadSample,
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
     ranks,
@@ -76,6 +77,10 @@ pub struct TrainArgs {
     /// Send gradients only when all are there, rather than while the rest is being computed
     #[arg(long)]
     no_overlap: bool,
+    /// What to do with samples that cannot be used: unreadable, of another shape, or with a label that the net does not
+    /// know
+    #[arg(long, alias = "on_bad_sample", value_enum, default_value = "fail", value_name = "WHAT")]
+    on_bad_sample: OnBadSample,
     /// What SIGINT does; a second one ends the run at once
     #[arg(long, alias = "sigint_effect", value_enum, default_value = "stop", value_name = "WHAT")]
     sigint_effect: EffectArg,
@@ -172,6 +177,9 @@ impl TrainArgs {
         let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
         let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
         solver.on_nan(self.on_nan.into());
+        if self.on_bad_sample == OnBadSample::Skip {
+            solver.skip_bad_samples();
+        }
         if let Some(name) = &self.keep_best {
             let goal = Goal::parse(name, self.patience);
             solver.follow_goal(goal).map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;

@@ -9,6 +9,7 @@ use ndarray_npy::WriteNpyExt as _;
 /// # Errors
 /// Says what is wrong when `values` are not as many as the shape says.
 pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>, String> {
+    check(shape, values)?;
     let array = ArrayViewD::from_shape(IxDyn(shape), values).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).map_err(|e| e.to_string())?;
@@ -20,6 +21,7 @@ pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>, String> {
 /// # Errors
 /// Says what is wrong when HDF5 cannot hold the name or the shape.
 pub fn hdf5_bytes(name: &str, shape: &[usize], values: &[f32]) -> Result<Vec<u8>, String> {
+    check(shape, values)?;
     let shape: Vec<u64> = shape.iter().map(|&axis| axis as u64).collect();
     let mut file = FileBuilder::new();
     match name.split_once('/') {
@@ -33,6 +35,13 @@ pub fn hdf5_bytes(name: &str, shape: &[usize], values: &[f32]) -> Result<Vec<u8>
         }
     }
     file.finish().map_err(|e| e.to_string())
+}
+
+fn check(shape: &[usize], values: &[f32]) -> Result<(), String> {
+    match shape.iter().product::<usize>() {
+        count if count == values.len() => Ok(()),
+        count => Err(format!("{count} values expected, {} found", values.len())),
+    }
 }
 
 fn place(group: &mut GroupBuilder, name: &str, shape: &[u64], values: &[f32]) {
@@ -74,7 +83,7 @@ mod tests {
         let source = open_source("npy", &Location { path, ..Location::default() }).unwrap();
         let sample = source.read(0).unwrap();
         assert_eq!((sample.shape, sample.pixels), ([1, 1, 2], Pixels::F32(vec![1.5, 2.0])));
-        assert!(npy_bytes(&[3], &values).is_err());
+        assert_eq!(npy_bytes(&[3], &values).unwrap_err(), "3 values expected, 4 found");
         assert!(hdf5_bytes("a//b", &[4], &values).is_err());
     }
 }

@@ -3,15 +3,16 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use super::{DataError, Draw, Feed, Place, order::Order, random::Purpose};
+use super::{
+    DataError, Draw, Feed, Place,
+    bad::{BadSamples, LabelRange},
+    order::Order,
+};
 use crate::tensor::Shape;
 
 /// How a feed is cut into batches.
@@ -88,6 +89,7 @@ pub struct Batches {
     position: u64,
     crew: Option<Crew>,
     waited: Duration,
+    bad: BadSamples,
 }
 
 impl Batches {
@@ -107,8 +109,9 @@ impl Batches {
         if order.len() == 0 {
             return Err(DataError::Empty { path: feed.name().into() });
         }
-        let job = Job { feed, order, batch_size, seed, on_bad, shard, skipped: AtomicU64::new(0) };
-        Ok(Self { job: Arc::new(job), depth, position: 0, crew: None, waited: Duration::ZERO })
+        let job = Job { feed, order, batch_size, seed, on_bad, shard, labels: Vec::new() };
+        let (job, bad) = (Arc::new(job), BadSamples::default());
+        Ok(Self { job, depth, position: 0, crew: None, waited: Duration::ZERO, bad })
     }
 
     /// The shape of each top, with the batch axis first.
@@ -152,6 +155,11 @@ impl Batches {
         self.change(|job| job.on_bad = on_bad);
     }
 
+    /// From now on a sample whose values in this top are no such labels is bad.
+    pub fn expect_labels(&mut self, top: usize, range: LabelRange) {
+        self.change(|job| job.labels.push((top, range)));
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut Job)) {
         // Without its threads nobody else holds the job.
         self.crew = None;
@@ -165,9 +173,9 @@ impl Batches {
         self.waited
     }
 
-    /// Samples left out so far under [`OnBad::Skip`], those read ahead included.
-    pub fn skipped(&self) -> u64 {
-        self.job.skipped.load(Ordering::Relaxed)
+    /// The samples left out so far under [`OnBad::Skip`].
+    pub fn bad(&self) -> &BadSamples {
+        &self.bad
     }
 
     /// Fills the tops, a slice for each of [`shapes`](Self::shapes), with the next batch. After an error the position is
@@ -175,7 +183,7 @@ impl Batches {
     pub fn next(&mut self, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
         let started = Instant::now();
         if self.depth == 0 {
-            let made = self.job.make(self.position, tops);
+            let made = self.job.make(self.position, tops, &mut self.bad);
             self.waited += started.elapsed();
             made?;
         } else {
@@ -187,9 +195,10 @@ impl Batches {
             self.waited += started.elapsed();
             match batch {
                 Ok(batch) => {
-                    for (top, values) in tops.iter_mut().zip(&batch) {
+                    for (top, values) in tops.iter_mut().zip(&batch.tops) {
                         top.copy_from_slice(values);
                     }
+                    self.bad.join(&batch.bad);
                     crew.give_back(batch);
                 }
                 Err(error) => {
@@ -211,7 +220,8 @@ struct Job {
     seed: u64,
     on_bad: OnBad,
     shard: Shard,
-    skipped: AtomicU64,
+    /// Which labels the tops may hold.
+    labels: Vec<(usize, LabelRange)>,
 }
 
 impl Job {
@@ -221,7 +231,12 @@ impl Job {
     }
 
     /// Fills the batch whose turn comes when `position` samples have been consumed.
-    fn make(&self, position: u64, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+    fn make(&self, position: u64, tops: &mut [&mut [f32]], bad: &mut BadSamples) -> Result<(), DataError> {
+        if self.on_bad == OnBad::Fail
+            && let Some(error) = self.feed.complaint()
+        {
+            return Err(error);
+        }
         let first = position + self.batch_size as u64 * u64::from(self.shard.rank);
         let counts: Vec<_> = self.feed.shapes().iter().map(Shape::count).collect();
         for sample in 0..self.batch_size {
@@ -230,31 +245,44 @@ impl Job {
                 .zip(&counts)
                 .map(|(top, &n)| &mut top[sample * n..(sample + 1) * n])
                 .collect();
-            self.fill(first + sample as u64, &mut slices)?;
+            self.fill(first + sample as u64, &mut slices, bad)?;
         }
         Ok(())
     }
 
-    fn fill(&self, position: u64, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
+    fn fill(&self, position: u64, tops: &mut [&mut [f32]], bad: &mut BadSamples) -> Result<(), DataError> {
         let index = self.order.index(position);
         let mut tried = 0;
         loop {
             let place = Place { index: (index + tried) % self.order.len(), position };
-            let mut draw = Draw::new(self.seed, Purpose::Transform, position);
-            match self.feed.fill(place, &mut draw, tops) {
-                Err(DataError::Sample { .. })
+            let mut draw = Draw::of_sample(self.seed, position);
+            let filled = self.feed.fill(place, &mut draw, tops);
+            match filled.and_then(|()| self.check_labels(place.index, tops)) {
+                Err(error @ DataError::Sample { .. })
                     if self.on_bad == OnBad::Skip && tried + 1 < self.order.len() =>
                 {
-                    self.skipped.fetch_add(1, Ordering::Relaxed);
+                    bad.add(&error);
                     tried += 1;
                 }
                 outcome => return outcome,
             }
         }
     }
+
+    fn check_labels(&self, index: usize, tops: &[&mut [f32]]) -> Result<(), DataError> {
+        let wrong = self.labels.iter().find_map(|(top, range)| range.refusal(tops.get(*top)?));
+        match wrong {
+            Some(problem) => Err(DataError::sample(self.feed.name().as_ref(), self.feed.key(index), problem)),
+            None => Ok(()),
+        }
+    }
 }
 
-type Batch = Vec<Vec<f32>>;
+/// A batch that was made ahead.
+struct Batch {
+    tops: Vec<Vec<f32>>,
+    bad: BadSamples,
+}
 
 /// The threads that read ahead from some position on. Dropping it ends and joins them.
 struct Crew {
@@ -370,10 +398,11 @@ impl Queue {
 
 fn make(job: &Job, position: u64, spare: Option<Batch>) -> Result<Batch, DataError> {
     let fresh = || job.feed.shapes().iter().map(|s| vec![0.0; s.count() * job.batch_size]).collect();
-    let mut batch: Batch = spare.unwrap_or_else(fresh);
-    let mut tops: Vec<_> = batch.iter_mut().map(Vec::as_mut_slice).collect();
-    job.make(position, &mut tops)?;
-    Ok(batch)
+    let mut tops: Vec<Vec<f32>> = spare.map_or_else(fresh, |batch| batch.tops);
+    let mut bad = BadSamples::default();
+    let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+    job.make(position, &mut slices, &mut bad)?;
+    Ok(Batch { tops, bad })
 }
 
 /// The text of a panic.
@@ -386,7 +415,7 @@ fn reason(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -529,9 +558,27 @@ mod tests {
         let settings = Settings { batch_size: 4, depth: 0, on_bad: OnBad::Skip, ..Default::default() };
         let mut b = batches(Numbers { bad: vec![1, 2], ..numbers(4) }, settings.clone());
         assert_eq!(indices(&take(&mut b, 1)[0]), [0, 3, 3, 3]);
-        assert_eq!(b.skipped(), 3);
+        assert_eq!((b.bad().count(), b.bad().messages().len()), (3, 2));
         let mut none = batches(Numbers { bad: vec![0, 1], ..numbers(2) }, settings);
         assert!(none.next(&mut [&mut [0.0; 8], &mut [0.0; 4]]).is_err(), "all are bad");
+    }
+
+    #[test]
+    fn labels_out_of_range_are_bad_samples() {
+        let range = LabelRange { classes: 2, ignored: None };
+        for depth in [0, 3] {
+            let settings = |on_bad| Settings { batch_size: 2, depth, on_bad, ..Default::default() };
+            let mut b = batches(numbers(4), settings(OnBad::Fail));
+            // The second top holds 0, -1, -2, ...
+            b.expect_labels(1, LabelRange { ignored: Some(-1), ..range });
+            take(&mut b, 1);
+            let error = b.next(&mut [&mut [0.0; 4], &mut [0.0; 2]]).unwrap_err().to_string();
+            assert_eq!(error, "sample `2` of `numbers`: its label is -2, but the net has 2 classes, from 0");
+            let mut b = batches(numbers(4), settings(OnBad::Skip));
+            b.expect_labels(1, range);
+            assert_eq!(indices(&take(&mut b, 2)[1]), [0, 0]);
+            assert_eq!((b.bad().count(), b.bad().messages().len()), (3 + 2 + 1, 3), "depth {depth}");
+        }
     }
 
     #[test]

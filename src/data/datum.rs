@@ -5,6 +5,14 @@ use prost::Message as _;
 use super::{Decode, Pixels, Sample, image};
 use crate::config::proto::Datum;
 
+/// Decodes a database value that stands alone.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn parse_datum(value: &[u8], decode: Decode) -> Result<Sample, String> {
+    sample(value, String::new(), decode).map_err(|(_, problem)| problem)
+}
+
 /// Decodes a database value; the error says what is wrong, the caller knows where.
 pub(crate) fn sample(value: &[u8], key: String, decode: Decode) -> Result<Sample, (String, String)> {
     match Datum::decode(value).map_err(|e| format!("not a Datum: {e}")).and_then(|d| contents(d, decode)) {

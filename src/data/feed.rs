@@ -16,6 +16,17 @@ pub trait Feed: Send + Sync {
     /// A function of its arguments alone: `draw` is the only chance allowed.
     fn fill(&self, place: Place, draw: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError>;
 
+    /// What messages call a sample.
+    fn key(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    /// A bad sample that was met when the set was opened. It was passed over then, to be refused now unless such are
+    /// left out.
+    fn complaint(&self) -> Option<DataError> {
+        None
+    }
+
     /// The file or folder, for messages.
     fn name(&self) -> String;
 }
@@ -36,6 +47,25 @@ pub struct Images {
     shapes: Vec<Shape>,
     /// The transformed shape of the first sample, which all others must have too.
     image: [usize; 3],
+    /// Key and problem of the very first sample, if it cannot be read.
+    unread: Option<(String, String)>,
+}
+
+/// So many samples may be bad at the start of a set.
+const BAD_AT_START: usize = 100;
+
+/// The first sample that can be read; if it is not the first of all, also key and problem of that.
+fn first(source: &dyn Source) -> Result<(Sample, Option<(String, String)>), DataError> {
+    let mut unread = None;
+    for index in 0..source.len().min(BAD_AT_START) {
+        match source.read(index) {
+            Ok(sample) => return Ok((sample, unread)),
+            Err(DataError::Sample { key, problem, .. }) => unread = unread.or(Some((key, problem))),
+            Err(error) => return Err(error),
+        }
+    }
+    let (key, problem) = unread.unwrap_or_default();
+    Err(DataError::sample(source.name().as_ref(), key, problem))
 }
 
 impl Images {
@@ -44,7 +74,7 @@ impl Images {
         if source.is_empty() {
             return Err(DataError::Empty { path: source.name().into() });
         }
-        let first = source.read(0)?;
+        let (first, unread) = first(&*source)?;
         let image = transform
             .output(first.shape)
             .map_err(|problem| DataError::sample(source.name().as_ref(), &first.key, problem))?;
@@ -59,7 +89,7 @@ impl Images {
                 n => Shape::from([n]),
             });
         }
-        Ok(Self { source, transform, shapes, image })
+        Ok(Self { source, transform, shapes, image, unread })
     }
 
     /// Says what is wrong with a sample that differs from the first.
@@ -103,6 +133,15 @@ impl Feed for Images {
             labels.copy_from_slice(&sample.labels);
         }
         Ok(())
+    }
+
+    fn key(&self, index: usize) -> String {
+        self.source.read(index).map_or_else(|_| index.to_string(), |sample| sample.key)
+    }
+
+    fn complaint(&self) -> Option<DataError> {
+        let (key, problem) = self.unread.as_ref()?;
+        Some(DataError::sample(self.source.name().as_ref(), key, problem))
     }
 
     fn name(&self) -> String {
@@ -173,7 +212,7 @@ mod tests {
             let outcome = batches.next(&mut [&mut data, &mut label]);
             if on_bad == OnBad::Skip {
                 outcome.unwrap();
-                assert_eq!((data, label, batches.skipped()), ([0.0; 3], [5.0; 3], 3));
+                assert_eq!((data, label, batches.bad().count()), ([0.0; 3], [5.0; 3], 3));
             } else {
                 let error = outcome.unwrap_err().to_string();
                 assert!(error.starts_with("sample `k1` of `listed`: its shape is 1 x 1 x 2, but"), "{error}");

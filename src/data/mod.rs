@@ -11,6 +11,7 @@
 mod array;
 mod array_file;
 mod augment;
+mod bad;
 mod batches;
 mod cifar;
 mod contact_sheet;
@@ -29,6 +30,7 @@ mod imageset;
 pub mod leveldb;
 pub mod lmdb;
 mod mean;
+mod mixup;
 mod npy;
 mod open;
 mod order;
@@ -40,9 +42,11 @@ mod windows;
 mod writer;
 
 pub use array_file::{hdf5_bytes, npy_bytes};
+pub use bad::{BadSamples, LabelRange};
 pub use batches::{Batches, OnBad, Settings, Shard};
 pub use contact_sheet::contact_sheet;
 pub use convert::{Entry, numbered, write_database};
+pub use datum::parse_datum;
 pub use error::DataError;
 pub use feed::{Feed, Images, Place};
 pub use hdf5::Tables;

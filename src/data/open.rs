@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     Batches, DataError, Decode, Images, Location, Sample, Settings, Source, Tables, Transform, image_list,
-    open_source, windows::Windows,
+    mixup::mixed, open_source, windows::Windows,
 };
-use crate::config::proto::{LayerParameter, Phase};
+use crate::config::proto::{LayerParameter, Phase, TransformationParameter};
 
 /// Opens what a data layer reads: its type says which of its parameters count.
 ///
@@ -26,7 +26,8 @@ pub fn open_layer(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Bat
 
 fn data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
     let param = layer.data_param.clone().unwrap_or_default();
-    let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
+    let transform_param = layer.transform_param.clone().unwrap_or_default();
+    let transform = Transform::from_config(&transform_param, phase)?;
     let location = Location {
         path: required(param.source.as_deref(), "data_param: source")?.into(),
         labels: param.labels.as_ref().map(PathBuf::from),
@@ -44,12 +45,13 @@ fn data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, Data
         seed,
         ..Default::default()
     };
-    Batches::new(Box::new(images), settings)
+    Batches::new(mixed(images, &transform_param, phase)?, settings)
 }
 
 fn image_data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches, DataError> {
     let param = layer.image_data_param.clone().unwrap_or_default();
-    let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
+    let transform_param = layer.transform_param.clone().unwrap_or_default();
+    let transform = Transform::from_config(&transform_param, phase)?;
     let location = Location {
         path: required(param.source.as_deref(), "image_data_param: source")?.into(),
         root_folder: param.root_folder().to_owned(),
@@ -68,7 +70,7 @@ fn image_data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batches
         seed,
         ..Default::default()
     };
-    Batches::new(Box::new(images), settings)
+    Batches::new(mixed(images, &transform_param, phase)?, settings)
 }
 
 fn hdf5(layer: &LayerParameter, seed: u64) -> Result<Batches, DataError> {
@@ -94,6 +96,10 @@ fn window_data(layer: &LayerParameter, phase: Phase, seed: u64) -> Result<Batche
     let param = layer.window_data_param.clone().unwrap_or_default();
     let transform = Transform::from_config(&layer.transform_param.clone().unwrap_or_default(), phase)?;
     required(param.source.as_ref(), "window_data_param: source")?;
+    let param_is_set = |t: &TransformationParameter| t.random_mixup() != 0.0 || t.label_classes() != 0;
+    if layer.transform_param.as_ref().is_some_and(param_is_set) {
+        return Err(DataError::Setting("WindowData takes no random_mixup and no label_classes".into()));
+    }
     let batch_size = required(param.batch_size, "window_data_param: batch_size")? as usize;
     let windows = Windows::open(&param, transform)?;
     Batches::new(Box::new(windows), Settings { batch_size, depth: depth(layer), seed, ..Default::default() })

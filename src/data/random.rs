@@ -2,6 +2,7 @@
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Beta, Distribution as _};
 
 /// What the numbers are for: equal seeds and positions give unrelated numbers to each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,11 @@ impl Draw {
         Self(rng)
     }
 
+    /// The chance in the sample at `position` of the stream.
+    pub fn of_sample(seed: u64, position: u64) -> Self {
+        Self::new(seed, Purpose::Transform, position)
+    }
+
     /// A number in `0..n`; 0 if `n` is 0. Its bias, below `n / 2^64`, is far under what can be seen.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
@@ -41,6 +47,12 @@ impl Draw {
     /// A number in `0.0..1.0`.
     pub fn unit(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
+    }
+
+    /// A number between 0 and 1 from Beta(alpha, alpha); `alpha` is positive.
+    pub fn beta(&mut self, alpha: f32) -> f32 {
+        // Of a tiny alpha both gamma variates may vanish: then all of one and nothing of the other is as good.
+        Beta::new(alpha, alpha).map_or(1.0, |beta| beta.sample(&mut self.0)).clamp(0.0, 1.0)
     }
 
     /// Brings `items` into random order (Fisher and Yates).
@@ -81,6 +93,21 @@ mod tests {
         assert!(counts.iter().all(|&c| (900..1100).contains(&c)), "{counts:?}");
         assert!((2350..2650).contains(&heads), "{heads}");
         assert_eq!((draw.below(1), draw.below(0)), (0, 0));
+    }
+
+    #[test]
+    fn beta_is_symmetric_and_narrow_when_alpha_is_large() {
+        let mut draw = Draw::new(1, Purpose::Transform, 0);
+        for (alpha, variance) in [(0.2, 0.25 / 1.4), (1.0, 0.25 / 3.0), (8.0, 0.25 / 17.0)] {
+            let values: Vec<f32> = (0..4000).map(|_| draw.beta(alpha)).collect();
+            let mean = values.iter().sum::<f32>() / 4000.0;
+            let found = values.iter().map(|v| (v - 0.5).powi(2)).sum::<f32>() / 4000.0;
+            assert!(
+                (mean - 0.5).abs() < 0.03 && (found / variance - 1.0).abs() < 0.15,
+                "{alpha}: {mean} {found}"
+            );
+        }
+        assert!((0..1000).all(|_| (0.0..=1.0).contains(&draw.beta(0.01))));
     }
 
     #[test]

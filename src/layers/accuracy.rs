@@ -1,6 +1,8 @@
 //! `Accuracy`: the share of labels that are among the best scores.
 
-use super::{Arity, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels};
+use super::{
+    Arity, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels,
+};
 use crate::{
     config::proto::LayerParameter,
     kernels::parallel::{CHUNK, for_chunks_mut},
@@ -96,6 +98,10 @@ impl Layer for Accuracy {
             top.data.iter_mut().zip(&self.tally).for_each(|(value, &class)| *value = share(class));
         }
         Ok(())
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

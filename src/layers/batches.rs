@@ -3,7 +3,7 @@
 use super::{Carry, Forward, Layer, LayerError, Outline, Setup, Shard};
 use crate::{
     config::proto::LayerParameter,
-    data::{Batches, DataError, open_layer},
+    data::{BadSamples, Batches, DataError, LabelRange, OnBad, open_layer},
     kernels::random::Draw,
     tensor::Shape,
 };
@@ -42,6 +42,18 @@ impl Layer for BatchLayer {
 
     fn take_part(&mut self, shard: Shard) -> Result<(), LayerError> {
         self.0.set_shard(shard).map_err(|e| LayerError::value(e.with_reason()))
+    }
+
+    fn expect_labels(&mut self, top: usize, range: LabelRange) {
+        self.0.expect_labels(top, range);
+    }
+
+    fn skip_bad_samples(&mut self) {
+        self.0.set_on_bad(OnBad::Skip);
+    }
+
+    fn bad_samples(&self) -> Option<&BadSamples> {
+        Some(self.0.bad())
     }
 
     fn waited(&self) -> std::time::Duration {

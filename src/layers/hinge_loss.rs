@@ -1,6 +1,9 @@
 //! `HingeLoss`: one-against-all margins.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels};
+use super::{
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::Labels,
+};
 use crate::{
     config::proto::{LayerParameter, hinge_loss_parameter::Norm},
     kernels::parallel::{CHUNK, for_chunks_mut, sum_chunks},
@@ -78,6 +81,10 @@ impl Layer for HingeLoss {
                 }
             }
         });
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

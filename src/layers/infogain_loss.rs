@@ -1,8 +1,8 @@
 //! `InfogainLoss`: cross entropy of softmax with a price for each pair of classes.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels,
-    loss_normalizer::Normalizer,
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::Labels, loss_normalizer::Normalizer,
 };
 use crate::{
     config::proto::{BlobProto, LayerParameter, loss_parameter::NormalizationMode},
@@ -142,6 +142,10 @@ impl Layer for InfogainLoss {
         let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
         let prices = Prices { classes: &self.classes, matrix: &self.matrix, row_sums: &self.row_sums };
         infogain_backward(&self.labels.dims, probabilities, &prices, scale, diff);
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Scores and labels: which axis holds the classes, and which class a label names.
 
-use super::LayerError;
+use super::{LabelRange, LayerError};
 use crate::{kernels::softmax::SoftmaxDims, tensor::Shape};
 
 /// The scores' shape around their axis of classes.
@@ -69,6 +69,11 @@ impl Labels {
         self.dims = SoftmaxDims { outer: samples, classes: scores.count() / samples.max(1), inner: 1 };
         self.positions_per_sample = 1;
         Ok(())
+    }
+
+    /// The labels that name a class or nothing.
+    pub fn range(&self) -> LabelRange {
+        LabelRange { classes: self.dims.classes, ignored: self.ignored }
     }
 
     /// The class that the label at `position` names; `None`: it is ignored. Fractions are cut off, as in Caffe.

@@ -85,7 +85,7 @@ mod tanh;
 mod threshold;
 mod tile;
 
-pub use crate::data::Shard;
+pub use crate::data::{BadSamples, LabelRange, Shard};
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 
@@ -311,6 +311,22 @@ pub trait Layer: Send {
     /// When there is no such part.
     fn take_part(&mut self, _shard: Shard) -> Result<(), LayerError> {
         Ok(())
+    }
+
+    /// For a layer whose second bottom holds labels: those that it can take.
+    fn label_range(&self) -> Option<LabelRange> {
+        None
+    }
+
+    /// For a layer that reads data: its top `top` has to hold such labels, other samples are bad.
+    fn expect_labels(&mut self, _top: usize, _range: LabelRange) {}
+
+    /// For a layer that reads data: leaves out bad samples from now on, and does not fail.
+    fn skip_bad_samples(&mut self) {}
+
+    /// For a layer that reads data: the samples left out so far.
+    fn bad_samples(&self) -> Option<&BadSamples> {
+        None
     }
 
     /// How long the layer has waited for data so far.

@@ -1,6 +1,9 @@
 //! `MultinomialLogisticLoss`: cross entropy of probabilities and labels.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels};
+use super::{
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::Labels,
+};
 use crate::{config::proto::LayerParameter, tensor::Shape};
 
 /// The row of `MultinomialLogisticLoss`.
@@ -62,6 +65,10 @@ impl Layer for MultinomialLogisticLoss {
         let scale = -pass.tops[0].diff[0] / self.chosen.len().max(1) as f32;
         diff.fill(0.0);
         self.chosen.iter().for_each(|&(at, p)| diff[at] = scale / p);
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

@@ -1,8 +1,8 @@
 //! `OrdinalRegressionLoss`: ranks learned as yes-or-no questions.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels,
-    loss_normalizer::Normalizer, ordinal_tasks::OrdinalTasks,
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::Labels, loss_normalizer::Normalizer, ordinal_tasks::OrdinalTasks,
 };
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
@@ -136,6 +136,10 @@ impl Layer for OrdinalRegressionLoss {
                 }
             }
         });
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

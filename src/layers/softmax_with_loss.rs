@@ -1,8 +1,8 @@
 //! `SoftmaxWithLoss`: cross entropy of softmax against labels.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels,
-    loss_normalizer::Normalizer, selective_sampling::SelectiveSampling,
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::Labels, loss_normalizer::Normalizer, selective_sampling::SelectiveSampling,
 };
 use crate::{
     config::proto::{LayerParameter, LossParameter, Phase, loss_parameter::NormalizationMode},
@@ -130,6 +130,10 @@ impl Layer for SoftmaxWithLoss {
         let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
         let targets = Targets { classes: &self.classes, weights: &self.weights, smoothing: self.smoothing };
         cross_entropy_backward(&self.labels.dims, probabilities, &targets, scale, diff);
+    }
+
+    fn label_range(&self) -> Option<LabelRange> {
+        Some(self.labels.range())
     }
 }
 

@@ -76,6 +76,7 @@ impl Net {
         };
         net.lay_out();
         net.make_diffs(params);
+        net.expect_labels();
         Ok(net)
     }
 

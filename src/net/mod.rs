@@ -7,6 +7,7 @@
 mod build;
 pub mod check;
 mod error;
+mod labels;
 mod params;
 mod pass;
 pub mod plan;

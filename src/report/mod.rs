@@ -2,6 +2,7 @@
 //!
 //! This module alone prints. Data goes to stdout, the rest to stderr.
 
+mod bad_samples;
 mod check;
 mod debug;
 mod log;
@@ -11,6 +12,7 @@ mod progress;
 mod summary;
 mod table;
 
+pub use bad_samples::BadSamples;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn, warn_all};
 pub use metrics::test_json;
@@ -24,7 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::solver::{Event, Observer, Solver};
+use crate::{
+    net::Net,
+    solver::{Event, Observer, Solver},
+};
 
 /// Follows a run: the log, the progress bar, and the metrics file if there is one.
 pub struct Reporter {
@@ -32,6 +37,7 @@ pub struct Reporter {
     progress: progress::Progress,
     /// When the run began, at which iteration, and how long data had been waited for before.
     start: (Instant, i32, Duration),
+    bad: BadSamples,
 }
 
 impl Reporter {
@@ -42,7 +48,7 @@ impl Reporter {
     pub fn new(metrics: Option<&Path>, iter: i32) -> Result<Self, String> {
         let metrics = metrics.map(|path| metrics::Metrics::open(path, iter)).transpose()?;
         let start = (Instant::now(), iter, Duration::ZERO);
-        Ok(Self { metrics, progress: progress::Progress::default(), start })
+        Ok(Self { metrics, progress: progress::Progress::default(), start, bad: BadSamples::default() })
     }
 
     /// The last line: how many iterations, how fast, and whether data was the bottleneck.
@@ -69,7 +75,11 @@ impl Observer for Reporter {
         if let Some(metrics) = &mut self.metrics {
             metrics.event(solver, event);
         }
+        if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
+            self.bad.tell(nets(solver));
+        }
         if matches!(event, Event::End(_)) {
+            self.bad.sum_up(nets(solver));
             self.sum_up(solver);
         }
     }
@@ -77,8 +87,12 @@ impl Observer for Reporter {
 
 /// How long the layers of all nets have waited for data.
 fn waited_for_data(solver: &Solver) -> Duration {
-    let nets = std::iter::once(solver.train_net()).chain(solver.test_nets());
-    nets.flat_map(|net| net.layers()).map(|l| l.layer.waited()).sum()
+    nets(solver).flat_map(|net| net.layers()).map(|l| l.layer.waited()).sum()
+}
+
+/// The train net and the test nets.
+fn nets(solver: &Solver) -> impl Iterator<Item = &Net> + Clone {
+    std::iter::once(solver.train_net()).chain(solver.test_nets())
 }
 
 /// Writes data to stdout. A reader that has seen enough, as in `cnnctl layers | head`, is no error.

@@ -175,6 +175,12 @@ impl Solver {
         Ok(())
     }
 
+    /// Has all nets leave out samples that cannot be used, and not fail.
+    pub fn skip_bad_samples(&mut self) {
+        self.train.skip_bad_samples();
+        self.tests.iter_mut().for_each(Net::skip_bad_samples);
+    }
+
     /// What to do when the loss is no longer a number.
     pub fn on_nan(&mut self, on_nan: OnNan) {
         self.on_nan = on_nan;

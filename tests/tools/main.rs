@@ -1,6 +1,9 @@
 //! The tools around data, as commands: what they write, what they say, and how they end.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bad_data;
+mod sources;
+
 use std::{
     fs,
     path::{Path, PathBuf},
