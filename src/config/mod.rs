@@ -6,6 +6,7 @@
 mod aliases;
 mod diagnostic;
 mod file_map;
+mod forks;
 mod kind;
 mod load;
 pub mod proto;
@@ -16,6 +17,7 @@ pub mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use file_map::FileMap;
+pub use forks::layer as fork_layer;
 pub use kind::{FileKind, file_kind};
 pub use load::{
     ConfigError, NetFile, SolverFile, layer_from_text, load_net, load_solver, net_from_param, net_from_text,

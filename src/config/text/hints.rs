@@ -32,6 +32,21 @@ pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> Option<Strin
             did_you_mean(spelling, names).map(|name| format!("did you mean `{name}`?"))
         })
         .or_else(|| other_file(parser, spelling))
+        .or_else(|| Some("neither Caffe nor a fork that is known has it".to_owned()))
+}
+
+/// A fork, or several, in a sentence: `the fork SSD`, `several forks`.
+pub(super) fn forks_name(name: &str) -> String {
+    match name {
+        "several forks" => name.to_owned(),
+        name if name.contains(" and ") => format!("the forks {name}"),
+        name => format!("the fork {name}"),
+    }
+}
+
+/// A fork's flag that is neither true nor false.
+pub(super) fn wrong_flag(literal: Literal<'_>) -> Refusal {
+    (format!("this takes true or false, not `{}`", clipped(literal.text)), None)
 }
 
 /// The message nearby that has such a field: one around this one, or one inside either.
@@ -159,6 +174,13 @@ impl Parser<'_> {
             },
             _ => format!("`{}`", self.source.slice(self.frame().name)),
         }
+    }
+
+    /// Warns of an engine of a fork's, once.
+    pub fn fork_engine(&mut self, word: &str) {
+        let message = format!("the engine `{}` is a fork's", clipped(word));
+        let at = self.tokens.last;
+        self.warn_once("engine", message, "it is ignored, as all engines are".to_owned(), at);
     }
 
     pub fn line(&self, at: Span) -> u32 {

@@ -12,6 +12,7 @@ use super::tokens::Tokens;
 use super::wire;
 use crate::config::aliases;
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::config::forks::{self, Action, ForkField};
 use crate::config::source::{Source, Span};
 
 /// After this many errors the rest of the text is not looked at: it is probably no prototxt at all.
@@ -53,6 +54,8 @@ pub(super) struct Parser<'s> {
     layers: usize,
     /// Set when the rest of the text is not looked at, and nothing about it can be said.
     gave_up: bool,
+    /// The words for false and true, while the value of a fork's flag is read.
+    pub flag: Option<[&'static str; 2]>,
     /// Set while messages close because a brace is missing: how many stay open.
     unwind_to: Option<usize>,
 }
@@ -71,6 +74,7 @@ impl<'s> Parser<'s> {
             errors: 0,
             layers: 0,
             gave_up: false,
+            flag: None,
             unwind_to: None,
         }
     }
@@ -198,6 +202,7 @@ impl<'s> Parser<'s> {
 
     /// Takes the separator that may follow a field.
     fn end_field(&mut self) {
+        self.flag = None;
         if self.unwind_to.is_none() && !self.tokens.take(b';') {
             self.tokens.take(b',');
         }
@@ -209,22 +214,55 @@ impl<'s> Parser<'s> {
         if let Some(position) = self.message().position(spelling) {
             return Some(position);
         }
-        let standard = aliases::field(spelling)?;
+        if let Some(standard) = aliases::field(spelling)
+            && let Some(position) = self.message().position(standard)
+        {
+            self.warn_spelling(spelling, standard, name);
+            return Some(position);
+        }
+        let fork = forks::field(&self.message().name, spelling)?;
+        let (standard, flag) = match fork.action {
+            Action::Rename(field) => (field, None),
+            Action::Flag(field, words) => (field, Some(words)),
+            Action::Skip(_) | Action::Refuse(_) => return None,
+        };
         let position = self.message().position(standard)?;
-        self.warn_spelling(spelling, standard, name);
+        let message = format!("`{spelling}` is a field of {} of Caffe", hints::forks_name(fork.fork));
+        self.warn_once(spelling, message, format!("read as `{standard}`"), name);
+        self.flag = flag;
         Some(position)
     }
 
     /// Warns of a nonstandard spelling, once for each spelling.
     pub fn warn_spelling(&mut self, spelling: &str, standard: &str, at: Span) {
+        let message = format!("`{spelling}` is not Caffe's spelling");
+        self.warn_once(spelling, message, format!("read as `{standard}`, the standard name"), at);
+    }
+
+    /// Warns of a spelling, once for each.
+    pub fn warn_once(&mut self, spelling: &str, message: String, hint: String, at: Span) {
         if let Some(known) = self.spellings.iter_mut().find(|(s, ..)| s == spelling) {
             known.2 += 1;
             return;
         }
         self.spellings.push((spelling.to_owned(), self.diagnostics.len(), 1));
-        let message = format!("`{spelling}` is not Caffe's spelling");
-        let hint = format!("read as `{standard}`, the standard name");
         self.report(Diagnostic::warning(message).at(self.source, at).hint(hint));
+    }
+
+    /// A field of a fork that is not read: skipped with a warning if nothing depends on it, else refused.
+    fn fork_field(&mut self, fork: &ForkField, spelling: &str, name: Span) {
+        let forks = hints::forks_name(fork.fork);
+        match fork.action {
+            Action::Skip(why) => {
+                let message = format!("`{spelling}` is a field of {forks} of Caffe and has no effect");
+                self.warn_once(spelling, message, why.to_owned(), name);
+            }
+            Action::Refuse(hint) => {
+                let message = format!("`{spelling}` is a field of {forks} of Caffe that is not supported");
+                self.error(message, name, Some(hint.to_owned()));
+            }
+            Action::Rename(_) | Action::Flag(..) => {}
+        }
     }
 
     fn note_seen(&mut self, position: usize, field: &Field, name: Span) {
@@ -330,9 +368,14 @@ impl<'s> Parser<'s> {
         }
         self.tokens.bump();
         let spelling = self.source.slice(name);
-        let message = format!("unknown field `{}` in {}", clipped(spelling), self.frame_name());
-        let hint = hints::unknown_field(self, spelling);
-        self.error(message, name, hint);
+        match forks::field(&self.message().name, spelling) {
+            Some(fork) => self.fork_field(fork, spelling, name),
+            None => {
+                let message = format!("unknown field `{}` in {}", clipped(spelling), self.frame_name());
+                let hint = hints::unknown_field(self, spelling);
+                self.error(message, name, hint);
+            }
+        }
         if self.tokens.take(b':') || !matches!(self.tokens.next.token, Token::Word | Token::Bad(_)) {
             self.tokens.skip_value();
         }

@@ -5,8 +5,8 @@ use super::lexer::Token;
 use super::parser::Parser;
 use super::schema::{Field, Kind};
 use super::wire::{self, WireType};
-use crate::config::aliases;
 use crate::config::source::Span;
+use crate::config::{aliases, forks};
 
 /// A number or a word, perhaps with a minus before it.
 #[derive(Clone, Copy)]
@@ -25,6 +25,13 @@ impl<'s> Parser<'s> {
     pub fn scalar(&mut self, field: &Field, name: Span) -> Option<Span> {
         if self.tokens.next.token == Token::Text && matches!(field.kind, Kind::String | Kind::Bytes) {
             return self.text(field);
+        }
+        if self.tokens.next.token == Token::Text && field.name == "engine" {
+            // Intel Caffe's form. Caffe's own words may stand in quotes there, too.
+            let span = self.tokens.next.span;
+            self.tokens.skip_value();
+            self.fork_engine(self.source.slice(span).trim_matches(['"', '\'']));
+            return Some(span);
         }
         let Some((literal, span)) = self.literal() else {
             self.not_a_value(field, name);
@@ -88,6 +95,14 @@ impl<'s> Parser<'s> {
 
     fn enum_number(&mut self, field: &Field, literal: Literal<'_>, index: usize) -> Result<u64, Refusal> {
         let values = self.schema.enumeration(index);
+        if let Some(words) = self.flag.take() {
+            let yes = bool_value(literal).ok_or_else(|| hints::wrong_flag(literal))?;
+            return Ok(values.number(words[usize::from(yes != 0)]).unwrap_or(0) as u64);
+        }
+        if field.name == "engine" && forks::is_engine(literal.text) {
+            self.fork_engine(literal.text);
+            return Ok(0);
+        }
         let number = if literal.token == Token::Word && !literal.negative {
             values.number(literal.text).ok_or_else(|| hints::unknown_word(field, values, literal.text))?
         } else {

@@ -91,6 +91,9 @@ pub(in crate::net) fn kind_of(config: &LayerParameter) -> Result<&'static Kind, 
         "type `Python` runs code inside Caffe's own process, which cnnctl does not have; build the layer from the \
          types of `cnnctl layers`, or compute the blob outside and feed it by an Input layer"
             .into()
+    } else if let Some((fork, instead)) = config::fork_layer(name) {
+        let forks = if fork.contains(" and ") { "the forks" } else { "the fork" };
+        format!("type `{name}` is a layer of {forks} {fork} of Caffe that is not supported; {instead}")
     } else {
         let hint = config::did_you_mean(name, LAYERS.iter().map(|k| k.name));
         let hint = hint.map(|h| format!("; did you mean `{h}`?")).unwrap_or_default();

@@ -1,0 +1,330 @@
+//! Fields and layers of well-known forks of Caffe: read where they mean something standard, else named for what they are.
+
+/// What to do about a field of a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// It is another name of this field.
+    Rename(&'static str),
+    /// True or false, it stands for one of two words of an enum field: the field, the word for false, for true.
+    Flag(&'static str, [&'static str; 2]),
+    /// It changes nothing of what is computed here; why.
+    Skip(&'static str),
+    /// It asks for what cnnctl does not do; what can be done in its place.
+    Refuse(&'static str),
+}
+
+use Action::{Flag, Refuse, Rename, Skip};
+
+/// A field of a fork.
+#[derive(Debug)]
+pub(crate) struct ForkField {
+    /// The message that has it; empty where it may stand in several.
+    message: &'static str,
+    name: &'static str,
+    /// The fork, or forks.
+    pub fork: &'static str,
+    pub action: Action,
+}
+
+const fn row(message: &'static str, name: &'static str, fork: &'static str, action: Action) -> ForkField {
+    ForkField { message, name, fork, action }
+}
+
+const SSD: &str = "SSD";
+const INTEL: &str = "Intel Caffe";
+const NV: &str = "NVCaffe";
+const PSP: &str = "PSPNet";
+const SEG: &str = "SegNet";
+const RCNN: &str = "Fast R-CNN";
+const SPARK: &str = "CaffeOnSpark";
+
+const CHOICE: &str = "it chooses between implementations";
+const SPEED: &str = "it only changes the speed";
+const PRECISION: &str = "cnnctl computes in single precision";
+const AUGMENT: &str = "see random_area, random_aspect and their like in transform_param";
+const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
+const DETECTION: &str = "cnnctl does not train detectors with boxes";
+const RELU: &str = "add a ReLU layer behind this one";
+const SCALE: &str = "add a Scale layer with bias_term behind this one";
+const SCHEDULE: &str = "there are the policies fixed, step, multistep, exp, inv, poly and sigmoid";
+const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
+
+/// The fields, sorted by message and name.
+const FIELDS: &[ForkField] = &[
+    row("", "engine", INTEL, Skip(CHOICE)),
+    row("BatchNormParameter", "bias_filler", NV, Refuse(SCALE)),
+    row("BatchNormParameter", "bias_term", INTEL, Refuse(SCALE)),
+    row("BatchNormParameter", "filler", INTEL, Refuse(SCALE)),
+    row("BatchNormParameter", "relu", INTEL, Refuse(RELU)),
+    row("BatchNormParameter", "scale_bias", NV, Refuse(SCALE)),
+    row("BatchNormParameter", "scale_filler", NV, Refuse(SCALE)),
+    row("BatchNormParameter", "stats_batch_size", INTEL, Refuse("statistics are those of the whole batch")),
+    row("BatchNormParameter", "update_global_stats", PSP, Refuse("use_global_stats keeps them as they are")),
+    row("BatchNormParameter", "use_weight_bias", INTEL, Refuse(SCALE)),
+    row("ConcatParameter", "per_fla_fuse", INTEL, Skip(SPEED)),
+    row("ConvolutionParameter", "coeff", INTEL, Refuse("add an Eltwise layer behind this one")),
+    row("ConvolutionParameter", "conv_algorithm", INTEL, Skip(CHOICE)),
+    row("ConvolutionParameter", "conv_algos_override", NV, Skip(CHOICE)),
+    row("ConvolutionParameter", "cudnn_convolution_algo_seeker", NV, Skip(CHOICE)),
+    row("ConvolutionParameter", "fusion_type", INTEL, Refuse("write the layers out")),
+    row("ConvolutionParameter", "negative_slope", INTEL, Refuse(RELU)),
+    row("ConvolutionParameter", "relu", INTEL, Refuse(RELU)),
+    row("DataParameter", "cache", NV, Skip(SPEED)),
+    row("DataParameter", "parser_threads", NV, Skip(SPEED)),
+    row("DataParameter", "precache", NV, Skip(SPEED)),
+    row("DataParameter", "side", INTEL, Refuse(DETECTION)),
+    row("DataParameter", "threads", NV, Skip(SPEED)),
+    row("DropoutParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
+    row("DropoutParameter", "sample_weights_test", SEG, Refuse("dropout is off in TEST")),
+    row("ELUParameter", "lambda", NV, Refuse("add a Power layer with scale behind this one")),
+    row("FillerParameter", "scale", INTEL, Refuse("give the deviation by `std` or `variance_norm`")),
+    row("ImageDataParameter", "cache", NV, Skip(SPEED)),
+    row("ImageDataParameter", "dataset_share_per_node", NV, Skip("ranks share the data by themselves")),
+    row("ImageDataParameter", "ignore_label", "DeepLab and PSPNet", Refuse("loss_param has an ignore_label")),
+    row(
+        "ImageDataParameter",
+        "label_type",
+        "DeepLab and PSPNet",
+        Refuse("put images of labels into HDF5 files"),
+    ),
+    row("ImageDataParameter", "min_height", INTEL, Refuse("new_height scales to a height")),
+    row("ImageDataParameter", "min_width", INTEL, Refuse("new_width scales to a width")),
+    row("ImageDataParameter", "precache", NV, Skip(SPEED)),
+    row("ImageDataParameter", "short_side", NV, Refuse("new_height and new_width scale to a size")),
+    row("ImageDataParameter", "threads", NV, Skip(SPEED)),
+    row("InnerProductParameter", "negative_slope", INTEL, Refuse(RELU)),
+    row("InnerProductParameter", "relu", INTEL, Refuse(RELU)),
+    row("LayerParameter", "adaptive_bias_channel_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "annotated_data_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "backward_math", NV, Skip(PRECISION)),
+    row("LayerParameter", "backward_type", NV, Skip(PRECISION)),
+    row("LayerParameter", "bias_channel_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "bn_param", "SegNet and PSPNet", Refuse("use a BatchNorm and a Scale layer")),
+    row("LayerParameter", "box_annotator_ohem_param", "R-FCN", Refuse(SETTINGS)),
+    row("LayerParameter", "cos_data_param", SPARK, Refuse("use a Data layer with LMDB")),
+    row("LayerParameter", "cudnn_math_override", NV, Skip(PRECISION)),
+    row("LayerParameter", "debug", NV, Skip("the solver's debug_info shows all layers")),
+    row("LayerParameter", "dense_crf_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "dense_image_data_param", SEG, Refuse("put images of labels into HDF5 files")),
+    row(
+        "LayerParameter",
+        "denseblock_param",
+        "DenseNet",
+        Refuse("write the block's layers out, joined by Concat"),
+    ),
+    row("LayerParameter", "detection_evaluate_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "detection_output_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "detectnet_augmentation_param", NV, Refuse(SETTINGS)),
+    row("LayerParameter", "detectnet_groundtruth_param", NV, Refuse(SETTINGS)),
+    row("LayerParameter", "domain_transform_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "eval_detection_param", INTEL, Refuse(SETTINGS)),
+    row("LayerParameter", "forward_math", NV, Skip(PRECISION)),
+    row("LayerParameter", "forward_type", NV, Skip(PRECISION)),
+    row("LayerParameter", "interp_param", PSP, Refuse("a Deconvolution with a bilinear filler scales up")),
+    row("LayerParameter", "mat_read_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "mat_write_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "mn_activation_param", INTEL, Skip("ranks are arranged by themselves")),
+    row("LayerParameter", "mn_grad_compress_param", INTEL, Skip(SPEED)),
+    row("LayerParameter", "multibox_loss_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
+    row("LayerParameter", "norm_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "permute_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "prior_box_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "psroi_pooling_param", "R-FCN", Refuse(SETTINGS)),
+    row("LayerParameter", "quantization_param", INTEL, Skip(PRECISION)),
+    row("LayerParameter", "region_loss_param", INTEL, Refuse(SETTINGS)),
+    row("LayerParameter", "reorg_param", INTEL, Refuse(SETTINGS)),
+    row("LayerParameter", "roi_pooling_param", RCNN, Refuse(SETTINGS)),
+    row("LayerParameter", "seg_accuracy_param", "DeepLab and PSPNet", Refuse("use an Accuracy layer")),
+    row("LayerParameter", "shuffle_channel_param", "ShuffleNet", Refuse(SETTINGS)),
+    row("LayerParameter", "smooth_l1_loss_param", RCNN, Refuse(SETTINGS)),
+    row("LayerParameter", "source_class", SPARK, Skip("data_param tells the format")),
+    row("LayerParameter", "spatial_dropout_param", INTEL, Refuse("use a Dropout layer")),
+    row("LayerParameter", "split_param", INTEL, Skip(CHOICE)),
+    row("LayerParameter", "trt_param", NV, Refuse(SETTINGS)),
+    row("LayerParameter", "unique_label_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
+    row("LayerParameter", "upsample_param", SEG, Refuse("a Deconvolution scales up")),
+    row("LayerParameter", "video_data_param", SSD, Refuse(SETTINGS)),
+    row(
+        "LossParameter",
+        "pre_fixed_normalizer",
+        "R-FCN",
+        Refuse("there is normalization: FULL, VALID, BATCH_SIZE, NONE"),
+    ),
+    row("MemoryDataParameter", "dataframe_column_select", SPARK, Refuse("use a Data layer with LMDB")),
+    row("MemoryDataParameter", "dataframe_format", SPARK, Refuse("use a Data layer with LMDB")),
+    row("MemoryDataParameter", "share_in_parallel", SPARK, Skip(SPEED)),
+    row("MemoryDataParameter", "source", SPARK, Refuse("use a Data layer with LMDB")),
+    row("NetParameter", "bn_stats_batch_size", INTEL, Refuse("statistics are those of the whole batch")),
+    row("NetParameter", "compile_net_state", INTEL, Skip(SPEED)),
+    row("NetParameter", "default_backward_math", NV, Skip(PRECISION)),
+    row("NetParameter", "default_backward_type", NV, Skip(PRECISION)),
+    row("NetParameter", "default_conv_algos_override", NV, Skip(CHOICE)),
+    row("NetParameter", "default_cudnn_math_override", NV, Skip(PRECISION)),
+    row("NetParameter", "default_forward_math", NV, Skip(PRECISION)),
+    row("NetParameter", "default_forward_type", NV, Skip(PRECISION)),
+    row("NetParameter", "eltwise_mem_sharing", NV, Skip(SPEED)),
+    row("NetParameter", "global_grad_scale", NV, Skip(PRECISION)),
+    row("NetParameter", "global_grad_scale_adaptive", NV, Skip(PRECISION)),
+    row("NetParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
+    row("NetParameter", "reduce_buckets", NV, Skip(SPEED)),
+    row("PoolingParameter", "avg_include_pad", INTEL, Refuse("the mean counts the padding, as in Caffe")),
+    row("PoolingParameter", "axis", INTEL, Refuse("windows slide over the axes after N and C")),
+    row("PoolingParameter", "ceil_mode", "several forks", Flag("round_mode", ["FLOOR", "CEIL"])),
+    row("PoolingParameter", "kernel_size_3d", INTEL, Refuse("write kernel_sizes, one for each axis")),
+    row("PoolingParameter", "pad_3d", INTEL, Refuse("write pads, one for each axis")),
+    row("PoolingParameter", "stride_3d", INTEL, Refuse("write strides, one for each axis")),
+    row("PoolingParameter", "torch_pooling", NV, Flag("round_mode", ["CEIL", "FLOOR"])),
+    row("ReLUParameter", "fuse", INTEL, Skip(SPEED)),
+    row("ReshapeParameter", "pixelshuffler", INTEL, Refuse(SETTINGS)),
+    row("SolverParameter", "ap_version", SSD, Refuse(DETECTION)),
+    row("SolverParameter", "disabled_update", INTEL, Refuse("lr_mult 0 freezes layers")),
+    row("SolverParameter", "eval_type", SSD, Refuse(DETECTION)),
+    row("SolverParameter", "iter_step", "several forks", Rename("iter_size")),
+    row("SolverParameter", "larc", NV, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "larc_eta", NV, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "larc_policy", NV, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "larc_turbo", NV, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "local_gw_ratio", INTEL, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "local_lr_auto", INTEL, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "max_momentum", NV, Refuse("momentum stays as it is")),
+    row("SolverParameter", "max_weight_decay", NV, Refuse("weight_decay stays as it is")),
+    row("SolverParameter", "min_lr", NV, Refuse(SCHEDULE)),
+    row("SolverParameter", "momentum_policy", NV, Refuse("momentum stays as it is")),
+    row("SolverParameter", "momentum_power", NV, Refuse("momentum stays as it is")),
+    row("SolverParameter", "plateau_winsize", SSD, Refuse(SCHEDULE)),
+    row("SolverParameter", "rampup_interval", NV, Refuse(SCHEDULE)),
+    row("SolverParameter", "rampup_lr", NV, Refuse(SCHEDULE)),
+    row("SolverParameter", "show_per_class_result", SSD, Refuse(DETECTION)),
+    row("SolverParameter", "solver_data_type", NV, Skip(PRECISION)),
+    row("SolverParameter", "stageiter", INTEL, Refuse(SCHEDULE)),
+    row("SolverParameter", "stagelr", INTEL, Refuse(SCHEDULE)),
+    row(
+        "SolverParameter",
+        "stepearly",
+        SEG,
+        Refuse("`cnnctl train --patience` stops a run that gets no better"),
+    ),
+    row("SolverParameter", "store_blobs_in_old_format", NV, Skip("snapshots are in Caffe's format")),
+    row("SolverParameter", "test_and_snapshot_last_epochs", NV, Refuse("see test_interval and snapshot")),
+    row("SolverParameter", "test_offset", INTEL, Refuse("see test_initialization")),
+    row("SolverParameter", "warmup_iter", INTEL, Refuse(SCHEDULE)),
+    row("SolverParameter", "warmup_start_lr", INTEL, Refuse(SCHEDULE)),
+    row("SolverParameter", "weight_decay_policy", NV, Refuse("weight_decay stays as it is")),
+    row("SolverParameter", "weight_decay_power", NV, Refuse("weight_decay stays as it is")),
+    row("TransformationParameter", "allow_upscale", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "bgr2rgb", INTEL, Refuse("colours stay as they are stored")),
+    row("TransformationParameter", "crop_h", SSD, Refuse(RECTANGLE)),
+    row("TransformationParameter", "crop_height", PSP, Refuse(RECTANGLE)),
+    row("TransformationParameter", "crop_w", SSD, Refuse(RECTANGLE)),
+    row("TransformationParameter", "crop_width", PSP, Refuse(RECTANGLE)),
+    row("TransformationParameter", "display", NV, Skip("it only shows images")),
+    row("TransformationParameter", "distort_param", SSD, Refuse(AUGMENT)),
+    row("TransformationParameter", "emit_constraint", SSD, Refuse(DETECTION)),
+    row("TransformationParameter", "expand_param", SSD, Refuse(AUGMENT)),
+    row("TransformationParameter", "flow", INTEL, Refuse(SETTINGS)),
+    row("TransformationParameter", "forward_packing", NV, Skip(CHOICE)),
+    row("TransformationParameter", "horizontal_stretch_lower", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "horizontal_stretch_upper", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "img_rand_resize_lower", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "img_rand_resize_upper", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "noise_param", SSD, Refuse(AUGMENT)),
+    row("TransformationParameter", "pad", INTEL, Refuse("pad the images beforehand")),
+    row("TransformationParameter", "rand_resize_ratio_lower", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "rand_resize_ratio_upper", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "random_aspect_ratio_param", INTEL, Refuse(AUGMENT)),
+    row("TransformationParameter", "random_resize_param", INTEL, Refuse(AUGMENT)),
+    row("TransformationParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
+    row("TransformationParameter", "resize_param", SSD, Refuse("scale the images beforehand")),
+    row("TransformationParameter", "scale_factors", PSP, Refuse(AUGMENT)),
+    row("TransformationParameter", "use_gpu_transform", NV, Skip(CHOICE)),
+    row("TransformationParameter", "vertical_stretch_lower", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "vertical_stretch_upper", NV, Refuse(AUGMENT)),
+];
+
+/// Words of forks for `engine`, which is without effect here.
+const ENGINES: &[&str] = &["MKL2017", "MKLDNN"];
+
+/// Layer types, sorted: name, fork, and what to use in its place.
+const LAYERS: &[(&str, &str, &str)] = &[
+    ("AnnotatedData", SSD, DETECTION),
+    ("Axpy", "SENet", "a Scale layer with two bottoms and an Eltwise layer compute the same"),
+    ("BN", "SegNet and PSPNet", "use a BatchNorm and a Scale layer"),
+    ("BoxAnnotatorOHEM", "R-FCN", DETECTION),
+    ("BoxData", INTEL, DETECTION),
+    ("CoSData", SPARK, "use a Data layer with LMDB"),
+    ("DenseBlock", "DenseNet", "write the block's layers out, joined by Concat"),
+    ("DenseCRF", "DeepLab and PSPNet", "refine the scores outside"),
+    ("DenseImageData", SEG, "put images of labels into HDF5 files and use HDF5Data"),
+    ("DetectNetTransformation", NV, DETECTION),
+    ("DetectionEvaluate", SSD, DETECTION),
+    ("DetectionOutput", SSD, DETECTION),
+    ("EvalDetection", INTEL, DETECTION),
+    ("ImageSegData", "DeepLab and PSPNet", "put images of labels into HDF5 files and use HDF5Data"),
+    ("Interp", PSP, "a Deconvolution with a bilinear filler scales up"),
+    ("L1Loss", NV, "use EuclideanLoss, or Eltwise and Reduction with operation ASUM"),
+    ("MKLBatchNorm", INTEL, "use BatchNorm"),
+    ("MKLConcat", INTEL, "use Concat"),
+    ("MKLConvolution", INTEL, "use Convolution"),
+    ("MKLEltwise", INTEL, "use Eltwise"),
+    ("MKLLRN", INTEL, "use LRN"),
+    ("MKLPooling", INTEL, "use Pooling"),
+    ("MKLReLU", INTEL, "use ReLU"),
+    ("MnActivation", INTEL, "leave it out"),
+    ("MultiBoxLoss", SSD, DETECTION),
+    ("Normalize", SSD, "Reduction with SUMSQ, Power and Scale layers compute the same"),
+    ("PSROIPooling", "R-FCN", DETECTION),
+    ("Permute", SSD, "the order of axes is fixed; Reshape and Flatten keep it"),
+    ("PriorBox", SSD, DETECTION),
+    ("Proposal", "Faster R-CNN", DETECTION),
+    ("ROIPooling", RCNN, DETECTION),
+    ("RegionLoss", INTEL, DETECTION),
+    ("Reorg", INTEL, "Slice and Concat layers compute the same"),
+    ("SegAccuracy", "DeepLab and PSPNet", "use Accuracy"),
+    ("ShuffleChannel", "ShuffleNet", "Slice and Concat layers compute the same"),
+    ("SmoothL1Loss", RCNN, "use EuclideanLoss"),
+    ("SmoothL1LossOHEM", "R-FCN", DETECTION),
+    ("SoftmaxWithLossOHEM", "R-FCN", "SoftmaxWithLoss with selective_sampling draws hard samples"),
+    ("SpatialDropout", INTEL, "use Dropout"),
+    ("TRT", NV, "leave it out"),
+    ("Upsample", SEG, "a Deconvolution scales up"),
+    ("VideoData", SSD, "take the video apart into images and use ImageData"),
+];
+
+/// A field of a fork, by the message that it stands in.
+pub(crate) fn field(message: &str, name: &str) -> Option<&'static ForkField> {
+    let find =
+        |message: &str| FIELDS.binary_search_by(|row| (row.message, row.name).cmp(&(message, name))).ok();
+    find(message).or_else(|| find("")).map(|at| &FIELDS[at])
+}
+
+/// Whether a word for `engine` is a fork's.
+pub(crate) fn is_engine(word: &str) -> bool {
+    ENGINES.contains(&word) || word.split(':').any(|part| ENGINES.contains(&part))
+}
+
+/// A layer type of a fork: the fork, and what to use in its place.
+pub fn layer(name: &str) -> Option<(&'static str, &'static str)> {
+    let at = LAYERS.binary_search_by(|(n, ..)| (*n).cmp(name)).ok()?;
+    Some((LAYERS[at].1, LAYERS[at].2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted() {
+        assert!(FIELDS.is_sorted_by(|a, b| (a.message, a.name) < (b.message, b.name)));
+        assert!(LAYERS.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn fields_are_found_where_they_belong() {
+        assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
+        assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
+        assert!(field("LayerParameter", "iter_step").is_none());
+        assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
+        assert_eq!(layer("Convolution"), None);
+    }
+}
