@@ -157,7 +157,7 @@ fn complaints_point_at_fields_layers_and_inputs() {
     let [input, a] = &file.net.layer[..] else { panic!("{:?}", file.net) };
     let error = file.error_at(a, "bottom[1]", "`b` is not there").hint("did you mean `a`?".to_owned());
     let expected = "\
-error: layer `a`: `b` is not there
+error: layer `a` (net.prototxt:3): `b` is not there
  --> net.prototxt:5:26
   |
 5 |   bottom: 'data' bottom: 'b'
