@@ -3,7 +3,11 @@
 
 mod common;
 
-use std::process::{Command, Output};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
 
 use cnnctl::config::proto::NetParameter;
 use common::Folder;
@@ -161,4 +165,67 @@ fn a_library_that_is_not_the_launchers_is_refused() {
         "{said}"
     );
     assert!(!folder.path("tiny_iter_20.caffemodel").exists());
+}
+
+/// Starts a long run on two ranks and sends rank 1 a signal once it is well under way; gives the exit status and all that was said.
+fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String) {
+    let mut command = Command::new(launcher[0]);
+    command.args(&launcher[1..]).args(["-n", "2", env!("CARGO_BIN_EXE_cnnctl")]).args(TRAIN);
+    command.args(["--stall-timeout", "3s"]).current_dir(folder.path(""));
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = || fs::read(folder.path("m")).unwrap_or_default().iter().filter(|&&b| b == b'\n').count();
+    while lines() < 150 {
+        std::thread::yield_now();
+    }
+    let pid = rank_1(folder).to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    // A stopped process that the launcher has not reached.
+    let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+    (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// The process of rank 1 that works in a folder.
+fn rank_1(folder: &Folder) -> u32 {
+    let here = fs::canonicalize(folder.path("")).unwrap();
+    let mut processes =
+        fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let of = |pid: u32, file: &str| PathBuf::from(format!("/proc/{pid}/{file}"));
+    let is_rank_1 = |&pid: &u32| {
+        let environment = fs::read(of(pid, "environ")).unwrap_or_default();
+        let mut variables = environment.split(|&b| b == 0);
+        fs::read_link(of(pid, "cwd")).is_ok_and(|cwd| cwd == here)
+            && fs::read_link(of(pid, "exe")).is_ok_and(|exe| exe.ends_with("cnnctl"))
+            && variables.any(|v| v == b"OMPI_COMM_WORLD_RANK=1" || v == b"PMI_RANK=1")
+    };
+    processes.find(is_rank_1).unwrap()
+}
+
+fn long_folder() -> Folder {
+    let folder = Folder::new();
+    folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 1500");
+    folder.edit("solver.prototxt", "test_interval: 10", "test_interval: 1500");
+    folder.edit("solver.prototxt", "snapshot: 10", "snapshot: 100");
+    folder
+}
+
+#[test]
+fn ranks_that_are_killed_hang_or_are_signalled_cost_nothing() {
+    for launcher in launchers() {
+        let whole = long_folder();
+        done(&whole, &launcher, 2, &TRAIN);
+        for (signal, expected) in [("-KILL", None), ("-STOP", Some(75)), ("-USR1", Some(75))] {
+            let broken = long_folder();
+            let (status, said) = interrupted(&broken, &launcher, signal);
+            assert!(status != 0 && expected.is_none_or(|e| e == status), "{signal}: {status}: {said}");
+            if signal == "-STOP" {
+                assert!(said.contains("nothing has come from the other ranks for 3 s"), "{said}");
+            }
+            done(&broken, &launcher, 2, &[&TRAIN[..], &["--resume", "auto"]].concat());
+            for file in ["tiny_iter_1500.caffemodel", "m"] {
+                assert!(whole.read(file) == broken.read(file), "{launcher:?} {signal}: {file} differs");
+            }
+        }
+    }
 }

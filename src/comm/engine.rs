@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+    },
     thread,
     time::Duration,
 };
@@ -38,20 +41,21 @@ pub struct Member {
     pub library: String,
 }
 
-/// Joins, then serves orders until it is told to leave, or nobody can send any more.
-pub fn run(libraries: &[String], welcome: &Reply<Member>, orders: &Receiver<Order>) {
+/// Joins, then serves orders until it is told to leave, or nobody can send any more. `awaited` tells whether somebody waits
+/// for an answer.
+pub fn run(libraries: &[String], welcome: &Reply<Member>, orders: &Receiver<Order>, awaited: &AtomicBool) {
     let mpi = match Mpi::start(libraries) {
         Ok(mpi) => mpi,
         Err(error) => return drop(welcome.send(Err(error))),
     };
     let member = Member { rank: mpi.rank(), size: mpi.size(), library: mpi.library() };
-    if welcome.send(Ok(member)).is_ok() && serve(&mpi, orders) {
+    if welcome.send(Ok(member)).is_ok() && serve(&mpi, orders, awaited) {
         mpi.leave();
     }
 }
 
 /// Serves until the orders end; tells whether this rank leaves in good order.
-fn serve(mpi: &Mpi, orders: &Receiver<Order>) -> bool {
+fn serve(mpi: &Mpi, orders: &Receiver<Order>, awaited: &AtomicBool) -> bool {
     let mut sums: VecDeque<Sum> = VecDeque::new();
     let mut waits: VecDeque<Moving> = VecDeque::new();
     let mut idle = 0;
@@ -96,15 +100,17 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>) -> bool {
         }
         if busy && idle == before {
             idle += 1;
-            rest(idle);
+            rest(idle, awaited.load(Ordering::Relaxed));
         }
     }
 }
 
-/// Yields at first, for a quick answer, then sleeps, to leave the processor to the layers.
-fn rest(idle: u32) {
+/// MPI moves bytes only when it is polled: without a pause while somebody waits for them, and now and then while the layers
+/// compute, to leave them the processor.
+fn rest(idle: u32, awaited: bool) {
     match idle {
         0..200 => thread::yield_now(),
+        _ if awaited => thread::yield_now(),
         _ => thread::sleep(Duration::from_micros(50)),
     }
 }

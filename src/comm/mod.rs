@@ -9,7 +9,11 @@ pub mod launch;
 mod mpi;
 
 use std::{
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -25,6 +29,8 @@ pub struct Comm {
     library: String,
     orders: Sender<Order>,
     thread: JoinHandle<()>,
+    /// Whether somebody waits for the thread.
+    awaited: Arc<AtomicBool>,
     patience: Duration,
     waited: Duration,
 }
@@ -41,6 +47,9 @@ impl<T> Ticket<T> {
     }
 }
 
+/// How long a launcher may take to pass on what a rank has said.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// How long an abort may take.
 const ABORT: Duration = Duration::from_secs(10);
 
@@ -56,12 +65,14 @@ impl Comm {
         let (orders, inbox) = mpsc::channel();
         let (welcome, ready) = mpsc::sync_channel(1);
         let libraries = launch.libraries();
+        let awaited = Arc::new(AtomicBool::new(false));
+        let seen = awaited.clone();
         let thread = thread::Builder::new()
             .name("mpi".into())
-            .spawn(move || engine::run(&libraries, &welcome, &inbox))
+            .spawn(move || engine::run(&libraries, &welcome, &inbox, &seen))
             .map_err(|e| CommError::Load(format!("cannot start a thread: {e}")))?;
         let Member { rank, size, library } = Ticket(ready).wait(patience)?;
-        let comm = Self { rank, size, library, orders, thread, patience, waited: Duration::ZERO };
+        let comm = Self { rank, size, library, orders, thread, awaited, patience, waited: Duration::ZERO };
         if launch.size != size {
             let library = comm.library.clone();
             return Err(CommError::Size { launched: launch.size, joined: size, library });
@@ -132,7 +143,9 @@ impl Comm {
     /// When the exchange fails or stalls.
     pub fn wait<T>(&mut self, ticket: Ticket<T>) -> Result<T, CommError> {
         let start = Instant::now();
+        self.awaited.store(true, Ordering::Relaxed);
         let done = ticket.wait(self.patience);
+        self.awaited.store(false, Ordering::Relaxed);
         self.waited += start.elapsed();
         done
     }
@@ -162,6 +175,8 @@ pub struct Aborter(Sender<Order>);
 impl Aborter {
     /// Ends all ranks, this one too, with an exit status.
     pub fn abort(&self, status: u8) {
+        // Launchers lose what a rank has said last if it dies at once.
+        thread::sleep(LAST_WORDS);
         if self.0.send(Order::Abort(i32::from(status))).is_ok() {
             thread::sleep(ABORT);
         }

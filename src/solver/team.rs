@@ -12,8 +12,8 @@ use crate::{
     net::{Net, ParamId, Params, Shard},
 };
 
-/// Values in a bucket of gradients: large enough for the full speed of a network, small enough to start early.
-const BUCKET: usize = 25 << 18;
+/// Values in a bucket of gradients, 4 MiB: large enough for the full speed of a network, small enough to start early.
+const BUCKET: usize = 1 << 20;
 
 /// This rank among those of its run.
 pub struct Team {
