@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
+mod batch;
 mod check;
 mod classify;
 mod convert;

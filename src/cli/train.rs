@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    Done, Failure,
+    Done, Failure, batch,
     entries::OnBadSample,
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
@@ -25,7 +25,7 @@ use crate::{
     report::{self, Reporter},
     snapshot::{self, Copied, Weights},
     solver::{
-        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Signals, Solver, SolverError, Team, Why,
+        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Pace, Signals, Solver, SolverError, Team, Why,
     },
 };
 
@@ -35,12 +35,12 @@ pub struct TrainArgs {
     /// The solver file
     #[arg(long, value_name = "FILE")]
     solver: PathBuf,
-    /// Go on from this solver state
+    /// Go on from this solver state; with --resume auto, only if the prefix has no snapshot yet
     #[arg(long, value_name = "FILE", conflicts_with = "weights")]
     snapshot: Option<PathBuf>,
     /// Go on from the newest whole snapshot at the solver's prefix, if there is one [default: auto when Slurm has
     /// restarted the job, else never]
-    #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "snapshot")]
+    #[arg(long, value_enum, value_name = "WHEN")]
     resume: Option<Resume>,
     /// Start from these weights; several files are laid over each other
     #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
@@ -52,8 +52,13 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
     /// Stop in time to write a snapshot before this much time has gone by: 3h55m, 90s, 03:55:00; exits with 75
+    /// [default: until SLURM_JOB_END_TIME, if that is set]
     #[arg(long, value_name = "TIME", value_parser = solver::parse_duration)]
     time_budget: Option<Duration>,
+    /// How long the batch system waits between its signal and the kill; a warning tells when an iteration and a snapshot
+    /// may not fit into that [default: under Slurm 30s, its KillWait]
+    #[arg(long, value_name = "TIME", value_parser = solver::parse_duration)]
+    grace: Option<Duration>,
     /// Keep only the newest N snapshots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
@@ -192,10 +197,10 @@ impl TrainArgs {
         let mut watch = Watch {
             reporter: reporter.map_err(|e| Failure::new(FAILED, e))?,
             signals,
-            budget: self.time_budget.map(|limit| Budget::new(begin, limit)),
+            pace: Pace::new(first_snapshot(&solver)),
+            budget: self.time_budget.or_else(batch::time_left).map(|limit| Budget::new(begin, limit)),
             keep: self.keep.map(|n| n as usize),
-            // Slurm's KillWait, unless its administrator has changed it.
-            grace: std::env::var_os("SLURM_JOB_ID").map(|_| Duration::from_secs(30)),
+            grace: self.grace.or_else(batch::grace),
         };
         match solver.solve(&mut watch).map_err(|e| context.fail(&e))? {
             Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
@@ -203,23 +208,36 @@ impl TrainArgs {
         }
     }
 
-    /// The solver state to go on from, if any.
+    /// The solver state to go on from, if any. The prefix is locked.
     fn state(&self, settings: &SolverParameter) -> Option<PathBuf> {
-        if let Some(path) = &self.snapshot {
+        let prefix = settings.snapshot_prefix();
+        snapshot::sweep(prefix);
+        let resume = self.resume.unwrap_or(if batch::is_restart() { Resume::Auto } else { Resume::Never });
+        if let Some(path) = &self.snapshot
+            && self.resume != Some(Resume::Auto)
+        {
+            if resume == Resume::Auto {
+                report::warn(
+                    "--snapshot starts a restarted job over again; add --resume auto to go on instead",
+                );
+            }
             return Some(path.clone());
         }
-        let restarted =
-            std::env::var("SLURM_RESTART_COUNT").is_ok_and(|n| n.parse::<u32>().is_ok_and(|n| n > 0));
-        let resume = self.resume.unwrap_or(if restarted { Resume::Auto } else { Resume::Never });
         if resume == Resume::Never {
+            if let Some((iter, _)) = snapshot::states(prefix).first() {
+                report::warn(&format!(
+                    "{prefix}_iter_{iter} is of an earlier run: --resume auto would go on from there until this run is \
+                     past it"
+                ));
+            }
             return None;
         }
-        let (state, broken) = snapshot::newest_whole(settings.snapshot_prefix());
+        let (state, broken) = snapshot::newest_whole(prefix);
         broken.iter().for_each(|error| report::warn(&format!("passed over: {error}")));
-        if state.is_none() {
-            report::info(&format!("No snapshot at {} to resume from: starting", settings.snapshot_prefix()));
+        if state.is_none() && self.snapshot.is_none() {
+            report::info(&format!("No snapshot at {prefix} to resume from: starting"));
         }
-        state
+        state.or_else(|| self.snapshot.clone())
     }
 
     /// Puts the weights or the snapshot in that the run starts from.
@@ -268,6 +286,13 @@ fn seed(state: Option<&Path>, file: &SolverFile) -> Result<u64, Failure> {
         return Ok(seed);
     }
     Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| report::new_seed()))
+}
+
+/// How long the first snapshot may take: its bytes at the pace of a busy shared file system.
+fn first_snapshot(solver: &Solver) -> Duration {
+    const BYTES_PER_SECOND: f64 = 50e6;
+    let values = solver.params().iter().map(|p| p.data.len()).sum::<usize>() + solver.history_len();
+    Duration::from_secs_f64((4 * values) as f64 / BYTES_PER_SECOND)
 }
 
 /// The files that errors point into.

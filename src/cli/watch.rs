@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     report::{self, Reporter},
     snapshot,
-    solver::{Action, Budget, Effect, Event, Observer, Signals, Solver, Why},
+    solver::{Action, Budget, Effect, Event, Observer, Pace, Signals, Solver, Why},
 };
 
 /// Follows a run for `train`.
@@ -14,6 +14,8 @@ pub struct Watch {
     pub reporter: Option<Reporter>,
     /// The signals that the run heeds.
     pub signals: Signals,
+    /// How long iterations and snapshots take.
+    pub pace: Pace,
     /// When to stop.
     pub budget: Option<Budget>,
     /// How many snapshots to keep.
@@ -23,19 +25,21 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn after_snapshot(&self, solver: &Solver, took: Duration) {
+    fn after_snapshot(&self, solver: &Solver) {
         if let Some(keep) = self.keep
-            && let Err(error) = snapshot::prune(solver.config().snapshot_prefix(), keep)
+            && let Err(error) = snapshot::prune(solver.config().snapshot_prefix(), keep, solver.iter())
         {
             report::warn(&format!("{error}: old snapshots stay"));
         }
+        let stopping = self.pace.to_stop();
         if let Some(grace) = self.grace
-            && took * 2 > grace
+            && stopping > grace
         {
-            let (took, grace) = (took.as_secs_f64(), grace.as_secs_f64());
+            let (stopping, grace) = (stopping.as_secs_f64(), grace.as_secs_f64());
             report::warn(&format!(
-                "a snapshot took {took:.1} s, but the batch system may kill the job {grace:.0} s after its signal: ask \
-                 for an earlier one, for example with --signal=USR1@120"
+                "an iteration and a snapshot may take {stopping:.1} s on a bad day, but the batch system kills the job \
+                 {grace:.0} s after its signal (--grace): ask for an earlier one, for example with --signal=USR1@{:.0}",
+                (2.0 * stopping / 60.0).ceil().max(2.0) * 60.0
             ));
         }
     }
@@ -51,14 +55,12 @@ impl Watch {
 
 impl Observer for Watch {
     fn see(&mut self, solver: &Solver, event: &Event<'_>) {
-        if let Some(budget) = &mut self.budget {
-            budget.see(event);
-        }
+        self.pace.see(event);
         if let Some(reporter) = &mut self.reporter {
             reporter.see(solver, event);
         }
         match event {
-            Event::Snapshot { took, .. } => self.after_snapshot(solver, *took),
+            Event::Snapshot { .. } => self.after_snapshot(solver),
             Event::Best { .. } if solver.leads() => Self::keep_best(solver),
             _ => {}
         }
@@ -72,7 +74,7 @@ impl Observer for Watch {
         }
         let interval = solver.config().test_interval();
         let test_next = interval > 0 && solver.iter() % interval == 0;
-        if self.budget.as_ref().is_some_and(|b| b.is_spent(test_next)) {
+        if self.budget.as_ref().is_some_and(|b| b.is_spent(&self.pace, test_next)) {
             return Action::Stop(Why::TimeBudget);
         }
         Action::Continue

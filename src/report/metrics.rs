@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom},
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
@@ -14,7 +15,16 @@ use crate::solver::{Event, Mean, Solver};
 pub struct Metrics {
     file: File,
     path: String,
+    /// How long the file is, in whole lines.
+    end: u64,
+    /// Lines that could not be written yet.
+    waiting: Vec<u8>,
+    /// Whether the last attempt failed.
+    failing: bool,
 }
+
+/// As much is kept for a disk that may have room again later.
+const WAITING: usize = 1 << 26;
 
 impl Metrics {
     /// Opens a file for a run that starts at iteration `iter`: anew at 0, else after the lines of the iterations
@@ -22,14 +32,13 @@ impl Metrics {
     pub fn open(path: &Path, iter: i32) -> Result<Self, String> {
         let shown = path.display().to_string();
         let open = || {
-            let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-            let keep = if iter == 0 { 0 } else { end_of_earlier(&file, iter)? };
-            file.set_len(keep)?;
-            file.seek(SeekFrom::Start(keep))?;
-            Ok(file)
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            let end = if iter == 0 { 0 } else { end_of_earlier(&file, iter)? };
+            file.set_len(end)?;
+            Ok((file, end))
         };
         match open() {
-            Ok(file) => Ok(Self { file, path: shown }),
+            Ok((file, end)) => Ok(Self { file, path: shown, end, waiting: Vec::new(), failing: false }),
             Err::<_, io::Error>(e) => Err(format!("cannot write {shown}: {e}")),
         }
     }
@@ -37,6 +46,15 @@ impl Metrics {
     /// Adds the line of an event, if it has one.
     pub fn event(&mut self, solver: &Solver, event: &Event<'_>) {
         let line = match event {
+            // What a snapshot goes on from must not be lost when the machine goes down.
+            Event::Snapshot { .. } => {
+                let _ = self.file.sync_data();
+                return;
+            }
+            Event::RolledBack { iter, .. } => {
+                self.cut(*iter);
+                return;
+            }
             Event::Train { iter, loss, rate, .. } => {
                 let outputs = outputs(solver.train_net().outputs().iter().map(|o| (o.name, o.values)));
                 let (loss, rate) = (number(*loss), number(*rate));
@@ -48,15 +66,55 @@ impl Metrics {
             }
             _ => return,
         };
-        // Each line goes out at once and whole: whoever follows the file never waits, and a kill cuts no line.
-        if let Err(error) = self.file.write_all(format!("{line}\n").as_bytes()) {
-            tracing::warn!("cannot write {}: {error}", self.path);
+        if self.waiting.len() < WAITING {
+            self.waiting.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+        self.write();
+    }
+
+    /// Each line goes out at once and whole: whoever follows the file never waits, and a kill cuts no line. What a
+    /// full disk does not take waits for the next line; training goes on.
+    fn write(&mut self) {
+        let written = self.file.write_all_at(&self.waiting, self.end);
+        if written.is_ok() {
+            self.end += self.waiting.len() as u64;
+            self.waiting.clear();
+        }
+        if let Err(error) = &written
+            && !self.failing
+        {
+            tracing::warn!("cannot write {}: {error}: its lines wait for better times", self.path);
+        }
+        self.failing = written.is_err();
+    }
+
+    /// Takes back the lines from iteration `iter` on: the run has gone back there.
+    fn cut(&mut self, iter: i32) {
+        let cut = || {
+            let end = end_of_earlier(&self.file, iter)?.min(self.end);
+            self.file.set_len(end)?;
+            Ok(end)
+        };
+        match cut() {
+            Ok(end) => (self.end, self.waiting) = (end, Vec::new()),
+            Err::<_, io::Error>(error) => tracing::warn!("cannot cut back {}: {error}", self.path),
+        }
+    }
+}
+
+/// What still waits when a run ends is lost, and said so.
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        if !self.waiting.is_empty() {
+            let _ = self.file.set_len(self.end);
+            tracing::warn!("the last lines of {} could not be written", self.path);
         }
     }
 }
 
 /// Where the lines of the iterations before `iter` end. A line that a kill has cut short is none.
-fn end_of_earlier(file: &File, iter: i32) -> io::Result<u64> {
+fn end_of_earlier(mut file: &File, iter: i32) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
     let (mut end, mut line) = (0, Vec::new());
     loop {

@@ -50,15 +50,17 @@ fn check(path: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-/// Removes all but the newest `keep` snapshots at `prefix`.
+/// Removes all but the newest `keep` snapshots at `prefix`, of those up to iteration `last`: later ones are of another
+/// run and not this one's to count or remove.
 ///
 /// # Errors
 /// When a file cannot be removed.
-pub fn prune(prefix: &str, keep: usize) -> Result<(), SnapshotError> {
-    for (iter, state) in states(prefix).into_iter().skip(keep.max(1)) {
+pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> {
+    let own = states(prefix).into_iter().filter(|(iter, _)| *iter <= last);
+    for (iter, state) in own.skip(keep.max(1)) {
         let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel"));
-        // The state goes first: weights without a state are never resumed from.
-        for file in [state, weights] {
+        // The state goes last: after a kill in between, the next call still finds it.
+        for file in [weights, state] {
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(SnapshotError::io("remove", file)(e));
@@ -68,6 +70,33 @@ pub fn prune(prefix: &str, keep: usize) -> Result<(), SnapshotError> {
         }
     }
     Ok(())
+}
+
+/// Removes what a kill in the middle of a write has left beside the snapshots at `prefix`: hidden files named
+/// `.FILE.XXXXXX`. Nobody else may be writing there. What cannot be removed stays, and harms nobody.
+pub fn sweep(prefix: &str) {
+    let prefix = Path::new(prefix);
+    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(stem) = prefix.file_name().and_then(|n| n.to_str()) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| is_left_over(name, stem)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a name is that of a half-written snapshot, or best weights, of the prefix that ends in `stem`.
+fn is_left_over(name: &str, stem: &str) -> bool {
+    let inner = || {
+        let (file, random) = name.strip_prefix('.')?.rsplit_once('.')?;
+        let rest = file.strip_prefix(stem)?.strip_prefix('_')?;
+        let (what, kind) = rest.split_once('.')?;
+        let number = what.strip_prefix("iter_").is_some_and(|n| n.parse::<u32>().is_ok());
+        let kind = kind.strip_suffix(".h5").unwrap_or(kind);
+        let whole = random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric());
+        Some(whole && (number || what == "best") && matches!(kind, "caffemodel" | "solverstate"))
+    };
+    inner().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -103,8 +132,32 @@ mod tests {
         let (newest, broken) = newest_whole(&prefix);
         assert_eq!(newest.unwrap(), folder.path().join("a_iter_10.solverstate"));
         assert!(broken[0].to_string().contains("damaged") && broken[1].to_string().contains("is damaged"));
-        prune(&prefix, 2).unwrap();
-        assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100]);
+        prune(&prefix, 2, 100).unwrap();
+        assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
         assert!(!folder.path().join("a_iter_9.caffemodel").exists());
+    }
+
+    #[test]
+    fn only_half_written_files_of_the_prefix_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let swept = [
+            ".a_iter_10.caffemodel.x1Y2z3",
+            ".a_iter_10.solverstate.abcdef",
+            ".a_best.caffemodel.ABCDEF",
+            ".a_iter_7.solverstate.h5.123456",
+        ];
+        let kept = [
+            "a_iter_10.caffemodel",
+            ".a_iter_10.caffemodel",
+            ".a_iter_10.caffemodel.short",
+            ".a_iter_x.caffemodel.abcdef",
+            ".a_iter_10.prototxt.abcdef",
+            ".a_b_iter_10.caffemodel.abcdef",
+            ".ab_iter_10.caffemodel.abcdef",
+        ];
+        swept.iter().chain(&kept).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        sweep(&folder.path().join("a").display().to_string());
+        swept.iter().for_each(|name| assert!(!folder.path().join(name).exists(), "{name}"));
+        kept.iter().for_each(|name| assert!(folder.path().join(name).exists(), "{name}"));
     }
 }

@@ -15,7 +15,7 @@ mod weights;
 pub use atomic::write_whole;
 pub use blob::{BlobValues, read_blob, write_blob};
 pub use error::SnapshotError;
-pub use find::{newest_whole, prune, states};
+pub use find::{newest_whole, prune, states, sweep};
 pub use matching::{Fate, Match};
 pub use state::{load_state, locate_weights, save_state};
 pub use weights::{Copied, LayerBlobs, Weights, encode_weights};

@@ -4,33 +4,22 @@ use std::time::{Duration, Instant};
 
 use super::Event;
 
-/// Follows a run's pace against a budget of wall-clock time.
-pub struct Budget {
-    start: Instant,
-    limit: Duration,
+/// How long a run's iterations, tests and snapshots take: the longest of each so far.
+pub struct Pace {
     last: Instant,
-    /// The longest iteration so far, tests and snapshots apart.
+    /// Tests and snapshots apart.
     iteration: Duration,
-    /// The longest snapshot so far.
     snapshot: Duration,
-    /// The longest round of tests so far.
+    /// A round of tests.
     test: Duration,
     testing: Option<Instant>,
 }
 
-impl Budget {
-    /// A budget that began at `start`, when the process did.
-    pub fn new(start: Instant, limit: Duration) -> Self {
+impl Pace {
+    /// A run whose first snapshot is expected to take `snapshot`, until one has been seen.
+    pub fn new(snapshot: Duration) -> Self {
         let zero = Duration::ZERO;
-        Self {
-            start,
-            limit,
-            last: Instant::now(),
-            iteration: zero,
-            snapshot: zero,
-            test: zero,
-            testing: None,
-        }
+        Self { last: Instant::now(), iteration: zero, snapshot, test: zero, testing: None }
     }
 
     /// Measures; to be told of every event.
@@ -51,11 +40,29 @@ impl Budget {
         self.last = now;
     }
 
+    /// The time to allow between the wish to stop and the end: an iteration and a snapshot, twice the longest seen,
+    /// because a shared file system has worse days.
+    pub fn to_stop(&self) -> Duration {
+        2 * (self.iteration + self.snapshot)
+    }
+}
+
+/// A budget of wall-clock time.
+pub struct Budget {
+    start: Instant,
+    limit: Duration,
+}
+
+impl Budget {
+    /// A budget that began at `start`, when the process did.
+    pub fn new(start: Instant, limit: Duration) -> Self {
+        Self { start, limit }
+    }
+
     /// Whether another iteration, and then a snapshot, may no longer fit; `test_next` if tests come first.
-    pub fn is_spent(&self, test_next: bool) -> bool {
-        let test = if test_next { self.test } else { Duration::ZERO };
-        // Twice the longest seen: a shared file system has worse days.
-        self.start.elapsed() + 2 * (self.iteration + self.snapshot) + test > self.limit
+    pub fn is_spent(&self, pace: &Pace, test_next: bool) -> bool {
+        let test = if test_next { pace.test } else { Duration::ZERO };
+        self.start.elapsed() + pace.to_stop() + test > self.limit
     }
 }
 
@@ -133,12 +140,13 @@ mod tests {
 
     #[test]
     fn a_budget_keeps_room_for_the_snapshot() {
-        let mut budget = Budget::new(Instant::now(), Duration::from_secs(100));
-        assert!(!budget.is_spent(false));
-        budget.snapshot = Duration::from_secs(60);
-        assert!(budget.is_spent(false));
-        budget.snapshot = Duration::ZERO;
-        budget.test = Duration::from_secs(200);
-        assert!(!budget.is_spent(false) && budget.is_spent(true));
+        let budget = Budget::new(Instant::now(), Duration::from_secs(100));
+        let mut pace = Pace::new(Duration::from_secs(20));
+        assert!(!budget.is_spent(&pace, false));
+        pace.test = Duration::from_secs(200);
+        assert!(!budget.is_spent(&pace, false) && budget.is_spent(&pace, true));
+        pace.iteration = Duration::from_secs(31);
+        assert_eq!(pace.to_stop(), Duration::from_secs(102));
+        assert!(budget.is_spent(&pace, false));
     }
 }

@@ -52,9 +52,12 @@ impl Solver {
 
     /// Runs the batches of this iteration again, layer by layer, and names the first blob that is not finite.
     pub(super) fn diverged(&mut self, loss: f32, rate: f32) -> SolverError {
-        let norm = self.params.iter().map(|p| sum(&p.diff, |d| d * d)).sum::<f64>().sqrt();
+        // The square of such a gradient may be too large for an f32.
+        let squares = self.params.iter().flat_map(|p| p.diff.iter()).map(|&d| f64::from(d).powi(2));
+        let norm = squares.sum::<f64>().sqrt();
         let place = self.first_bad_value().unwrap_or_else(|| "no blob of the same pass run again".into());
-        SolverError::Diverged { iter: self.iter, loss, rate, norm, place }
+        let advice = "a lower base_lr or clip_gradients may help";
+        SolverError::Diverged { iter: self.iter, loss, rate, norm, place, advice }
     }
 
     fn first_bad_value(&mut self) -> Option<String> {

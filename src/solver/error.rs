@@ -33,7 +33,7 @@ pub enum SolverError {
     /// The loss is no longer a number.
     #[error(
         "the loss of iteration {iter} is {loss}: training has diverged, first in {place} (learning rate {rate}, norm of \
-         the gradients {norm}); a lower base_lr or clip_gradients may help"
+         the gradients {norm}); {advice}"
     )]
     Diverged {
         /// The iteration.
@@ -46,6 +46,8 @@ pub enum SolverError {
         norm: f64,
         /// The first place where a value is not finite.
         place: String,
+        /// What may help, or why going back does not.
+        advice: &'static str,
     },
     /// A snapshot or a file of weights.
     #[error(transparent)]
@@ -56,5 +58,15 @@ impl SolverError {
     /// A wrong setting.
     pub fn setting(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Setting { field: field.into(), message: message.into() }
+    }
+
+    /// The same divergence, with the reason why it ends the run.
+    pub(super) fn stays(self, reason: &'static str) -> Self {
+        match self {
+            Self::Diverged { iter, loss, rate, norm, place, .. } => {
+                Self::Diverged { iter, loss, rate, norm, place, advice: reason }
+            }
+            other => other,
+        }
     }
 }

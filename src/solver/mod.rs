@@ -19,7 +19,7 @@ mod team;
 mod testing;
 mod update;
 
-pub use budget::{Budget, parse_duration};
+pub use budget::{Budget, Pace, parse_duration};
 pub use check::check;
 pub use divergence::OnNan;
 pub use error::SolverError;
@@ -68,6 +68,8 @@ pub struct Solver {
     /// The last snapshot that was written or taken up, and the iteration of the last one written.
     last_state: Option<PathBuf>,
     saved: Option<i32>,
+    /// Whether a snapshot was asked for during a test, when none can be written.
+    snapshot_wanted: bool,
     /// Where the train net's data stood before this iteration.
     mark: divergence::Mark,
     /// The ranks that train together, if this is one of several.
@@ -81,6 +83,13 @@ pub enum Ending {
     Done,
     /// Before that.
     Stopped(Why),
+}
+
+impl Ending {
+    /// Whether the run is to go on later, and so needs a snapshot of where it stands.
+    fn must_save(self) -> bool {
+        matches!(self, Self::Stopped(Why::Signal(_) | Why::TimeBudget))
+    }
 }
 
 impl Solver {
@@ -130,6 +139,7 @@ impl Solver {
             last_rate: 0.0,
             last_state: None,
             saved: None,
+            snapshot_wanted: false,
             mark: divergence::Mark::default(),
             team: None,
         })
@@ -158,6 +168,11 @@ impl Solver {
     /// All parameters.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// How many values the rule keeps beside the parameters.
+    pub fn history_len(&self) -> usize {
+        self.history.iter().map(|h| h.len()).sum()
     }
 
     /// The train net and the parameters, to put weights in.
@@ -223,12 +238,14 @@ impl Solver {
                 break;
             }
         }
-        let must = matches!(ending, Ending::Stopped(Why::Signal(_) | Why::TimeBudget));
-        if (must || self.config.snapshot_after_train()) && self.saved != Some(self.iter) {
+        if (ending.must_save() || self.config.snapshot_after_train()) && self.saved != Some(self.iter) {
             self.snapshot(observer)?;
         }
         if ending == Ending::Done {
-            self.show_end(observer)?;
+            ending = self.show_end(observer)?;
+        }
+        if ending.must_save() && self.saved != Some(self.iter) {
+            self.snapshot(observer)?;
         }
         observer.see(self, &Event::End(ending));
         Ok(ending)
@@ -241,7 +258,8 @@ impl Solver {
         let action = observer.poll(self);
         let action = self.agree(action)?;
         let due = self.config.snapshot() > 0 && self.iter % self.config.snapshot() == 0;
-        if due || action == Action::Snapshot {
+        let wanted = std::mem::take(&mut self.snapshot_wanted) || action == Action::Snapshot;
+        if due || wanted {
             match self.snapshot(observer) {
                 Err(SolverError::Snapshot(error)) => {
                     observer.see(self, &Event::SnapshotFailed { error: &error })
@@ -254,9 +272,14 @@ impl Solver {
 
     /// Goes back to the last snapshot with half the learning rate, if that is wanted and can be done.
     fn roll_back(&mut self, error: SolverError, observer: &mut dyn Observer) -> Result<(), SolverError> {
-        let Some(state) = self.last_state.clone() else { return Err(error) };
-        if self.on_nan != OnNan::Rollback || self.rollbacks >= divergence::ROLLBACKS {
+        if self.on_nan != OnNan::Rollback {
             return Err(error);
+        }
+        let Some(state) = self.last_state.clone() else {
+            return Err(error.stays("there is no snapshot to go back to"));
+        };
+        if self.rollbacks >= divergence::ROLLBACKS {
+            return Err(error.stays("it has gone back often enough"));
         }
         let factor = self.rate_factor / 2.0;
         self.restore(&state)?;
@@ -356,17 +379,24 @@ impl Solver {
         (self.losses.iter().map(|&l| f64::from(l)).sum::<f64>() / self.losses.len() as f64) as f32
     }
 
-    /// After the last update, as Caffe: the loss once more, and a last test.
-    fn show_end(&mut self, observer: &mut dyn Observer) -> Result<(), SolverError> {
+    /// After the last update, as Caffe: the loss once more, and a last test. When the test is stopped, all goes back
+    /// to where it was, so that a resumed run makes it whole.
+    fn show_end(&mut self, observer: &mut dyn Observer) -> Result<Ending, SolverError> {
+        let (mark, losses) = (divergence::Mark::of(&self.train), self.losses.clone());
         if self.is_shown() {
             let loss = self.train.forward(&mut self.params).map_err(train_error)?;
             let smoothed = self.smooth(loss);
             observer.see(self, &Event::Last { iter: self.iter, loss: smoothed });
         }
-        if self.test_is_due(true) {
-            self.test_all(observer)?;
+        if self.test_is_due(true)
+            && let Action::Stop(why) = self.test_all(observer)?
+            && Ending::Stopped(why).must_save()
+        {
+            mark.restore(&mut self.train);
+            self.losses = losses;
+            return Ok(Ending::Stopped(why));
         }
-        Ok(())
+        Ok(Ending::Done)
     }
 }
 

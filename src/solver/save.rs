@@ -106,6 +106,8 @@ impl Solver {
             history.copy_from_slice(&blob.values);
         }
         self.restore_weights(path, &state)?;
+        // A run that goes back leaves the gradients of the pass that diverged.
+        self.params.zero_diffs();
         self.last_state = Some(path.to_owned());
         self.iter = state.iter();
         self.current_step = state.current_step();

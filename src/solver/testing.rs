@@ -5,18 +5,20 @@ use crate::net::Net;
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches; stops early when the observer asks to stop, and then goes back
-    /// to where the test began, so that a resumed run makes it whole.
+    /// to where the test began, so that a resumed run makes it whole. A snapshot waits until the test is over.
     ///
     /// # Errors
     /// For values that a layer cannot take.
     pub(super) fn test_all(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
         let before: Vec<Mark> = self.tests.iter().map(Mark::of).collect();
+        let goal = self.goal.clone();
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
             let means = match self.test_net(i, observer) {
                 Ok(Ok(means)) => means,
                 stopped => {
                     self.tests.iter_mut().zip(&before).for_each(|(net, mark)| mark.restore(net));
+                    self.goal = goal;
                     return stopped.map(|stop| stop.err().unwrap_or(Action::Continue));
                 }
             };
@@ -42,8 +44,10 @@ impl Solver {
         let mut rows = Vec::new();
         for _ in 0..rounds {
             let action = observer.poll(self);
-            if let stop @ Action::Stop(_) = self.agree(action)? {
-                return Ok(Err(stop));
+            match self.agree(action)? {
+                Action::Continue => {}
+                Action::Snapshot => self.snapshot_wanted = true,
+                stop @ Action::Stop(_) => return Ok(Err(stop)),
             }
             let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
             rows.push(row(&self.tests[i], loss));
