@@ -52,7 +52,7 @@ pub struct InfoArgs {
     /// How many samples the picture shows, evenly from the whole set
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     show: u16,
-    /// The colours come in the order red, green, blue, as in CIFAR's files, and not as in Caffe's databases
+    /// The colours come in the order red, green, blue, as in databases made of CIFAR's files
     #[arg(long)]
     rgb: bool,
 }
@@ -106,7 +106,7 @@ impl InfoArgs {
         }
         report::print(&facts.show(&kind, source.len())).map_err(|e| Failure::new(FAILED, e))?;
         if let Some(path) = &self.contact_sheet {
-            self.picture(&*source, path)?;
+            self.picture(&*source, &kind, path)?;
         }
         match facts.bad {
             0 => Ok(0),
@@ -114,20 +114,16 @@ impl InfoArgs {
         }
     }
 
-    fn picture(&self, source: &dyn Source, path: &Path) -> Result<(), Failure> {
+    fn picture(&self, source: &dyn Source, kind: &str, path: &Path) -> Result<(), Failure> {
         let shown = usize::from(self.show).min(source.len());
         let samples: Vec<_> =
             in_parallel(shown, |i| source.read(i * source.len() / shown)).filter_map(Result::ok).collect();
-        let sheet = data::contact_sheet(&samples, self.rgb || source_is_rgb(self.backend.as_deref()));
+        let sheet = data::contact_sheet(&samples, self.rgb || kind.starts_with("cifar"));
         let bytes = sheet.file_bytes(path).map_err(|e| Failure::data(&e))?;
         write_whole(path, &bytes)?;
         report::info(&format!("{} samples are shown in {}", samples.len(), path.display()));
         Ok(())
     }
-}
-
-fn source_is_rgb(kind: Option<&str>) -> bool {
-    matches!(kind, Some("cifar10" | "cifar100"))
 }
 
 /// The kind of set that a path looks like.

@@ -128,6 +128,16 @@ impl Array {
         self.layout.axes[0]
     }
 
+    /// The axes and all values.
+    pub fn whole(&self) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+        let bytes = self.bytes.get(&self.path, self.layout.start, self.stride * self.len())?;
+        let values = match self.layout.number.values(bytes, self.layout.big_endian) {
+            Pixels::U8(values) => values.into_iter().map(f32::from).collect(),
+            Pixels::F32(values) => values,
+        };
+        Ok((self.layout.axes.clone(), values))
+    }
+
     fn read(&self, index: usize) -> Result<Pixels, DataError> {
         let bytes = self.bytes.get(&self.path, self.layout.start + index * self.stride, self.stride)?;
         Ok(self.layout.number.values(bytes, self.layout.big_endian))

@@ -24,6 +24,11 @@ pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     Pair::source(images, labels)
 }
 
+/// The axes and the values of an array.
+pub(crate) fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+    array(path)?.whole()
+}
+
 fn array(path: &Path) -> Result<Array, DataError> {
     let bytes = match path.to_str().and_then(|p| p.rsplit_once(".npz:")) {
         Some((archive, name)) => member(Path::new(&format!("{archive}.npz")), name)?,

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-use super::{DataError, Decode, Draw, Pixels, augment::Augment};
+use super::{DataError, Decode, Draw, Pixels, augment::Augment, npy};
 use crate::config::proto::{BlobProto, Phase, TransformationParameter};
 
 /// A checked `transform_param` for one phase.
@@ -24,7 +24,7 @@ pub struct Transform {
     augment: Option<Augment>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Mean {
     Zero,
     Channels(Vec<f32>),
@@ -284,22 +284,22 @@ pub(crate) fn times(shape: [usize; 3]) -> String {
     format!("{c} x {h} x {w}")
 }
 
-/// Reads a mean image as compute_image_mean writes it.
+/// Reads a mean image as `compute_image_mean` writes it, or as the array of NumPy that Caffe's Python tools take.
 fn read_mean(path: &Path) -> Result<Mean, DataError> {
     let bytes = fs::read(path).map_err(DataError::io("open", path))?;
-    let blob = BlobProto::decode(&bytes[..])
-        .map_err(|e| DataError::file(path, format!("not a mean file (BlobProto): {e}")))?;
-    let axes: Vec<i64> = match &blob.shape {
-        Some(shape) => shape.dim.clone(),
-        None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).to_vec(),
+    let (axes, values) = if bytes.starts_with(b"\x93NUMPY") {
+        let (axes, values) = npy::read(path)?;
+        (axes.into_iter().map(|axis| axis as i64).collect(), values)
+    } else {
+        let blob = BlobProto::decode(&bytes[..])
+            .map_err(|e| DataError::file(path, format!("not a mean file (BlobProto): {e}")))?;
+        blob_values(blob)
     };
     let (lead, chw) = axes.split_at(axes.len().saturating_sub(3));
     let shape = chw.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>();
     let (true, Some(&[c, h, w])) = (lead.iter().all(|&d| d == 1), shape.as_deref()) else {
         return Err(DataError::file(path, format!("the mean must be one image, its shape is {axes:?}")));
     };
-    let values =
-        if blob.data.is_empty() { blob.double_data.iter().map(|&v| v as f32).collect() } else { blob.data };
     let count = c.checked_mul(h).and_then(|n| n.checked_mul(w));
     if count != Some(values.len()) {
         let problem = format!("the mean's shape is {}, but it has {} values", times([c, h, w]), values.len());
@@ -308,9 +308,21 @@ fn read_mean(path: &Path) -> Result<Mean, DataError> {
     Ok(Mean::Image { shape: [c, h, w], values })
 }
 
+fn blob_values(blob: BlobProto) -> (Vec<i64>, Vec<f32>) {
+    let axes = match &blob.shape {
+        Some(shape) => shape.dim.clone(),
+        None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).to_vec(),
+    };
+    let doubles = || blob.double_data.iter().map(|&v| v as f32).collect();
+    (axes, if blob.data.is_empty() { doubles() } else { blob.data })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{super::random::Purpose, *};
+    use super::{
+        super::{npy_bytes, random::Purpose},
+        *,
+    };
 
     fn transform(param: TransformationParameter, phase: Phase) -> Transform {
         Transform::from_config(&param, phase).unwrap()
@@ -401,6 +413,9 @@ mod tests {
         let mut out = [0.0; 2];
         t.apply_at([2, 1, 2], &Pixels::U8(vec![5, 6, 7, 8]), [0, 1], [1, 1], &mut out);
         assert_eq!(out, [6.0, -24.0]);
+        let array = folder.path().join("mean.npy");
+        fs::write(&array, npy_bytes(&[2, 1, 2], &mean.data).unwrap()).unwrap();
+        assert_eq!(read_mean(&array).unwrap(), t.mean);
         assert!(t.output([2, 3, 3]).is_err());
         t.flatten_mean();
         assert_eq!(t.output([2, 3, 3]), Ok([2, 3, 3]));
