@@ -7,6 +7,7 @@ mod convert;
 mod convert_imageset;
 mod crops;
 mod dataset;
+mod draw;
 mod entries;
 mod extract;
 mod failure;
@@ -63,6 +64,7 @@ enum Command {
     #[command(name = "convert_imageset", hide = true)]
     ConvertImageset(convert_imageset::ImagesetArgs),
     Dataset(dataset::DatasetArgs),
+    Draw(draw::DrawArgs),
     #[command(alias = "extract_features")]
     ExtractFeatures(extract::ExtractArgs),
     Filter(filter::FilterArgs),
@@ -104,6 +106,7 @@ impl Cli {
             Command::Convert(args) => args.run(),
             Command::ConvertImageset(args) => args.run(),
             Command::Dataset(args) => args.run(),
+            Command::Draw(args) => args.run(),
             Command::ExtractFeatures(args) => args.run(),
             Command::Filter(args) => args.run(),
             Command::Layers(args) => args.run(),

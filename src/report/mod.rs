@@ -5,6 +5,7 @@
 mod bad_samples;
 mod check;
 mod debug;
+pub mod draw;
 mod log;
 mod metrics;
 mod number;

@@ -1,0 +1,77 @@
+//! `cnnctl draw`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    Done, Failure,
+    check::parse_shape,
+    failure::{CONFIG, FAILED},
+    state::{PhaseArg, StateArgs},
+};
+use crate::{
+    config::{self, proto::Phase},
+    net::check::{self as net_check, Sketch, View},
+    report, snapshot,
+    tensor::Shape,
+};
+
+/// Draw a net as SVG, PNG or dot, with shapes and a colour for each kind of layer
+///
+/// Layers that only change the values of one above, such as ReLU, are drawn on its box. What is wrong with a net is for
+/// `cnnctl check` to say; what can be drawn of it is.
+#[derive(Args, Debug)]
+pub struct DrawArgs {
+    /// The net
+    #[arg(long, value_name = "NET")]
+    model: PathBuf,
+    /// The pictures to write; the ending tells the format: .svg, .png or .dot
+    #[arg(required = true, value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// The phase [default: TRAIN for a net that trains, else TEST]
+    #[arg(long, value_enum, ignore_case = true)]
+    phase: Option<PhaseArg>,
+    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
+    shape: Vec<(String, Shape)>,
+    /// How many times as large the PNG is as the SVG
+    #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
+    scale: f32,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+impl DrawArgs {
+    pub(super) fn run(self) -> Done {
+        let file = config::load_net(&self.model)?;
+        report::warn_all(&file.warnings);
+        let trains = net_check::states(&file.net, self.state.level, &self.state.stage)
+            .iter()
+            .any(|s| s.phase() == Phase::Train);
+        let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
+        let view = View { shapes: self.shape.into_iter().collect(), random_start: false };
+        let sketch = Sketch::new(&file.net, &self.state.state(phase), &view, &mut Vec::new());
+        let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
+        let name = if file.net.name().is_empty() { &stem[..] } else { file.net.name() };
+        if !(self.scale > 0.0 && self.scale <= 20.0) {
+            let message = format!("--scale takes a number above 0, at most 20, found {}", self.scale);
+            return Err(Failure::new(CONFIG, message));
+        }
+        for path in &self.pictures {
+            let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+            let bytes = match &ending[..] {
+                "svg" => report::draw::svg(name, &sketch).into_bytes(),
+                "png" => report::draw::png(name, &sketch, self.scale).map_err(|e| Failure::new(FAILED, e))?,
+                "dot" | "gv" => report::draw::dot(name, &sketch).into_bytes(),
+                _ => {
+                    let message = format!("{}: a picture ends in .svg, .png or .dot", path.display());
+                    return Err(Failure::new(CONFIG, message));
+                }
+            };
+            snapshot::write_whole(path, &bytes)?;
+            report::info(&format!("Wrote {}", path.display()));
+        }
+        Ok(0)
+    }
+}

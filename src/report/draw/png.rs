@@ -1,0 +1,231 @@
+//! Pictures as PNG, with letters from two small fonts of our own.
+
+use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+use ttf_parser::{Face, OutlineBuilder};
+
+use super::{
+    scene::{Item, Scene},
+    style::{Color, PAPER},
+};
+
+const PLAIN: &[u8] = include_bytes!("sans.ttf");
+const BOLD: &[u8] = include_bytes!("sans-bold.ttf");
+
+/// Pixels of the largest picture, 1 GiB of memory.
+const MOST_PIXELS: f32 = 268_435_456.0;
+
+fn face(bold: bool) -> Face<'static> {
+    Face::parse(if bold { BOLD } else { PLAIN }, 0).expect("the fonts are part of the program")
+}
+
+/// How wide a text is.
+pub fn text_width(text: &str, size: f32, bold: bool) -> f32 {
+    let face = face(bold);
+    text.chars().map(|c| advance(&face, c)).sum::<f32>() * size / f32::from(face.units_per_em())
+}
+
+fn advance(face: &Face<'_>, c: char) -> f32 {
+    let glyph = face.glyph_index(c).or_else(|| face.glyph_index('?'));
+    glyph.and_then(|g| face.glyph_hor_advance(g)).map_or(0.0, f32::from)
+}
+
+/// The cubic curves through points: two control points and an end for each, leaving and arriving vertically.
+pub fn curves(points: &[[f32; 2]]) -> Vec<[[f32; 2]; 3]> {
+    points
+        .windows(2)
+        .map(|pair| {
+            let [[ax, ay], [bx, by]] = [pair[0], pair[1]];
+            let bend = (by - ay) * 0.5;
+            [[ax, ay + bend], [bx, by - bend], [bx, by]]
+        })
+        .collect()
+}
+
+/// The bytes of a PNG file.
+///
+/// # Errors
+/// Says why when the picture is too large for memory.
+pub fn render(scene: &Scene, scale: f32) -> Result<Vec<u8>, String> {
+    let [width, height] = scene.size.map(|s| (s * scale).ceil());
+    let pixmap = (width * height <= MOST_PIXELS).then(|| Pixmap::new(width as u32, height as u32)).flatten();
+    let Some(mut pixmap) = pixmap else {
+        return Err(format!("a picture of {width} x {height} pixels is too large; SVG has no such limit"));
+    };
+    let [r, g, b] = rgb(PAPER);
+    pixmap.fill(tiny_skia::Color::from_rgba8(r, g, b, 255));
+    let transform = Transform::from_scale(scale, scale);
+    for item in &scene.items {
+        match item {
+            Item::Rect { at, size, radius, fill, border } => {
+                let Some(path) = rounded(*at, *size, *radius) else { continue };
+                pixmap.fill_path(&path, &paint(*fill), FillRule::Winding, transform, None);
+                if let Some(border) = border {
+                    let stroke = Stroke { width: 1.0, ..Stroke::default() };
+                    pixmap.stroke_path(&path, &paint(*border), &stroke, transform, None);
+                }
+            }
+            Item::Arrow { points, color } => arrow(&mut pixmap, points, *color, transform),
+            Item::Text { at, size, bold, color, text, centred } => {
+                let width = if *centred { text_width(text, *size, *bold) } else { 0.0 };
+                let at = [at[0] - width / 2.0, at[1]];
+                if let Some(path) = letters(text, at, *size, *bold) {
+                    pixmap.fill_path(&path, &paint(*color), FillRule::Winding, transform, None);
+                }
+            }
+        }
+    }
+    encode(&pixmap)
+}
+
+fn arrow(pixmap: &mut Pixmap, points: &[[f32; 2]], color: Color, transform: Transform) {
+    let (Some(&[x, y]), Some(&[ex, ey])) = (points.first(), points.last()) else { return };
+    let mut path = PathBuilder::new();
+    path.move_to(x, y);
+    for [a, b, c] in curves(points) {
+        path.cubic_to(a[0], a[1], b[0], b[1], c[0], c[1]);
+    }
+    let stroke = Stroke { width: 1.5, ..Stroke::default() };
+    if let Some(path) = path.finish() {
+        pixmap.stroke_path(&path, &paint(color), &stroke, transform, None);
+    }
+    let mut head = PathBuilder::new();
+    head.move_to(ex, ey);
+    head.line_to(ex - 4.0, ey - 8.0);
+    head.line_to(ex + 4.0, ey - 8.0);
+    head.close();
+    if let Some(head) = head.finish() {
+        pixmap.fill_path(&head, &paint(color), FillRule::Winding, transform, None);
+    }
+}
+
+fn rounded([x, y]: [f32; 2], [w, h]: [f32; 2], r: f32) -> Option<Path> {
+    // A circle's quarter as a cubic curve.
+    let k = r * 0.447_715;
+    let mut path = PathBuilder::new();
+    if r <= 0.0 {
+        path.push_rect(Rect::from_xywh(x, y, w, h)?);
+        return path.finish();
+    }
+    let (right, bottom) = (x + w, y + h);
+    path.move_to(x + r, y);
+    path.line_to(right - r, y);
+    path.cubic_to(right - k, y, right, y + k, right, y + r);
+    path.line_to(right, bottom - r);
+    path.cubic_to(right, bottom - k, right - k, bottom, right - r, bottom);
+    path.line_to(x + r, bottom);
+    path.cubic_to(x + k, bottom, x, bottom - k, x, bottom - r);
+    path.line_to(x, y + r);
+    path.cubic_to(x, y + k, x + k, y, x + r, y);
+    path.close();
+    path.finish()
+}
+
+/// The outlines of a text that begins at `at`, on its base line.
+fn letters(text: &str, at: [f32; 2], size: f32, bold: bool) -> Option<Path> {
+    let face = face(bold);
+    let scale = size / f32::from(face.units_per_em());
+    let mut pen = Pen { path: PathBuilder::new(), x: at[0], y: at[1], scale };
+    for c in text.chars() {
+        if let Some(glyph) = face.glyph_index(c).or_else(|| face.glyph_index('?')) {
+            face.outline_glyph(glyph, &mut pen);
+        }
+        pen.x += advance(&face, c) * scale;
+    }
+    pen.path.finish()
+}
+
+/// Puts the outlines of letters where they belong.
+struct Pen {
+    path: PathBuilder,
+    x: f32,
+    y: f32,
+    scale: f32,
+}
+
+impl Pen {
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.x + x * self.scale, self.y - y * self.scale)
+    }
+}
+
+impl OutlineBuilder for Pen {
+    fn move_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.move_to(x, y);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.line_to(x, y);
+    }
+
+    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
+        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
+        self.path.quad_to(x1, y1, x, y);
+    }
+
+    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
+        let ((x1, y1), (x2, y2), (x, y)) = (self.at(x1, y1), self.at(x2, y2), self.at(x, y));
+        self.path.cubic_to(x1, y1, x2, y2, x, y);
+    }
+
+    fn close(&mut self) {
+        self.path.close();
+    }
+}
+
+fn rgb(color: Color) -> [u8; 3] {
+    [(color >> 16) as u8, (color >> 8) as u8, color as u8]
+}
+
+fn paint(color: Color) -> Paint<'static> {
+    let [r, g, b] = rgb(color);
+    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    paint.set_color_rgba8(r, g, b, 255);
+    paint
+}
+
+/// The paper is opaque, so colours need no alpha.
+fn encode(pixmap: &Pixmap) -> Result<Vec<u8>, String> {
+    let pixels: Vec<u8> = pixmap.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    let color = image::ExtendedColorType::Rgb8;
+    image::ImageEncoder::write_image(encoder, &pixels, pixmap.width(), pixmap.height(), color)
+        .map_err(|e| format!("cannot make a PNG: {e}"))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::draw::style::INK;
+
+    #[test]
+    fn texts_have_their_widths() {
+        assert_eq!(text_width("", 10.0, false), 0.0);
+        assert!(text_width("mmm", 10.0, false) > 2.0 * text_width("iii", 10.0, false));
+        assert!(text_width("abc", 10.0, true) > text_width("abc", 10.0, false));
+        // A letter that the font does not have is drawn as a question mark.
+        assert_eq!(text_width("\u{4e2d}", 10.0, false), text_width("?", 10.0, false));
+    }
+
+    #[test]
+    fn letters_leave_ink() {
+        let text = Item::Text {
+            at: [2.0, 18.0],
+            size: 20.0,
+            bold: true,
+            color: INK,
+            text: "W".into(),
+            centred: false,
+        };
+        let scene = Scene { size: [24.0, 24.0], items: vec![text] };
+        let bytes = render(&scene, 1.0).unwrap();
+        let image = image::load_from_memory(&bytes).unwrap().to_rgb8();
+        assert_eq!(image.dimensions(), (24, 24));
+        let dark = image.pixels().filter(|p| p.0[0] < 100).count();
+        assert!((30..300).contains(&dark), "{dark}");
+        assert!(render(&Scene { size: [1e6, 1e6], items: vec![] }, 1.0).is_err());
+    }
+}
