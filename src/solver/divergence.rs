@@ -1,7 +1,10 @@
-//! When the loss is no longer a number: where it began.
+//! When the loss is no longer a number: where it began, and the way back.
 
-use super::{Solver, SolverError};
-use crate::{kernels::elementwise::sum, net::Net};
+use super::{Event, Observer, Solver, SolverError};
+use crate::{
+    kernels::elementwise::sum,
+    net::{Carry, Net},
+};
 
 /// What to do when the loss is NaN or infinite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,31 +19,45 @@ pub enum OnNan {
 }
 
 /// How often a run may go back before it gives up.
-pub const ROLLBACKS: u32 = 5;
+const ROLLBACKS: u32 = 5;
 
-/// Where the data of a net and its random numbers stood.
+/// Where the data of a net, its random numbers and its hidden states stood.
 #[derive(Default)]
 pub(super) struct Mark {
     passes: u64,
     consumed: Vec<u64>,
+    /// What layers carry that read no data, with the layers' numbers.
+    hidden: Vec<(usize, Carry)>,
 }
 
 impl Mark {
     /// Where a net stands now.
     pub fn of(net: &Net) -> Self {
-        Self { passes: net.passes(), consumed: net.layers().filter_map(|l| l.source_position()).collect() }
+        let others = net.layers().enumerate().filter(|(_, l)| l.source_position().is_none());
+        Self {
+            passes: net.passes(),
+            consumed: net.layers().filter_map(|l| l.source_position()).collect(),
+            hidden: others.filter_map(|(i, l)| Some((i, l.layer.carry()?))).collect(),
+        }
     }
 
     /// Only `part` of `whole` equal steps on the way from `before` to here.
     pub fn part_way(&self, before: &Self, part: usize, whole: usize) -> Self {
         let step = |from: u64, to: u64| from + (to - from) / (whole.max(1) as u64) * part as u64;
         let consumed = before.consumed.iter().zip(&self.consumed).map(|(&from, &to)| step(from, to));
-        Self { passes: self.passes, consumed: consumed.collect() }
+        Self { passes: self.passes, consumed: consumed.collect(), hidden: self.hidden.clone() }
     }
 
     /// Takes the net back there.
     pub fn restore(&self, net: &mut Net) {
         net.rewind(self.passes, &self.consumed);
+        let mut layers = net.layers_mut().enumerate();
+        for (at, carry) in &self.hidden {
+            if let Some((_, (_, layer))) = layers.find(|(i, _)| i == at) {
+                // It was the layer's own a moment ago, so it fits.
+                let _ = layer.resume(carry);
+            }
+        }
     }
 }
 
@@ -48,6 +65,29 @@ impl Solver {
     /// Whether every weight is a number.
     pub(super) fn weights_are_finite(&self) -> bool {
         self.params.iter().all(|p| sum(&p.data, |v| v * 0.0) == 0.0)
+    }
+
+    /// Goes back to the last snapshot with half the learning rate, if that is wanted and can be done.
+    pub(super) fn roll_back(
+        &mut self,
+        error: SolverError,
+        observer: &mut dyn Observer,
+    ) -> Result<(), SolverError> {
+        if self.on_nan != OnNan::Rollback {
+            return Err(error);
+        }
+        let Some(state) = self.last_state.clone() else {
+            return Err(error.stays("there is no snapshot to go back to"));
+        };
+        if self.rollbacks >= ROLLBACKS {
+            return Err(error.stays("it has gone back often enough"));
+        }
+        let factor = self.rate_factor / 2.0;
+        self.restore(&state)?;
+        self.rollbacks += 1;
+        self.rate_factor = factor;
+        observer.see(self, &Event::RolledBack { error: &error, iter: self.iter, rate_factor: factor });
+        Ok(())
     }
 
     /// Runs the batches of this iteration again, layer by layer, and names the first blob that is not finite.

@@ -270,25 +270,6 @@ impl Solver {
         Ok(action)
     }
 
-    /// Goes back to the last snapshot with half the learning rate, if that is wanted and can be done.
-    fn roll_back(&mut self, error: SolverError, observer: &mut dyn Observer) -> Result<(), SolverError> {
-        if self.on_nan != OnNan::Rollback {
-            return Err(error);
-        }
-        let Some(state) = self.last_state.clone() else {
-            return Err(error.stays("there is no snapshot to go back to"));
-        };
-        if self.rollbacks >= divergence::ROLLBACKS {
-            return Err(error.stays("it has gone back often enough"));
-        }
-        let factor = self.rate_factor / 2.0;
-        self.restore(&state)?;
-        self.rollbacks += 1;
-        self.rate_factor = factor;
-        observer.see(self, &Event::RolledBack { error: &error, iter: self.iter, rate_factor: factor });
-        Ok(())
-    }
-
     fn test_is_due(&self, allowed: bool) -> bool {
         allowed && self.config.test_interval() > 0 && self.iter % self.config.test_interval() == 0
     }

@@ -27,7 +27,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 "#;
 
 /// Recurrent layers hand a hidden state from batch to batch.
-const RECURRENT: &str = r#"
+pub const RECURRENT: &str = r#"
 layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
   shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
   data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     common::Folder,
+    resume::RECURRENT,
     run::{Run, paced, same, skip},
 };
 
@@ -149,6 +150,26 @@ fn a_stop_in_the_last_test_can_be_resumed() {
     assert_eq!(status, 75, "{log}");
     folder.done(&[&TRAIN[..], &AUTO].concat());
     same("last test", &whole, &folder, &FILES);
+}
+
+/// Also the hidden states go back to where the test began.
+#[test]
+fn a_stop_in_a_test_of_a_recurrent_net_can_be_resumed() {
+    let make = || {
+        let folder = folder();
+        folder.write("net.prototxt", RECURRENT);
+        folder.edit("solver.prototxt", "test_iter: 2", "test_iter: 3000");
+        folder
+    };
+    let (whole, folder) = (make(), make());
+    whole.done(&TRAIN);
+    let mut run = Run::start(&folder, &TRAIN);
+    run.wait_for("Iteration 10, Testing net (#0)");
+    run.signal("TERM");
+    let (status, log) = run.end();
+    assert_eq!((status, folder.path("tiny_iter_10.solverstate").exists()), (75, true), "{log}");
+    folder.done(&[&TRAIN[..], &AUTO].concat());
+    same("a recurrent net", &whole, &folder, &FILES);
 }
 
 #[test]

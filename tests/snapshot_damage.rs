@@ -1,0 +1,117 @@
+//! Damaged snapshots: an error that names the file, never a panic, and never a resume from them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+
+use cnnctl::snapshot::{Weights, load_state, newest_whole, read_blob};
+use common::Folder;
+use proptest::{prelude::*, test_runner::TestRunner};
+
+/// Changes of a file: bits flipped, the end cut off, bytes put in between.
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(prop::sample::Index, u8),
+    Cut(prop::sample::Index),
+    Insert(prop::sample::Index, Vec<u8>),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        3 => (any::<prop::sample::Index>(), 1u8..).prop_map(|(at, bits)| Damage::Flip(at, bits)),
+        1 => any::<prop::sample::Index>().prop_map(Damage::Cut),
+        1 => (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..9))
+            .prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+    ]
+}
+
+fn damaged(bytes: &[u8], damage: &Damage) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    match damage {
+        Damage::Flip(at, bits) => {
+            let at = at.index(bytes.len());
+            bytes[at] ^= bits;
+        }
+        Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
+        Damage::Insert(at, more) => {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at, more.iter().copied());
+        }
+    }
+    bytes
+}
+
+/// A folder with the snapshots of a short run, at iterations 10 and 20.
+fn trained() -> Folder {
+    let folder = Folder::new();
+    folder.done(&["train", "--solver", "solver.prototxt"]);
+    folder
+}
+
+fn run(test: impl Fn(Damage) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner =
+        TestRunner::new_with_rng(config, prop::test_runner::TestRng::deterministic_rng(Default::default()));
+    runner.run(&damage(), test).unwrap();
+}
+
+#[test]
+fn damaged_weights_are_never_resumed_from() {
+    let folder = trained();
+    let (name, prefix) = ("tiny_iter_20.caffemodel", folder.path("tiny").display().to_string());
+    let whole = folder.read(name);
+    run(|damage| {
+        let bytes = damaged(&whole, &damage);
+        folder.write(name, &bytes);
+        // By themselves some damages cannot be told, but they must not end in a panic.
+        if let Err(error) = Weights::load(&folder.path(name)) {
+            prop_assert!(error.to_string().contains(name), "{}", error);
+        }
+        let (newest, broken) = newest_whole(&prefix);
+        prop_assert_eq!(newest, Some(folder.path("tiny_iter_10.solverstate")));
+        prop_assert!(broken[0].to_string().contains("is damaged"), "{}", broken[0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn damaged_states_are_refused_or_read_without_a_panic() {
+    let folder = trained();
+    let (name, prefix) = ("tiny_iter_20.solverstate", folder.path("tiny").display().to_string());
+    let whole = folder.read(name);
+    run(|damage| {
+        folder.write(name, damaged(&whole, &damage));
+        match load_state(&folder.path(name)) {
+            Ok(state) => {
+                state.history.into_iter().for_each(|blob| _ = read_blob(blob));
+                // A length that says otherwise than its blob would fail later: the solver checks it.
+            }
+            Err(error) => prop_assert!(error.to_string().contains(name), "{}", error),
+        }
+        prop_assert!(newest_whole(&prefix).0.is_some(), "the snapshot before it is whole");
+        Ok(())
+    });
+}
+
+/// A snapshot that a machine's end has left empty or full of zeros, or that is something else altogether.
+#[test]
+fn strangers_are_passed_over() {
+    let folder = trained();
+    let name = "tiny_iter_20.solverstate";
+    let strangers = [
+        Vec::new(),
+        vec![0; 5000],
+        b"net: \"net.prototxt\"\n".to_vec(),
+        folder.read("tiny_iter_20.caffemodel"),
+    ];
+    for bytes in strangers {
+        folder.write(name, bytes);
+        let (_, log) = folder.done(&["train", "--solver", "solver.prototxt", "--resume", "auto"]);
+        assert!(log.contains("passed over: tiny_iter_20.solverstate: "), "{log}");
+        assert!(log.contains("Resuming from tiny_iter_10.solverstate"), "{log}");
+        // The run has written a whole one in its place.
+        assert!(newest_whole(&folder.path("tiny").display().to_string()).1.is_empty());
+        fs::remove_file(folder.path("tiny_iter_20.caffemodel")).unwrap();
+    }
+}
