@@ -1,0 +1,21 @@
+//! A file of weights, and a solver state.
+#![no_main]
+
+use std::{fs, path::PathBuf};
+
+use cnnctl::snapshot::{Weights, load_state, read_blob};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(weights) = Weights::decode(bytes) {
+        assert!(!weights.layers.is_empty() || weights.source_net.is_some());
+    }
+    let path: PathBuf = std::env::temp_dir().join(format!("cnnctl-fuzz-state-{}", std::process::id()));
+    fs::write(&path, bytes).expect("a writable temporary folder");
+    if let Ok(state) = load_state(&path) {
+        for blob in state.history {
+            if let Ok(blob) = read_blob(blob) {
+                assert_eq!(blob.values.len(), blob.shape.count());
+            }
+        }
+    }
+});
