@@ -173,3 +173,53 @@ fn strict_weights_refuse_what_does_not_match() {
     assert_eq!(status, Some(0), "{stderr}");
     assert_eq!(train(&[&["train_b.prototxt"][..], &weights].concat()).0, Some(0));
 }
+
+#[test]
+fn fix_writes_what_is_beyond_doubt_and_keeps_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = folder.path().join("net.prototxt");
+    let path = net.to_str().unwrap();
+    fs::write(
+        &net,
+        "# A comment stays.
+layer { name: 'data' type: Input top: 'data' input_param { shape { dim: 1 dim: 3 dim: 9.0 dim: 9 } } }
+layer {
+  name: 'conv' type: 'CONVOLUTION' bottom: 'data' top: 'conv' # and this one
+  convolution_param { num_outputs: 2 kernal_size: 3 bias_term: yes weight_filter { type: 'xaver' } bias_filter { } }
+}
+layer { name: 'pool' type: 'Poolling' bottom: 'conv' top: 'pool' pooling_param { pool: max kernel_size: '2' } }
+",
+    )
+    .unwrap();
+    let (status, stdout, _) = check(".", &[path]);
+    assert_eq!(status, Some(2), "{stdout}");
+    let (status, stdout, stderr) = check(".", &["--fix", "--deny-warnings", path]);
+    assert_eq!(status, Some(0), "{stdout}{stderr}");
+    let expected = "# A comment stays.
+layer { name: 'data' type: \"Input\" top: 'data' input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
+layer {
+  name: 'conv' type: \"Convolution\" bottom: 'data' top: 'conv' # and this one
+  convolution_param { num_output: 2 kernel_size: 3 bias_term: true weight_filler { type: \"xavier\" } bias_filler { } }
+}
+layer { name: 'pool' type: \"Pooling\" bottom: 'conv' top: 'pool' pooling_param { pool: MAX kernel_size: 2 } }
+";
+    assert_eq!(fs::read_to_string(&net).unwrap(), expected);
+    // What is right stays as it is.
+    let before = fs::metadata(&net).unwrap().modified().unwrap();
+    assert_eq!(check(".", &["--fix", path]).0, Some(0));
+    assert_eq!(fs::metadata(&net).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn fix_writes_old_files_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let solver = folder.path().join("solver.prototxt");
+    fs::write(folder.path().join("net.prototxt"), fs::read_to_string("tests/check/part.prototxt").unwrap())
+        .unwrap();
+    fs::write(&solver, "net: 'net.prototxt' base_lr: 0.1 lr_policy: 'fixd' max_iter: 5 solver_type: ADAM")
+        .unwrap();
+    let (status, stdout, _) = check(".", &["--fix", solver.to_str().unwrap()]);
+    assert_eq!(status, Some(0), "{stdout}");
+    let expected = "base_lr: 0.1\nmax_iter: 5\nlr_policy: \"fixed\"\nnet: \"net.prototxt\"\ntype: \"Adam\"\n";
+    assert_eq!(fs::read_to_string(&solver).unwrap(), expected);
+}

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
+    mend,
     state::StateArgs,
 };
 use crate::{
@@ -37,6 +38,9 @@ pub struct CheckArgs {
     /// How to give the complaints
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
+    /// Write what is beyond doubt into the files named here: spellings, words, quotes, old forms
+    #[arg(long)]
+    fix: bool,
     /// End with status 2 for warnings, too
     #[arg(long)]
     deny_warnings: bool,
@@ -57,6 +61,9 @@ enum Format {
     /// One JSON object.
     Json,
 }
+
+/// A spelling is complained of once, however often it stands in a file: mending takes as many rounds.
+const MOST_ROUNDS: usize = 1000;
 
 /// `data=64,3,32,32`.
 pub(super) fn parse_shape(text: &str) -> Result<(String, Shape), String> {
@@ -81,6 +88,9 @@ impl CheckArgs {
             found: Vec::new(),
         };
         for path in &self.files {
+            if self.fix {
+                fix(&mut checker, path)?;
+            }
             checker.file(path);
         }
         let tally = Tally::of(&checker.found);
@@ -100,6 +110,30 @@ impl CheckArgs {
         }
         Ok(if tally.errors > 0 || (self.deny_warnings && tally.warnings > 0) { CONFIG } else { 0 })
     }
+}
+
+/// Mends a file until nothing is left that can be; what was found on the way is forgotten.
+fn fix(checker: &mut Checker, path: &Path) -> Result<(), Failure> {
+    let (found, done) = (checker.found.clone(), checker.done.clone());
+    let mut mended = 0;
+    for _ in 0..MOST_ROUNDS {
+        (checker.found, checker.done) = (Vec::new(), Vec::new());
+        checker.file(path);
+        let edits = mend::mend(path, &checker.found)?;
+        mended += edits;
+        if edits == 0 {
+            break;
+        }
+    }
+    if mended > 0 {
+        report::info(&format!("Mended {} in {mended} places", path.display()));
+    }
+    if mend::renew(path)? {
+        report::info(&format!("Wrote {} anew in today's form, without its comments", path.display()));
+    }
+    checker.tables.clear();
+    (checker.found, checker.done) = (found, done);
+    Ok(())
 }
 
 /// Checks files, each once.
@@ -315,12 +349,13 @@ fn listed_weights(file: &SolverFile, found: &mut Vec<Diagnostic>) -> Vec<(PathBu
 
 /// A finding with its place.
 fn placed(file: &NetFile, net: &NetParameter, finding: Finding) -> Diagnostic {
-    let Finding { severity, layer, field, message, hint, notes, .. } = finding;
+    let Finding { severity, layer, field, message, hint, notes, fix, .. } = finding;
     let diagnostic = match layer.and_then(|i| net.layer.get(i)) {
         Some(layer) => file.complain(severity, layer, &field, message),
         None => Diagnostic { severity, ..file.error(&field, message) },
     };
-    Diagnostic { notes: [diagnostic.notes.clone(), notes].concat(), ..diagnostic.hint(hint) }
+    let fix = fix.map(|word| format!("\"{word}\""));
+    Diagnostic { notes: [diagnostic.notes.clone(), notes].concat(), ..diagnostic.hint(hint).fix(fix) }
 }
 
 /// A note of the old forms in a file.

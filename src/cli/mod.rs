@@ -15,6 +15,7 @@ mod filter;
 mod layers;
 mod lock;
 mod mean;
+mod mend;
 mod ranks;
 mod run;
 mod state;

@@ -48,12 +48,22 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// More to know, one line each.
     pub notes: Vec<String>,
+    /// What to write at the place, where that is beyond doubt.
+    pub fix: Option<String>,
 }
 
 impl Diagnostic {
     /// A complaint about no place in particular.
     pub fn new(severity: Severity, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), path: None, place: None, hint: None, notes: Vec::new() }
+        Self {
+            severity,
+            message: message.into(),
+            path: None,
+            place: None,
+            hint: None,
+            notes: Vec::new(),
+            fix: None,
+        }
     }
 
     /// An error about no place in particular.
@@ -82,6 +92,12 @@ impl Diagnostic {
     /// The same, with a hint beside the caret.
     pub fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// The same, with what to write at the place.
+    pub fn fix(mut self, fix: impl Into<Option<String>>) -> Self {
+        self.fix = fix.into();
         self
     }
 

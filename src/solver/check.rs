@@ -56,10 +56,11 @@ impl Found<'_> {
         let Some(SolverError::Setting { field, message }) = error else { return };
         let written = message.split('`').nth(1).unwrap_or("");
         let meant = did_you_mean(written, known.iter().copied());
+        let fix = meant.map(|name| format!("\"{name}\""));
         let hint = meant.map(|name| format!("did you mean `{name}`?"));
         let (message, rest) = message.split_once("; ").map_or((&message[..], None), |(m, r)| (m, Some(r)));
         let hint = hint.or(rest.map(str::to_owned));
-        self.list.push(self.file.error_at(&field, message).hint(hint));
+        self.list.push(self.file.error_at(&field, message).hint(hint).fix(fix));
     }
 }
 

@@ -5,6 +5,7 @@ use super::parser::Parser;
 use super::schema::{EnumType, Field, Kind, MessageType, Schema};
 use super::values::{Literal, Refusal};
 use crate::config::aliases;
+use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
 use crate::config::suggest::did_you_mean;
 
@@ -18,8 +19,21 @@ const OLD_FIELDS: [(&str, &str); 3] = [
 /// More owners than this are no hint.
 const MAX_OWNERS: usize = 3;
 
-/// What to do about a field that the innermost message does not have.
-pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> Option<String> {
+/// What to do about a field that the innermost message does not have, and what to write if that is beyond doubt.
+pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> (Option<String>, Option<String>) {
+    let message = parser.message();
+    let around = old_or_around(parser, spelling);
+    let names = message.fields().map(|f| f.name.as_str());
+    let close = did_you_mean(spelling, names).filter(|_| around.is_none());
+    let hint = around
+        .or_else(|| close.map(|name| format!("did you mean `{name}`?")))
+        .or_else(|| other_file(parser, spelling))
+        .unwrap_or_else(|| "neither Caffe nor a fork that is known has it".to_owned());
+    (Some(hint), close.map(str::to_owned))
+}
+
+/// An old form of a field, or one that belongs elsewhere.
+fn old_or_around(parser: &Parser<'_>, spelling: &str) -> Option<String> {
     let message = parser.message();
     if message.name == "LayerParameter"
         && let Some((_, new)) = OLD_FIELDS.iter().find(|(old, _)| *old == spelling)
@@ -27,12 +41,6 @@ pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> Option<Strin
         return Some(format!("an old form; write `{new}`"));
     }
     belongs_to(parser, spelling)
-        .or_else(|| {
-            let names = message.fields().map(|f| f.name.as_str());
-            did_you_mean(spelling, names).map(|name| format!("did you mean `{name}`?"))
-        })
-        .or_else(|| other_file(parser, spelling))
-        .or_else(|| Some("neither Caffe nor a fork that is known has it".to_owned()))
 }
 
 /// A fork, or several, in a sentence: `the fork SSD`, `several forks`.
@@ -46,7 +54,8 @@ pub(super) fn forks_name(name: &str) -> String {
 
 /// A fork's flag that is neither true nor false.
 pub(super) fn wrong_flag(literal: Literal<'_>) -> Refusal {
-    (format!("this takes true or false, not `{}`", clipped(literal.text)), None)
+    let message = format!("this takes true or false, not `{}`", clipped(literal.text));
+    Refusal { message, ..Refusal::default() }
 }
 
 /// The message nearby that has such a field: one around this one, or one inside either.
@@ -112,22 +121,23 @@ pub(super) fn wrong_kind(field: &Field, literal: Literal<'_>) -> Refusal {
     let sign = if literal.negative { "-" } else { "" };
     let message =
         format!("`{}` takes {}, not `{sign}{}`", field.name, field.kind.expected(), clipped(literal.text));
-    let hint = match field.kind {
+    let fix = match field.kind {
         Kind::Bool => match literal.text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Some("write `true`".to_owned()),
-            "false" | "no" | "off" => Some("write `false`".to_owned()),
+            "true" | "yes" | "on" => Some("true".to_owned()),
+            "false" | "no" | "off" => Some("false".to_owned()),
             _ => None,
         },
         Kind::Float | Kind::Double if literal.token == Token::Integer => {
-            Some("octal and hexadecimal are for whole numbers only".to_owned())
+            let hint = Some("octal and hexadecimal are for whole numbers only".to_owned());
+            return Refusal { message, hint, fix: None };
         }
         _ => literal
             .text
             .split_once('.')
             .filter(|(_, fraction)| fraction.bytes().all(|b| b == b'0'))
-            .map(|(whole, _)| format!("write `{sign}{whole}`")),
+            .map(|(whole, _)| format!("{sign}{whole}")),
     };
-    (message, hint)
+    Refusal { message, hint: fix.as_ref().map(|fix| format!("write `{fix}`")), fix }
 }
 
 /// A word or number that an enum does not have.
@@ -135,23 +145,25 @@ pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refu
     const MOST_LISTED: usize = 6;
     let message = format!("`{}` has no value `{}`", field.name, clipped(word));
     let names: Vec<String> = values.values.iter().map(|(name, _)| name.clone()).collect();
-    let hint = match did_you_mean(word, names.iter().map(String::as_str)) {
+    let fix = did_you_mean(word, names.iter().map(String::as_str)).map(str::to_owned);
+    let hint = match &fix {
         Some(name) => Some(format!("did you mean `{name}`?")),
         None if names.len() <= MOST_LISTED => Some(format!("it takes {}", either(&names))),
         None => None,
     };
-    (message, hint)
+    Refusal { message, hint, fix }
 }
 
 /// A bare word where a text in quotes belongs.
 pub(super) fn not_quoted(message: &MessageType, field: &Field, literal: Literal<'_>) -> Refusal {
-    let (refusal, _) = wrong_kind(field, literal);
+    let Refusal { message: refusal, .. } = wrong_kind(field, literal);
     let mut text = literal.text;
     if message.name == "LayerParameter" && field.name == "type" {
         text = aliases::layer_type(text).unwrap_or(text);
     }
-    let hint = (literal.token == Token::Word).then(|| format!("write `\"{}\"`", clipped(text)));
-    (refusal, hint)
+    let word = literal.token == Token::Word;
+    let hint = word.then(|| format!("write `\"{}\"`", clipped(text)));
+    Refusal { message: refusal, hint, fix: word.then(|| format!("\"{text}\"")) }
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -179,8 +191,8 @@ impl Parser<'_> {
     /// Warns of an engine of a fork's, once.
     pub fn fork_engine(&mut self, word: &str) {
         let message = format!("the engine `{}` is a fork's", clipped(word));
-        let at = self.tokens.last;
-        self.warn_once("engine", message, "it is ignored, as all engines are".to_owned(), at);
+        let warning = Diagnostic::warning(message).at(self.source, self.tokens.last);
+        self.warn_once("engine", warning.hint("it is ignored, as all engines are".to_owned()));
     }
 
     pub fn line(&self, at: Span) -> u32 {
@@ -212,8 +224,10 @@ impl Parser<'_> {
             }
             _ => {
                 let shown = self.shown(found);
-                let hint = self.unquoted(field, &shown);
-                self.error(format!("`{}` takes {takes}, not {shown}", field.name), found.span, hint);
+                let fix = self.unquoted(field, &shown);
+                let hint = fix.as_ref().map(|word| format!("write `{word}`, without quotes"));
+                let message = format!("`{}` takes {takes}, not {shown}", field.name);
+                self.report(Diagnostic::error(message).at(self.source, found.span).hint(hint).fix(fix));
             }
         }
         self.tokens.skip_value();
@@ -233,7 +247,7 @@ impl Parser<'_> {
             Kind::String | Kind::Bytes | Kind::Message(_) => false,
             _ => word.parse::<f64>().is_ok(),
         };
-        right.then(|| format!("write `{word}`, without quotes"))
+        right.then(|| word.to_owned())
     }
 
     /// Complains about a missing colon; whether a value follows all the same.

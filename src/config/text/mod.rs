@@ -12,6 +12,7 @@ mod parser;
 mod print;
 mod schema;
 mod spans;
+mod spellings;
 #[cfg(test)]
 mod tests;
 mod tokens;

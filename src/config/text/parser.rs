@@ -10,9 +10,8 @@ use super::schema::{Field, Kind, MessageType, Schema};
 use super::spans::Spans;
 use super::tokens::Tokens;
 use super::wire;
-use crate::config::aliases;
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
-use crate::config::forks::{self, Action, ForkField};
+use crate::config::forks;
 use crate::config::source::{Source, Span};
 
 /// After this many errors the rest of the text is not looked at: it is probably no prototxt at all.
@@ -49,7 +48,7 @@ pub(super) struct Parser<'s> {
     pub frames: Vec<Frame>,
     pub diagnostics: Vec<Diagnostic>,
     /// Nonstandard spellings met: the spelling, its warning, and how often it came.
-    spellings: Vec<(String, usize, usize)>,
+    pub spellings: Vec<(String, usize, usize)>,
     errors: usize,
     layers: usize,
     /// Set when the rest of the text is not looked at, and nothing about it can be said.
@@ -208,63 +207,6 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// The field of this name, also under a nonstandard spelling.
-    fn resolve(&mut self, name: Span) -> Option<usize> {
-        let spelling = self.source.slice(name);
-        if let Some(position) = self.message().position(spelling) {
-            return Some(position);
-        }
-        if let Some(standard) = aliases::field(spelling)
-            && let Some(position) = self.message().position(standard)
-        {
-            self.warn_spelling(spelling, standard, name);
-            return Some(position);
-        }
-        let fork = forks::field(&self.message().name, spelling)?;
-        let (standard, flag) = match fork.action {
-            Action::Rename(field) => (field, None),
-            Action::Flag(field, words) => (field, Some(words)),
-            Action::Skip(_) | Action::Refuse(_) => return None,
-        };
-        let position = self.message().position(standard)?;
-        let message = format!("`{spelling}` is a field of {} of Caffe", hints::forks_name(fork.fork));
-        self.warn_once(spelling, message, format!("read as `{standard}`"), name);
-        self.flag = flag;
-        Some(position)
-    }
-
-    /// Warns of a nonstandard spelling, once for each spelling.
-    pub fn warn_spelling(&mut self, spelling: &str, standard: &str, at: Span) {
-        let message = format!("`{spelling}` is not Caffe's spelling");
-        self.warn_once(spelling, message, format!("read as `{standard}`, the standard name"), at);
-    }
-
-    /// Warns of a spelling, once for each.
-    pub fn warn_once(&mut self, spelling: &str, message: String, hint: String, at: Span) {
-        if let Some(known) = self.spellings.iter_mut().find(|(s, ..)| s == spelling) {
-            known.2 += 1;
-            return;
-        }
-        self.spellings.push((spelling.to_owned(), self.diagnostics.len(), 1));
-        self.report(Diagnostic::warning(message).at(self.source, at).hint(hint));
-    }
-
-    /// A field of a fork that is not read: skipped with a warning if nothing depends on it, else refused.
-    fn fork_field(&mut self, fork: &ForkField, spelling: &str, name: Span) {
-        let forks = hints::forks_name(fork.fork);
-        match fork.action {
-            Action::Skip(why) => {
-                let message = format!("`{spelling}` is a field of {forks} of Caffe and has no effect");
-                self.warn_once(spelling, message, why.to_owned(), name);
-            }
-            Action::Refuse(hint) => {
-                let message = format!("`{spelling}` is a field of {forks} of Caffe that is not supported");
-                self.error(message, name, Some(hint.to_owned()));
-            }
-            Action::Rename(_) | Action::Flag(..) => {}
-        }
-    }
-
     fn note_seen(&mut self, position: usize, field: &Field, name: Span) {
         if field.repeated {
             return;
@@ -372,8 +314,8 @@ impl<'s> Parser<'s> {
             Some(fork) => self.fork_field(fork, spelling, name),
             None => {
                 let message = format!("unknown field `{}` in {}", clipped(spelling), self.frame_name());
-                let hint = hints::unknown_field(self, spelling);
-                self.error(message, name, hint);
+                let (hint, fix) = hints::unknown_field(self, spelling);
+                self.report(Diagnostic::error(message).at(self.source, name).hint(hint).fix(fix));
             }
         }
         if self.tokens.take(b':') || !matches!(self.tokens.next.token, Token::Word | Token::Bad(_)) {

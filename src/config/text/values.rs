@@ -5,6 +5,7 @@ use super::lexer::Token;
 use super::parser::Parser;
 use super::schema::{Field, Kind};
 use super::wire::{self, WireType};
+use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
 use crate::config::{aliases, forks};
 
@@ -17,8 +18,14 @@ pub(super) struct Literal<'s> {
     pub text: &'s str,
 }
 
-/// Why a literal is no value for its field: the message and the hint.
-pub(super) type Refusal = (String, Option<String>);
+/// Why a literal is no value for its field.
+#[derive(Default)]
+pub(super) struct Refusal {
+    pub message: String,
+    pub hint: Option<String>,
+    /// What to write in its place.
+    pub fix: Option<String>,
+}
 
 impl<'s> Parser<'s> {
     /// Reads the value of a field that is no message and writes it; `None` after an error.
@@ -39,8 +46,8 @@ impl<'s> Parser<'s> {
         };
         match self.write_literal(field, literal) {
             Ok(()) => Some(span),
-            Err((message, hint)) => {
-                self.error(message, span, hint);
+            Err(Refusal { message, hint, fix }) => {
+                self.report(Diagnostic::error(message).at(self.source, span).hint(hint).fix(fix));
                 None
             }
         }
@@ -182,10 +189,11 @@ fn integer(field: &Field, literal: Literal<'_>, least: i128, most: i128) -> Resu
     let value = value.map(|value| if literal.negative { -value } else { value });
     match value.filter(|value| (least..=most).contains(value)) {
         Some(value) => Ok(value as u64),
-        None => Err((
-            format!("the number is out of range for `{}`", field.name),
-            Some(format!("it takes {least} to {most}")),
-        )),
+        None => Err(Refusal {
+            message: format!("the number is out of range for `{}`", field.name),
+            hint: Some(format!("it takes {least} to {most}")),
+            fix: None,
+        }),
     }
 }
 

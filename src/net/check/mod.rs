@@ -42,6 +42,8 @@ pub struct Finding {
     pub hint: Option<String>,
     /// More to know, a line each.
     pub notes: Vec<String>,
+    /// The word to write in quotes in its place, where that is beyond doubt.
+    pub fix: Option<&'static str>,
     /// Whether it only counts if it is so in every state in which the layer takes part.
     everywhere: bool,
 }
@@ -61,6 +63,7 @@ impl Finding {
             message: message.into(),
             hint: None,
             notes: Vec::new(),
+            fix: None,
             everywhere: false,
         }
     }

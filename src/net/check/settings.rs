@@ -3,7 +3,7 @@
 use super::{Finding, Sketch, SketchLayer, View};
 use crate::{
     config::{
-        Severity,
+        Severity, did_you_mean,
         proto::{FillerParameter, LayerParameter, data_parameter::Db},
         text,
     },
@@ -50,6 +50,10 @@ pub fn fillers(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
                     if layer.outline.is_none() {
                         found.extend(unknown(layer.index, &path, filler, other));
                     }
+                    let field = format!("{path}.type");
+                    let names = filler::FILLERS.iter().map(|(name, _)| *name);
+                    let known = |f: &&mut Finding| f.layer == Some(layer.index) && f.field == field;
+                    found.iter_mut().filter(known).for_each(|f| f.fix = did_you_mean(other, names.clone()));
                     continue;
                 }
             };

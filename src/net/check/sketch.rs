@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::{Finding, MOST, View, settings, states};
 use crate::{
     config::{
-        Severity,
+        Severity, did_you_mean,
         proto::{LayerParameter, NetParameter, NetState, Phase},
     },
-    layers::{Kind, Layer, LayerError, Outline, Role, Setup},
+    layers::{Kind, LAYERS, Layer, LayerError, Outline, Role, Setup},
     net::{
         NetError, Params,
         plan::{filter, split, wire},
@@ -124,6 +124,10 @@ impl Sketch {
                 config.top.push(wire::AUTOMATIC.into());
             }
             let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
+        }
+        if kind.is_none() {
+            let names = LAYERS.iter().map(|k| k.name);
+            found.iter_mut().rev().take(1).for_each(|f| f.fix = did_you_mean(config.r#type(), names.clone()));
         }
         let bottoms = self.bottoms(net, index, &config, found);
         let tops = self.tops(index, &config, found);
