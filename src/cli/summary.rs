@@ -65,7 +65,7 @@ impl SummaryArgs {
         let state = self.state.state(phase);
         let view = View { shapes: self.shape.into_iter().collect(), random_start: false };
         let batch = self.batch.map(|n| n as usize);
-        let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, f))?;
+        let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, *f))?;
         let summary = Summary::new(&net, &state).map_err(|e| Failure::net(&e, Some(&file)))?;
         let text = match self.format {
             Format::Table => report::summary_table(&summary),

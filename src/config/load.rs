@@ -150,7 +150,7 @@ pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
     match read(path, "net")? {
         Content::Text(text, warning) => {
             let mut file = net_from_text(shown(path), text)?;
-            file.warnings.splice(0..0, warning);
+            file.warnings.splice(0..0, warning.map(|w| *w));
             Ok(file)
         }
         Content::Binary(net) => Ok(net_file(net, FileMap::binary(shown(path)), vec![])?),
@@ -175,7 +175,7 @@ pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
     match read(path, "solver")? {
         Content::Text(text, warning) => {
             let mut file = solver_from_text(shown(path), text)?;
-            file.warnings.splice(0..0, warning);
+            file.warnings.splice(0..0, warning.map(|w| *w));
             Ok(file)
         }
         Content::Binary(solver) => Ok(solver_file(solver, FileMap::binary(shown(path)), vec![])?),
@@ -199,7 +199,7 @@ pub fn layer_from_text(path: impl Into<String>, text: impl Into<String>) -> Resu
 
 enum Content<M> {
     /// A text, and a warning about its encoding.
-    Text(String, Option<Diagnostic>),
+    Text(String, Option<Box<Diagnostic>>),
     Binary(M),
 }
 
@@ -221,7 +221,7 @@ fn read<M: Message + Name + Default>(path: &Path, kind: &'static str) -> Result<
             let source = Source::new(shown(path), text.as_str());
             let warning = Diagnostic::warning("the file is not UTF-8").at(&source, Span::new(at, at));
             let hint = "letters like this one are lost".to_owned();
-            Content::Text(text, Some(warning.hint(hint)))
+            Content::Text(text, Some(Box::new(warning.hint(hint))))
         }
     })
 }

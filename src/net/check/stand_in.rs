@@ -16,7 +16,7 @@ pub fn without_data(
     state: &NetState,
     view: &View,
     batch: Option<usize>,
-) -> Result<NetParameter, Finding> {
+) -> Result<NetParameter, Box<Finding>> {
     let mut found = Vec::new();
     let sketch = Sketch::new(net, state, view, &mut found);
     let mut net = net.clone();
@@ -32,7 +32,7 @@ pub fn without_data(
                 let why = found.iter().find(|f| f.layer == Some(layer.index)).map(|f| f.message.clone());
                 let message =
                     why.unwrap_or_else(|| format!("the shape of `{}` is not known", sketch.blobs[top].name));
-                return Err(Finding::error(layer.index, "", message));
+                return Err(Box::new(Finding::error(layer.index, "", message)));
             };
             let mut dim: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
             // What is as long as the first top's batch is a batch, too.
