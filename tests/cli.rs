@@ -125,7 +125,7 @@ fn a_file_of_weights_without_its_net_asks_for_it() {
     let folder = Folder::new();
     folder.done(&["train", "--solver", "solver.prototxt"]);
     let mut net = NetParameter::decode(&folder.read("tiny_iter_20.caffemodel")[..]).unwrap();
-    net.cnnctl_source_net = None;
+    (net.cnnctl_source_net, net.cnnctl_checksum) = (None, None);
     folder.write("caffe.caffemodel", net.encode_to_vec());
     let (status, _, err) = folder.run(&["test", "--weights", "caffe.caffemodel"]);
     assert_eq!(status, 2);

@@ -211,7 +211,7 @@ fn compare_end(wrong: &mut Vec<String>, case: &Value, snaps: &Path) {
         let want = array(dir.join(text(&end["file"])));
         let what = format!("{} {}", text(&end["layer"]), end["index"]);
         let saved = weights.layers.iter().find(|l| l.name == text(&end["layer"])).unwrap();
-        let blob = &saved.blobs[end["index"].as_u64().unwrap() as usize];
+        let blob = saved.blobs[end["index"].as_u64().unwrap() as usize].as_ref().unwrap();
         assert_eq!(blob.shape[..], *want.shape());
         compare(wrong, &format!("saved {what}"), &blob.values, &want, SOLVER_LIMIT);
     }
@@ -235,10 +235,10 @@ fn solver_case(case: &Value) -> Result<Vec<String>, String> {
     let resume_at = case["resume_at"].as_u64().unwrap_or(0) as usize;
     if resume_at > 0 {
         // Caffe starts its data anew at a resume, and so do we from one of its states.
-        let lost = solver
+        let resumed = solver
             .restore(&dir.join(format!("snap_iter_{resume_at}.solverstate")))
             .map_err(|e| e.to_string())?;
-        assert!(!lost.is_empty(), "a state of Caffe's lacks what exact resuming needs");
+        assert!(!resumed.lost.is_empty(), "a state of Caffe's lacks what exact resuming needs");
     } else {
         let (net, params) = solver.weights_mut();
         let weights = Weights::load(&dir.join(text(&case["init"]))).map_err(|e| e.to_string())?;

@@ -15,7 +15,7 @@ use crate::{
     net::{Net, Options, Params},
     report,
     snapshot::Weights,
-    solver::Means,
+    solver::{Means, WholeSet},
 };
 
 /// Run a trained net on its test data and show the means of its outputs
@@ -30,6 +30,9 @@ pub struct TestArgs {
     /// How many batches to run
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
+    /// Run over the whole data set, each sample once: the last batch may be smaller, and means are over samples
+    #[arg(long, conflicts_with = "iterations")]
+    exact: bool,
     #[command(flatten)]
     state: StateArgs,
     /// What to do with samples that cannot be used
@@ -55,25 +58,38 @@ impl TestArgs {
         let mut params = Params::new();
         let mut options = Options::new(Phase::Test, 1);
         options.state = self.state.state(Phase::Test);
-        let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+        let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
+        let mut whole = match self.exact {
+            true => Some(whole_set(&net, &file, options, &mut params)?),
+            false => None,
+        };
         if self.on_bad_sample == OnBadSample::Skip {
             net.skip_bad_samples();
+            whole.iter_mut().for_each(WholeSet::skip_bad_samples);
         }
         for weights in &weights {
             report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
         }
-        report::info(&format!("Running for {} iterations.", self.iterations));
+        let iterations = whole.as_ref().map_or(self.iterations as usize, WholeSet::batches);
+        report::info(&format!("Running for {iterations} iterations."));
         let mut means = Means::default();
-        for i in 0..self.iterations {
-            let loss = net.forward(&mut params).map_err(fail)?;
-            means.add(&net, loss);
-            report::batch(i, &net);
+        for i in 0..iterations {
+            let (passed, weight) = match &mut whole {
+                Some(whole) => {
+                    let weight = whole.weight(i);
+                    (whole.forward(i, 0, &mut net, &mut params), weight)
+                }
+                None => (net.forward(&mut params).map(|loss| (loss, &net)), 1.0),
+            };
+            let (loss, net) = passed.map_err(fail)?;
+            means.add(net, loss, weight);
+            report::batch(i, net);
         }
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
         report::BadSamples::default().sum_up(std::iter::once(&net));
         if self.format == Format::Json {
-            let line = report::test_json(self.iterations, &outputs, loss) + "\n";
+            let line = report::test_json(iterations, &outputs, loss) + "\n";
             report::print(&line).map_err(|e| Failure::new(FAILED, e))?;
         }
         Ok(0)
@@ -95,4 +111,11 @@ impl TestArgs {
             }
         }
     }
+}
+
+/// The whole set that the net reads.
+fn whole_set(net: &Net, file: &NetFile, options: Options, params: &mut Params) -> Result<WholeSet, Failure> {
+    let whole = WholeSet::of(net, &file.net, options, params).map_err(|e| Failure::net(&e, Some(file)))?;
+    whole
+        .ok_or_else(|| Failure::new(CONFIG, "--exact needs a net that reads a data set: this one reads none"))
 }

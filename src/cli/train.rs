@@ -48,6 +48,9 @@ pub struct TrainArgs {
     /// Refuse weights that leave a layer without, and files with layers that the net does not have
     #[arg(long)]
     strict_weights: bool,
+    /// Train for so many passes over the train net's data set, whatever max_iter says
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
     /// Write what happens as a JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
@@ -167,7 +170,10 @@ impl TrainArgs {
         let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
-        let settings = settings(&file);
+        let mut settings = settings(&file);
+        if self.epochs.is_some() {
+            (settings.max_iter, settings.max_epoch) = (None, self.epochs);
+        }
         let mut sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
         report::warn_all(&sources.train.warnings);
         if let Some(comm) = comm.as_ref().filter(|_| self.global_batch) {
@@ -192,6 +198,9 @@ impl TrainArgs {
         self.start(&mut solver, state.as_deref(), &context)?;
         if let Some(comm) = comm {
             solver.join(Team::new(comm, !self.no_overlap)).map_err(|e| context.fail(&e))?;
+        }
+        if leads {
+            report::epochs(solver.config());
         }
         let reporter = leads.then(|| Reporter::new(self.metrics.as_deref(), solver.iter())).transpose();
         let mut watch = Watch {
@@ -244,8 +253,8 @@ impl TrainArgs {
     fn start(&self, solver: &mut Solver, state: Option<&Path>, context: &Context<'_>) -> Result<(), Failure> {
         if let Some(path) = state {
             report::info(&format!("Resuming from {}", path.display()));
-            let lost = solver.restore(path).map_err(|e| context.fail(&e))?;
-            report::lost_at_resume(path, &lost);
+            let resumed = solver.restore(path).map_err(|e| context.fail(&e))?;
+            report::resumed(path, &resumed);
             return Ok(());
         }
         let listed =

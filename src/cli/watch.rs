@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     report::{self, Reporter},
-    snapshot,
+    snapshot::{self, Format},
     solver::{Action, Budget, Effect, Event, Observer, Pace, Signals, Solver, Why},
 };
 
@@ -45,7 +45,8 @@ impl Watch {
     }
 
     fn keep_best(solver: &Solver) {
-        let path = PathBuf::from(format!("{}_best.caffemodel", solver.config().snapshot_prefix()));
+        let suffix = Format::of(solver.config()).suffix();
+        let path = PathBuf::from(format!("{}_best.caffemodel{suffix}", solver.config().snapshot_prefix()));
         match solver.save_weights(&path) {
             Ok(()) => report::info(&format!("Best so far: saved to {}", path.display())),
             Err(error) => report::warn(&format!("{error}: the best weights are not saved")),

@@ -46,7 +46,6 @@ const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
 const DETECTION: &str = "cnnctl does not train detectors with boxes";
 const RELU: &str = "add a ReLU layer behind this one";
 const SCALE: &str = "add a Scale layer with bias_term behind this one";
-const SCHEDULE: &str = "there are the policies fixed, step, multistep, exp, inv, poly and sigmoid";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
 /// The fields, sorted by message and name.
@@ -181,24 +180,13 @@ const FIELDS: &[ForkField] = &[
     row("SolverParameter", "disabled_update", INTEL, Refuse("lr_mult 0 freezes layers")),
     row("SolverParameter", "eval_type", SSD, Refuse(DETECTION)),
     row("SolverParameter", "iter_step", "several forks", Rename("iter_size")),
-    row("SolverParameter", "larc", NV, Refuse("rates go by lr_mult alone")),
-    row("SolverParameter", "larc_eta", NV, Refuse("rates go by lr_mult alone")),
-    row("SolverParameter", "larc_policy", NV, Refuse("rates go by lr_mult alone")),
-    row("SolverParameter", "larc_turbo", NV, Refuse("rates go by lr_mult alone")),
-    row("SolverParameter", "local_gw_ratio", INTEL, Refuse("rates go by lr_mult alone")),
-    row("SolverParameter", "local_lr_auto", INTEL, Refuse("rates go by lr_mult alone")),
+    row("SolverParameter", "larc_turbo", NV, Refuse("larc works without it")),
     row("SolverParameter", "max_momentum", NV, Refuse("momentum stays as it is")),
     row("SolverParameter", "max_weight_decay", NV, Refuse("weight_decay stays as it is")),
-    row("SolverParameter", "min_lr", NV, Refuse(SCHEDULE)),
     row("SolverParameter", "momentum_policy", NV, Refuse("momentum stays as it is")),
     row("SolverParameter", "momentum_power", NV, Refuse("momentum stays as it is")),
-    row("SolverParameter", "plateau_winsize", SSD, Refuse(SCHEDULE)),
-    row("SolverParameter", "rampup_interval", NV, Refuse(SCHEDULE)),
-    row("SolverParameter", "rampup_lr", NV, Refuse(SCHEDULE)),
     row("SolverParameter", "show_per_class_result", SSD, Refuse(DETECTION)),
     row("SolverParameter", "solver_data_type", NV, Skip(PRECISION)),
-    row("SolverParameter", "stageiter", INTEL, Refuse(SCHEDULE)),
-    row("SolverParameter", "stagelr", INTEL, Refuse(SCHEDULE)),
     row(
         "SolverParameter",
         "stepearly",
@@ -208,8 +196,6 @@ const FIELDS: &[ForkField] = &[
     row("SolverParameter", "store_blobs_in_old_format", NV, Skip("snapshots are in Caffe's format")),
     row("SolverParameter", "test_and_snapshot_last_epochs", NV, Refuse("see test_interval and snapshot")),
     row("SolverParameter", "test_offset", INTEL, Refuse("see test_initialization")),
-    row("SolverParameter", "warmup_iter", INTEL, Refuse(SCHEDULE)),
-    row("SolverParameter", "warmup_start_lr", INTEL, Refuse(SCHEDULE)),
     row("SolverParameter", "weight_decay_policy", NV, Refuse("weight_decay stays as it is")),
     row("SolverParameter", "weight_decay_power", NV, Refuse("weight_decay stays as it is")),
     row("TransformationParameter", "allow_upscale", NV, Refuse(AUGMENT)),

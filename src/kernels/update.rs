@@ -16,6 +16,8 @@ pub struct Gradient {
     pub scale: f32,
     /// Weight decay.
     pub decay: f32,
+    /// The share of w that is subtracted beside the rule's step: decay that the rule does not see.
+    pub shrink: f32,
     /// Whether decay pulls by the sign of w.
     pub l1: bool,
     /// Whether the diff shall hold the step afterwards.
@@ -25,8 +27,12 @@ pub struct Gradient {
 impl Gradient {
     #[inline(always)]
     fn of(self, d: f32, w: f32) -> f32 {
-        let pull = if self.l1 { sign(w) } else { w };
-        d * self.scale + self.decay * pull
+        d * self.scale + self.decay * self.pull(w)
+    }
+
+    #[inline(always)]
+    fn pull(self, w: f32) -> f32 {
+        if self.l1 { sign(w) } else { w }
     }
 }
 
@@ -47,7 +53,7 @@ pub fn with_one(
     let chunk = |((w, d), h): ((&mut [f32], &mut [f32]), &mut [f32])| {
         vectorized(|| {
             for ((w, d), h) in w.iter_mut().zip(d).zip(h) {
-                let step = step(gradient.of(*d, *w), h);
+                let step = step(gradient.of(*d, *w), h) + gradient.shrink * gradient.pull(*w);
                 *w -= step;
                 *d = if gradient.keep_step { step } else { 0.0 };
             }
@@ -70,7 +76,7 @@ pub fn with_two(
     weights.zip(histories).for_each(|((w, d), (h0, h1))| {
         vectorized(|| {
             for ((w, d), (h0, h1)) in w.iter_mut().zip(d).zip(h0.iter_mut().zip(h1)) {
-                let step = step(gradient.of(*d, *w), h0, h1);
+                let step = step(gradient.of(*d, *w), h0, h1) + gradient.shrink * gradient.pull(*w);
                 *w -= step;
                 *d = if gradient.keep_step { step } else { 0.0 };
             }
@@ -84,7 +90,7 @@ mod tests {
 
     #[test]
     fn gradients_are_scaled_then_decayed() {
-        let gradient = Gradient { scale: 0.5, decay: 0.1, l1: false, keep_step: true };
+        let gradient = Gradient { scale: 0.5, decay: 0.1, shrink: 0.0, l1: false, keep_step: true };
         let (mut w, mut d, mut h) = (vec![1.0, -2.0], vec![4.0, 0.0], vec![0.0, 1.0]);
         with_one(gradient, &mut w, &mut d, &mut h, |g, h| {
             *h += g;
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn l1_pulls_by_sign_and_diffs_are_cleared() {
-        let gradient = Gradient { scale: 1.0, decay: 0.5, l1: true, keep_step: false };
+        let gradient = Gradient { scale: 1.0, decay: 0.5, shrink: 0.0, l1: true, keep_step: false };
         let (mut w, mut d, mut h) = (vec![3.0, -3.0, 0.0], vec![0.0; 3], (vec![0.0; 3], vec![0.0; 3]));
         with_two(gradient, &mut w, &mut d, (&mut h.0, &mut h.1), |g, _, _| g);
         assert_eq!(w, [2.5, -2.5, 0.0]);

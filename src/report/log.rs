@@ -11,10 +11,10 @@ use tracing_subscriber::{
 
 use super::{debug, general, progress};
 use crate::{
-    config::Diagnostic,
+    config::{Diagnostic, proto::SolverParameter},
     net::Net,
-    snapshot::Copied,
-    solver::{Ending, Event, Mean, Solver},
+    snapshot::{Copied, Format},
+    solver::{Ending, Event, Mean, Resumed, Solver},
 };
 
 /// Starts the log; `RUST_LOG` overrides what the flags say.
@@ -88,6 +88,11 @@ pub fn warn_all<'a>(warnings: impl IntoIterator<Item = &'a Diagnostic>) {
 
 /// Says what became of the layers when weights were copied.
 pub fn copied(copied: &Copied) {
+    if copied.changed {
+        warn(
+            "the file of weights does not fit its checksum: it is damaged, or another program has changed it",
+        );
+    }
     for name in &copied.ignored {
         info(&format!("Ignoring source layer {name}"));
     }
@@ -99,14 +104,30 @@ pub fn copied(copied: &Copied) {
     }
 }
 
-/// Says what a snapshot from elsewhere cannot give back.
-pub fn lost_at_resume(path: &Path, lost: &[&str]) {
-    if !lost.is_empty() {
+/// Says what a snapshot from elsewhere cannot give back, and what has changed since it was written.
+pub fn resumed(path: &Path, resumed: &Resumed) {
+    if !resumed.lost.is_empty() {
         tracing::warn!(
-            "{} was not written by cnnctl and does not hold: {}; these start anew",
-            path.display(),
-            lost.join(", ")
+            "{} was not written by cnnctl. These start anew, for it does not hold:",
+            path.display()
         );
+        resumed.lost.iter().for_each(|what| tracing::warn!("    {what}"));
+    }
+    for what in &resumed.changed {
+        tracing::warn!(
+            "{what} has changed since {} was written; the run goes on with today's",
+            path.display()
+        );
+    }
+}
+
+/// Says what lengths in epochs have become.
+pub fn epochs(config: &SolverParameter) {
+    if let Some(epochs) = config.max_epoch {
+        info(&format!("{epochs} epochs are {} iterations", config.max_iter()));
+    }
+    if let Some(epochs) = config.test_epoch {
+        info(&format!("{epochs} epochs are {} iterations from test to test", config.test_interval()));
     }
 }
 
@@ -131,13 +152,23 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             let values = outputs.iter().flat_map(mean_lines);
             values.enumerate().for_each(|(k, v)| info(&format!("    Test net output #{k}: {v}")));
         }
-        Event::Snapshot { weights, state, took, .. } => {
-            info(&format!("Snapshotting to binary proto file {}", weights.display()));
+        Event::Snapshot { weights, state, format, written, took, .. } => {
+            let kind = match format {
+                Format::BinaryProto => "binary proto",
+                Format::Hdf5 => "HDF5",
+            };
+            info(&format!("Snapshotting to {kind} file {}", weights.display()));
             let took = took.as_secs_f64();
             info(&format!(
-                "Snapshotting solver state to binary proto file {} ({took:.3} s in all)",
+                "Snapshotting solver state to {kind} file {} ({took:.3} s in all)",
                 state.display()
             ));
+            if *format == Format::BinaryProto && written.bytes > i32::MAX as u64 {
+                warn(&format!(
+                    "{} has more than 2 GB: Caffe cannot read it; with snapshot_format: HDF5 it could",
+                    weights.display()
+                ));
+            }
         }
         Event::Last { iter, loss } => {
             info(&format!("Iteration {iter}, loss = {}", general(f64::from(*loss))))
@@ -170,7 +201,7 @@ fn mean_lines(mean: &Mean) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The outputs of a batch of `cnnctl test`.
-pub fn batch(i: u32, net: &Net) {
+pub fn batch(i: usize, net: &Net) {
     for output in net.outputs() {
         lines(output.name, output.values, 0.0).for_each(|v| info(&format!("Batch {i}, {v}")));
     }

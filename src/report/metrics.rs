@@ -130,7 +130,7 @@ fn end_of_earlier(mut file: &File, iter: i32) -> io::Result<u64> {
 }
 
 /// The results of `cnnctl test` as one JSON object.
-pub fn test_json(batches: u32, means: &[Mean], loss: f32) -> String {
+pub fn test_json(batches: usize, means: &[Mean], loss: f32) -> String {
     json!({"iterations": batches, "loss": number(loss), "outputs": mean_outputs(means)}).to_string()
 }
 

@@ -15,7 +15,7 @@ mod table;
 
 pub use bad_samples::BadSamples;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
-pub use log::{batch, complain, copied, info, lost_at_resume, means, start_log, warn, warn_all};
+pub use log::{batch, complain, copied, epochs, info, means, resumed, start_log, warn, warn_all};
 pub use metrics::test_json;
 pub use number::{general, short};
 pub use summary::{summary_csv, summary_json, summary_table};

@@ -1,25 +1,75 @@
 //! Whole files or none.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{
+    fs,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
 use atomic_write_file::AtomicWriteFile;
 
 use super::SnapshotError;
+
+/// What has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The file's CRC-32.
+    pub checksum: u32,
+    /// Its length.
+    pub bytes: u64,
+}
 
 /// Writes `bytes` beside `path`, syncs, and renames over `path`; makes the folder if it is not there.
 ///
 /// # Errors
 /// When that fails: whatever stood at `path` then still does.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    write_whole_with(path, |out| out.write_all(bytes)).map(drop)
+}
+
+/// Writes what `content` gives likewise.
+///
+/// # Errors
+/// When that fails: whatever stood at `path` then still does.
+pub fn write_whole_with(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Written, SnapshotError> {
     let write = || {
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
         let mut file = AtomicWriteFile::open(path)?;
-        file.write_all(bytes)?;
-        file.commit()
+        let mut counted = Counted { inner: file.as_file_mut(), hash: crc32fast::Hasher::new(), bytes: 0 };
+        let mut buffered = BufWriter::with_capacity(1 << 20, &mut counted);
+        content(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
+        let written = Written { checksum: counted.hash.finalize(), bytes: counted.bytes };
+        file.commit()?;
+        Ok(written)
     };
     write().map_err(SnapshotError::io("write", path))
+}
+
+/// Passes bytes on and keeps count of them.
+struct Counted<W> {
+    inner: W,
+    hash: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 #[cfg(test)]
@@ -31,8 +81,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c.bin");
         write_whole(&path, b"one").unwrap();
-        write_whole(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let written = write_whole_with(&path, |out| {
+            out.write_all(b"tw")?;
+            out.write_all(b"os")
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"twos");
+        assert_eq!(written.unwrap(), Written { checksum: crc32fast::hash(b"twos"), bytes: 4 });
+        let failed =
+            write_whole_with(&path, |out| out.write_all(b"th").and(Err(io::Error::other("no more"))));
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"twos");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

@@ -1,9 +1,6 @@
 //! `BlobProto` <-> shape and values.
 
-use crate::{
-    config::proto::{BlobProto, BlobShape},
-    tensor::Shape,
-};
+use crate::{config::proto::BlobProto, tensor::Shape};
 
 /// The values of a saved blob.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,23 +54,18 @@ pub fn read_blob(blob: BlobProto) -> Result<BlobValues, String> {
     }
 }
 
-/// Writes a blob, with its diff if that is given.
-pub fn write_blob(shape: &Shape, values: &[f32], diff: Option<&[f32]>) -> BlobProto {
-    BlobProto {
-        shape: Some(BlobShape { dim: shape.iter().map(|&a| a as i64).collect() }),
-        data: values.to_vec(),
-        diff: diff.map(<[f32]>::to_vec).unwrap_or_default(),
-        ..BlobProto::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::proto::BlobShape;
+
+    fn blob(dim: Vec<i64>, values: usize) -> BlobProto {
+        BlobProto { shape: Some(BlobShape { dim }), data: vec![0.0; values], ..BlobProto::default() }
+    }
 
     #[test]
-    fn blobs_come_back_as_written() {
-        let blob = write_blob(&[2, 3].into(), &[0.0; 6], None);
+    fn blobs_have_shapes() {
+        let blob = blob(vec![2, 3], 6);
         let back = read_blob(blob).unwrap();
         assert!(back.fits(&[2, 3].into()) && !back.fits(&[3, 2].into()));
     }
@@ -95,7 +87,7 @@ mod tests {
 
     #[test]
     fn shapes_that_lie_are_refused() {
-        let mut blob = write_blob(&[2].into(), &[0.0; 3], None);
+        let mut blob = blob(vec![2], 3);
         assert_eq!(read_blob(blob.clone()).unwrap_err(), "a blob of shape 2 has 3 values");
         blob.shape = Some(BlobShape { dim: vec![i64::MAX, i64::MAX] });
         assert!(read_blob(blob.clone()).unwrap_err().contains("too long"));

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{SnapshotError, load_state, locate_weights};
+use super::{Format, SnapshotError, load_state, locate_weights};
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
@@ -16,7 +16,9 @@ pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
     let mut found: Vec<(i32, PathBuf)> = (fs::read_dir(folder).into_iter().flatten().flatten())
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let iter = name.strip_prefix(&start)?.strip_suffix(".solverstate")?.parse().ok()?;
+            let rest = name.strip_prefix(&start)?;
+            let rest = rest.strip_suffix(Format::Hdf5.suffix()).unwrap_or(rest);
+            let iter = rest.strip_suffix(".solverstate")?.parse().ok()?;
             Some((iter, prefix.with_file_name(name)))
         })
         .collect();
@@ -58,7 +60,9 @@ fn check(path: &Path) -> Result<(), SnapshotError> {
 pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> {
     let own = states(prefix).into_iter().filter(|(iter, _)| *iter <= last);
     for (iter, state) in own.skip(keep.max(1)) {
-        let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel"));
+        let format =
+            if state.extension().is_some_and(|e| e == "h5") { Format::Hdf5 } else { Format::BinaryProto };
+        let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel", format));
         // The state goes last: after a kill in between, the next call still finds it.
         for file in [weights, state] {
             match fs::remove_file(&file) {
@@ -104,18 +108,20 @@ mod tests {
     use super::*;
     use crate::{
         config::proto::{CnnctlState, SolverState},
-        snapshot::save_state,
+        snapshot::{VERSION, save_state},
     };
 
-    fn write(folder: &Path, iter: i32, weights: &[u8], checksum: Option<u32>) {
-        fs::write(folder.join(format!("a_iter_{iter}.caffemodel")), weights).unwrap();
+    fn write(folder: &Path, iter: i32, weights: &[u8], checksum: Option<u32>, format: Format) {
+        let name = format!("a_iter_{iter}.caffemodel{}", format.suffix());
+        fs::write(folder.join(&name), weights).unwrap();
         let state = SolverState {
             iter: Some(iter),
-            learned_net: Some(format!("a_iter_{iter}.caffemodel")),
-            cnnctl: Some(CnnctlState { checksum, ..CnnctlState::default() }),
+            learned_net: Some(name),
+            cnnctl: Some(CnnctlState { version: Some(VERSION), checksum, ..CnnctlState::default() }),
             ..SolverState::default()
         };
-        save_state(&folder.join(format!("a_iter_{iter}.solverstate")), &state).unwrap();
+        let path = folder.join(format!("a_iter_{iter}.solverstate{}", format.suffix()));
+        save_state(&path, format, &state, &[]).unwrap();
     }
 
     #[test]
@@ -123,18 +129,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prefix = folder.path().join("a").display().to_string();
         assert!(newest_whole(&prefix).0.is_none());
-        write(folder.path(), 9, b"w", Some(crc32fast::hash(b"w")));
-        write(folder.path(), 10, b"w", None);
-        write(folder.path(), 100, b"w", Some(1));
+        write(folder.path(), 9, b"w", Some(crc32fast::hash(b"w")), Format::Hdf5);
+        write(folder.path(), 10, b"w", None, Format::Hdf5);
+        write(folder.path(), 100, b"w", Some(1), Format::BinaryProto);
         fs::write(folder.path().join("a_iter_200.solverstate"), b"\x08\x07\x12\xff").unwrap();
         fs::write(folder.path().join("ab_iter_300.solverstate"), b"").unwrap();
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10, 9]);
         let (newest, broken) = newest_whole(&prefix);
-        assert_eq!(newest.unwrap(), folder.path().join("a_iter_10.solverstate"));
+        assert_eq!(newest.unwrap(), folder.path().join("a_iter_10.solverstate.h5"));
         assert!(broken[0].to_string().contains("damaged") && broken[1].to_string().contains("is damaged"));
         prune(&prefix, 2, 100).unwrap();
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
-        assert!(!folder.path().join("a_iter_9.caffemodel").exists());
+        assert!(!folder.path().join("a_iter_9.caffemodel.h5").exists());
     }
 
     #[test]

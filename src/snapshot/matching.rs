@@ -1,6 +1,6 @@
 //! Which layers of a net find their weights in a file.
 
-use super::Weights;
+use super::{LayerBlobs, Weights};
 use crate::tensor::Shape;
 
 /// What becomes of a layer when weights are copied.
@@ -51,13 +51,17 @@ impl Weights {
                 None => Fate::Missing,
                 Some(saved)
                     if saved.blobs.len() == shapes.len()
-                        && saved.blobs.iter().zip(shapes).all(|(b, s)| b.fits(s)) =>
+                        && saved
+                            .blobs
+                            .iter()
+                            .zip(shapes)
+                            .all(|(b, s)| b.as_ref().is_none_or(|b| b.fits(s))) =>
                 {
                     Fate::Loaded
                 }
                 Some(_) => Fate::Differs,
             };
-            let file = saved.map_or(vec![], |l| l.blobs.iter().map(|b| b.shape.clone()).collect());
+            let file = saved.map_or(vec![], LayerBlobs::shapes);
             Match { layer: layer.clone(), fate, net: shapes.clone(), file }
         });
         let known = |name: &str| net.iter().any(|(layer, _)| layer == name);
@@ -65,7 +69,7 @@ impl Weights {
             layer: l.name.clone(),
             fate: Fate::Unused,
             net: vec![],
-            file: l.blobs.iter().map(|b| b.shape.clone()).collect(),
+            file: l.shapes(),
         });
         of_net.chain(unused).collect()
     }
@@ -74,11 +78,11 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{BlobValues, LayerBlobs};
+    use crate::snapshot::BlobValues;
 
     #[test]
     fn every_layer_has_its_fate() {
-        let blob = |axes: &[usize]| BlobValues { shape: axes.into(), legacy: false, values: vec![] };
+        let blob = |axes: &[usize]| Some(BlobValues { shape: axes.into(), legacy: false, values: vec![] });
         let layer = |name: &str, blobs| LayerBlobs { name: name.into(), blobs };
         let weights = Weights {
             layers: vec![
@@ -87,6 +91,7 @@ mod tests {
                 layer("old", vec![blob(&[1])]),
             ],
             source_net: None,
+            changed: false,
         };
         let shapes = |list: &[&[usize]]| list.iter().map(|&s| s.into()).collect::<Vec<Shape>>();
         let net = [

@@ -1,26 +1,33 @@
 //! Files <-> weights and solver state, in Caffe's formats.
 //!
-//! `<prefix>_iter_N.caffemodel` holds a `NetParameter` with blobs, `<prefix>_iter_N.solverstate` a `SolverState`.
-//! Both carry what exact resuming needs in fields of our own, which Caffe skips. A file is written beside its final
-//! name, synced and renamed, so a half file never stands under a final name.
+//! `<prefix>_iter_N.caffemodel` holds a `NetParameter` with blobs, `<prefix>_iter_N.solverstate` a `SolverState`; with
+//! `.h5` after it, the same stands in HDF5. All carry what exact resuming needs in fields or datasets of our own, which
+//! Caffe skips. A file is written beside its final name, synced and renamed, so a half file never stands under a final
+//! name.
 
 mod atomic;
 mod blob;
+mod digest;
 mod error;
 mod find;
+mod format;
+mod hdf5;
 mod matching;
 mod state;
 mod weights;
+mod wire;
 
-pub use atomic::write_whole;
-pub use blob::{BlobValues, read_blob, write_blob};
+pub use atomic::{Written, write_whole, write_whole_with};
+pub use blob::{BlobValues, read_blob};
 pub use error::SnapshotError;
 pub use find::{newest_whole, prune, states, sweep};
+pub use format::Format;
 pub use matching::{Fate, Match};
-pub use state::{load_state, locate_weights, save_state};
-pub use weights::{Copied, LayerBlobs, Weights, encode_weights};
+pub use state::{VERSION, decode_state, load_state, locate_weights, save_state};
+pub use weights::{Copied, LayerBlobs, Weights, WeightsToSave};
+pub use wire::Array;
 
-/// `<prefix>_iter_N.<extension>`.
-pub fn file_name(prefix: &str, iter: i32, extension: &str) -> String {
-    format!("{prefix}_iter_{iter}.{extension}")
+/// `<prefix>_iter_N.<kind>`, with `.h5` behind it where that is the format.
+pub fn file_name(prefix: &str, iter: i32, kind: &str, format: Format) -> String {
+    format!("{prefix}_iter_{iter}.{kind}{}", format.suffix())
 }

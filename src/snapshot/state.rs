@@ -7,34 +7,81 @@ use std::{
 
 use prost::Message as _;
 
-use super::{SnapshotError, write_whole};
-use crate::config::proto::{NetParameter, SolverState};
+use super::{Array, Format, SnapshotError, Written, digest, hdf5, write_whole_with};
+use crate::config::proto::{CnnctlState, NetParameter, SolverState};
 
-/// Reads a solver state.
+/// The format of what we add to Caffe's solver state, which `CnnctlState::version` tells.
+pub const VERSION: u32 = 2;
+
+/// The field of `SolverState` that holds the rule's arrays.
+const HISTORY: u32 = 3;
+
+/// Reads a solver state; its content decides the format.
 ///
 /// # Errors
 /// When it cannot be read, or is not a whole solver state; says so when it is a file of weights instead.
 pub fn load_state(path: &Path) -> Result<SolverState, SnapshotError> {
     let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
-    let fail = |message: String| Err(SnapshotError::content(path, message));
-    match SolverState::decode(&bytes[..]) {
+    decode_state(bytes).map_err(|message| SnapshotError::content(path, message))
+}
+
+/// Reads the bytes of a solver state.
+///
+/// # Errors
+/// Says what is wrong when they are none, or not as they were written.
+pub fn decode_state(bytes: Vec<u8>) -> Result<SolverState, String> {
+    let mut state = if hdf5::is_hdf5(&bytes) { hdf5::read_state(bytes) } else { from_proto(&bytes) }?;
+    let version = state.cnnctl.as_ref().map_or(0, CnnctlState::version);
+    if version > VERSION {
+        return Err(format!(
+            "was written by a newer cnnctl, in version {version} of its format; this one reads up to {VERSION}"
+        ));
+    }
+    // Version 1 had none; Caffe's states have no version.
+    let written = state.cnnctl_checksum.take();
+    if (version > 1 || written.is_some()) && written != Some(digest::of_read_state(&mut state)) {
+        return Err("is damaged: its checksum does not fit".into());
+    }
+    Ok(state)
+}
+
+fn from_proto(bytes: &[u8]) -> Result<SolverState, String> {
+    match SolverState::decode(bytes) {
         Ok(state) if state.iter.is_some() => Ok(state),
-        _ if NetParameter::decode(&bytes[..]).is_ok_and(|net| !net.layer.is_empty() || !net.layers.is_empty()) => fail(
-            "is a file of weights, not a solver state; start from weights with --weights, or resume from the \
-             .solverstate beside it"
-                .into(),
-        ),
-        Ok(_) => fail("not a solver state: it has no iteration".into()),
-        Err(e) => fail(format!("not a solver state, or a damaged one ({e})")),
+        _ if NetParameter::decode(bytes).is_ok_and(|net| !net.layer.is_empty() || !net.layers.is_empty()) => {
+            Err(NOT_A_STATE.into())
+        }
+        Ok(_) => Err("not a solver state: it has no iteration".into()),
+        Err(e) => Err(format!("not a solver state, or a damaged one ({e})")),
     }
 }
 
-/// Writes a solver state, whole or not at all.
+/// What is said of a file of weights.
+pub(super) const NOT_A_STATE: &str = "is a file of weights, not a solver state; start from weights with --weights, or \
+                                      resume from the .solverstate beside it";
+
+/// Writes a solver state, whole or not at all: `state`, which has no history of its own, with that of `history`.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn save_state(path: &Path, state: &SolverState) -> Result<(), SnapshotError> {
-    write_whole(path, &state.encode_to_vec())
+pub fn save_state(
+    path: &Path,
+    format: Format,
+    state: &SolverState,
+    history: &[Array<'_>],
+) -> Result<Written, SnapshotError> {
+    let arrays = history.iter().map(|a| (a.shape.iter().map(|&side| side as i64).collect(), a.data));
+    let checksum = digest::of_state(state, arrays);
+    write_whole_with(path, |out| match format {
+        Format::BinaryProto => {
+            // The checksum comes first: a file that is cut off lacks what it covers.
+            let sum = SolverState { cnnctl_checksum: Some(checksum), ..SolverState::default() };
+            out.write_all(&sum.encode_to_vec())?;
+            out.write_all(&state.encode_to_vec())?;
+            history.iter().try_for_each(|array| array.write(HISTORY, out))
+        }
+        Format::Hdf5 => hdf5::write_state(state, history, checksum, out),
+    })
 }
 
 /// Where the weights of a solver state are: at `learned_net` as it stands, or beside the state.
@@ -58,28 +105,48 @@ pub fn locate_weights(state_path: &Path, learned_net: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::proto::LayerParameter;
+    use crate::{config::proto::LayerParameter, snapshot::read_blob, tensor::Shape};
 
     #[test]
-    fn states_come_back_and_strangers_are_named() {
+    fn states_come_back_in_both_formats() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.solverstate");
-        let state =
-            SolverState { iter: Some(7), learned_net: Some("x.caffemodel".into()), ..SolverState::default() };
-        save_state(&path, &state).unwrap();
-        assert_eq!(load_state(&path).unwrap(), state);
+        let shapes = [Shape::from([2, 3]), Shape::from([1]), Shape::from([])];
+        let data = [1.5, -2.0, 0.0, f32::MAX, 5.0, f32::MIN_POSITIVE];
+        let history: Vec<_> =
+            shapes.iter().map(|shape| Array { shape, data: &data[..shape.count()], diff: None }).collect();
+        let head = SolverState {
+            iter: Some(7),
+            learned_net: Some("snaps/\u{e9}_iter_7.caffemodel".into()),
+            current_step: Some(2),
+            cnnctl: Some(CnnctlState { seed: Some(u64::MAX), ..CnnctlState::default() }),
+            ..SolverState::default()
+        };
+        for format in [Format::BinaryProto, Format::Hdf5] {
+            let path = folder.path().join(format!("x.solverstate{}", format.suffix()));
+            let written = save_state(&path, format, &head, &history).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!((written.bytes, written.checksum), (bytes.len() as u64, crc32fast::hash(&bytes)));
+            let mut back = load_state(&path).unwrap();
+            let blobs: Vec<_> = back.history.drain(..).map(|b| read_blob(b).unwrap()).collect();
+            assert_eq!(back, head);
+            for (blob, array) in blobs.iter().zip(&history) {
+                assert!(blob.shape == *array.shape && blob.values == array.data, "{blob:?}");
+            }
+            assert_eq!(blobs.len(), history.len());
+        }
+    }
 
+    #[test]
+    fn strangers_are_named() {
+        let message = |bytes: Vec<u8>| decode_state(bytes).unwrap_err();
         let net = NetParameter {
             name: Some("n".into()),
             layer: vec![LayerParameter::default()],
             ..NetParameter::default()
         };
-        fs::write(&path, net.encode_to_vec()).unwrap();
-        assert!(load_state(&path).unwrap_err().to_string().contains("file of weights, not a solver state"));
-        fs::write(&path, b"").unwrap();
-        assert!(load_state(&path).unwrap_err().to_string().contains("no iteration"));
-        fs::write(&path, b"\x08\x07\x12\xff").unwrap();
-        assert!(load_state(&path).unwrap_err().to_string().contains("damaged"));
+        assert!(message(net.encode_to_vec()).contains("file of weights, not a solver state"));
+        assert!(message(Vec::new()).contains("no iteration"));
+        assert!(message(b"\x08\x07\x12\xff".to_vec()).contains("damaged"));
     }
 
     #[test]

@@ -1,25 +1,43 @@
 //! Files of weights: `NetParameter`s whose layers carry blobs.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use prost::Message as _;
 
-use super::{BlobValues, SnapshotError, read_blob, write_blob};
+use super::{
+    Array, BlobValues, Format, SnapshotError, Written, digest, hdf5, read_blob, wire, write_whole_with,
+};
 use crate::{
     config::{
         self,
-        proto::{NetParameter, SolverState},
+        proto::{LayerParameter, NetParameter, SolverState},
     },
-    net::{Net, NetError, Params},
+    net::{LayerView, Net, NetError, Param, Params},
+    tensor::Shape,
 };
+
+/// Fields of `NetParameter` and `LayerParameter`.
+const LAYER: u32 = 100;
+const BLOBS: u32 = 7;
 
 /// The blobs of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerBlobs {
     /// The layer's name.
     pub name: String,
-    /// Its blobs, in order.
-    pub blobs: Vec<BlobValues>,
+    /// Its blobs, in order; HDF5 leaves out those that another layer owns.
+    pub blobs: Vec<Option<BlobValues>>,
+}
+
+impl LayerBlobs {
+    /// The shapes of those that are there.
+    pub fn shapes(&self) -> Vec<Shape> {
+        self.blobs.iter().flatten().map(|blob| blob.shape.clone()).collect()
+    }
 }
 
 /// A file of weights.
@@ -29,6 +47,9 @@ pub struct Weights {
     pub layers: Vec<LayerBlobs>,
     /// The net before filtering by phase, which our own snapshots carry and Caffe's do not.
     pub source_net: Option<NetParameter>,
+    /// Whether it does not fit its checksum. Programs that change weights by Caffe's schema keep the checksum without
+    /// knowing it, so this need not be damage.
+    pub changed: bool,
 }
 
 /// What became of the layers when weights were copied into a net.
@@ -40,6 +61,8 @@ pub struct Copied {
     pub ignored: Vec<String>,
     /// Layers of the net with parameters that the file does not have.
     pub missing: Vec<String>,
+    /// Whether the file does not fit its checksum.
+    pub changed: bool,
 }
 
 impl Copied {
@@ -48,6 +71,7 @@ impl Copied {
         self.missing.retain(|name| next.missing.contains(name));
         self.loaded.extend(next.loaded);
         self.ignored.extend(next.ignored);
+        self.changed |= next.changed;
         self
     }
 
@@ -69,7 +93,7 @@ impl Weights {
     /// When it cannot be read, or is not a whole file of weights.
     pub fn load(path: &Path) -> Result<Self, SnapshotError> {
         let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
-        Self::decode(&bytes).map_err(|message| SnapshotError::content(path, message))
+        Self::decode(bytes).map_err(|message| SnapshotError::content(path, message))
     }
 
     /// Reads the file of weights that a solver state belongs to: one that has this CRC-32.
@@ -83,42 +107,27 @@ impl Weights {
                            weights alone with --weights";
             return Err(SnapshotError::content(path, message));
         }
-        Self::decode(&bytes).map_err(|message| SnapshotError::content(path, message))
+        Self::decode(bytes).map_err(|message| SnapshotError::content(path, message))
     }
 
     /// Reads the bytes of a file of weights.
     ///
     /// # Errors
     /// Says what is wrong when they are none.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let net = NetParameter::decode(bytes).map_err(|e| match SolverState::decode(bytes) {
-            Ok(state) if state.iter.is_some() => {
-                format!(
-                    "is a solver state, not a file of weights; its weights are in {}",
-                    state.learned_net()
-                )
-            }
-            _ => {
-                format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
-            }
-        })?;
-        let source_net = match &net.cnnctl_source_net {
-            Some(bytes) => Some(
-                NetParameter::decode(&bytes[..]).map_err(|e| format!("its embedded net is damaged ({e})"))?,
-            ),
-            None => None,
-        };
-        let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;
-        let mut layers = Vec::new();
-        for layer in net.layer.into_iter().filter(|l| !l.blobs.is_empty()) {
-            let name = layer.name().to_owned();
-            let blobs = layer.blobs.into_iter().map(read_blob).collect::<Result<_, _>>();
-            layers.push(LayerBlobs { blobs: blobs.map_err(|e| format!("layer `{name}`: {e}"))?, name });
+    pub fn decode(bytes: Vec<u8>) -> Result<Self, String> {
+        let read = if hdf5::is_hdf5(&bytes) { hdf5::read_weights(bytes) } else { from_proto(&bytes) }?;
+        let net = read.source_net.as_deref();
+        if read.checksum.is_some() && net.is_none() {
+            return Err("is cut off: the net that our files end with is not there".into());
         }
-        if layers.is_empty() && source_net.is_none() {
+        let changed =
+            read.checksum.is_some_and(|sum| sum != checksum(read.layers.iter().flat_map(blobs_of), net));
+        let damaged = |e| format!("its embedded net is damaged ({e})");
+        let source_net = net.map(NetParameter::decode).transpose().map_err(damaged)?;
+        if read.layers.is_empty() && source_net.is_none() {
             return Err("holds no weights".into());
         }
-        Ok(Self { layers, source_net })
+        Ok(Self { layers: read.layers, source_net, changed })
     }
 
     /// Copies the blobs into the layers of the same name, as Caffe does.
@@ -126,22 +135,29 @@ impl Weights {
     /// # Errors
     /// When a layer of that name has parameters of another number or shape.
     pub fn copy_into(&self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
-        let mut copied = Copied::default();
+        let mut copied = Copied { changed: self.changed, ..Copied::default() };
         for layer in net.layers().filter(|l| !l.params.is_empty()) {
             let name = layer.config.name();
+            let owns = |i: usize, params: &Params| owns(&layer, i, &params[layer.params[i]]);
             let Some(saved) = self.layers.iter().find(|l| l.name == name) else {
-                copied.missing.push(name.to_owned());
+                if (0..layer.params.len()).any(|i| owns(i, params)) {
+                    copied.missing.push(name.to_owned());
+                }
                 continue;
             };
-            if saved.blobs.len() != layer.params.len() {
+            let blobs = || saved.blobs.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+            let lacks =
+                blobs().take(layer.params.len()).enumerate().any(|(i, b)| b.is_none() && owns(i, params));
+            if saved.blobs.len() > layer.params.len() || lacks {
                 let message = format!(
                     "has {} parameters, but {} in the file of weights",
                     layer.params.len(),
-                    saved.blobs.len()
+                    saved.blobs.iter().flatten().count()
                 );
                 return Err(NetError::layer(layer.config, "", message));
             }
-            for (i, (blob, &id)) in saved.blobs.iter().zip(layer.params).enumerate() {
+            for (i, (blob, &id)) in blobs().zip(layer.params).enumerate() {
+                let Some(blob) = blob else { continue };
                 if !blob.fits(&params[id].shape) {
                     let message = format!(
                         "cannot copy parameter {i}: its shape is {}, but {} in the file of weights; to learn this \
@@ -160,33 +176,127 @@ impl Weights {
     }
 }
 
-/// The bytes of a file of weights of `net`; with diffs when `diff` asks for them.
-pub fn encode_weights(net: &Net, params: &Params, source: &NetParameter, diff: bool) -> Vec<u8> {
-    let layer = net
-        .layers()
-        .map(|l| {
-            let mut config = l.config.clone();
-            config.cnnctl_origin = None;
-            config.blobs = (l.params.iter())
-                .map(|&id| {
-                    write_blob(&params[id].shape, &params[id].data, diff.then_some(&params[id].diff[..]))
-                })
-                .collect();
-            config
-        })
-        .collect();
-    let file = NetParameter {
-        name: Some(net.name().to_owned()),
-        layer,
-        cnnctl_source_net: Some(without_origins(source).encode_to_vec()),
-        ..NetParameter::default()
-    };
-    file.encode_to_vec()
+/// What a file of weights holds.
+pub(super) struct Read {
+    /// The layers that have blobs.
+    pub layers: Vec<LayerBlobs>,
+    /// The net before filtering, as bytes.
+    pub source_net: Option<Vec<u8>>,
+    /// The checksum of both.
+    pub checksum: Option<u32>,
 }
 
-/// `net` without the numbers that only mean something beside its text.
-pub(super) fn without_origins(net: &NetParameter) -> NetParameter {
-    let mut net = net.clone();
-    net.layer.iter_mut().for_each(|l| l.cnnctl_origin = None);
-    net
+fn from_proto(bytes: &[u8]) -> Result<Read, String> {
+    let net = NetParameter::decode(bytes).map_err(|e| match SolverState::decode(bytes) {
+        Ok(state) if state.iter.is_some() => {
+            format!("is a solver state, not a file of weights; its weights are in {}", state.learned_net())
+        }
+        _ => {
+            format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
+        }
+    })?;
+    let (source_net, checksum) = (net.cnnctl_source_net.clone(), net.cnnctl_checksum);
+    let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;
+    let mut layers = Vec::new();
+    for layer in net.layer.into_iter().filter(|l| !l.blobs.is_empty()) {
+        let name = layer.name().to_owned();
+        let blobs = layer.blobs.into_iter().map(|blob| read_blob(blob).map(Some)).collect::<Result<_, _>>();
+        layers.push(LayerBlobs { blobs: blobs.map_err(|e| format!("layer `{name}`: {e}"))?, name });
+    }
+    Ok(Read { layers, source_net, checksum })
+}
+
+/// A blob's layer, its number in it, its shape and its values.
+type Numbered<'a> = (&'a str, usize, &'a [usize], &'a [f32]);
+
+fn blobs_of(layer: &LayerBlobs) -> impl Iterator<Item = Numbered<'_>> {
+    let blobs = layer.blobs.iter().enumerate();
+    blobs.filter_map(|(i, blob)| {
+        Some((&layer.name[..], i, &blob.as_ref()?.shape[..], &blob.as_ref()?.values[..]))
+    })
+}
+
+/// The checksum of these blobs and this net.
+fn checksum<'a>(blobs: impl Iterator<Item = Numbered<'a>>, source_net: Option<&[u8]>) -> u32 {
+    let start = source_net.map_or(0, crc32fast::hash);
+    blobs.fold(start, |sum, (layer, i, shape, values)| {
+        sum.wrapping_add(digest::of_blob(layer, i, shape, values))
+    })
+}
+
+/// Whether a layer's parameter `i` is its own, and not one that another layer shares with it.
+pub(super) fn owns(layer: &LayerView<'_>, i: usize, param: &Param) -> bool {
+    param.owner.0 == layer.config.name() && param.owner.1 == i
+}
+
+/// A file of weights to be written.
+#[derive(Clone, Copy)]
+pub struct WeightsToSave<'a> {
+    /// The net that is trained.
+    pub net: &'a Net,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// The net before filtering by phase.
+    pub source: &'a NetParameter,
+    /// Whether diffs are saved too.
+    pub diff: bool,
+}
+
+impl WeightsToSave<'_> {
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path, format: Format) -> Result<Written, SnapshotError> {
+        write_whole_with(path, |out| match format {
+            Format::BinaryProto => self.write_proto(out),
+            Format::Hdf5 => hdf5::write_weights(self, out),
+        })
+    }
+
+    /// A layer's parameter as an array.
+    pub(super) fn array(&self, id: usize) -> Array<'_> {
+        let param = &self.params[id];
+        Array { shape: &param.shape, data: &param.data, diff: self.diff.then_some(&param.diff) }
+    }
+
+    /// The checksum of what the format holds: HDF5 leaves out shared blobs.
+    pub(super) fn checksum(&self, format: Format, source_net: &[u8]) -> u32 {
+        let layers: Vec<_> = self.net.layers().collect();
+        let blobs = layers.iter().flat_map(|layer| {
+            let params = layer.params.iter().map(|&id| &self.params[id]).enumerate();
+            let held = params.filter(move |(i, p)| format == Format::BinaryProto || owns(layer, *i, p));
+            held.map(|(i, p)| (layer.config.name(), i, &p.shape[..], &p.data[..]))
+        });
+        checksum(blobs, Some(source_net))
+    }
+
+    /// The net before filtering, as bytes.
+    pub fn source_bytes(&self) -> Vec<u8> {
+        let mut net = self.source.clone();
+        // These numbers only mean something beside its text.
+        net.layer.iter_mut().for_each(|l| l.cnnctl_origin = None);
+        net.encode_to_vec()
+    }
+
+    fn write_proto(&self, out: &mut dyn Write) -> io::Result<()> {
+        // The checksum comes first and the net last: a file that is cut off lacks the net that the checksum covers.
+        let source_net = self.source_bytes();
+        let head = NetParameter {
+            name: Some(self.net.name().to_owned()),
+            cnnctl_checksum: Some(self.checksum(Format::BinaryProto, &source_net)),
+            ..NetParameter::default()
+        };
+        let source = NetParameter { cnnctl_source_net: Some(source_net), ..NetParameter::default() };
+        out.write_all(&head.encode_to_vec())?;
+        for layer in self.net.layers() {
+            let config = LayerParameter { cnnctl_origin: None, ..layer.config.clone() }.encode_to_vec();
+            let arrays = || layer.params.iter().map(|&id| self.array(id));
+            let blobs: usize = arrays().map(|array| array.field_len(BLOBS)).sum();
+            wire::start_field(LAYER, config.len() + blobs, out)?;
+            out.write_all(&config)?;
+            arrays().try_for_each(|array| array.write(BLOBS, out))?;
+        }
+        out.write_all(&source.encode_to_vec())
+    }
 }

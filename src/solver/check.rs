@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::{
-    SolverError, check_settings,
-    lr_policy::{self, POLICIES, Policy},
+    SolverError,
+    lr_policy::{self, POLICIES, Policy, Progress},
     rules::{self, RULES},
+    settings,
 };
 use crate::config::{
     Diagnostic, Severity, SolverFile, did_you_mean,
@@ -14,9 +15,28 @@ use crate::config::{
 };
 
 /// Fields that only some learning-rate policies read.
-const OF_POLICIES: &[&str] = &["gamma", "power", "stepsize", "stepvalue"];
+const OF_POLICIES: &[&str] = &[
+    "div_factor",
+    "final_div_factor",
+    "gamma",
+    "pct_start",
+    "plateau_winsize",
+    "power",
+    "stageiter",
+    "stagelr",
+    "stepsize",
+    "stepvalue",
+];
 /// Fields that only some update rules read.
 const OF_RULES: &[&str] = &["delta", "momentum", "momentum2", "rms_decay"];
+/// Fields that are read only beside another.
+const OF_OTHERS: &[(&str, &str)] = &[
+    ("larc_eta", "larc"),
+    ("larc_policy", "larc"),
+    ("local_gw_ratio", "local_lr_auto"),
+    ("rampup_lr", "rampup_interval"),
+    ("warmup_start_lr", "warmup_iter"),
+];
 
 /// All that is wrong with a solver file or odd about it, without its nets.
 pub fn check(file: &SolverFile) -> Vec<Diagnostic> {
@@ -25,7 +45,10 @@ pub fn check(file: &SolverFile) -> Vec<Diagnostic> {
     let set = text::set_fields(solver);
     policy(&mut found, &set);
     rule(&mut found, &set);
-    found.setting(check_settings(solver).err(), &[]);
+    found.setting(settings::check(solver).err(), &[]);
+    for (field, other) in OF_OTHERS.iter().filter(|(f, o)| set.contains(f) && !set.contains(o)) {
+        found.warn(field, format!("`{field}` has no effect without {other}"), "");
+    }
     ranges(&mut found, &set);
     tests(&mut found);
     snapshots(&mut found);
@@ -81,7 +104,7 @@ fn policy(found: &mut Found<'_>, set: &[&str]) {
     }
     for field in OF_POLICIES.iter().filter(|f| !set.contains(f) && policy.reads.contains(f)) {
         let effect = match (*field, name) {
-            ("gamma", "exp" | "step" | "multistep") => "is 0, so the rate drops to 0",
+            ("gamma", "exp" | "step" | "multistep" | "plateau") => "is 0, so the rate drops to 0",
             ("gamma", "sigmoid") => "is 0, so the rate is half of base_lr all the time",
             ("gamma" | "power", _) => "is 0, so the rate stays as it is",
             ("stepvalue", _) => "is not given, so the rate stays as it is",
@@ -117,10 +140,11 @@ fn course(found: &mut Found<'_>, policy: &Policy) {
     const GROWTH: f32 = 10.0;
     let solver = &found.file.solver;
     let (base, end) = (solver.base_lr(), solver.max_iter());
-    if end < 10 || base.is_nan() || base <= 0.0 {
+    // The course of "plateau" depends on the losses.
+    if end < 10 || base.is_nan() || base <= 0.0 || policy.name == "plateau" {
         return;
     }
-    let rate = |iter: i32| policy.rate(solver, iter, &mut 0);
+    let rate = |iter: i32| policy.rate(solver, &mut Progress { iter, ..Progress::default() });
     let late = (f64::from(end) * 0.9) as i32;
     let faded = |iter: i32| rate(iter).abs() < NOTHING * base;
     let field = if solver.gamma.is_some() { "gamma" } else { "lr_policy" };
@@ -163,12 +187,12 @@ fn rule(found: &mut Found<'_>, set: &[&str]) {
 fn ranges(found: &mut Found<'_>, set: &[&str]) {
     let s = &found.file.solver;
     let (rate, decay, clip) = (s.base_lr(), s.weight_decay(), s.clip_gradients());
-    if rate == 0.0 {
+    if rate == 0.0 && s.lr_policy() != "multifixed" {
         found.warn("base_lr", "base_lr is 0: nothing is learned", "");
     } else if rate.is_nan() || !(0.0..1e3).contains(&rate) {
         found.warn("base_lr", format!("base_lr {rate} is out of any useful range"), "0.01 is common");
     }
-    if s.max_iter() == 0 {
+    if s.max_iter() == 0 && s.max_epoch.is_none() {
         found.warn("max_iter", "max_iter is 0: there is nothing to do", "");
     }
     for (field, value) in [("momentum", s.momentum()), ("momentum2", s.momentum2())] {
@@ -199,11 +223,10 @@ fn ranges(found: &mut Found<'_>, set: &[&str]) {
 /// How often, how long and whether tests are run.
 fn tests(found: &mut Found<'_>) {
     let s = &found.file.solver;
-    for (i, iter) in s.test_iter.iter().enumerate().filter(|(_, n)| **n <= 0) {
-        let message = format!("test_iter {iter} tests nothing");
-        found.warn(&format!("test_iter[{i}]"), message, "");
-    }
-    let tested = !s.test_net.is_empty() || !s.test_net_param.is_empty() || !s.test_iter.is_empty();
+    let tested = s.test_epoch.is_some()
+        || !s.test_net.is_empty()
+        || !s.test_net_param.is_empty()
+        || !s.test_iter.is_empty();
     if s.test_interval() > 0 && !tested {
         let hint = "test_iter says how many batches a test takes";
         found.warn(

@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use super::{Ending, Goal, Solver, SolverError};
-use crate::{comm::CommError, snapshot::SnapshotError};
+use crate::{
+    comm::CommError,
+    snapshot::{Format, SnapshotError, Written},
+};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -51,6 +54,10 @@ pub enum Event<'a> {
         weights: &'a Path,
         /// The solver state.
         state: &'a Path,
+        /// The format of both.
+        format: Format,
+        /// What the file of weights has come to.
+        written: Written,
         /// How long it took.
         took: Duration,
     },

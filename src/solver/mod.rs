@@ -4,27 +4,35 @@
 //! [`Observer`] what happens, and asks it between iterations whether to go on.
 
 mod budget;
+mod build;
 mod check;
 mod divergence;
+mod epoch;
 mod error;
 mod event;
 mod goal;
+mod identity;
 mod interrupt;
+mod lars;
 pub mod lr_policy;
 mod nets;
 mod ranks;
 pub mod rules;
 mod save;
+mod settings;
 mod team;
 mod testing;
 mod update;
+mod warm_up;
 
 pub use budget::{Budget, Pace, parse_duration};
 pub use check::check;
 pub use divergence::OnNan;
+pub use epoch::{Epoch, WholeSet};
 pub use error::SolverError;
 pub use event::{Action, Event, Mean, Observer, Stage, Why};
 pub use goal::Goal;
+pub use identity::Resumed;
 pub use interrupt::{Effect, Signals};
 pub use nets::{NetSources, net_sources, state_of};
 pub use save::seed_of;
@@ -34,14 +42,11 @@ pub use testing::Means;
 use std::{collections::VecDeque, path::PathBuf};
 
 use crate::{
-    config::{
-        NetFile,
-        proto::{NetParameter, Phase, SolverParameter},
-    },
-    net::{Net, Options, Params},
+    config::proto::{NetParameter, SolverParameter},
+    net::{Net, Params},
     tensor::Buffer,
 };
-use lr_policy::Policy;
+use lr_policy::{Policy, Progress};
 use rules::Rule;
 
 /// A training run.
@@ -50,6 +55,8 @@ pub struct Solver {
     source: NetParameter,
     train: Net,
     tests: Vec<Net>,
+    /// For each test net whose `test_iter` is 0: how it runs over its whole set.
+    whole: Vec<Option<WholeSet>>,
     params: Params,
     policy: &'static Policy,
     rule: &'static Rule,
@@ -57,7 +64,7 @@ pub struct Solver {
     history: Vec<Buffer>,
     seed: u64,
     iter: i32,
-    current_step: i32,
+    progress: Progress,
     losses: VecDeque<f32>,
     goal: Option<Goal>,
     on_nan: OnNan,
@@ -93,58 +100,6 @@ impl Ending {
 }
 
 impl Solver {
-    /// Builds the nets of a solver file; `config` has its paths resolved, `sources` are the nets that it names.
-    ///
-    /// # Errors
-    /// For settings that do not fit, and nets that cannot be built.
-    pub fn new(config: SolverParameter, sources: &NetSources, seed: u64) -> Result<Self, SolverError> {
-        let policy = lr_policy::policy(&config)?;
-        let rule = rules::rule(&config)?;
-        check_settings(&config)?;
-        let mut params = Params::new();
-        let net_error = |file: &NetFile| {
-            let path = file.path().map(PathBuf::from);
-            move |error| SolverError::Net { path, error }
-        };
-        let mut options = Options::new(Phase::Train, seed);
-        options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
-        let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
-        let learned = params.len();
-        let mut tests = Vec::with_capacity(sources.tests.len());
-        for (i, test) in sources.tests.iter().enumerate() {
-            let mut options = Options::new(Phase::Test, seed);
-            options.state = nets::state_of(Phase::Test, &test.net, config.test_state.get(i));
-            tests.push(Net::new(&test.net, options, &mut params).map_err(net_error(test))?);
-        }
-        let arrays = params.iter().take(learned).map(|p| p.data.len());
-        let history =
-            arrays.clone().cycle().take(rule.histories * arrays.len()).map(Buffer::zeroed).collect();
-        Ok(Self {
-            source: sources.train.net.clone(),
-            config,
-            train,
-            tests,
-            params,
-            policy,
-            rule,
-            history,
-            seed,
-            iter: 0,
-            current_step: 0,
-            losses: VecDeque::new(),
-            goal: None,
-            on_nan: OnNan::default(),
-            rate_factor: 1.0,
-            rollbacks: 0,
-            last_rate: 0.0,
-            last_state: None,
-            saved: None,
-            snapshot_wanted: false,
-            mark: divergence::Mark::default(),
-            team: None,
-        })
-    }
-
     /// The settings.
     pub fn config(&self) -> &SolverParameter {
         &self.config
@@ -194,6 +149,7 @@ impl Solver {
     pub fn skip_bad_samples(&mut self) {
         self.train.skip_bad_samples();
         self.tests.iter_mut().for_each(Net::skip_bad_samples);
+        self.whole.iter_mut().flatten().for_each(WholeSet::skip_bad_samples);
     }
 
     /// What to do when the loss is no longer a number.
@@ -292,13 +248,14 @@ impl Solver {
         if let Some(team) = &mut self.team {
             loss = team.finish(&mut self.train, &mut self.params, loss)?;
         }
-        let rate = self.policy.rate(&self.config, self.iter, &mut self.current_step);
+        let smoothed = self.smooth(loss);
+        (self.progress.iter, self.progress.loss) = (self.iter, smoothed);
+        let rate = self.policy.rate(&self.config, &mut self.progress);
         let rate = (f64::from(rate) * self.rate_factor) as f32;
         self.last_rate = rate;
         if !loss.is_finite() && self.on_nan != OnNan::Continue {
             return Err(self.diverged(loss, rate));
         }
-        let smoothed = self.smooth(loss);
         observer.see(self, &Event::Train { iter: self.iter, loss, smoothed, rate, shown: self.is_shown() });
         self.update(rate);
         if self.config.debug_info() {
@@ -384,23 +341,4 @@ impl Solver {
 /// An error of the train net in a pass.
 fn train_error(error: crate::net::NetError) -> SolverError {
     SolverError::Net { path: None, error }
-}
-
-fn check_settings(config: &SolverParameter) -> Result<(), SolverError> {
-    let at_least = |field: &str, found: i32, least: i32| {
-        let message = || format!("{field} must be at least {least}, found {found}");
-        if found < least { Err(SolverError::setting(field, message())) } else { Ok(()) }
-    };
-    at_least("iter_size", config.iter_size(), 1)?;
-    at_least("average_loss", config.average_loss(), 1)?;
-    at_least("max_iter", config.max_iter(), 0)?;
-    at_least("snapshot", config.snapshot(), 0)?;
-    at_least("test_interval", config.test_interval(), 0)?;
-    match config.regularization_type() {
-        "L1" | "L2" => Ok(()),
-        other => {
-            let message = format!("unknown regularization_type `{other}`; there are: L1, L2");
-            Err(SolverError::setting("regularization_type", message))
-        }
-    }
 }

@@ -73,8 +73,13 @@ pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
         tests.push(load(&format!("test_net[{i}]"), path)?);
     }
     let generic = solver.net.is_some() || solver.net_param.is_some();
-    check_counts(solver, tests.len(), generic)?;
-    while generic && tests.len() < solver.test_iter.len() {
+    // With test_epoch, a test_iter that is left out stands for the whole set.
+    let implied = solver.test_epoch.is_some() && solver.test_iter.is_empty();
+    if !implied {
+        check_counts(solver, tests.len(), generic)?;
+    }
+    let wanted = if implied { tests.len().max(1) } else { solver.test_iter.len() };
+    while generic && tests.len() < wanted {
         tests.push(match (&solver.net_param, &solver.net) {
             (Some(net), _) => inline(net),
             (None, Some(path)) => load("net", path)?,
@@ -86,7 +91,7 @@ pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
             format!("test_state is given {} times for {} test nets", solver.test_state.len(), tests.len());
         return Err(SolverError::setting("test_state[0]", message));
     }
-    if !tests.is_empty() && solver.test_interval() <= 0 {
+    if !tests.is_empty() && solver.test_interval() <= 0 && solver.test_epoch.is_none() {
         let message = "there are test nets, but test_interval is not set; set it, or remove test_iter";
         return Err(SolverError::setting("test_iter[0]", message));
     }

@@ -8,8 +8,11 @@ use std::{
 
 use prost::Message as _;
 
-use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, train_error};
-use crate::{comm::CommError, snapshot};
+use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, epoch, train_error};
+use crate::{
+    comm::CommError,
+    snapshot::{self, Format},
+};
 
 /// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -21,6 +24,7 @@ impl Solver {
     /// When the ranks do not train the same, or the exchange fails.
     pub fn join(&mut self, mut team: Team) -> Result<(), SolverError> {
         let shard = team.shard();
+        epoch::resolve(&mut self.config, &self.train, shard.count)?;
         for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
             net.take_part(shard).map_err(train_error)?;
         }
@@ -73,8 +77,12 @@ impl Solver {
         team.give_up(&mut self.params);
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
-        let state =
-            PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, "solverstate"));
+        let state = PathBuf::from(snapshot::file_name(
+            self.config.snapshot_prefix(),
+            self.iter,
+            "solverstate",
+            Format::of(&self.config),
+        ));
         let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
         if !there && team.rank() < 2 {
             self.snapshot(observer)?;

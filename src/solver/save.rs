@@ -5,15 +5,16 @@ use std::{
     time::Instant,
 };
 
-use super::{Event, Observer, OnNan, Solver, SolverError};
+use super::{
+    Event, Observer, OnNan, Solver, SolverError,
+    identity::{self, Resumed},
+    lr_policy::Progress,
+};
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     net::{Carry, LayerView, Net},
-    snapshot::{self, SnapshotError, Weights},
+    snapshot::{self, Array, Format, SnapshotError, Weights, WeightsToSave},
 };
-
-/// The format of what we add to Caffe's solver state.
-const VERSION: u32 = 1;
 
 impl Solver {
     /// Writes the weights, then the state that names them.
@@ -25,38 +26,46 @@ impl Solver {
         if self.on_nan != OnNan::Continue && !self.weights_are_finite() {
             return Err(self.diverged(f32::NAN, self.last_rate));
         }
-        let prefix = self.config.snapshot_prefix().to_owned();
+        let format = Format::of(&self.config);
+        let name = |kind: &str| {
+            PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format))
+        };
+        let (weights, state) = (name("caffemodel"), name("solverstate"));
         if !self.leads() {
-            let state = snapshot::file_name(&prefix, self.iter, "solverstate");
-            (self.last_state, self.saved) = (Some(state.into()), Some(self.iter));
+            (self.last_state, self.saved) = (Some(state), Some(self.iter));
             return Ok(());
         }
-        let weights = PathBuf::from(snapshot::file_name(&prefix, self.iter, "caffemodel"));
-        let bytes =
-            snapshot::encode_weights(&self.train, &self.params, &self.source, self.config.snapshot_diff());
-        snapshot::write_whole(&weights, &bytes)?;
-        let state_path = PathBuf::from(snapshot::file_name(&prefix, self.iter, "solverstate"));
-        snapshot::save_state(&state_path, &self.state(&weights, crc32fast::hash(&bytes)))?;
-        (self.last_state, self.saved) = (Some(state_path.clone()), Some(self.iter));
+        let written = self.to_save(self.config.snapshot_diff()).save(&weights, format)?;
+        snapshot::save_state(&state, format, &self.state(&weights, written.checksum), &self.arrays())?;
+        (self.last_state, self.saved) = (Some(state.clone()), Some(self.iter));
+        let took = start.elapsed();
         let event =
-            Event::Snapshot { iter: self.iter, weights: &weights, state: &state_path, took: start.elapsed() };
+            Event::Snapshot { iter: self.iter, weights: &weights, state: &state, format, written, took };
         observer.see(self, &event);
         Ok(())
     }
 
+    fn to_save(&self, diff: bool) -> WeightsToSave<'_> {
+        WeightsToSave { net: &self.train, params: &self.params, source: &self.source, diff }
+    }
+
+    /// The rule's arrays, which have the parameters' shapes.
+    fn arrays(&self) -> Vec<Array<'_>> {
+        let learned = self.history.len() / self.rule.histories.max(1);
+        let shapes = self.params.iter().take(learned).map(|param| &param.shape).cycle();
+        shapes.zip(&self.history).map(|(shape, data)| Array { shape, data, diff: None }).collect()
+    }
+
+    /// Everything but the arrays.
     fn state(&self, weights: &Path, checksum: u32) -> SolverState {
-        let arrays = self.history.len() / self.rule.histories.max(1);
-        let shape = |i: usize| &self.params[i % arrays.max(1)].shape;
-        let history =
-            self.history.iter().enumerate().map(|(i, h)| snapshot::write_blob(shape(i), h, None)).collect();
         let nets = || std::iter::once(&self.train).chain(&self.tests);
         SolverState {
             iter: Some(self.iter),
             learned_net: Some(weights.display().to_string()),
-            history,
-            current_step: Some(self.current_step),
+            history: Vec::new(),
+            current_step: Some(self.progress.current_step),
             cnnctl: Some(CnnctlState {
-                version: Some(VERSION),
+                version: Some(snapshot::VERSION),
                 solver_type: Some(self.rule.name.into()),
                 seed: Some(self.seed),
                 loss_window: self.losses.iter().copied().collect(),
@@ -66,17 +75,25 @@ impl Solver {
                 best: self.goal.as_ref().and_then(|g| g.best),
                 tests_since_best: self.goal.as_ref().map(|g| g.since),
                 rate_factor: Some(self.rate_factor),
-                ..CnnctlState::default()
+                least_loss: Some(self.progress.least_loss),
+                last_event: Some(self.progress.last_event),
+                net_hash: Some(self.net_digest()),
+                solver_hash: Some(identity::of_solver(&self.config, self.policy)),
             }),
+            cnnctl_checksum: None,
         }
     }
 
-    /// Goes on from a snapshot. Gives what its file does not hold, and so starts anew.
+    fn net_digest(&self) -> Vec<u8> {
+        identity::of_net(&self.to_save(false).source_bytes())
+    }
+
+    /// Goes on from a snapshot. Gives what its file does not hold, and so starts anew, and what has changed since.
     ///
     /// # Errors
     /// When a file cannot be read, is damaged, or belongs to another net or rule.
-    pub fn restore(&mut self, path: &Path) -> Result<Vec<&'static str>, SolverError> {
-        let state = snapshot::load_state(path)?;
+    pub fn restore(&mut self, path: &Path) -> Result<Resumed, SolverError> {
+        let mut state = snapshot::load_state(path)?;
         let fail = |message: String| SolverError::from(SnapshotError::content(path, message));
         let extra = state.cnnctl.clone().unwrap_or_default();
         if let Some(rule) = extra.solver_type.as_deref().filter(|r| *r != self.rule.name) {
@@ -94,8 +111,8 @@ impl Solver {
             );
             return Err(fail(message));
         }
-        for (i, (saved, history)) in state.history.iter().zip(&mut self.history).enumerate() {
-            let blob = snapshot::read_blob(saved.clone()).map_err(|e| fail(format!("history {i}: {e}")))?;
+        for (i, (saved, history)) in state.history.drain(..).zip(&mut self.history).enumerate() {
+            let blob = snapshot::read_blob(saved).map_err(|e| fail(format!("history {i}: {e}")))?;
             if blob.values.len() != history.len() {
                 return Err(fail(format!(
                     "history {i} has {} values, but {} are needed",
@@ -110,9 +127,14 @@ impl Solver {
         self.params.zero_diffs();
         self.last_state = Some(path.to_owned());
         self.iter = state.iter();
-        self.current_step = state.current_step();
+        self.progress = Progress {
+            current_step: state.current_step(),
+            least_loss: extra.least_loss.unwrap_or(f32::MAX),
+            last_event: extra.last_event(),
+            ..Progress::default()
+        };
         if state.cnnctl.is_none() {
-            return Ok(vec!["the place in the data", "random numbers", "the loss window", "the seed"]);
+            return Ok(Resumed { lost: identity::NOT_IN_CAFFE.to_vec(), ..Resumed::default() });
         }
         self.losses = extra.loss_window.iter().copied().collect();
         self.rate_factor = extra.rate_factor();
@@ -120,7 +142,14 @@ impl Solver {
             (goal.best, goal.since) = (extra.best, extra.tests_since_best());
         }
         self.take_up(&extra).map_err(fail)?;
-        Ok(Vec::new())
+        let settings = identity::of_solver(&self.config, self.policy);
+        let digests = [
+            ("the net", self.net_digest(), extra.net_hash),
+            ("what training depends on in the solver", settings, extra.solver_hash),
+        ];
+        let changed =
+            digests.into_iter().filter(|(_, now, then)| then.as_ref().is_some_and(|then| then != now));
+        Ok(Resumed { changed: changed.map(|(what, ..)| what).collect(), ..Resumed::default() })
     }
 
     /// Writes the weights alone.
@@ -128,8 +157,7 @@ impl Solver {
     /// # Errors
     /// When the file cannot be written.
     pub fn save_weights(&self, path: &Path) -> Result<(), SnapshotError> {
-        let bytes = snapshot::encode_weights(&self.train, &self.params, &self.source, false);
-        snapshot::write_whole(path, &bytes)
+        self.to_save(false).save(path, Format::of(&self.config)).map(drop)
     }
 
     fn restore_weights(&mut self, path: &Path, state: &SolverState) -> Result<(), SolverError> {

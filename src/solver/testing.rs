@@ -4,8 +4,9 @@ use super::{Action, Event, Goal, Mean, Observer, Solver, SolverError, Why, diver
 use crate::net::Net;
 
 impl Solver {
-    /// Runs every test net for its `test_iter` batches; stops early when the observer asks to stop, and then goes back
-    /// to where the test began, so that a resumed run makes it whole. A snapshot waits until the test is over.
+    /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
+    /// and then goes back to where the test began, so that a resumed run makes it whole. A snapshot waits until the test
+    /// is over.
     ///
     /// # Errors
     /// For values that a layer cannot take.
@@ -37,29 +38,48 @@ impl Solver {
         i: usize,
         observer: &mut dyn Observer,
     ) -> Result<Result<Means, Action>, SolverError> {
-        let batches = self.config.test_iter.get(i).copied().unwrap_or(0).max(0) as usize;
-        let ranks = self.team.as_ref().map_or(1, |team| team.shard().count as usize);
+        let batches = match &self.whole[i] {
+            Some(whole) => whole.batches(),
+            None => self.config.test_iter[i] as usize,
+        };
+        let (rank, ranks) = match &self.team {
+            Some(team) => (team.shard().rank as usize, team.shard().count as usize),
+            None => (0, 1),
+        };
         let before = Mark::of(&self.tests[i]);
         let rounds = batches.div_ceil(ranks);
         let mut rows = Vec::new();
-        for _ in 0..rounds {
+        for round in 0..rounds {
             let action = observer.poll(self);
             match self.agree(action)? {
                 Action::Continue => {}
                 Action::Snapshot => self.snapshot_wanted = true,
                 stop @ Action::Stop(_) => return Ok(Err(stop)),
             }
-            let loss = self.tests[i].forward(&mut self.params).map_err(super::train_error)?;
-            rows.push(row(&self.tests[i], loss));
+            let (net, params) = (&mut self.tests[i], &mut self.params);
+            let passed = match &mut self.whole[i] {
+                Some(whole) => whole.forward(round * ranks + rank, rank, net, params),
+                None => net.forward(params).map(|loss| (loss, &*net)),
+            };
+            let (loss, net) = passed.map_err(super::train_error)?;
+            rows.push(row(net, loss));
         }
         if let Some(team) = &mut self.team {
             let width = rows.first().map_or(0, Vec::len);
             rows = team.in_turn(&rows, width, batches)?;
+        }
+        if self.whole[i].is_some() {
+            // A test of a whole set always begins at its first sample.
+            before.restore(&mut self.tests[i]);
+        } else if ranks > 1 {
             // The last round may have gone beyond the end.
             Mark::of(&self.tests[i]).part_way(&before, batches, rounds * ranks).restore(&mut self.tests[i]);
         }
         let mut means = Means::default();
-        rows.iter().for_each(|row| means.add_row(&self.tests[i], row));
+        for (number, row) in rows.iter().enumerate() {
+            let weight = self.whole[i].as_ref().map_or(1.0, |whole| whole.weight(number));
+            means.add_row(&self.tests[i], row, weight);
+        }
         Ok(Ok(means))
     }
 
@@ -78,30 +98,31 @@ impl Solver {
 /// The means of a net's outputs over batches.
 #[derive(Clone, Debug, Default)]
 pub struct Means {
-    batches: u32,
+    /// Of all batches.
+    weight: f64,
     loss: f64,
     /// The outputs, without values, and the sums of their values.
     sums: Vec<(Mean, Vec<f64>)>,
 }
 
 impl Means {
-    /// Adds the outputs of the net's last pass and its loss.
-    pub fn add(&mut self, net: &Net, loss: f32) {
-        self.add_row(net, &row(net, loss));
+    /// Adds the outputs of the net's last pass and its loss, which count by `weight`.
+    pub fn add(&mut self, net: &Net, loss: f32, weight: f64) {
+        self.add_row(net, &row(net, loss), weight);
     }
 
     /// Adds a pass whose loss and outputs are in `row`.
-    fn add_row(&mut self, net: &Net, row: &[f32]) {
+    fn add_row(&mut self, net: &Net, row: &[f32], weight: f64) {
         let Some((&loss, mut values)) = row.split_first() else { return };
-        self.batches += 1;
-        self.loss += f64::from(loss);
+        self.weight += weight;
+        self.loss += f64::from(loss) * weight;
         for (k, output) in net.outputs().into_iter().enumerate() {
             if self.sums.len() == k {
                 let (name, loss_weight) = (output.name.to_owned(), output.loss_weight);
                 let mean = Mean { name, values: Vec::new(), loss_weight };
                 self.sums.push((mean, vec![0.0; output.values.len()]));
             }
-            self.sums[k].1.iter_mut().zip(values).for_each(|(s, &v)| *s += f64::from(v));
+            self.sums[k].1.iter_mut().zip(values).for_each(|(s, &v)| *s += f64::from(v) * weight);
             values = values.get(output.values.len()..).unwrap_or_default();
         }
     }
@@ -120,7 +141,7 @@ impl Means {
     }
 
     fn mean(&self, sum: f64) -> f32 {
-        (sum / f64::from(self.batches)) as f32
+        (sum / self.weight) as f32
     }
 }
 

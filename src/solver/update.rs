@@ -1,6 +1,6 @@
 //! From the sum of gradients to new weights, in Caffe's order: clip, mean over `iter_size`, decay, rule.
 
-use super::{Solver, rules::Update};
+use super::{Solver, lars, rules::Update};
 use crate::kernels::{elementwise::sum, update::Gradient};
 
 impl Solver {
@@ -23,13 +23,14 @@ impl Solver {
                 scale,
                 decay: config.weight_decay() * param.decay_mult,
                 l1: config.regularization_type() == "L1",
+                shrink: 0.0,
                 keep_step,
             };
             (self.rule.update)(
                 config,
                 Update {
                     iter: self.iter,
-                    rate: rate * param.lr_mult,
+                    rate: lars::rate(config, rate, param, scale),
                     gradient,
                     data: &mut param.data,
                     diff: &mut param.diff,

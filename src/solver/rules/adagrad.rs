@@ -1,11 +1,15 @@
 //! `AdaGrad` (Duchi et al. 2011).
 
-use super::{Rule, Update, without_momentum};
-use crate::{config::proto::SolverParameter, kernels::update::with_one};
+use super::{Rule, Update, has_delta, without_momentum};
+use crate::{config::proto::SolverParameter, kernels::update::with_one, solver::SolverError};
 
 /// h = h + g^2       w = w - rate * g / (sqrt(h) + delta)
-pub const RULE: Rule =
-    Rule { name: "AdaGrad", histories: 1, reads: &["delta"], check: without_momentum, update };
+pub const RULE: Rule = Rule { name: "AdaGrad", histories: 1, reads: &["delta"], check, update };
+
+fn check(solver: &SolverParameter) -> Result<(), SolverError> {
+    without_momentum(solver)?;
+    has_delta(solver)
+}
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (delta, rate) = (solver.delta(), u.rate);

@@ -1,6 +1,6 @@
 //! `RMSProp` (Tieleman and Hinton 2012).
 
-use super::{Rule, Update, without_momentum};
+use super::{Rule, Update, has_delta, is_share, without_momentum};
 use crate::{config::proto::SolverParameter, kernels::update::with_one, solver::SolverError};
 
 /// h = rms_decay * h + (1 - rms_decay) * g^2       w = w - rate * g / (sqrt(h) + delta)
@@ -8,11 +8,8 @@ pub const RULE: Rule = Rule { name: "RMSProp", histories: 1, reads: &["rms_decay
 
 fn check(solver: &SolverParameter) -> Result<(), SolverError> {
     without_momentum(solver)?;
-    if !(0.0..1.0).contains(&solver.rms_decay()) {
-        let message = format!("rms_decay must be at least 0 and below 1, found {}", solver.rms_decay());
-        return Err(SolverError::setting("rms_decay", message));
-    }
-    Ok(())
+    is_share("rms_decay", solver.rms_decay())?;
+    has_delta(solver)
 }
 
 fn update(solver: &SolverParameter, u: Update<'_>) {

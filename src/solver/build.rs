@@ -1,0 +1,82 @@
+//! A solver from its settings and its nets.
+
+use std::{collections::VecDeque, path::PathBuf};
+
+use super::{
+    NetSources, OnNan, Solver, SolverError, WholeSet, divergence, epoch,
+    lr_policy::{self, Progress},
+    nets, rules, settings,
+};
+use crate::{
+    config::{
+        NetFile,
+        proto::{Phase, SolverParameter},
+    },
+    net::{Net, Options, Params},
+    tensor::Buffer,
+};
+
+impl Solver {
+    /// Builds the nets of a solver file; `config` has its paths resolved, `sources` are the nets that it names.
+    ///
+    /// # Errors
+    /// For settings that do not fit, and nets that cannot be built.
+    pub fn new(mut config: SolverParameter, sources: &NetSources, seed: u64) -> Result<Self, SolverError> {
+        settings::check(&config)?;
+        let policy = lr_policy::policy(&config)?;
+        let rule = rules::rule(&config)?;
+        let mut params = Params::new();
+        let net_error = |file: &NetFile| {
+            let path = file.path().map(PathBuf::from);
+            move |error| SolverError::Net { path, error }
+        };
+        let mut options = Options::new(Phase::Train, seed);
+        options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
+        let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
+        epoch::resolve(&mut config, &train, 1)?;
+        let learned = params.len();
+        config.test_iter.resize(sources.tests.len(), 0);
+        let (mut tests, mut whole) = (Vec::new(), Vec::new());
+        for (i, test) in sources.tests.iter().enumerate() {
+            let mut options = Options::new(Phase::Test, seed);
+            options.state = nets::state_of(Phase::Test, &test.net, config.test_state.get(i));
+            let net = Net::new(&test.net, options.clone(), &mut params).map_err(net_error(test))?;
+            whole.push(match config.test_iter[i] {
+                0 => WholeSet::of(&net, &test.net, options, &mut params).map_err(net_error(test))?,
+                _ => None,
+            });
+            if whole[i].is_none() && config.test_iter[i] == 0 {
+                return Err(epoch::no_set(i));
+            }
+            tests.push(net);
+        }
+        let arrays = params.iter().take(learned).map(|p| p.data.len());
+        let history =
+            arrays.clone().cycle().take(rule.histories * arrays.len()).map(Buffer::zeroed).collect();
+        Ok(Self {
+            source: sources.train.net.clone(),
+            config,
+            train,
+            tests,
+            whole,
+            params,
+            policy,
+            rule,
+            history,
+            seed,
+            iter: 0,
+            progress: Progress::default(),
+            losses: VecDeque::new(),
+            goal: None,
+            on_nan: OnNan::default(),
+            rate_factor: 1.0,
+            rollbacks: 0,
+            last_rate: 0.0,
+            last_state: None,
+            saved: None,
+            snapshot_wanted: false,
+            mark: divergence::Mark::default(),
+            team: None,
+        })
+    }
+}

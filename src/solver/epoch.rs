@@ -1,0 +1,205 @@
+//! Passes over whole data sets: how long one is, and a test over all samples, each once.
+
+use super::SolverError;
+use crate::{
+    config::proto::{NetParameter, SolverParameter},
+    net::{Net, NetError, Options, Params},
+};
+
+/// How a net reads its data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Samples in the set.
+    pub samples: usize,
+    /// Samples in a batch.
+    pub batch: usize,
+}
+
+impl Epoch {
+    /// Of the data layers of a net, which must read alike; `None` if it has none.
+    ///
+    /// # Errors
+    /// Names two layers that do not.
+    pub fn of(net: &Net) -> Result<Option<Self>, String> {
+        let mut found: Option<(Self, &str)> = None;
+        for layer in net.layers() {
+            let batch = layer.outline.tops.first().and_then(|top| top.first());
+            let (Some(samples), Some(&batch)) = (layer.layer.samples(), batch) else { continue };
+            let (epoch, name) = (Self { samples, batch }, layer.config.name());
+            match found {
+                Some((other, first)) if other != epoch => {
+                    return Err(format!(
+                        "layer `{first}` reads {} samples by {}, `{name}` {samples} by {batch}: they have no epoch in \
+                         common",
+                        other.samples, other.batch
+                    ));
+                }
+                _ => found = Some((epoch, name)),
+            }
+        }
+        Ok(found.map(|(epoch, _)| epoch))
+    }
+
+    /// How many iterations of so many batches make so many epochs, rounded up.
+    fn iterations(self, epochs: f64, batches: f64) -> f64 {
+        // What a multiplication in f64 adds to a whole number is no iteration.
+        (epochs * self.samples as f64 / (self.batch as f64 * batches) - 1e-9).ceil().max(1.0)
+    }
+}
+
+/// Refuses lengths in epochs that contradict those in iterations, or have no meaning.
+pub(super) fn check(config: &SolverParameter) -> Result<(), SolverError> {
+    for (field, epochs, other, set) in [
+        ("max_epoch", config.max_epoch, "max_iter", config.max_iter.is_some()),
+        ("test_epoch", config.test_epoch, "test_interval", config.test_interval.is_some()),
+    ] {
+        let Some(epochs) = epochs else { continue };
+        if set {
+            let message = format!("{field} and {other} are two ways to say one thing: set one of them");
+            return Err(SolverError::setting(field, message));
+        }
+        if !(epochs > 0.0 && epochs.is_finite()) {
+            return Err(SolverError::setting(field, format!("{field} must be above 0, found {epochs}")));
+        }
+    }
+    Ok(())
+}
+
+/// Turns lengths in epochs of the train net's data, which so many ranks read, into iterations.
+pub(super) fn resolve(config: &mut SolverParameter, train: &Net, ranks: u32) -> Result<(), SolverError> {
+    let batches = f64::from(config.iter_size()) * f64::from(ranks);
+    let iterations = |field: &str, epochs: f64| {
+        let epoch = Epoch::of(train).map_err(|message| SolverError::setting(field, message))?;
+        let Some(epoch) = epoch else {
+            let message = format!("{field} needs a layer that reads a data set: the train net has none");
+            return Err(SolverError::setting(field, message));
+        };
+        let iterations = epoch.iterations(epochs, batches);
+        if iterations > f64::from(i32::MAX) {
+            return Err(SolverError::setting(field, format!("{field} makes {iterations} iterations")));
+        }
+        Ok(iterations as i32)
+    };
+    if let Some(epochs) = config.max_epoch {
+        config.max_iter = Some(iterations("max_epoch", epochs)?);
+    }
+    if let Some(epochs) = config.test_epoch {
+        config.test_interval = Some(iterations("test_epoch", epochs)?);
+    }
+    Ok(())
+}
+
+/// For a `test_iter` of 0 where the test net reads no data set.
+pub(super) fn no_set(test_net: usize) -> SolverError {
+    let message =
+        "test_iter 0 stands for a whole data set, but the test net reads none: set how many batches";
+    SolverError::setting(format!("test_iter[{test_net}]"), message)
+}
+
+/// A test over a whole set: all full batches, and a net of its own for what is left over.
+pub struct WholeSet {
+    epoch: Epoch,
+    rest: Option<Net>,
+}
+
+impl WholeSet {
+    /// Of `net`, which was made of `source` with these options; shares its parameters. `None` if it reads no data set.
+    ///
+    /// # Errors
+    /// When data layers do not read alike, and when the net cannot be built with a smaller batch.
+    pub fn of(
+        net: &Net,
+        source: &NetParameter,
+        options: Options,
+        params: &mut Params,
+    ) -> Result<Option<Self>, NetError> {
+        let Some(epoch) = Epoch::of(net).map_err(NetError::Net)? else { return Ok(None) };
+        let left = epoch.samples % epoch.batch;
+        let rest = match left {
+            0 => None,
+            left => Some(Net::new(&with_batch_size(source, left), options, params)?),
+        };
+        Ok(Some(Self { epoch, rest }))
+    }
+
+    /// Leaves out samples that cannot be used; see [`Net::skip_bad_samples`].
+    pub fn skip_bad_samples(&mut self) {
+        self.rest.iter_mut().for_each(Net::skip_bad_samples);
+    }
+
+    /// Batches, the last one included that is not full.
+    pub fn batches(&self) -> usize {
+        self.epoch.samples.div_ceil(self.epoch.batch)
+    }
+
+    /// How much batch `number` counts: how many samples it has.
+    pub fn weight(&self, number: usize) -> f64 {
+        self.left(number).min(self.epoch.batch) as f64
+    }
+
+    /// Samples from the start of batch `number` on.
+    fn left(&self, number: usize) -> usize {
+        self.epoch.samples.saturating_sub(number * self.epoch.batch)
+    }
+
+    /// Runs batch `number`, from 0. Gives the loss and the net that has run: `net` or the smaller one. With several ranks,
+    /// `net` is known to skip the batches of the ranks before this one.
+    ///
+    /// # Errors
+    /// For values that a layer cannot take.
+    pub fn forward<'a>(
+        &'a mut self,
+        number: usize,
+        rank: usize,
+        net: &'a mut Net,
+        params: &mut Params,
+    ) -> Result<(f32, &'a Net), NetError> {
+        let (left, batch) = (self.left(number), self.epoch.batch);
+        let (net, start) = match &mut self.rest {
+            Some(rest) if (1..batch).contains(&left) => (rest, number * batch),
+            _ => (net, (number - rank) * batch),
+        };
+        let sources = net.layers().filter(|layer| layer.source_position().is_some()).count();
+        net.rewind(net.passes(), &vec![start as u64; sources]);
+        let loss = net.forward(params)?;
+        Ok((loss, net))
+    }
+}
+
+/// The net with another batch size in all layers that read data sets.
+fn with_batch_size(net: &NetParameter, batch: usize) -> NetParameter {
+    let (mut net, batch) = (net.clone(), batch as u32);
+    for layer in &mut net.layer {
+        let sizes = [
+            layer.data_param.as_mut().map(|p| &mut p.batch_size),
+            layer.image_data_param.as_mut().map(|p| &mut p.batch_size),
+            layer.hdf5_data_param.as_mut().map(|p| &mut p.batch_size),
+            layer.window_data_param.as_mut().map(|p| &mut p.batch_size),
+        ];
+        sizes.into_iter().flatten().for_each(|size| *size = Some(batch));
+    }
+    net
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_rounded_up_to_iterations() {
+        let epoch = Epoch { samples: 1000, batch: 30 };
+        assert_eq!(epoch.iterations(1.0, 1.0), 34.0);
+        assert_eq!(epoch.iterations(3.0, 1.0), 100.0);
+        assert_eq!(epoch.iterations(3.0, 2.0), 50.0);
+        assert_eq!(epoch.iterations(0.001, 1.0), 1.0);
+        assert_eq!(Epoch { samples: 100, batch: 10 }.iterations(0.1 * 3.0, 1.0), 3.0);
+    }
+
+    #[test]
+    fn one_unit_at_a_time() {
+        let both = SolverParameter { max_epoch: Some(1.0), max_iter: Some(1), ..SolverParameter::default() };
+        assert!(check(&both).unwrap_err().to_string().contains("max_epoch and max_iter are two ways"));
+        let none = SolverParameter { test_epoch: Some(0.0), ..SolverParameter::default() };
+        assert!(check(&none).unwrap_err().to_string().contains("test_epoch must be above 0, found 0"));
+    }
+}
