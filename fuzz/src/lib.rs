@@ -1,8 +1,12 @@
-//! What the fuzz targets share: bytes as a file, read to its end as a data set.
+//! What the fuzz targets share.
 
 use std::{fs, path::PathBuf};
 
-use cnnctl::data::{Location, open_source};
+use cnnctl::{
+    config::proto::NetParameter,
+    data::{Location, open_source},
+    net::check::{View, check, states},
+};
 
 /// Samples read from one file: enough to reach all code, few enough to be quick.
 const MOST: usize = 64;
@@ -17,5 +21,14 @@ pub fn read_set(kind: &str, bytes: &[u8]) {
                 assert_eq!(sample.pixels.len(), sample.shape.iter().product::<usize>());
             }
         }
+    }
+}
+
+/// Looks at a net in all its states.
+pub fn look_at(net: &NetParameter) {
+    // Data that a net names is not for a fuzzer to open.
+    let reads = |kind: &str| matches!(kind, "Data" | "HDF5Data" | "ImageData" | "InfogainLoss" | "WindowData");
+    if !net.layer.iter().any(|layer| reads(layer.r#type())) {
+        check(net, &states(net, 0, &[]), &View::default());
     }
 }

@@ -60,24 +60,27 @@ fn way(sketch: &Sketch, makers: &HashMap<&str, usize>, from: usize, to: usize) -
             }
             before.insert(next, here);
             if next == to {
-                let mut names = vec![sketch.layers[from].config.name()];
-                let mut back = to;
-                let mut steps = vec![sketch.layers[to].config.name()];
-                while let Some(&step) = before.get(&back).filter(|&&step| step != from) {
-                    steps.push(sketch.layers[step].config.name());
-                    back = step;
+                let mut steps = vec![to];
+                while let Some(&step) = before.get(&steps[steps.len() - 1]) {
+                    steps.push(step);
                 }
-                names.extend(steps.iter().rev());
-                names.reverse();
-                let ends = [sketch.layers[to].config.name()];
-                return Some(
-                    names.iter().chain(&ends).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" -> "),
-                );
+                return Some(ring(sketch, &steps));
             }
             open.push(next);
         }
     }
     None
+}
+
+/// `a` -> `b` -> `a`, cut short in its middle.
+fn ring(sketch: &Sketch, steps: &[usize]) -> String {
+    const LONGEST: usize = 6;
+    let name = |step: &usize| format!("`{}`", sketch.layers[*step].config.name());
+    let mut names: Vec<String> = steps.iter().chain(&steps[..1]).map(name).collect();
+    if names.len() > LONGEST {
+        names.splice(LONGEST / 2..names.len() - LONGEST / 2, ["...".to_owned()]);
+    }
+    names.join(" -> ")
 }
 
 /// Blobs that no layer reads, though they do not look like results.
