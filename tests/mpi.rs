@@ -141,7 +141,7 @@ fn an_error_on_the_ranks_ends_the_job_with_its_status() {
         folder.edit("net.prototxt", "num_output: 10", "num_output: 5");
         let (status, said) = run(&folder, &launcher, 2, &TRAIN);
         assert_eq!(status, 5, "{said}");
-        assert!(said.contains("is out of range"), "{said}");
+        assert!(said.contains("but the net has 5 classes"), "{said}");
     }
 }
 
@@ -227,5 +227,42 @@ fn ranks_that_are_killed_hang_or_are_signalled_cost_nothing() {
                 assert!(whole.read(file) == broken.read(file), "{launcher:?} {signal}: {file} differs");
             }
         }
+    }
+}
+
+#[test]
+fn synchronized_batch_normalization_sees_one_batch() {
+    let with_norm = || {
+        let folder = folder();
+        folder.edit("net.prototxt", "layer { name: \"relu\"", "layer { name: \"bn\" type: \"BatchNorm\" bottom: \"conv\" top: \"conv\" }\nlayer { name: \"relu\"");
+        folder
+    };
+    for launcher in launchers() {
+        let (one, two, local) = (with_norm(), with_norm(), with_norm());
+        one.done(&TRAIN);
+        done(&two, &launcher, 2, &[&DIVIDED[..], &["--sync-batch-norm"]].concat());
+        done(&local, &launcher, 2, &DIVIDED);
+        let far = |folder: &Folder| {
+            // The last value is the number of steps that the running statistics have seen.
+            largest_difference(&weights(&one), &weights(folder))
+        };
+        assert!(far(&two) < 1e-3, "{}", far(&two));
+        assert!(far(&local) > 10.0 * far(&two), "{} and {}", far(&local), far(&two));
+    }
+}
+
+#[test]
+fn time_tells_what_the_exchange_costs() {
+    for launcher in launchers() {
+        let folder = folder();
+        let mut command = Command::new(launcher[0]);
+        command.args(&launcher[1..]).args(["-n", "2", env!("CARGO_BIN_EXE_cnnctl")]);
+        command.args(["time", "--model", "net.prototxt", "--iterations", "5"]).current_dir(folder.path(""));
+        command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        let output = command.output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(out.matches("Average exchange of gradients: ").count(), 1, "{out}");
+        assert!(out.contains("% hidden behind the backward pass."), "{out}");
     }
 }

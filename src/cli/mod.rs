@@ -114,7 +114,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Test(args) => args.run(),
-            Command::Time(args) => args.run(),
+            Command::Time(args) => args.run(launch.as_ref()),
             Command::Train(args) => args.run(launch.as_ref()),
             Command::Upgrade(args) => args.run(),
             Command::UpgradeNet(files) => files.net(),

@@ -10,16 +10,19 @@ use clap::Args;
 use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
+    ranks,
     state::{PhaseArg, StateArgs},
 };
 use crate::{
+    comm::launch::Launch,
     config::{
         self, NetFile,
         proto::{BlobShape, InputParameter, LayerParameter, NetParameter},
     },
     layers::{self, Role},
-    net::{BlobId, LayerView, Net, NetError, Options, Params, plan::filter::filter},
+    net::{BlobId, LayerView, Net, Options, Params, plan::filter::filter},
     report::{self, Align, Table},
+    solver::Team,
 };
 
 /// Time every layer of a net, forward and backward
@@ -41,9 +44,15 @@ pub struct TimeArgs {
     /// they are not named, too, are labels: one value for each sample
     #[arg(long, value_name = "BLOB=NxCxHxW", value_parser = named_shape)]
     shape: Vec<(String, Vec<i64>)>,
+    /// With several ranks: send gradients only when all are there
+    #[arg(long)]
+    no_overlap: bool,
     #[command(flatten)]
     state: StateArgs,
 }
+
+/// How long the other ranks may take to answer.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn named_shape(text: &str) -> Result<(String, Vec<i64>), String> {
     let wrong = "expected BLOB=NxCxHxW";
@@ -53,7 +62,8 @@ fn named_shape(text: &str) -> Result<(String, Vec<i64>), String> {
 }
 
 impl TimeArgs {
-    pub(super) fn run(self) -> Done {
+    /// Runs the command, on all ranks that a launcher has started.
+    pub(super) fn run(self, launch: Option<&Launch>) -> Done {
         let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         for (name, shape) in &self.shape {
@@ -62,15 +72,19 @@ impl TimeArgs {
             }
         }
         let (mut net, mut params) = self.build(&file)?;
+        let comm = launch.map(|launch| ranks::join(launch, PATIENCE)).transpose()?;
+        let mut team = comm.map(|comm| Team::new(comm, !self.no_overlap));
+        if let Some(team) = &mut team {
+            net.take_part(team.shard()).map_err(|e| Failure::net(&e, Some(&file)))?;
+            team.plan(&net, &params);
+        }
         let ends: Vec<(BlobId, Vec<f32>)> = (net.given_diffs().iter())
             .filter_map(|name| net.blob(name))
             .map(|id| (id, vec![1.0; net.shape(id).count()]))
             .collect();
         let ends: Vec<(BlobId, &[f32])> = ends.iter().map(|(id, ones)| (*id, &ones[..])).collect();
         let mut watch = Stopwatch::new(net.layers().len());
-        let mut pass = |watch: &mut Stopwatch| {
-            watch.pass(&mut net, &mut params, &ends).map_err(|e| Failure::net(&e, Some(&file)))
-        };
+        let mut pass = |watch: &mut Stopwatch| watch.pass(&mut net, &mut params, &ends, team.as_mut(), &file);
         report::info("Performing a pass to warm up");
         pass(&mut watch)?;
         watch = Stopwatch::new(watch.layers.len());
@@ -78,7 +92,11 @@ impl TimeArgs {
         for _ in 0..self.iterations {
             pass(&mut watch)?;
         }
-        report::print(&watch.show(&net, self.iterations)).map_err(|e| Failure::new(FAILED, e))?;
+        let leads = team.as_ref().is_none_or(Team::leads);
+        team.into_iter().for_each(Team::leave);
+        if leads {
+            report::print(&watch.show(&net, self.iterations)).map_err(|e| Failure::new(FAILED, e))?;
+        }
         Ok(0)
     }
 
@@ -143,6 +161,8 @@ struct Stopwatch {
     passes: [Duration; 2],
     /// How long data was waited for.
     waited: Duration,
+    /// With several ranks: how long gradients were under way, and how long they were waited for.
+    exchange: Option<[Duration; 2]>,
 }
 
 impl Stopwatch {
@@ -151,21 +171,25 @@ impl Stopwatch {
             layers: vec![[Duration::ZERO; 2]; layers],
             passes: [Duration::ZERO; 2],
             waited: Duration::ZERO,
+            exchange: None,
         }
     }
 
-    /// Adds the times of a forward pass and of a backward pass, to which the diffs of `ends` are given.
+    /// Adds the times of a forward pass and of a backward pass, to which the diffs of `ends` are given, and of the exchange
+    /// of gradients with other ranks.
     fn pass(
         &mut self,
         net: &mut Net,
         params: &mut Params,
         ends: &[(BlobId, &[f32])],
-    ) -> Result<(), NetError> {
+        mut team: Option<&mut Team>,
+        file: &NetFile,
+    ) -> Result<(), Failure> {
         let waited = waited_for_data(net);
         let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let start = Instant::now();
-            net.forward_layer(i, params)?;
+            net.forward_layer(i, params).map_err(|e| Failure::net(&e, Some(file)))?;
             layer[0] += start.elapsed();
         }
         net.resume_passes(net.passes() + 1);
@@ -174,11 +198,21 @@ impl Stopwatch {
             let start = Instant::now();
             net.prepare_diffs(i, ends);
             net.backward_layer(i, params);
+            if let Some(team) = &mut team {
+                team.layer_done(i, params);
+            }
             layer[1] += start.elapsed();
         }
         self.passes[0] += middle - start;
         self.passes[1] += middle.elapsed();
         self.waited += waited_for_data(net).saturating_sub(waited);
+        if let Some(team) = team {
+            let before = team.exchange();
+            team.finish(net, params, 0.0)?;
+            let after = team.exchange();
+            let sums = self.exchange.get_or_insert_default();
+            *sums = [0, 1].map(|i| sums[i] + after[i] - before[i]);
+        }
         Ok(())
     }
 
@@ -211,13 +245,23 @@ impl Stopwatch {
         format!(
             "{}\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
              Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n\
-             Waiting for data: {:.1}% of the time.\n",
+             Waiting for data: {:.1}% of the time.\n{}",
             table.plain(),
             forward + backward,
             (forward + backward) * f64::from(iterations),
-            100.0 * ms(self.waited) / (forward + backward)
+            100.0 * ms(self.waited) / (forward + backward),
+            self.exchange.map(|times| exchanged(times.map(ms))).unwrap_or_default()
         )
     }
+}
+
+/// What the exchange of gradients costs: milliseconds under way, and those of them that were waited for.
+fn exchanged([under_way, waited]: [f64; 2]) -> String {
+    let hidden = 100.0 * (1.0 - waited / under_way.max(waited).max(f64::MIN_POSITIVE));
+    format!(
+        "Average exchange of gradients: {under_way:.3} ms, {waited:.3} ms of it waited for: {hidden:.0}% hidden behind the \
+         backward pass.\n"
+    )
 }
 
 /// How long the layers of a net have waited for data.

@@ -79,6 +79,9 @@ pub struct TrainArgs {
     /// of N batches
     #[arg(long)]
     global_batch: bool,
+    /// Let BatchNorm normalize with the statistics of the batches of all ranks
+    #[arg(long)]
+    sync_batch_norm: bool,
     /// Give up on ranks that do not answer for this long: save the last finished iteration and exit with 75
     #[arg(long, default_value = "5m", value_name = "TIME", value_parser = solver::parse_duration)]
     stall_timeout: Duration,
@@ -197,7 +200,9 @@ impl TrainArgs {
         }
         self.start(&mut solver, state.as_deref(), &context)?;
         if let Some(comm) = comm {
-            solver.join(Team::new(comm, !self.no_overlap)).map_err(|e| context.fail(&e))?;
+            solver
+                .join(Team::new(comm, !self.no_overlap), self.sync_batch_norm)
+                .map_err(|e| context.fail(&e))?;
         }
         if leads {
             report::epochs(solver.config());

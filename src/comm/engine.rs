@@ -6,11 +6,11 @@
 use std::{
     collections::VecDeque,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -34,6 +34,15 @@ pub enum Order {
     Leave,
 }
 
+/// What both threads look at.
+#[derive(Default)]
+pub struct Shared {
+    /// Whether somebody waits for an answer.
+    pub awaited: AtomicBool,
+    /// For how many nanoseconds sums have been under way.
+    pub summing: AtomicU64,
+}
+
 /// What MPI says of this process.
 pub struct Member {
     pub rank: usize,
@@ -41,24 +50,24 @@ pub struct Member {
     pub library: String,
 }
 
-/// Joins, then serves orders until it is told to leave, or nobody can send any more. `awaited` tells whether somebody waits
-/// for an answer.
-pub fn run(libraries: &[String], welcome: &Reply<Member>, orders: &Receiver<Order>, awaited: &AtomicBool) {
+/// Joins, then serves orders until it is told to leave, or nobody can send any more.
+pub fn run(libraries: &[String], welcome: &Reply<Member>, orders: &Receiver<Order>, shared: &Shared) {
     let mpi = match Mpi::start(libraries) {
         Ok(mpi) => mpi,
         Err(error) => return drop(welcome.send(Err(error))),
     };
     let member = Member { rank: mpi.rank(), size: mpi.size(), library: mpi.library() };
-    if welcome.send(Ok(member)).is_ok() && serve(&mpi, orders, awaited) {
+    if welcome.send(Ok(member)).is_ok() && serve(&mpi, orders, shared) {
         mpi.leave();
     }
 }
 
 /// Serves until the orders end; tells whether this rank leaves in good order.
-fn serve(mpi: &Mpi, orders: &Receiver<Order>, awaited: &AtomicBool) -> bool {
+fn serve(mpi: &Mpi, orders: &Receiver<Order>, shared: &Shared) -> bool {
     let mut sums: VecDeque<Sum> = VecDeque::new();
     let mut waits: VecDeque<Moving> = VecDeque::new();
     let mut idle = 0;
+    let mut since = None;
     loop {
         let busy = !(sums.is_empty() && waits.is_empty());
         let order = if busy {
@@ -91,7 +100,15 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>, awaited: &AtomicBool) -> bool {
             None => {}
         }
         let before = idle;
+        if !sums.is_empty() && since.is_none() {
+            since = Some(Instant::now());
+        }
         advance_sums(mpi, &mut sums, &mut idle);
+        if sums.is_empty()
+            && let Some(start) = since.take()
+        {
+            shared.summing.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
         while let Some(done) = waits.front_mut().and_then(|m| m.poll(mpi)) {
             if let Some(moving) = waits.pop_front() {
                 let _ = moving.reply.send(done);
@@ -100,7 +117,7 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>, awaited: &AtomicBool) -> bool {
         }
         if busy && idle == before {
             idle += 1;
-            rest(idle, awaited.load(Ordering::Relaxed));
+            rest(idle, shared.awaited.load(Ordering::Relaxed));
         }
     }
 }

@@ -11,14 +11,14 @@ mod mpi;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::Ordering,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use engine::{Member, Order};
+use engine::{Member, Order, Shared};
 pub use error::CommError;
 use launch::Launch;
 
@@ -29,8 +29,7 @@ pub struct Comm {
     library: String,
     orders: Sender<Order>,
     thread: JoinHandle<()>,
-    /// Whether somebody waits for the thread.
-    awaited: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     patience: Duration,
     waited: Duration,
 }
@@ -65,14 +64,14 @@ impl Comm {
         let (orders, inbox) = mpsc::channel();
         let (welcome, ready) = mpsc::sync_channel(1);
         let libraries = launch.libraries();
-        let awaited = Arc::new(AtomicBool::new(false));
-        let seen = awaited.clone();
+        let shared = Arc::new(Shared::default());
+        let seen = shared.clone();
         let thread = thread::Builder::new()
             .name("mpi".into())
             .spawn(move || engine::run(&libraries, &welcome, &inbox, &seen))
             .map_err(|e| CommError::Load(format!("cannot start a thread: {e}")))?;
         let Member { rank, size, library } = Ticket(ready).wait(patience)?;
-        let comm = Self { rank, size, library, orders, thread, awaited, patience, waited: Duration::ZERO };
+        let comm = Self { rank, size, library, orders, thread, shared, patience, waited: Duration::ZERO };
         if launch.size != size {
             let library = comm.library.clone();
             return Err(CommError::Size { launched: launch.size, joined: size, library });
@@ -95,9 +94,25 @@ impl Comm {
         &self.library
     }
 
+    /// How long an exchange may take.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Time spent waiting for exchanges so far.
     pub fn waited(&self) -> Duration {
         self.waited
+    }
+
+    /// Time during which sums were under way so far; what of it nobody waited for was hidden behind other work.
+    pub fn summing(&self) -> Duration {
+        Duration::from_nanos(self.shared.summing.load(Ordering::Relaxed))
+    }
+
+    /// A second end of this exchange. All ranks use it at the same points of their work.
+    pub fn link(&self) -> Link {
+        let Self { orders, shared, size, patience, .. } = self;
+        Link { orders: orders.clone(), shared: shared.clone(), size: *size, patience: *patience }
     }
 
     /// The bytes of all ranks, in their order; all give the same number.
@@ -105,13 +120,10 @@ impl Comm {
     /// # Errors
     /// When the exchange fails or stalls.
     pub fn gather(&mut self, mine: Vec<u8>) -> Result<Vec<Vec<u8>>, CommError> {
-        let len = mine.len();
-        if len == 0 {
-            return Ok(vec![Vec::new(); self.size]);
-        }
-        let ticket = self.order(|reply| Order::Gather(mine, reply));
-        let all = self.wait(ticket)?;
-        Ok(all.chunks_exact(len).map(<[u8]>::to_vec).collect())
+        let start = Instant::now();
+        let all = self.link().gather(mine);
+        self.waited += start.elapsed();
+        all
     }
 
     /// Rank 0's bytes, for all ranks.
@@ -143,9 +155,7 @@ impl Comm {
     /// When the exchange fails or stalls.
     pub fn wait<T>(&mut self, ticket: Ticket<T>) -> Result<T, CommError> {
         let start = Instant::now();
-        self.awaited.store(true, Ordering::Relaxed);
-        let done = ticket.wait(self.patience);
-        self.awaited.store(false, Ordering::Relaxed);
+        let done = self.link().wait(ticket);
         self.waited += start.elapsed();
         done
     }
@@ -162,10 +172,52 @@ impl Comm {
     }
 
     fn order<T>(&self, order: impl FnOnce(mpsc::SyncSender<Result<T, CommError>>) -> Order) -> Ticket<T> {
-        let (reply, ticket) = mpsc::sync_channel(1);
-        // A thread that is gone answers nothing, which the wait notices.
-        let _ = self.orders.send(order(reply));
-        Ticket(ticket)
+        order_of(&self.orders, order)
+    }
+}
+
+fn order_of<T>(
+    orders: &Sender<Order>,
+    order: impl FnOnce(mpsc::SyncSender<Result<T, CommError>>) -> Order,
+) -> Ticket<T> {
+    let (reply, ticket) = mpsc::sync_channel(1);
+    // A thread that is gone answers nothing, which the wait notices.
+    let _ = orders.send(order(reply));
+    Ticket(ticket)
+}
+
+/// Another end of an exchange, for those who need it in the midst of a pass.
+pub struct Link {
+    orders: Sender<Order>,
+    shared: Arc<Shared>,
+    size: usize,
+    patience: Duration,
+}
+
+impl Link {
+    /// How many ranks there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The bytes of all ranks, in their order; all give the same number.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub fn gather(&self, mine: Vec<u8>) -> Result<Vec<Vec<u8>>, CommError> {
+        let len = mine.len();
+        if len == 0 {
+            return Ok(vec![Vec::new(); self.size]);
+        }
+        let all = self.wait(order_of(&self.orders, |reply| Order::Gather(mine, reply)))?;
+        Ok(all.chunks_exact(len).map(<[u8]>::to_vec).collect())
+    }
+
+    fn wait<T>(&self, ticket: Ticket<T>) -> Result<T, CommError> {
+        self.shared.awaited.store(true, Ordering::Relaxed);
+        let done = ticket.wait(self.patience);
+        self.shared.awaited.store(false, Ordering::Relaxed);
+        done
     }
 }
 

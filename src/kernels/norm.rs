@@ -132,6 +132,49 @@ pub fn batch_normalize_backward(
     });
 }
 
+/// The moments of each channel of x.
+pub fn channel_moments(dims: Channels, x: &[f32], moments: &mut [Moments]) {
+    assert!(x.len() == dims.count() && moments.len() == dims.channels);
+    dims.for_groups(None, moments, |first, _, moments| {
+        for (i, moments) in moments.chunks_mut(STRETCH).enumerate() {
+            find_moments(dims, first + i * STRETCH, x, moments);
+        }
+    });
+}
+
+/// The means of dy and of dy * y of each channel, given y and dy.
+pub fn slope_means(dims: Channels, [y, dy]: [&[f32]; 2]) -> Vec<[f64; 2]> {
+    assert!(y.len() == dims.count() && dy.len() == dims.count());
+    let n = dims.per_channel() as f64;
+    let mut means = vec![[0.0; 2]; dims.channels];
+    dims.for_groups(None, &mut means, |first, _, means| {
+        let ones = vec![(); means.len()];
+        dims.sums(first, [dy, y], &ones, |(), dy, y| [dy, dy * y], |i, sums| means[i] = sums.map(|s| s / n));
+    });
+    means
+}
+
+/// As [`batch_normalize_backward`], with the means of [`slope_means`] given: those of several batches, say.
+pub fn batch_normalize_backward_given(
+    dims: Channels,
+    eps: f32,
+    moments: &[Moments],
+    means: &[[f64; 2]],
+    [y, dy]: [&[f32]; 2],
+    dx: &mut [f32],
+) {
+    assert!(y.len() == dx.len() && dy.len() == dx.len() && dx.len() == dims.count());
+    let with = |(m, [mean, slope]): (&Moments, &[f64; 2])| [*mean as f32, *slope as f32, m.inverse(eps)];
+    let settings: Vec<[f32; 3]> = moments.iter().zip(means).map(with).collect();
+    dims.for_groups(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
+        let Some(mut dx) = dx else { return };
+        let dx = &mut columns(dims, &mut dx, 0, own.len());
+        dims.apply(first, dx, [dy, y], &settings[first..][..own.len()], |[mean, slope, inverse], dy, y| {
+            (dy - mean - y * slope) * inverse
+        });
+    });
+}
+
 /// The columns of `len` channels from the `at`-th on.
 fn columns<'a>(dims: Channels, out: &'a mut MatMut<'_>, at: usize, len: usize) -> MatMut<'a> {
     out.block(0..dims.images, at * dims.inner..(at + len) * dims.inner)

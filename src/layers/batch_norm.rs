@@ -1,11 +1,18 @@
 //! `BatchNorm`: each channel to mean 0 and variance 1, by the batch's statistics or by running ones.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup};
+use std::sync::Arc;
+
+use super::{
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Role, Setup,
+};
 use crate::{
     config::proto::{LayerParameter, Phase},
     kernels::{
         channels::Channels,
-        norm::{Moments, batch_normalize, batch_normalize_backward, normalize, normalize_backward},
+        norm::{
+            Moments, batch_normalize, batch_normalize_backward, batch_normalize_backward_given,
+            channel_moments, normalize, normalize_backward, slope_means,
+        },
     },
     tensor::Shape,
 };
@@ -43,6 +50,8 @@ struct BatchNorm {
     dims: Channels,
     /// What the last forward pass used.
     moments: Vec<Moments>,
+    /// Whose batches count, too.
+    peers: Option<Arc<dyn Peers>>,
 }
 
 fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -65,6 +74,7 @@ fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>,
         eps: param.eps(),
         dims: Channels::default(),
         moments: vec![],
+        peers: None,
     }))
 }
 
@@ -95,8 +105,15 @@ impl Layer for BatchNorm {
             normalize(self.dims, self.eps, &self.moments, x, y);
             return Ok(());
         }
-        batch_normalize(self.dims, self.eps, x, y, &mut self.moments);
-        let m = self.dims.per_channel() as f32;
+        match self.peers.as_deref() {
+            None => batch_normalize(self.dims, self.eps, x, y, &mut self.moments),
+            Some(peers) => {
+                channel_moments(self.dims, x, &mut self.moments);
+                of_all_ranks(&mut self.moments, peers);
+                normalize(self.dims, self.eps, &self.moments, x, y);
+            }
+        }
+        let m = (self.dims.per_channel() * self.peers.as_ref().map_or(1, |peers| peers.count())) as f32;
         let unbiased = if m > 1.0 { m / (m - 1.0) } else { 1.0 };
         for (moments, (mean, variance)) in self.moments.iter().zip(sums) {
             *mean = self.fraction * *mean + moments.mean;
@@ -111,9 +128,31 @@ impl Layer for BatchNorm {
         let top = &pass.tops[0];
         if self.global {
             normalize_backward(self.dims, self.eps, &self.moments, top.diff, dx);
+        } else if let Some(peers) = self.peers.as_deref() {
+            let mut means = slope_means(self.dims, [top.data, top.diff]);
+            peers.mean(means.as_flattened_mut());
+            let (moments, y_and_dy) = (&self.moments, [top.data, top.diff]);
+            batch_normalize_backward_given(self.dims, self.eps, moments, &means, y_and_dy, dx);
         } else {
             batch_normalize_backward(self.dims, self.eps, &self.moments, [top.data, top.diff], dx);
         }
+    }
+
+    fn join(&mut self, peers: Arc<dyn Peers>) {
+        self.peers = Some(peers);
+    }
+}
+
+/// From the moments of this rank's batch to those of all, which are equally long:
+/// mean = mean of means, variance = mean of variances + variance of means.
+fn of_all_ranks(moments: &mut [Moments], peers: &dyn Peers) {
+    let mut means: Vec<f64> = moments.iter().map(|m| f64::from(m.mean)).collect();
+    peers.mean(&mut means);
+    let spread = |m: &Moments, mean: f64| f64::from(m.variance) + (f64::from(m.mean) - mean).powi(2);
+    let mut variances: Vec<f64> = moments.iter().zip(&means).map(|(m, &mean)| spread(m, mean)).collect();
+    peers.mean(&mut variances);
+    for (moments, (mean, variance)) in moments.iter_mut().zip(means.iter().zip(variances)) {
+        *moments = Moments { mean: *mean as f32, variance: variance as f32 };
     }
 }
 
@@ -199,5 +238,84 @@ mod tests {
                 .contains("eps must be 0 or more")
         );
         assert!(refusal("type: 'BatchNorm'", &[&[]]).contains("scalar"));
+    }
+
+    /// Two ranks in one process.
+    struct Two {
+        sum: std::sync::Mutex<[Vec<f64>; 2]>,
+        met: std::sync::Barrier,
+    }
+
+    struct Rank(Arc<Two>, usize);
+
+    impl Peers for Rank {
+        fn mean(&self, values: &mut [f64]) {
+            self.0.sum.lock().unwrap()[self.1] = values.to_vec();
+            self.0.met.wait();
+            let all = self.0.sum.lock().unwrap().clone();
+            self.0.met.wait();
+            values.iter_mut().zip(all[0].iter().zip(&all[1])).for_each(|(v, (a, b))| *v = (a + b) / 2.0);
+        }
+
+        fn count(&self) -> usize {
+            2
+        }
+    }
+
+    /// Forward and backward over a batch: tops, bottom diffs and running statistics, one after the other.
+    fn both_ways(x: &[f32], dy: &[f32], peers: Option<Rank>) -> [Vec<f32>; 3] {
+        let setup = Setup { phase: Phase::Train, seed: 1, backward: true };
+        let mut layer = from_config(&config("type: 'BatchNorm'"), &setup).unwrap();
+        peers.into_iter().for_each(|peers| layer.join(Arc::new(peers)));
+        let shape = Shape::from([x.len() / 6, 3, 2]);
+        layer.outline(std::slice::from_ref(&shape)).unwrap();
+        let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let (mut mean, mut variance, mut factor) = ([0.0; 3], [0.0; 3], [0.0]);
+        layer
+            .forward(&mut Forward {
+                phase: Phase::Train,
+                draw: Draw::new(1, "", 0),
+                params: &[],
+                state: &mut [&mut mean, &mut variance, &mut factor],
+                bottoms: &[Blob { shape: &shape, data: x }],
+                tops: &mut [BlobMut { shape: &shape, data: &mut y }],
+                workspace: &mut [],
+            })
+            .unwrap();
+        layer.backward(&mut Backward {
+            params: &[],
+            param_diffs: &mut [],
+            state: &[],
+            bottoms: &[Blob { shape: &shape, data: x }],
+            tops: &[super::super::TopDiff { shape: &shape, data: &y, diff: dy }],
+            bottom_diffs: &mut [Some(&mut dx)],
+            workspace: &mut [],
+        });
+        [y, dx, [&mean[..], &variance].concat()]
+    }
+
+    #[test]
+    fn joined_ranks_normalize_as_one_batch() {
+        let value = |i: usize, k: usize| ((i * k) % 17) as f32 * 0.3 - 2.0 + (i % 3) as f32;
+        let x: Vec<f32> = (0..24).map(|i| value(i, 7)).collect();
+        let dy: Vec<f32> = (0..24).map(|i| value(i, 5)).collect();
+        let whole = both_ways(&x, &dy, None);
+        let two = Arc::new(Two { sum: Default::default(), met: std::sync::Barrier::new(2) });
+        let halves = std::thread::scope(|scope| {
+            let ranks = [0, 1].map(|rank| {
+                let (x, dy, two) = (&x[rank * 12..][..12], &dy[rank * 12..][..12], two.clone());
+                scope.spawn(move || both_ways(x, dy, Some(Rank(two, rank))))
+            });
+            ranks.map(|rank| rank.join().unwrap())
+        });
+        for part in [0, 1] {
+            let joined = [&halves[0][part][..], &halves[1][part]].concat();
+            let far = joined.iter().zip(&whole[part]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-5, "part {part}: {far}");
+        }
+        let alone = both_ways(&x[..12], &dy[..12], None);
+        assert!(alone[0].iter().zip(&whole[0]).any(|(a, b)| (a - b).abs() > 1e-2), "the batches must differ");
+        assert_eq!(halves[0][2].len(), whole[2].len());
+        assert!(halves[0][2].iter().zip(&whole[2]).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }

@@ -15,6 +15,7 @@ mod labels;
 mod loss_normalizer;
 mod ordinal_tasks;
 mod pass;
+mod peers;
 mod pooler;
 mod recurrent;
 mod selective_sampling;
@@ -88,6 +89,7 @@ mod tile;
 pub use crate::data::{BadSamples, LabelRange, Shard};
 pub use error::LayerError;
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
+pub use peers::Peers;
 
 use crate::{
     config::proto::{FillerParameter, LayerParameter, Phase},
@@ -328,6 +330,9 @@ pub trait Layer: Send {
     fn bad_samples(&self) -> Option<&BadSamples> {
         None
     }
+
+    /// Lets the layer compute with the batches of all ranks together, if what it computes depends on the batch as a whole.
+    fn join(&mut self, _peers: std::sync::Arc<dyn Peers>) {}
 
     /// How long the layer has waited for data so far.
     fn waited(&self) -> std::time::Duration {

@@ -16,7 +16,7 @@ pub mod summary;
 pub use error::NetError;
 pub use params::{Param, ParamId, Params};
 
-pub use crate::layers::{Carry, Shard};
+pub use crate::layers::{Carry, Peers, Shard};
 
 use crate::{
     config::proto::{LayerParameter, NetState, Phase},
@@ -276,6 +276,11 @@ impl Net {
             node.layer.take_part(shard).map_err(|e| NetError::of(&node.config, e))?;
         }
         Ok(())
+    }
+
+    /// Lets the layers that look at a batch as a whole look at those of all ranks.
+    pub fn join(&mut self, peers: &std::sync::Arc<dyn Peers>) {
+        self.nodes.iter_mut().for_each(|node| node.layer.join(peers.clone()));
     }
 
     /// Elements of memory for blobs, diffs and workspace.

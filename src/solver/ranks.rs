@@ -19,14 +19,18 @@ const TAKE_OVER: Duration = Duration::from_secs(10);
 
 impl Solver {
     /// Trains with other ranks from now on; every rank stands at the same iteration. Rank 0's weights become everybody's.
+    /// With `one_batch`, layers that look at a batch as a whole (`BatchNorm`) look at those of all ranks.
     ///
     /// # Errors
     /// When the ranks do not train the same, or the exchange fails.
-    pub fn join(&mut self, mut team: Team) -> Result<(), SolverError> {
+    pub fn join(&mut self, mut team: Team, one_batch: bool) -> Result<(), SolverError> {
         let shard = team.shard();
         epoch::resolve(&mut self.config, &self.train, shard.count)?;
         for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
             net.take_part(shard).map_err(train_error)?;
+        }
+        if one_batch {
+            self.train.join(&team.peers());
         }
         team.compare(&self.facts())?;
         team.share(&mut self.params)?;

@@ -3,13 +3,21 @@
 //! N ranks with batch B make the step of one process with batch N B: the data layers of the ranks take the batches of one
 //! stream in turn, and gradients are means over the ranks, summed in their order.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{Action, Why};
 use crate::{
-    comm::{Comm, CommError, Ticket},
+    comm::{Comm, CommError, Link, Ticket},
     config::proto::{LayerParameter, NetParameter, Phase},
-    net::{Net, ParamId, Params, Shard},
+    net::{Net, ParamId, Params, Peers, Shard},
 };
 
 /// Values in a bucket of gradients, 4 MiB: large enough for the full speed of a network, small enough to start early.
@@ -23,6 +31,39 @@ pub struct Team {
     /// Parameters that no rule learns, running statistics, and their values before this step.
     statistics: Vec<(ParamId, Vec<f32>)>,
     overlap: bool,
+    /// Whether other ranks have not answered in the midst of a pass.
+    lost: Arc<AtomicBool>,
+}
+
+/// The same layers on the other ranks.
+struct Others {
+    link: Link,
+    /// Set once they have not answered: nobody then waits for them again.
+    lost: Arc<AtomicBool>,
+}
+
+impl Peers for Others {
+    fn mean(&self, values: &mut [f64]) {
+        if self.lost.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.link.gather(values.iter().flat_map(|v| v.to_le_bytes()).collect()) {
+            Ok(all) => {
+                let ranks = all.len() as f64;
+                values.fill(0.0);
+                for bytes in &all {
+                    let theirs = bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b));
+                    values.iter_mut().zip(theirs).for_each(|(sum, v)| *sum += v);
+                }
+                values.iter_mut().for_each(|sum| *sum /= ranks);
+            }
+            Err(_) => self.lost.store(true, Ordering::Relaxed),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.link.size()
+    }
 }
 
 /// Gradients that travel together.
@@ -35,7 +76,14 @@ struct Bucket {
 impl Team {
     /// Of the ranks of `comm`. Without `overlap` gradients travel only when all are there.
     pub fn new(comm: Comm, overlap: bool) -> Self {
-        Self { comm, buckets: Vec::new(), under_way: Vec::new(), statistics: Vec::new(), overlap }
+        Self {
+            comm,
+            buckets: Vec::new(),
+            under_way: Vec::new(),
+            statistics: Vec::new(),
+            overlap,
+            lost: Arc::default(),
+        }
     }
 
     /// The part of every data set that this rank reads.
@@ -48,13 +96,23 @@ impl Team {
         self.comm.rank() == 0
     }
 
+    /// The same layers on the other ranks, for those that look at a batch as a whole.
+    pub fn peers(&self) -> Arc<dyn Peers> {
+        Arc::new(Others { link: self.comm.link(), lost: self.lost.clone() })
+    }
+
+    /// Time during which gradients were under way so far, and time spent waiting for the other ranks.
+    pub fn exchange(&self) -> [Duration; 2] {
+        [self.comm.summing(), self.comm.waited()]
+    }
+
     /// This rank.
     pub fn rank(&self) -> usize {
         self.comm.rank()
     }
 
     /// Leaves the other ranks in good order.
-    pub(super) fn leave(self) {
+    pub fn leave(self) {
         self.comm.leave();
     }
 
@@ -72,7 +130,7 @@ impl Team {
     }
 
     /// Plans the exchange of a net's gradients: in the order in which backward passes complete them.
-    pub(super) fn plan(&mut self, net: &Net, params: &Params) {
+    pub fn plan(&mut self, net: &Net, params: &Params) {
         let mut first_user: HashMap<ParamId, usize> = HashMap::new();
         for (i, layer) in net.layers().enumerate() {
             layer.params.iter().for_each(|&id| _ = first_user.entry(id).or_insert(i));
@@ -102,7 +160,7 @@ impl Team {
     }
 
     /// Sends the gradients that layer `i` has completed.
-    pub(super) fn layer_done(&mut self, i: usize, params: &Params) {
+    pub fn layer_done(&mut self, i: usize, params: &Params) {
         if !self.overlap {
             return;
         }
@@ -117,7 +175,10 @@ impl Team {
     ///
     /// # Errors
     /// When the exchange fails or stalls. The parameters are then those of the last step still; [`Team::give_up`] takes their statistics back.
-    pub(super) fn finish(&mut self, net: &mut Net, params: &mut Params, loss: f32) -> Result<f32, CommError> {
+    pub fn finish(&mut self, net: &mut Net, params: &mut Params, loss: f32) -> Result<f32, CommError> {
+        if self.lost.load(Ordering::Relaxed) {
+            return Err(CommError::Stalled(self.comm.patience()));
+        }
         let size = self.comm.size() as f32;
         let mut tail = vec![loss];
         self.statistics.iter().for_each(|(id, _)| tail.extend_from_slice(&params[*id].data));
