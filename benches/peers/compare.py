@@ -24,17 +24,17 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 # Our name, the peer's, and the shape of the input.
 NETS = {
-    "lenet": ("lenet", "64x1x28x28"),
-    "cifar10_quick": ("cifar10_quick", "100x3x32x32"),
-    "cifar10_full": ("cifar10_full", "100x3x32x32"),
-    "caffenet": ("caffenet", "16x3x227x227"),
-    "age_net": ("age", "50x3x227x227"),
-    "squeezenet": ("squeezenet11", "16x3x227x227"),
-    "resnet18": ("resnet18", "8x3x224x224"),
-    "resnet50": ("resnet50", "8x3x224x224"),
-    "mobilenet": ("mobilenet", "8x3x224x224"),
-    "googlenet": ("googlenet", "16x3x224x224"),
-    "vgg16": ("vgg16", "4x3x224x224"),
+    "lenet": ("lenet", "64,1,28,28"),
+    "cifar10_quick": ("cifar10_quick", "100,3,32,32"),
+    "cifar10_full": ("cifar10_full", "100,3,32,32"),
+    "caffenet": ("caffenet", "16,3,227,227"),
+    "age_net": ("age", "50,3,227,227"),
+    "squeezenet": ("squeezenet11", "16,3,227,227"),
+    "resnet18": ("resnet18", "8,3,224,224"),
+    "resnet50": ("resnet50", "8,3,224,224"),
+    "mobilenet": ("mobilenet", "8,3,224,224"),
+    "googlenet": ("googlenet", "16,3,224,224"),
+    "vgg16": ("vgg16", "4,3,224,224"),
 }
 
 
@@ -58,7 +58,7 @@ def ours(net, shape, threads):
 
 def theirs(python, net, shape, threads, modes):
     """The same, by mode."""
-    batch = shape.split("x")[0]
+    batch = shape.split(",")[0]
     script = [HERE / "torch_nets.py", "--nets", net, "--batch", batch, "--threads", str(threads), "--modes", modes]
     # What pins a BLAS to a kernel would slow it down.
     env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
@@ -88,7 +88,7 @@ def main():
             for mode, times in theirs(python, peer, shape, arguments.threads, arguments.modes).items():
                 others.setdefault(mode, []).append(times)
         best = lambda i: min((statistics.median(t[i] for t in times), mode) for mode, times in others.items())
-        row = [net, shape.split("x")[0]]
+        row = [net, shape.split(",")[0]]
         for i in (0, 1):
             my = statistics.median(t[i] for t in mine)
             their, mode = best(i)

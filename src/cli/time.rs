@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{
     Done, Failure,
+    check::parse_shape,
     failure::{CONFIG, FAILED},
     ranks,
     state::{PhaseArg, StateArgs},
@@ -23,6 +24,7 @@ use crate::{
     net::{BlobId, LayerView, Net, Options, Params, plan::filter::filter},
     report::{self, Align, Table},
     solver::Team,
+    tensor::Shape,
 };
 
 /// Time every layer of a net, forward and backward
@@ -42,8 +44,8 @@ pub struct TimeArgs {
     iterations: u32,
     /// Time without a data set: the layer that gives this blob gives zeros of this shape instead. Its other blobs, if
     /// they are not named, too, are labels: one value for each sample
-    #[arg(long, value_name = "BLOB=NxCxHxW", value_parser = named_shape)]
-    shape: Vec<(String, Vec<i64>)>,
+    #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
+    shape: Vec<(String, Shape)>,
     /// With several ranks: send gradients only when all are there
     #[arg(long)]
     no_overlap: bool,
@@ -53,13 +55,6 @@ pub struct TimeArgs {
 
 /// How long the other ranks may take to answer.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-fn named_shape(text: &str) -> Result<(String, Vec<i64>), String> {
-    let wrong = "expected BLOB=NxCxHxW";
-    let (name, shape) = text.split_once('=').ok_or(wrong)?;
-    let axes = shape.split('x').map(|axis| axis.parse::<u32>().map(i64::from));
-    Ok((name.to_owned(), axes.collect::<Result<_, _>>().map_err(|_| wrong)?))
-}
 
 impl TimeArgs {
     /// Runs the command, on all ranks that a launcher has started.
@@ -114,7 +109,7 @@ impl TimeArgs {
 }
 
 /// Puts an `Input` layer in the place of the sources of a blob, so that they need no data.
-fn replace_source(net: &mut NetParameter, name: &str, shape: &[i64], named: &[(String, Vec<i64>)]) -> bool {
+fn replace_source(net: &mut NetParameter, name: &str, shape: &Shape, named: &[(String, Shape)]) -> bool {
     let mut found = false;
     for layer in &mut net.layer {
         let source = layers::kind(layer.r#type()).is_some_and(|k| k.role == Role::Source);
@@ -122,8 +117,8 @@ fn replace_source(net: &mut NetParameter, name: &str, shape: &[i64], named: &[(S
             continue;
         }
         let dims = |top: &String| match named.iter().find(|(name, _)| name == top) {
-            Some((_, shape)) => shape.clone(),
-            None => shape[..1].to_vec(),
+            Some((_, shape)) => shape.iter().map(|&d| d as i64).collect(),
+            None => shape.iter().take(1).map(|&d| d as i64).collect(),
         };
         let shape = layer.top.iter().map(|top| BlobShape { dim: dims(top) }).collect();
         layer.r#type = Some("Input".into());
@@ -307,12 +302,12 @@ mod tests {
     fn a_source_is_replaced_by_zeros() {
         let mut net = net("layer { name: 'a' type: 'Data' top: 'x' top: 'label'
             data_param { source: 'nowhere' batch_size: 9 } }");
-        let named = [named_shape("x=2x3x4").unwrap()];
+        let named = [parse_shape("x=2,3,4").unwrap()];
         assert!(replace_source(&mut net, "x", &named[0].1, &named));
         let layer = &net.layer[0];
         let shapes: Vec<_> = layer.input_param.iter().flat_map(|p| &p.shape).map(|s| &s.dim[..]).collect();
         assert_eq!((layer.r#type(), &shapes[..]), ("Input", &[&[2, 3, 4][..], &[2]][..]));
-        assert!(!replace_source(&mut net, "y", &[1], &named));
-        assert!(["x", "x=", "x=2x-1"].iter().all(|text| named_shape(text).is_err()));
+        assert!(!replace_source(&mut net, "y", &Shape::from([1]), &named));
+        assert!(["x", "x=", "x=2,-1"].iter().all(|text| parse_shape(text).is_err()));
     }
 }
