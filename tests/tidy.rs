@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Lines of a file without its tests: more than this, and it wants to be two.
-const LONGEST: usize = 420;
+const LONGEST: usize = 400;
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
