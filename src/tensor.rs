@@ -4,6 +4,9 @@ use std::{fmt, ops};
 
 use aligned_vec::{AVec, ConstAlign};
 
+/// More values than an address space of 47 bits holds; sums and small multiples of such counts do not overflow.
+const MAX_COUNT: usize = 1 << 45;
+
 /// The lengths of a blob's axes, outermost first. No axes: one value.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(Vec<usize>);
@@ -14,14 +17,21 @@ impl Shape {
         Self(axes.into())
     }
 
-    /// How many values: the product of all axes, 1 without axes.
+    /// How many values: the product of all axes, 1 without axes; the largest number where it exceeds that.
     pub fn count(&self) -> usize {
-        self.0.iter().product()
+        product(&self.0)
+    }
+
+    /// Like [`Shape::count`]; `None` when no memory could hold the values.
+    pub fn checked_count(&self) -> Option<usize> {
+        // Parts of the shape are counted, too: an axis of 0 does not excuse the others.
+        let sides: Vec<usize> = self.0.iter().map(|&side| side.max(1)).collect();
+        (product(&sides) <= MAX_COUNT).then(|| self.count())
     }
 
     /// The product of the axes in `range`, for example `shape.count_of(1..)`.
     pub fn count_of(&self, range: impl std::slice::SliceIndex<[usize], Output = [usize]>) -> usize {
-        self.0[range].iter().product()
+        product(&self.0[range])
     }
 
     /// Resolves an axis counted from the front, or, when negative, from the back; `None` outside.
@@ -87,6 +97,18 @@ impl fmt::Debug for Shape {
     }
 }
 
+fn product(sides: &[usize]) -> usize {
+    sides.iter().fold(1, |count, &side| count.saturating_mul(side))
+}
+
+/// More memory than the machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} GB of memory are needed, which this machine does not have", self.values.div_ceil(1 << 28))]
+pub struct OutOfMemory {
+    /// How many values were to be held.
+    pub values: usize,
+}
+
 /// Values in memory that starts at a multiple of 64 bytes, so that vector loads never cross a cache line.
 #[derive(Clone, Debug)]
 pub struct Buffer(AVec<f32, ConstAlign<64>>);
@@ -102,6 +124,35 @@ impl Buffer {
     /// A copy of `values`.
     pub fn of(values: &[f32]) -> Self {
         Self(AVec::from_slice(64, values))
+    }
+
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// When the machine has not that much memory.
+    pub fn try_zeroed(len: usize) -> Result<Self, OutOfMemory> {
+        let mut buffer = Self::default();
+        buffer.try_resize(len)?;
+        Ok(buffer)
+    }
+
+    /// Like [`Buffer::resize`].
+    ///
+    /// # Errors
+    /// When the machine has not that much memory.
+    pub fn try_resize(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        self.try_reserve(len)?;
+        self.resize(len);
+        Ok(())
+    }
+
+    /// Takes the memory for `len` values in all, without touching it.
+    ///
+    /// # Errors
+    /// When the machine has not that much memory.
+    pub fn try_reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        let more = len.saturating_sub(self.0.len());
+        self.0.try_reserve_exact(more).map_err(|_| OutOfMemory { values: len })
     }
 
     /// Grows with zeros, or shrinks, to `len` values.
@@ -145,11 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn shapes_that_no_memory_can_hold_are_not_counted() {
+        let of = |axes: &[usize]| Shape::from(axes).checked_count();
+        assert_eq!((of(&[2, 0, 3]), of(&[])), (Some(0), Some(1)));
+        assert_eq!((of(&[usize::MAX, 2]), of(&[0, usize::MAX]), of(&[1 << 23, 1 << 23])), (None, None, None));
+        assert_eq!(Shape::from([usize::MAX, 2]).count(), usize::MAX);
+    }
+
+    #[test]
     fn buffers_are_aligned_and_zero() {
         let mut b = Buffer::zeroed(3);
         b[1] = 2.0;
         b.resize(5);
         assert_eq!(&b[..], [0.0, 2.0, 0.0, 0.0, 0.0]);
         assert_eq!(b.as_ptr() as usize % 64, 0);
+        assert_eq!(b.try_resize(2), Ok(()));
+        assert_eq!(&b[..], [0.0, 2.0]);
+        let error = Buffer::try_zeroed(1 << 44).unwrap_err().to_string();
+        assert!(error.starts_with("65536 GB of memory are needed"), "{error}");
     }
 }

@@ -28,7 +28,7 @@ const BLOCK: usize = 1024;
 impl Channels {
     /// The axes of `shape` before `from`, those from there to `to`, and the rest.
     pub fn of(shape: &[usize], from: usize, to: usize) -> Self {
-        let product = |axes: &[usize]| axes.iter().product();
+        let product = |axes: &[usize]| axes.iter().copied().fold(1, usize::saturating_mul);
         Self {
             images: product(&shape[..from]),
             channels: product(&shape[from..to]),
@@ -115,7 +115,8 @@ impl Channels {
         vectorized(
             #[inline(always)]
             || {
-                if self.inner > 1 {
+                // Runs of no values are summed to 0.
+                if self.inner != 1 {
                     for (i, &s) in settings.iter().enumerate() {
                         let mut sums = [0.0; 2];
                         for n in 0..self.images {

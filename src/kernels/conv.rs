@@ -16,6 +16,7 @@ mod weights;
 
 pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
+pub use lines::MAX_AXES;
 
 use convolve::{Convolve, images_together};
 use gradient::Cut;
@@ -50,6 +51,12 @@ pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
     if depthwise::serves(dims) { 0 } else { Cut::new(Isa::best(), dims).scratch_len() }
 }
 
+/// Floats of scratch that serve all three passes.
+pub fn scratch_len(dims: &ConvDims) -> usize {
+    let backward = backward_input_scratch_len(dims).max(backward_weights_scratch_len(dims));
+    forward_scratch_len(dims).max(backward)
+}
+
 /// output = input * weights, then the epilogue.
 ///
 /// # Panics
@@ -64,6 +71,13 @@ pub fn forward(
 ) {
     check(dims, input, weights, output);
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
+    if input.is_empty() {
+        // Nothing but padding.
+        return parallel::for_chunks_mut(output, dims.out_area(), |start, area| {
+            let value = epilogue.bias.map_or(0.0, |bias| bias[start / area.len() % bias.len()]);
+            area.fill(if epilogue.relu { value.max(0.0) } else { value });
+        });
+    }
     let isa = Isa::best();
     if depthwise::serves(dims) {
         return depthwise::forward(isa, dims, input, weights, epilogue, output);
@@ -129,6 +143,9 @@ pub fn backward_input(
     scratch: &mut [f32],
 ) {
     check(dims, bottom_diff, weights, top_diff);
+    if top_diff.is_empty() {
+        return bottom_diff.fill(0.0);
+    }
     let isa = Isa::best();
     if depthwise::serves(dims) {
         return depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff);
@@ -193,6 +210,9 @@ pub fn backward_weights(
     scratch: &mut [f32],
 ) {
     check(dims, input, weight_diff, top_diff);
+    if input.is_empty() || top_diff.is_empty() {
+        return;
+    }
     if depthwise::serves(dims) {
         return depthwise::backward_weights(Isa::best(), dims, input, top_diff, weight_diff);
     }

@@ -55,7 +55,7 @@ impl Lens {
 
 /// Number of units: output values of an image, each with weights and a bias of its own.
 pub fn units(dims: &ConvDims) -> usize {
-    dims.out_channels * dims.out_area()
+    dims.out_area().saturating_mul(dims.out_channels)
 }
 
 /// Number of weights.
@@ -84,6 +84,13 @@ pub fn forward(
     check(dims, input, weights, output, scratch);
     let lens = Lens::of(dims);
     let outs = dims.out_channels;
+    if input.is_empty() {
+        // Nothing but padding.
+        return output.iter_mut().enumerate().for_each(|(i, y)| {
+            let unit = i % lens.area * outs + i / lens.area % outs;
+            *y = bias.map_or(0.0, |bias| bias[unit]);
+        });
+    }
     for (first, images) in lens.batches(dims) {
         let (columns, sums) = scratch.split_at_mut(images * lens.columns);
         unroll(dims, &lens, &input[first * lens.input..], columns);
@@ -159,6 +166,9 @@ pub fn backward_weights(
     scratch: &mut [f32],
 ) {
     check(dims, input, weight_diff, top_diff, scratch);
+    if input.is_empty() {
+        return;
+    }
     let lens = Lens::of(dims);
     let per_position = dims.out_channels * lens.depth;
     for (first, images) in lens.batches(dims) {

@@ -44,7 +44,8 @@ pub fn for_chunks_mut2<T: Send, U: Send>(
         .for_each(|(i, (a, b))| f(i * chunk, a, b));
 }
 
-/// Calls `f(i, a, b)` for the i-th parts of two outputs, each cut by its own length of a part.
+/// Calls `f(i, a, b)` for the i-th parts of two outputs, each cut by its own length of a part; not at all where `a` is
+/// empty.
 pub fn for_parts_mut<T: Send, U: Send>(
     a: &mut [T],
     part_a: usize,
@@ -52,13 +53,13 @@ pub fn for_parts_mut<T: Send, U: Send>(
     part_b: usize,
     f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
+    if a.is_empty() {
+        return;
+    }
     let (part_a, part_b) = (part_a.max(1), part_b.max(1));
     assert_eq!(a.len().div_ceil(part_a), b.len().div_ceil(part_b), "as many parts of one as of the other");
     if a.len() <= part_a {
-        if !a.is_empty() {
-            f(0, a, b);
-        }
-        return;
+        return f(0, a, b);
     }
     a.par_chunks_mut(part_a).zip(b.par_chunks_mut(part_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
 }

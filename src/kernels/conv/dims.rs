@@ -63,45 +63,50 @@ pub struct ConvDims {
     pub axes: Vec<ConvAxis>,
 }
 
+/// Products stop at the largest number, so that a caller can see that sizes are too large.
 impl ConvDims {
     /// Input values per channel.
     pub fn in_area(&self) -> usize {
-        self.axes.iter().map(|a| a.input).product()
+        self.area(|a| a.input)
     }
 
     /// Output values per channel.
     pub fn out_area(&self) -> usize {
-        self.axes.iter().map(|a| a.output).product()
+        self.area(|a| a.output)
     }
 
     /// Values of a kernel per channel.
     pub fn kernel_area(&self) -> usize {
-        self.axes.iter().map(|a| a.kernel).product()
+        self.area(|a| a.kernel)
+    }
+
+    fn area(&self, side: impl Fn(&ConvAxis) -> usize) -> usize {
+        self.axes.iter().map(side).fold(1, usize::saturating_mul)
     }
 
     /// Values of the whole input.
     pub fn input_len(&self) -> usize {
-        self.batch * self.in_channels * self.in_area()
+        self.in_area().saturating_mul(self.batch).saturating_mul(self.in_channels)
     }
 
     /// Values of the whole output.
     pub fn output_len(&self) -> usize {
-        self.batch * self.out_channels * self.out_area()
+        self.out_area().saturating_mul(self.batch).saturating_mul(self.out_channels)
     }
 
     /// Values of the weights.
     pub fn weight_len(&self) -> usize {
-        self.out_channels * self.depth()
+        self.depth().saturating_mul(self.out_channels)
     }
 
     /// Products that make one output value: input channels of a group times kernel values.
     pub fn depth(&self) -> usize {
-        self.in_channels / self.group * self.kernel_area()
+        self.kernel_area().saturating_mul(self.in_channels / self.group)
     }
 
     /// Multiply-adds of one pass, counting those that meet padding.
     pub fn multiply_adds(&self) -> usize {
-        self.output_len() * self.depth()
+        self.output_len().saturating_mul(self.depth())
     }
 
     /// Input channels of a group.

@@ -54,9 +54,14 @@ pub struct Phase {
     pub lines: Lines,
 }
 
-/// All phases of a convolution: one where nothing strides.
+/// All phases of a convolution: one where nothing strides. A stride beyond the input has no more phases than that.
 pub fn phases(dims: &ConvDims) -> impl Iterator<Item = Phase> {
-    (0..dims.axes.iter().map(|a| a.stride).product()).map(|index| Phase::new(dims, index))
+    (0..dims.axes.iter().map(remainders).product()).map(|index| Phase::new(dims, index))
+}
+
+/// Remainders by the stride that positions of the input have.
+fn remainders(axis: &ConvAxis) -> usize {
+    axis.stride.min(axis.input.max(1))
 }
 
 impl Phase {
@@ -64,8 +69,8 @@ impl Phase {
         let none = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
         let (mut axes, count) = ([PhaseAxis::new(&none, 0); MAX_AXES], dims.axes.len());
         for (place, axis) in axes[..count].iter_mut().zip(&dims.axes).rev() {
-            *place = PhaseAxis::new(axis, index % axis.stride);
-            index /= axis.stride;
+            *place = PhaseAxis::new(axis, index % remainders(axis));
+            index /= remainders(axis);
         }
         Self { axes, count, lines: Lines::new(axes[..count].iter().map(|a| a.line)) }
     }

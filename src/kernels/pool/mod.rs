@@ -82,12 +82,12 @@ pub struct Pool {
 impl Pool {
     /// Values in an input plane.
     pub fn inputs(&self) -> usize {
-        self.axes.iter().map(|a| a.input).product()
+        self.axes.iter().map(|a| a.input).fold(1, usize::saturating_mul)
     }
 
     /// Values in an output plane.
     pub fn outputs(&self) -> usize {
-        self.axes.iter().map(|a| a.output).product()
+        self.axes.iter().map(|a| a.output).fold(1, usize::saturating_mul)
     }
 
     /// The axis along a row, and the axes that choose rows.
