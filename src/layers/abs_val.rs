@@ -9,7 +9,7 @@ use crate::config::proto::LayerParameter;
 /// The row of `AbsVal`.
 pub const KIND: Kind = Kind {
     name: "AbsVal",
-    summary: "|x|",
+    summary: "the absolute value",
     settings: &[],
     bottoms: Arity::Exactly(1),
     tops: Arity::Exactly(1),

@@ -57,8 +57,8 @@ pub fn shape_of(shape: &BlobShape, field: &str) -> Result<Shape, LayerError> {
 
 /// These sides as a shape; `None` when its values are too many to count.
 pub fn counted(sides: Vec<usize>) -> Option<Shape> {
-    let count = sides.iter().try_fold(1usize, |count, &side| count.checked_mul(side.max(1)));
-    count.filter(|&c| isize::try_from(c).is_ok_and(|c| c <= isize::MAX / 4)).map(|_| Shape::from(sides))
+    let shape = Shape::from(sides);
+    shape.checked_count().map(|_| shape)
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ impl Layer for Concat {
             self.bands.push(Band { row: top.count_of(axis..), start, len });
             start += len;
         }
-        Ok(Outline::of([top]).reads(Reads::NOTHING))
+        let outline = Outline::of([top]).reads(Reads::NOTHING);
+        Ok(if bottoms.len() == 1 { outline.alias() } else { outline })
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -1,8 +1,9 @@
 //! `Convolution`: learned filters slide over the input.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
-    convolution_settings::{ConvolutionSettings, check_group},
+    Arity, Kind, Layer, LayerError, Role, Setup,
+    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
+    filters::{FilterLayer, Filters, Fitted},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -33,36 +34,38 @@ pub const KIND: Kind = Kind {
 /// with S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1.
 /// Params: weights `num_output x C / group x kernel...`; bias `num_output`.
 /// Differs from Caffe: a dilation of 0 is refused; `engine` and `force_nd_im2col` change nothing.
+#[derive(Default)]
 pub(super) struct Convolution {
-    settings: ConvolutionSettings,
     /// One group a channel, whatever `group` says.
     depthwise: bool,
     dims: ConvDims,
-    bottoms: usize,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
     settings.num_output()?;
-    Ok(Box::new(Convolution::new(settings, false)))
+    Ok(Box::new(FilterLayer::new(settings, Convolution::default())))
 }
 
 impl Convolution {
-    /// A convolution, or a depthwise one.
-    pub(super) fn new(settings: ConvolutionSettings, depthwise: bool) -> Self {
-        Self { settings, depthwise, dims: ConvDims::default(), bottoms: 0 }
+    /// With one group a channel.
+    pub(super) fn depthwise() -> Self {
+        Self { depthwise: true, ..Self::default() }
     }
 }
 
-impl Layer for Convolution {
-    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        let window = self.settings.fit(bottoms)?;
+impl Filters for Convolution {
+    fn fit(
+        &mut self,
+        settings: &ConvolutionSettings,
+        window: &Window,
+        bottom: &Shape,
+    ) -> Result<Fitted, LayerError> {
         let (group, outputs) = match self.depthwise {
-            true => self.settings.depthwise(window.channels)?,
-            false => (self.settings.group(), self.settings.num_output()?),
+            true => settings.depthwise(window.channels)?,
+            false => (settings.group(), settings.num_output()?),
         };
         check_group(group, window.channels, outputs)?;
-        self.bottoms = bottoms.len();
         self.dims = ConvDims {
             batch: window.samples,
             in_channels: window.channels,
@@ -70,40 +73,33 @@ impl Layer for Convolution {
             group,
             axes: window.convolved()?,
         };
-        let top = window.top(&bottoms[0], outputs, self.dims.axes.iter().map(|a| a.output));
-        let params = self.settings.params(window.filters(outputs, window.channels / group), [outputs]);
-        let workspace = conv::forward_scratch_len(&self.dims)
-            .max(conv::backward_input_scratch_len(&self.dims))
-            .max(conv::backward_weights_scratch_len(&self.dims));
-        let tops = vec![top; bottoms.len()];
-        Ok(Outline::of(tops).params(params).workspace(workspace).reads(Reads::BOTTOMS))
+        check_work(&self.dims)?;
+        Ok(Fitted {
+            top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.output))?,
+            weights: window.filters(outputs, window.channels / group)?,
+            biases: outputs,
+            scratch: conv::scratch_len(&self.dims),
+        })
     }
 
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let epilogue = Epilogue { bias: pass.params.get(1).copied(), relu: false };
-        for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
-            conv::forward(&self.dims, bottom.data, pass.params[0], epilogue, top.data, pass.workspace);
-        }
-        Ok(())
+    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
+        conv::forward(&self.dims, x, weights, Epilogue { bias, relu: false }, y, scratch);
     }
 
-    fn backward(&mut self, pass: &mut Backward<'_>) {
-        let (dims, weights) = (&self.dims, pass.params[0]);
-        for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
-            if let Some(dw) = &mut pass.param_diffs[0] {
-                conv::backward_weights(dims, bottom.data, top.diff, dw, pass.workspace);
-            }
-            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
-                conv::backward_bias(dims, top.diff, db);
-            }
-            if let Some(dx) = dx {
-                conv::backward_input(dims, top.diff, weights, dx, pass.workspace);
-            }
-        }
+    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
+        conv::backward_weights(&self.dims, x, dy, dw, scratch);
     }
 
-    fn multiply_adds(&self) -> u64 {
-        (self.bottoms * self.dims.multiply_adds()) as u64
+    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
+        conv::backward_bias(&self.dims, dy, db);
+    }
+
+    fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
+        conv::backward_input(&self.dims, dy, weights, dx, scratch);
+    }
+
+    fn multiply_adds(&self) -> usize {
+        self.dims.multiply_adds()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{LayerError, ParamOutline};
 use crate::{
     config::proto::{ConvolutionParameter, FillerParameter},
-    kernels::conv::ConvAxis,
+    kernels::conv::{ConvAxis, ConvDims, MAX_AXES},
     tensor::Shape,
 };
 
@@ -83,6 +83,10 @@ impl ConvolutionSettings {
             wrong("axis", format!("axis {} does not exist in the bottom of shape {bottom}", self.axis))
         })?;
         let sides = bottom[axis + 1..].to_vec();
+        if sides.len() > MAX_AXES {
+            let message = format!("at most {MAX_AXES} spatial axes, found {} in {bottom}", sides.len());
+            return Err(LayerError::shape(message));
+        }
         Ok(Window {
             axis,
             samples: bottom.count_of(..axis),
@@ -112,6 +116,23 @@ pub fn check_group(group: usize, channels: usize, outputs: usize) -> Result<(), 
         return Err(wrong("group", format!("num_output {outputs} cannot be divided into {group} groups")));
     }
     Ok(())
+}
+
+/// Refuses sizes whose multiply-adds cannot be counted.
+pub fn check_work(dims: &ConvDims) -> Result<(), LayerError> {
+    if dims.multiply_adds() == usize::MAX || dims.input_len() == usize::MAX {
+        return Err(LayerError::shape("a pass would take more multiply-adds than can be counted"));
+    }
+    Ok(())
+}
+
+/// A shape whose values can be counted.
+fn counted(what: &str, sides: Vec<usize>) -> Result<Shape, LayerError> {
+    let shape = Shape::new(sides);
+    match shape.checked_count() {
+        Some(_) => Ok(shape),
+        None => Err(LayerError::shape(format!("{what} would be {shape}: too large"))),
+    }
 }
 
 fn wrong(field: &str, message: impl Into<String>) -> LayerError {
@@ -215,7 +236,7 @@ impl Window {
     pub fn convolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
         self.axes(ConvAxis::new, |i| {
             let (kernel, dilation, padded) =
-                (self.kernel[i], self.dilation[i], self.sides[i] + 2 * self.pad[i]);
+                (self.kernel[i], self.dilation[i], self.sides[i].saturating_add(2 * self.pad[i]));
             let spread = match dilation {
                 1 => String::new(),
                 _ => format!(" with dilation {dilation} spans {} and", dilation * (kernel - 1) + 1),
@@ -248,14 +269,18 @@ impl Window {
     }
 
     /// The bottom's shape with other channels and sides.
-    pub fn top(&self, bottom: &Shape, channels: usize, sides: impl Iterator<Item = usize>) -> Shape {
-        let axes = bottom[..self.axis].iter().copied().chain([channels]).chain(sides);
-        Shape::new(axes.collect::<Vec<_>>())
+    pub fn top(
+        &self,
+        bottom: &Shape,
+        channels: usize,
+        sides: impl Iterator<Item = usize>,
+    ) -> Result<Shape, LayerError> {
+        counted("the top", bottom[..self.axis].iter().copied().chain([channels]).chain(sides).collect())
     }
 
     /// The shape of filters: so many, each over so many channels.
-    pub fn filters(&self, number: usize, channels: usize) -> Shape {
-        Shape::new([&[number, channels], &self.kernel[..]].concat())
+    pub fn filters(&self, number: usize, channels: usize) -> Result<Shape, LayerError> {
+        counted("the filters", [&[number, channels], &self.kernel[..]].concat())
     }
 }
 

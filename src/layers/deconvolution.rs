@@ -1,8 +1,9 @@
 //! `Deconvolution`: the transpose of a convolution, as in learned upsampling.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
-    convolution_settings::{ConvolutionSettings, check_group},
+    Arity, Kind, Layer, LayerError, Role, Setup,
+    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
+    filters::{FilterLayer, Filters, Fitted},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -36,27 +37,29 @@ pub const KIND: Kind = Kind {
 /// with S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad.
 /// Params: weights `C x num_output / group x kernel...`; bias `num_output`.
 /// Reference: Zeiler et al. 2010. Differs from Caffe: a dilation of 0 is refused.
+#[derive(Default)]
 struct Deconvolution {
-    settings: ConvolutionSettings,
     /// Of the convolution that is transposed: its input is the top.
     dims: ConvDims,
     /// With the top as output: what the bias belongs to.
     top: ConvDims,
-    bottoms: usize,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
     settings.num_output()?;
-    Ok(Box::new(Deconvolution { settings, dims: ConvDims::default(), top: ConvDims::default(), bottoms: 0 }))
+    Ok(Box::new(FilterLayer::new(settings, Deconvolution::default())))
 }
 
-impl Layer for Deconvolution {
-    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        let window = self.settings.fit(bottoms)?;
-        let (group, outputs) = (self.settings.group(), self.settings.num_output()?);
+impl Filters for Deconvolution {
+    fn fit(
+        &mut self,
+        settings: &ConvolutionSettings,
+        window: &Window,
+        bottom: &Shape,
+    ) -> Result<Fitted, LayerError> {
+        let (group, outputs) = (settings.group(), settings.num_output()?);
         check_group(group, window.channels, outputs)?;
-        self.bottoms = bottoms.len();
         self.dims = ConvDims {
             batch: window.samples,
             in_channels: outputs,
@@ -64,6 +67,7 @@ impl Layer for Deconvolution {
             group,
             axes: window.deconvolved()?,
         };
+        check_work(&self.dims)?;
         let swapped = |a: &ConvAxis| ConvAxis { input: a.output, output: a.input, ..*a };
         self.top = ConvDims {
             in_channels: self.dims.out_channels,
@@ -71,45 +75,38 @@ impl Layer for Deconvolution {
             axes: self.dims.axes.iter().map(swapped).collect(),
             ..self.dims
         };
-        let top = window.top(&bottoms[0], outputs, self.dims.axes.iter().map(|a| a.input));
-        let params = self.settings.params(window.filters(window.channels, outputs / group), [outputs]);
-        let workspace = conv::forward_scratch_len(&self.dims)
-            .max(conv::backward_input_scratch_len(&self.dims))
-            .max(conv::backward_weights_scratch_len(&self.dims));
-        let tops = vec![top; bottoms.len()];
-        Ok(Outline::of(tops).params(params).workspace(workspace).reads(Reads::BOTTOMS))
+        Ok(Fitted {
+            top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.input))?,
+            weights: window.filters(window.channels, outputs / group)?,
+            biases: outputs,
+            scratch: conv::scratch_len(&self.dims),
+        })
     }
 
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
-            conv::backward_input(&self.dims, bottom.data, pass.params[0], top.data, pass.workspace);
-            if let Some(bias) = pass.params.get(1) {
-                for_chunks_mut(top.data, self.dims.in_area(), |start, area| {
-                    let bias = bias[start / area.len() % bias.len()];
-                    area.iter_mut().for_each(|v| *v += bias);
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn backward(&mut self, pass: &mut Backward<'_>) {
-        let (dims, weights) = (&self.dims, pass.params[0]);
-        for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
-            if let Some(dw) = &mut pass.param_diffs[0] {
-                conv::backward_weights(dims, top.diff, bottom.data, dw, pass.workspace);
-            }
-            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
-                conv::backward_bias(&self.top, top.diff, db);
-            }
-            if let Some(dx) = dx {
-                conv::forward(dims, top.diff, weights, Epilogue::default(), dx, pass.workspace);
-            }
+    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
+        conv::backward_input(&self.dims, x, weights, y, scratch);
+        if let Some(bias) = bias {
+            for_chunks_mut(y, self.dims.in_area(), |start, area| {
+                let bias = bias[start / area.len() % bias.len()];
+                area.iter_mut().for_each(|v| *v += bias);
+            });
         }
     }
 
-    fn multiply_adds(&self) -> u64 {
-        (self.bottoms * self.dims.multiply_adds()) as u64
+    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
+        conv::backward_weights(&self.dims, dy, x, dw, scratch);
+    }
+
+    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
+        conv::backward_bias(&self.top, dy, db);
+    }
+
+    fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
+        conv::forward(&self.dims, dy, weights, Epilogue::default(), dx, scratch);
+    }
+
+    fn multiply_adds(&self) -> usize {
+        self.dims.multiply_adds()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Arity, Kind, Layer, LayerError, Role, Setup, convolution::Convolution,
-    convolution_settings::ConvolutionSettings,
+    convolution_settings::ConvolutionSettings, filters::FilterLayer,
 };
 use crate::config::proto::LayerParameter;
 
@@ -24,7 +24,7 @@ pub const KIND: Kind = Kind {
 /// channels. Caffe has no such layer; files of its forks that have run unchanged.
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
-    Ok(Box::new(Convolution::new(settings, true)))
+    Ok(Box::new(FilterLayer::new(settings, Convolution::depthwise())))
 }
 
 #[cfg(test)]

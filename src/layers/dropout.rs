@@ -60,15 +60,15 @@ impl Layer for Dropout {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let words = if self.drops && self.backward { mask_words(bottoms[0].count()) } else { 0 };
         self.mask.resize(words, 0);
-        Ok(Outline::of([bottoms[0].clone()]).reads(Reads::NOTHING))
+        let outline = Outline::of([bottoms[0].clone()]).reads(Reads::NOTHING);
+        Ok(if self.drops { outline } else { outline.alias() })
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (x, y) = (pass.bottoms[0].data, &mut *pass.tops[0].data);
-        match (self.drops, self.backward) {
-            (false, _) => copy(x, y),
-            (true, true) => drop_values(x, self.scale, self.keep, pass.draw, y, &mut self.mask),
-            (true, false) => drop_values_once(x, self.scale, self.keep, pass.draw, y),
+        match self.backward {
+            true => drop_values(x, self.scale, self.keep, pass.draw, y, &mut self.mask),
+            false => drop_values_once(x, self.scale, self.keep, pass.draw, y),
         }
         Ok(())
     }

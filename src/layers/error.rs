@@ -1,5 +1,7 @@
 //! What can be wrong with a layer.
 
+use crate::tensor::OutOfMemory;
+
 /// What can be wrong with a layer; the net adds the layer's name and place.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum LayerError {
@@ -33,5 +35,11 @@ impl LayerError {
     /// A bad value in a pass.
     pub fn value(message: impl Into<String>) -> Self {
         Self::Value(message.into())
+    }
+}
+
+impl From<OutOfMemory> for LayerError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::Shape(error.to_string())
     }
 }

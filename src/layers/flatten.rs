@@ -1,6 +1,6 @@
 //! `Flatten`: one axis of several.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Arity, Backward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
 use crate::{
     config::proto::{FlattenParameter, LayerParameter},
     kernels::elementwise::copy,
@@ -43,12 +43,7 @@ impl Layer for Flatten {
             return Err(LayerError::setting("flatten_param.end_axis", message));
         }
         let top = [&bottom[..start], &[bottom.count_of(start..end)], &bottom[end..]].concat();
-        Ok(Outline::of([top.into()]).reads(Reads::NOTHING))
-    }
-
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        copy(pass.bottoms[0].data, pass.tops[0].data);
-        Ok(())
+        Ok(Outline::of([top.into()]).reads(Reads::NOTHING).alias())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {

@@ -355,15 +355,28 @@ fn compare(
     }
 }
 
-/// Whether a layer type must have gradient cases.
-fn differentiable(kind: &super::Kind) -> bool {
-    matches!(kind.role, Role::Transform | Role::Loss)
+/// The types that must have gradient cases, and have none.
+fn unchecked(kinds: &[&super::Kind]) -> Vec<&'static str> {
+    let differentiable = |k: &&&super::Kind| matches!(k.role, Role::Transform | Role::Loss);
+    kinds.iter().filter(differentiable).filter(|k| k.gradient.is_empty()).map(|k| k.name).collect()
 }
 
 #[test]
 fn every_differentiable_layer_has_a_right_gradient() {
-    for kind in super::LAYERS {
-        assert!(!differentiable(kind) || !kind.gradient.is_empty(), "{} has no gradient case", kind.name);
-        kind.gradient.iter().for_each(check);
-    }
+    assert_eq!(unchecked(super::LAYERS), [""; 0], "types without a gradient case");
+    super::LAYERS.iter().flat_map(|kind| kind.gradient).for_each(check);
+}
+
+#[test]
+fn a_type_without_gradient_cases_is_found() {
+    let without = |role| super::Kind { gradient: &[], role, ..super::relu::KIND };
+    let (transform, loss, measure) = (without(Role::Transform), without(Role::Loss), without(Role::Measure));
+    assert_eq!(unchecked(&[&super::tanh::KIND, &transform, &loss, &measure]), ["ReLU", "ReLU"]);
+}
+
+#[test]
+#[should_panic(expected = "backward gives")]
+fn a_wrong_gradient_is_found() {
+    // At a kink the differences see both sides.
+    check(&Case::new("type: 'AbsVal'", &[(&[1], Values::Given(&[0.001]))]));
 }

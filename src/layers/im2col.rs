@@ -57,8 +57,8 @@ impl Layer for Im2col {
         let window = self.settings.fit(bottoms)?;
         self.channels = window.channels;
         self.axes = window.convolved()?;
-        let rows = self.channels * window.kernel.iter().product::<usize>();
-        let top = window.top(&bottoms[0], rows, self.axes.iter().map(|a| a.output));
+        let rows = window.filters(1, self.channels)?.count();
+        let top = window.top(&bottoms[0], rows, self.axes.iter().map(|a| a.output))?;
         Ok(Outline::of([top]).reads(Reads::NOTHING))
     }
 

@@ -1,8 +1,9 @@
 //! `LocallyConnected`: a convolution without shared weights.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
-    convolution_settings::{ConvolutionSettings, check_group},
+    Arity, Kind, Layer, LayerError, Role, Setup,
+    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
+    filters::{FilterLayer, Filters, Fitted},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -36,24 +37,26 @@ pub const KIND: Kind = Kind {
 /// Params: weights `units x C / group x kernel...`, where the units are the output positions times `num_output`, the
 /// channel varying fastest; bias `units`. A row belongs to one unit, so fillers see the right fan-in.
 /// Reference: LeCun 1989 (local connections); Taigman et al. 2014. Caffe has no such layer.
+#[derive(Default)]
 struct LocallyConnected {
-    settings: ConvolutionSettings,
     dims: ConvDims,
-    bottoms: usize,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
     settings.num_output()?;
-    Ok(Box::new(LocallyConnected { settings, dims: ConvDims::default(), bottoms: 0 }))
+    Ok(Box::new(FilterLayer::new(settings, LocallyConnected::default())))
 }
 
-impl Layer for LocallyConnected {
-    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        let window = self.settings.fit(bottoms)?;
-        let (group, outputs) = (self.settings.group(), self.settings.num_output()?);
+impl Filters for LocallyConnected {
+    fn fit(
+        &mut self,
+        settings: &ConvolutionSettings,
+        window: &Window,
+        bottom: &Shape,
+    ) -> Result<Fitted, LayerError> {
+        let (group, outputs) = (settings.group(), settings.num_output()?);
         check_group(group, window.channels, outputs)?;
-        self.bottoms = bottoms.len();
         self.dims = ConvDims {
             batch: window.samples,
             in_channels: window.channels,
@@ -61,38 +64,34 @@ impl Layer for LocallyConnected {
             group,
             axes: window.convolved()?,
         };
+        check_work(&self.dims)?;
         let units = local::units(&self.dims);
-        let top = window.top(&bottoms[0], outputs, self.dims.axes.iter().map(|a| a.output));
-        let params = self.settings.params(window.filters(units, window.channels / group), [units]);
-        let tops = vec![top; bottoms.len()];
-        Ok(Outline::of(tops).params(params).workspace(local::scratch_len(&self.dims)).reads(Reads::BOTTOMS))
+        Ok(Fitted {
+            top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.output))?,
+            weights: window.filters(units, window.channels / group)?,
+            biases: units,
+            scratch: local::scratch_len(&self.dims),
+        })
     }
 
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let (weights, bias) = (pass.params[0], pass.params.get(1).copied());
-        for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
-            local::forward(&self.dims, bottom.data, weights, bias, top.data, pass.workspace);
-        }
-        Ok(())
+    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
+        local::forward(&self.dims, x, weights, bias, y, scratch);
     }
 
-    fn backward(&mut self, pass: &mut Backward<'_>) {
-        let (dims, weights) = (&self.dims, pass.params[0]);
-        for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
-            if let Some(dw) = &mut pass.param_diffs[0] {
-                local::backward_weights(dims, bottom.data, top.diff, dw, pass.workspace);
-            }
-            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
-                local::backward_bias(dims, top.diff, db);
-            }
-            if let Some(dx) = dx {
-                local::backward_input(dims, top.diff, weights, dx, pass.workspace);
-            }
-        }
+    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
+        local::backward_weights(&self.dims, x, dy, dw, scratch);
     }
 
-    fn multiply_adds(&self) -> u64 {
-        (self.bottoms * self.dims.multiply_adds()) as u64
+    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
+        local::backward_bias(&self.dims, dy, db);
+    }
+
+    fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
+        local::backward_input(&self.dims, dy, weights, dx, scratch);
+    }
+
+    fn multiply_adds(&self) -> usize {
+        self.dims.multiply_adds()
     }
 }
 

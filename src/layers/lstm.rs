@@ -61,9 +61,9 @@ impl Layer for Lstm {
         self.shared.outline(bottoms)?;
         let sizes = self.shared.sizes;
         let (steps, state, products) = (sizes.steps, sizes.state(), sizes.products());
-        self.gates.resize(steps * products);
-        self.continued.resize(steps * state);
-        self.cells.resize((steps + 1) * state);
+        self.gates.try_resize(steps * products)?;
+        self.continued.try_resize(steps * state)?;
+        self.cells.try_resize((steps + 1) * state)?;
         // Of backward: dE/dgates, their sum over the steps, dE/dh and dE/dc.
         let workspace = (steps + 1) * products + 2 * state;
         let params = self.shared.params();

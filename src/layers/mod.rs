@@ -9,11 +9,14 @@ mod axes;
 mod batches;
 mod error;
 pub mod filler;
+mod filters;
 #[cfg(test)]
 pub(crate) mod gradient_check;
+mod kind;
 mod labels;
 mod loss_normalizer;
 mod ordinal_tasks;
+mod outline;
 mod pass;
 mod peers;
 mod pooler;
@@ -48,6 +51,7 @@ mod exp;
 mod filter;
 mod flatten;
 mod hdf5_data;
+mod hdf5_output;
 mod hinge_loss;
 mod im2col;
 mod image_data;
@@ -60,6 +64,7 @@ mod log;
 mod lrn;
 mod lstm;
 mod lstm_unit;
+mod memory_data;
 mod multinomial_logistic_loss;
 mod mvn;
 mod ordinal_rank;
@@ -85,16 +90,16 @@ mod swish;
 mod tanh;
 mod threshold;
 mod tile;
+mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
 pub use error::LayerError;
+pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
+pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 pub use peers::Peers;
 
-use crate::{
-    config::proto::{FillerParameter, LayerParameter, Phase},
-    tensor::Shape,
-};
+use crate::tensor::Shape;
 
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
@@ -124,6 +129,7 @@ pub const LAYERS: &[&Kind] = &[
     &filter::KIND,
     &flatten::KIND,
     &hdf5_data::KIND,
+    &hdf5_output::KIND,
     &hinge_loss::KIND,
     &im2col::KIND,
     &image_data::KIND,
@@ -137,6 +143,7 @@ pub const LAYERS: &[&Kind] = &[
     &locally_connected::KIND,
     &log::KIND,
     &mvn::KIND,
+    &memory_data::KIND,
     &multinomial_logistic_loss::KIND,
     &ordinal_rank::KIND,
     &ordinal_regression_loss::KIND,
@@ -161,114 +168,8 @@ pub const LAYERS: &[&Kind] = &[
     &tanh::KIND,
     &threshold::KIND,
     &tile::KIND,
+    &window_data::KIND,
 ];
-
-/// The row of a layer type in [`LAYERS`]: what is known of it without building one.
-pub struct Kind {
-    /// The name in `type`, for example `InnerProduct`.
-    pub name: &'static str,
-    /// What it computes, in a few words; the README's table shows it.
-    pub summary: &'static str,
-    /// The field of its settings in `LayerParameter`, for example `inner_product_param`; more than one where it
-    /// reads several, none where it has no settings.
-    pub settings: &'static [&'static str],
-    /// How many bottoms it takes.
-    pub bottoms: Arity,
-    /// How many tops it makes.
-    pub tops: Arity,
-    /// What else the net must know of it.
-    pub role: Role,
-    /// Bottoms, by index, that never get a gradient: labels, indices, selectors.
-    pub no_gradient: &'static [usize],
-    /// Builds one, or says which setting is wrong.
-    pub build: Build,
-    /// Checks of its gradient; a differentiable layer has at least one.
-    #[cfg(test)]
-    pub gradient: &'static [gradient_check::Case],
-}
-
-/// In [`Kind::no_gradient`]: the last bottom, where their number varies.
-pub const LAST: usize = usize::MAX;
-
-impl Kind {
-    /// Whether bottom `i` of `bottoms` can get a gradient.
-    pub fn takes_gradient(&self, i: usize, bottoms: usize) -> bool {
-        let last = i + 1 == bottoms && self.no_gradient.contains(&LAST);
-        !(last || self.no_gradient.contains(&i)) && self.role != Role::Measure
-    }
-}
-
-/// Builds a layer from its settings.
-pub type Build = fn(&LayerParameter, &Setup) -> Result<Box<dyn Layer>, LayerError>;
-
-/// How many bottoms or tops a layer takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arity {
-    /// Just so many.
-    Exactly(usize),
-    /// From the first number up to the second.
-    Between(usize, usize),
-    /// So many or more.
-    AtLeast(usize),
-    /// For tops: as many as bottoms, at least one.
-    LikeBottoms,
-}
-
-impl Arity {
-    /// Whether `n` fits, where the layer has `bottoms` bottoms.
-    pub fn allows(self, n: usize, bottoms: usize) -> bool {
-        match self {
-            Arity::Exactly(want) => n == want,
-            Arity::Between(low, high) => (low..=high).contains(&n),
-            Arity::AtLeast(low) => n >= low,
-            Arity::LikeBottoms => n == bottoms && n > 0,
-        }
-    }
-
-    /// The least number that fits.
-    pub fn least(self) -> usize {
-        match self {
-            Arity::Exactly(n) | Arity::Between(n, _) | Arity::AtLeast(n) => n,
-            Arity::LikeBottoms => 1,
-        }
-    }
-}
-
-/// As messages say it: `2`, `1 to 2`, `at least 1`.
-impl std::fmt::Display for Arity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Arity::Exactly(n) => write!(f, "{n}"),
-            Arity::Between(low, high) => write!(f, "{low} to {high}"),
-            Arity::AtLeast(n) => write!(f, "at least {n}"),
-            Arity::LikeBottoms => f.write_str("as many as bottom blobs"),
-        }
-    }
-}
-
-/// What the net must know of a layer type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Brings blobs in from outside: no bottoms.
-    Source,
-    /// Turns bottoms into tops and gradients back.
-    Transform,
-    /// Its first top is a loss, with weight 1 unless `loss_weight` says otherwise, and may be left unnamed.
-    Loss,
-    /// Has no gradient: `Accuracy`, `ArgMax`. No blob under it needs one for its sake.
-    Measure,
-}
-
-/// What a layer may know when it is built, beside its own settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// Whether the net trains or tests.
-    pub phase: Phase,
-    /// The run's seed.
-    pub seed: u64,
-    /// Whether any backward pass will follow the forward passes: no layer needs to keep masks otherwise.
-    pub backward: bool,
-}
 
 /// One layer of a net.
 pub trait Layer: Send {
@@ -292,6 +193,14 @@ pub trait Layer: Send {
     /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.
     fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {
         None
+    }
+
+    /// After the last pass: writes out what the layer has collected.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn finish(&mut self) -> Result<(), LayerError> {
+        Ok(())
     }
 
     /// What the layer carries from pass to pass beside its parameters; saved in snapshots.
@@ -359,103 +268,6 @@ pub struct Carry {
     pub values: Vec<f32>,
 }
 
-/// The shapes that a layer needs and makes.
-#[derive(Clone, Debug, Default)]
-pub struct Outline {
-    /// Shapes of the tops.
-    pub tops: Vec<Shape>,
-    /// The parameters, in Caffe's order of blobs.
-    pub params: Vec<ParamOutline>,
-    /// How many values of workspace each pass is lent; their contents are lost between passes.
-    pub workspace: usize,
-    /// What the backward pass reads beside the tops' diffs.
-    pub reads: Reads,
-    /// Whether every top is just the first bottom under another name or shape: the net then lends the bottom's
-    /// memory to whoever reads the tops, and does not run the forward pass.
-    pub alias: bool,
-}
-
-impl Outline {
-    /// Tops of these shapes, no parameters, no workspace; backward reads everything.
-    pub fn of(tops: impl Into<Vec<Shape>>) -> Self {
-        Self { tops: tops.into(), ..Self::default() }
-    }
-
-    /// Whose tops are the first bottom under other names or shapes.
-    pub fn alias(mut self) -> Self {
-        self.alias = true;
-        self
-    }
-
-    /// With these parameters.
-    pub fn params(mut self, params: Vec<ParamOutline>) -> Self {
-        self.params = params;
-        self
-    }
-
-    /// With so many values of workspace.
-    pub fn workspace(mut self, len: usize) -> Self {
-        self.workspace = len;
-        self
-    }
-
-    /// Whose backward pass reads only this.
-    pub fn reads(mut self, reads: Reads) -> Self {
-        self.reads = reads;
-        self
-    }
-}
-
-/// Which data the backward pass reads; what no layer reads any more gives its memory to later blobs, and is
-/// lent as an empty slice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reads {
-    /// The bottoms' data.
-    pub bottoms: bool,
-    /// The tops' data.
-    pub tops: bool,
-}
-
-impl Reads {
-    /// Only diffs and what the layer kept itself.
-    pub const NOTHING: Self = Self { bottoms: false, tops: false };
-    /// The bottoms' data.
-    pub const BOTTOMS: Self = Self { bottoms: true, tops: false };
-    /// The tops' data.
-    pub const TOPS: Self = Self { bottoms: false, tops: true };
-    /// Both.
-    pub const BOTH: Self = Self { bottoms: true, tops: true };
-}
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self::BOTH
-    }
-}
-
-/// One parameter of a layer.
-#[derive(Clone, Debug)]
-pub struct ParamOutline {
-    /// Its shape.
-    pub shape: Shape,
-    /// How it starts.
-    pub filler: FillerParameter,
-    /// Whether an update rule learns it. Running statistics are not learned: forward writes them.
-    pub learned: bool,
-}
-
-impl ParamOutline {
-    /// A weight that is learned.
-    pub fn learned(shape: impl Into<Shape>, filler: FillerParameter) -> Self {
-        Self { shape: shape.into(), filler, learned: true }
-    }
-
-    /// A running statistic, 0 at the start.
-    pub fn state(shape: impl Into<Shape>) -> Self {
-        Self { shape: shape.into(), filler: FillerParameter::default(), learned: false }
-    }
-}
-
 /// The row of `name` in [`LAYERS`].
 pub fn kind(name: &str) -> Option<&'static Kind> {
     LAYERS.iter().copied().find(|k| k.name == name)
@@ -464,10 +276,47 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{proto::v1_layer_parameter::LayerType, upgrade::v1};
+
+    /// The types of Caffe that its V1 format has no number for.
+    const SINCE_V1: [&str; 22] = [
+        "BatchNorm",
+        "BatchReindex",
+        "Bias",
+        "Clip",
+        "Crop",
+        "ELU",
+        "Embed",
+        "Filter",
+        "Input",
+        "LSTM",
+        "LSTMUnit",
+        "Log",
+        "PReLU",
+        "Parameter",
+        "Python",
+        "RNN",
+        "Reduction",
+        "Reshape",
+        "SPP",
+        "Scale",
+        "Swish",
+        "Tile",
+    ];
 
     #[test]
     fn the_table_is_sorted() {
         assert!(LAYERS.is_sorted_by(|a, b| a.name < b.name));
         assert!(LAYERS.iter().all(|k| kind(k.name).unwrap().name == k.name));
+    }
+
+    /// `Python` has no row: the net refuses it by name.
+    #[test]
+    fn every_type_of_caffe_has_a_row() {
+        let v1 = (0..100).filter_map(|n| LayerType::try_from(n).ok()).map(v1::type_name);
+        let types: Vec<&str> = v1.filter(|name| !name.is_empty()).chain(SINCE_V1).collect();
+        assert_eq!(types.len(), 61);
+        let missing: Vec<&&str> = types.iter().filter(|name| kind(name).is_none()).collect();
+        assert_eq!(missing, [&"Python"]);
     }
 }

@@ -1,7 +1,7 @@
 //! `Pooling`: one number for each window that slides over the axes after N and C.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Role, Setup,
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes,
     pooler::{Method, Pooler},
 };
 use crate::{
@@ -187,7 +187,10 @@ impl Layer for Pooling {
         }
         let pool = self.settings.pool(bottom.count_of(..2), &bottom[2..])?;
         let sides = pool.axes.iter().map(|a| a.output);
-        let top = Shape::new(bottom[..2].iter().copied().chain(sides).collect::<Vec<_>>());
+        let sides: Vec<usize> = bottom[..2].iter().copied().chain(sides).collect();
+        let Some(top) = axes::counted(sides.clone()) else {
+            return Err(LayerError::shape(format!("the top would be {}: too large", Shape::from(sides))));
+        };
         let pooler = Pooler::new(self.settings.method, pool, &self.setup, self.second_top);
         let reads = pooler.reads();
         self.pooler = Some(pooler);

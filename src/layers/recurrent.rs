@@ -2,7 +2,7 @@
 //!
 //! All steps' products with the input are one matrix product; only the product with the state runs step by step.
 
-use super::{Backward, Blob, Carry, LayerError, ParamOutline};
+use super::{Backward, Blob, Carry, LayerError, ParamOutline, axes};
 use crate::{
     config::proto::{LayerParameter, RecurrentParameter},
     kernels::{
@@ -121,9 +121,13 @@ impl Recurrent {
             }
         }
         let (inputs, width) = (x.count_of(2..), self.gates * hidden);
+        if axes::counted(vec![steps.saturating_add(1), streams, width]).is_none() {
+            let text = format!("{steps} steps of {streams} x {width} gates are too large");
+            return Err(LayerError::shape(text));
+        }
         self.sizes = Sizes { steps, streams, inputs, fixed_inputs, hidden, width };
         for state in self.state.iter_mut().filter(|s| s.len() != streams * hidden) {
-            *state = Buffer::zeroed(streams * hidden);
+            *state = Buffer::try_zeroed(streams * hidden)?;
         }
         Ok(())
     }

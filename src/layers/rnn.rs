@@ -59,8 +59,8 @@ impl Layer for Rnn {
         self.shared.outline(bottoms)?;
         let (sizes, d) = (self.shared.sizes, self.shared.sizes.hidden);
         let all = sizes.steps * sizes.state();
-        self.hidden.resize(all);
-        self.continued.resize(all);
+        self.hidden.try_resize(all)?;
+        self.continued.try_resize(all)?;
         let mut params = self.shared.params();
         params.extend([self.shared.weights(d, d), self.shared.bias(d)]);
         // Of backward: dE/d(before the tanh) of outputs and of hidden values, the latter's sum over the steps, dE/dh.

@@ -86,7 +86,8 @@ impl Layer for Slice {
             self.bands.push(Band { row, start, len: side * inner });
             start += side * inner;
         }
-        Ok(Outline::of(tops).reads(Reads::NOTHING))
+        let outline = Outline::of(tops).reads(Reads::NOTHING);
+        Ok(if self.tops == 1 { outline.alias() } else { outline })
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

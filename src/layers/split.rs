@@ -1,6 +1,6 @@
 //! `Split`: several tops of one bottom; the net puts one wherever a blob has several readers.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::{
@@ -37,12 +37,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 
 impl Layer for Split {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        Ok(Outline::of(vec![bottoms[0].clone(); self.tops]).reads(Reads::NOTHING))
-    }
-
-    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        pass.tops.iter_mut().for_each(|top| copy(pass.bottoms[0].data, top.data));
-        Ok(())
+        Ok(Outline::of(vec![bottoms[0].clone(); self.tops]).reads(Reads::NOTHING).alias())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {

@@ -110,9 +110,12 @@ impl Layer for Spp {
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (x, top) = (pass.bottoms[0].data, &mut *pass.tops[0].data);
         let row = self.row();
+        if row == 0 {
+            return Ok(());
+        }
         let mut at = 0;
         for Level { pooler, len } in &mut self.levels {
-            let images = top.len() / row.max(1);
+            let images = top.len() / row;
             let y = &mut pass.workspace[..images * *len];
             pooler.forward(x, y, pass.draw)?;
             for (from, to) in y.chunks_exact(*len).zip(top.chunks_exact_mut(row)) {
@@ -127,6 +130,9 @@ impl Layer for Spp {
         let Some(dx) = pass.bottom_diffs[0].as_deref_mut() else { return };
         let (x, top) = (pass.bottoms[0].data, &pass.tops[0]);
         let row = self.row();
+        if row == 0 {
+            return;
+        }
         let (y, rest) = pass.workspace.split_at_mut(self.longest);
         let (dy, rest) = rest.split_at_mut(self.longest);
         let mut at = 0;
@@ -139,7 +145,7 @@ impl Layer for Spp {
             // Empty where it is not read.
             columns(top.data, y);
             columns(top.diff, dy);
-            let images = top.diff.len() / row.max(1);
+            let images = top.diff.len() / row;
             let (y, dy) = (&y[..images * len], &dy[..images * len]);
             if l == 0 {
                 pooler.backward(x, y, dy, dx);

@@ -1,0 +1,99 @@
+//! What the layers with learned filters share: the same filters over every bottom.
+
+use super::{
+    Backward, Forward, Layer, LayerError, Outline, Reads,
+    convolution_settings::{ConvolutionSettings, Window},
+};
+use crate::tensor::Shape;
+
+/// Learned filters and how they meet a bottom.
+pub trait Filters: Send {
+    /// Fits the filters to bottoms of one shape.
+    ///
+    /// # Errors
+    /// When the settings do not fit the shape.
+    fn fit(
+        &mut self,
+        settings: &ConvolutionSettings,
+        window: &Window,
+        bottom: &Shape,
+    ) -> Result<Fitted, LayerError>;
+
+    /// One bottom's top.
+    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]);
+
+    /// Adds to the weights' diffs.
+    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]);
+
+    /// Adds to the bias's diffs.
+    fn backward_bias(&self, dy: &[f32], db: &mut [f32]);
+
+    /// Overwrites the bottom's diffs.
+    fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]);
+
+    /// Multiply-adds of one bottom's forward pass.
+    fn multiply_adds(&self) -> usize;
+}
+
+/// What fitted filters need and make.
+pub struct Fitted {
+    /// The shape of a top.
+    pub top: Shape,
+    /// The shape of the weights.
+    pub weights: Shape,
+    /// How many biases.
+    pub biases: usize,
+    /// Values of scratch.
+    pub scratch: usize,
+}
+
+/// A layer that applies its filters to every bottom.
+pub struct FilterLayer<F> {
+    settings: ConvolutionSettings,
+    filters: F,
+    bottoms: usize,
+}
+
+impl<F> FilterLayer<F> {
+    /// A layer with these settings.
+    pub fn new(settings: ConvolutionSettings, filters: F) -> Self {
+        Self { settings, filters, bottoms: 0 }
+    }
+}
+
+impl<F: Filters> Layer for FilterLayer<F> {
+    fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
+        let window = self.settings.fit(bottoms)?;
+        let fitted = self.filters.fit(&self.settings, &window, &bottoms[0])?;
+        self.bottoms = bottoms.len();
+        let params = self.settings.params(fitted.weights, [fitted.biases]);
+        let tops = vec![fitted.top; bottoms.len()];
+        Ok(Outline::of(tops).params(params).workspace(fitted.scratch).reads(Reads::BOTTOMS))
+    }
+
+    fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        let (weights, bias) = (pass.params[0], pass.params.get(1).copied());
+        for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
+            self.filters.forward(bottom.data, weights, bias, top.data, pass.workspace);
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, pass: &mut Backward<'_>) {
+        for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
+            if let Some(dw) = &mut pass.param_diffs[0] {
+                self.filters.backward_weights(bottom.data, top.diff, dw, pass.workspace);
+            }
+            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
+                self.filters.backward_bias(top.diff, db);
+            }
+            if let Some(dx) = dx {
+                self.filters.backward_input(top.diff, pass.params[0], dx, pass.workspace);
+            }
+        }
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        (self.bottoms * self.filters.multiply_adds()) as u64
+    }
+}
