@@ -121,6 +121,14 @@ fn every_layer_type_is_listed() {
 }
 
 #[test]
+fn the_readme_shows_the_table_of_layers() {
+    let readme = include_str!("../README.md");
+    let after = readme.split("<!-- layers -->\n").nth(1).expect("the README has the table");
+    let shown = after.split("<!-- /layers -->").next().unwrap();
+    assert!(shown == cnnctl::cli::layer_table(), "put what `cnnctl layers` prints between the marks");
+}
+
+#[test]
 fn a_file_of_weights_without_its_net_asks_for_it() {
     let folder = Folder::new();
     folder.done(&["train", "--solver", "solver.prototxt"]);

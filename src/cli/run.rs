@@ -76,6 +76,7 @@ impl RunArgs {
         for _ in 0..self.passes {
             loss = net.forward(&mut params).map_err(|e| Failure::net(&e, Some(&file)))?;
         }
+        net.finish().map_err(|e| Failure::net(&e, Some(&file)))?;
         if self.backward {
             let diffs = self.top_diffs(&net)?;
             let given: Vec<(BlobId, &[f32])> = diffs.iter().map(|(id, values)| (*id, &values[..])).collect();

@@ -85,6 +85,7 @@ impl TestArgs {
             means.add(net, loss, weight);
             report::batch(i, net);
         }
+        net.finish().map_err(fail)?;
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
         report::BadSamples::default().sum_up(std::iter::once(&net));

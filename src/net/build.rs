@@ -5,8 +5,8 @@ use super::{
     plan::{filter, memory, need, split, wire},
 };
 use crate::{
-    config::proto::NetParameter,
-    layers::{Role, Setup},
+    config::proto::{LayerParameter, NetParameter},
+    layers::{Outline, Role, Setup},
     tensor::{Buffer, Shape},
 };
 
@@ -30,6 +30,7 @@ impl Net {
             let outline =
                 layer.outline(&bottoms).map_err(|e| shape_error(&blobs, wired, NetError::of(config, e)))?;
             debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
+            check_sizes(config, &outline, params.is_shapes_only())?;
             wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
             if outline.params.len() < config.param.len() {
                 return Err(NetError::too_many_params(config, outline.params.len()));
@@ -74,8 +75,8 @@ impl Net {
             planned: params.is_shapes_only().then_some(0),
             passes: 0,
         };
-        net.lay_out();
-        net.make_diffs(params);
+        net.lay_out()?;
+        net.make_diffs(params)?;
         net.expect_labels();
         Ok(net)
     }
@@ -96,7 +97,7 @@ impl Net {
         if self.blobs[id].shape != shape {
             self.blobs[id].shape = shape;
             self.outline_from(0)?;
-            self.lay_out();
+            self.lay_out()?;
         }
         Ok(())
     }
@@ -109,6 +110,7 @@ impl Net {
             }
             let bottoms: Vec<Shape> = node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
             let outline = node.layer.outline(&bottoms).map_err(|e| NetError::of(&node.config, e))?;
+            check_sizes(&node.config, &outline, self.planned.is_some())?;
             let same =
                 (outline.params.iter().zip(&node.outline.params)).all(|(new, old)| new.shape == old.shape);
             if !same {
@@ -124,7 +126,7 @@ impl Net {
     }
 
     /// Plans the memory of all blobs and takes it. Buffers only grow, so values of the sources stay.
-    pub(super) fn lay_out(&mut self) {
+    pub(super) fn lay_out(&mut self) -> Result<(), NetError> {
         let last = 2 * self.nodes.len();
         let mut values: Vec<memory::Value> = Vec::new();
         // Where the values of each blob and, after them, their diffs stand in `values`.
@@ -148,7 +150,14 @@ impl Net {
                     data[t] = values.len();
                     values.push(memory::Value { len, alive: if pinned { 0..=last } else { i..=i } });
                 }
-                if node.need.backward {
+                if let Some(bottom) = self.shares_diff(i) {
+                    // Its one reader is this layer, so the bottom's diff is the top's: one value under two names.
+                    diff[t] = diff[bottom].or_else(|| {
+                        values.push(memory::Value { len, alive: backward..=backward });
+                        diff[bottom] = Some(values.len() - 1);
+                        diff[bottom]
+                    });
+                } else if node.need.backward {
                     diff[t] = Some(values.len());
                     values.push(memory::Value {
                         len,
@@ -187,17 +196,26 @@ impl Net {
         let workspace = self.nodes.iter().map(|n| n.outline.workspace).max().unwrap_or(0);
         if let Some(planned) = &mut self.planned {
             *planned = layout.sizes.iter().sum::<usize>() + workspace;
-            return;
+            return Ok(());
         }
         self.slots.resize_with(layout.sizes.len(), Buffer::default);
         for (slot, &size) in self.slots.iter_mut().zip(&layout.sizes) {
             if slot.len() < size {
-                slot.resize(size);
+                slot.try_resize(size).map_err(|e| NetError::Net(format!("blobs: {e}")))?;
             }
         }
         if self.workspace.len() < workspace {
-            self.workspace.resize(workspace);
+            self.workspace.try_resize(workspace).map_err(|e| NetError::Net(format!("workspace: {e}")))?;
         }
+        Ok(())
+    }
+
+    /// For a layer whose top's diff is its bottom's under another shape: that bottom. Not where every diff is kept, for
+    /// diffs given to the bottom from outside would then show in the top's.
+    pub(super) fn shares_diff(&self, i: usize) -> Option<BlobId> {
+        let node = &self.nodes[i];
+        let one = node.outline.alias && node.tops.len() == 1 && node.need.backward && !self.options.keep_all;
+        if one { node.bottoms.first().copied() } else { None }
     }
 
     /// Results, and whatever has a weight in the loss, live to the end.
@@ -212,15 +230,17 @@ impl Net {
     }
 
     /// Gives memory to the diffs of the parameters that need one.
-    fn make_diffs(&self, params: &mut Params) {
+    fn make_diffs(&self, params: &mut Params) -> Result<(), NetError> {
         for node in &self.nodes {
             let learned = node.outline.params.iter().zip(&node.params).filter(|(p, _)| p.learned);
             for ((_, &id), &wanted) in learned.zip(&node.need.params) {
                 if wanted && params[id].diff.is_empty() {
-                    params[id].diff = Buffer::zeroed(params[id].data.len());
+                    let diff = Buffer::try_zeroed(params[id].data.len());
+                    params[id].diff = diff.map_err(|e| NetError::Net(format!("diffs: {e}")))?;
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -235,6 +255,22 @@ impl BlobPlan {
             diff_written: false,
         }
     }
+}
+
+/// Refuses tops, parameters and scratch that no memory can hold, before a layer above takes memory by their sizes;
+/// where only shapes are wanted, those that cannot be counted.
+fn check_sizes(config: &LayerParameter, outline: &Outline, shapes_only: bool) -> Result<(), NetError> {
+    let scratch = Shape::from([outline.workspace]);
+    let tops = outline.tops.iter().map(|shape| ("top", shape));
+    let params = outline.params.iter().map(|p| ("parameter", &p.shape));
+    for (what, shape) in tops.chain(params).chain([("workspace", &scratch)]) {
+        let wrong = |why: String| NetError::layer(config, "", format!("its {what} would be {shape}: {why}"));
+        let count = shape.checked_count().ok_or_else(|| wrong("too large".into()))?;
+        if !shapes_only {
+            Buffer::default().try_reserve(count).map_err(|e| wrong(e.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 fn extend(value: &mut memory::Value, until: usize) {

@@ -2,7 +2,8 @@
 //!
 //! A [`Net`] owns its blobs and lends them to its layers; parameters live in a [`Params`] store of their own, which
 //! a train net and its test nets share. Each version of a blob (an in-place layer makes a new one) is written by one
-//! layer, so nothing is ever aliased; the memory plan lets blobs share memory once nobody reads them any more.
+//! layer, so no two slices that a layer is lent overlap; the memory plan lets blobs share memory once nobody reads them
+//! any more, and a top that only shows its bottom in another shape have none of its own.
 
 mod build;
 pub mod check;
@@ -225,7 +226,8 @@ impl Net {
         &self.slots[blob.slot][..blob.shape.count()]
     }
 
-    /// A blob's diff, if it has one: the diff of its first version, which is what flows out of an in-place chain.
+    /// A blob's diff, if it has one: the diff of its first version, which is what flows out of an in-place chain. In a net
+    /// that does not keep all, it may have given way to other diffs.
     pub fn diff(&self, name: &str) -> Option<&[f32]> {
         let blob = self.blobs.iter().find(|b| b.name == name && b.diff.is_some())?;
         Some(&self.slots[blob.diff?][..blob.shape.count()])

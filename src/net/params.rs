@@ -116,7 +116,9 @@ impl Params {
                 "a running statistic is not learned: set its lr_mult to 0 or leave it out".to_owned();
             return Err(NetError::layer(config, format!("param[{index}].lr_mult"), message));
         }
-        let mut data = Buffer::zeroed(if self.shapes_only { 0 } else { outline.shape.count() });
+        let len = if self.shapes_only { 0 } else { outline.shape.count() };
+        let mut data = Buffer::try_zeroed(len)
+            .map_err(|e| NetError::layer(config, "", format!("has a parameter of {}: {e}", outline.shape)))?;
         let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
         filler::fill(&outline.filler, &outline.shape, draw, &mut data)
             .map_err(|e| NetError::layer(config, filler::place(config, &outline.filler), e.to_string()))?;

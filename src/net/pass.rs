@@ -73,6 +73,14 @@ impl Net {
             .sum())
     }
 
+    /// After the last pass: layers write out what they have collected.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(&mut self) -> Result<(), NetError> {
+        self.nodes.iter_mut().try_for_each(|n| n.layer.finish().map_err(|e| NetError::of(&n.config, e)))
+    }
+
     /// Asks a layer whose tops depend on values for their shapes now, and outlines what follows anew.
     fn follow_shapes(&mut self, i: usize) -> Result<(), NetError> {
         let node = &mut self.nodes[i];
@@ -95,7 +103,7 @@ impl Net {
             self.blobs[t].shape = shape;
         }
         self.outline_from(i + 1)?;
-        self.lay_out();
+        self.lay_out()?;
         for (b, values) in kept {
             let slot = self.blobs[b].slot;
             let len = values.len().min(self.blobs[b].shape.count());
@@ -136,10 +144,10 @@ impl Net {
 
     /// Runs layer `i` backwards, if it needs to.
     pub fn backward_layer(&mut self, i: usize, params: &mut Params) {
-        let node = &mut self.nodes[i];
-        if !node.need.backward {
+        if !self.nodes[i].need.backward || self.shares_diff(i).is_some() {
             return;
         }
+        let node = &mut self.nodes[i];
         let mut bottom_diffs: Vec<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
             .map(|(&b, &wanted)| {
                 self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))

@@ -203,6 +203,8 @@ impl Solver {
         if ending.must_save() && self.saved != Some(self.iter) {
             self.snapshot(observer)?;
         }
+        let nets = std::iter::once(&mut self.train).chain(&mut self.tests);
+        nets.into_iter().try_for_each(Net::finish).map_err(train_error)?;
         observer.see(self, &Event::End(ending));
         Ok(ending)
     }
