@@ -9,78 +9,11 @@ use std::{
 };
 
 use super::{
-    DataError, Draw, Feed, Place,
+    DataError, Draw, Feed, OnBad, Place, Settings, Shard,
     bad::{BadSamples, LabelRange},
     order::Order,
 };
 use crate::tensor::Shape;
-
-/// How a feed is cut into batches.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Samples per batch.
-    pub batch_size: usize,
-    /// Batches made ready ahead; 0 makes each when it is asked for.
-    pub depth: usize,
-    /// A new random order in each pass.
-    pub shuffle: bool,
-    /// Starts at a random one of the first so many samples.
-    pub rand_skip: usize,
-    /// Where all chance comes from.
-    pub seed: u64,
-    /// What to do with samples that cannot be used.
-    pub on_bad: OnBad,
-    /// The part of the stream that this reader takes.
-    pub shard: Shard,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            batch_size: 1,
-            depth: 4,
-            shuffle: false,
-            rand_skip: 0,
-            seed: 0,
-            on_bad: OnBad::Fail,
-            shard: Shard::default(),
-        }
-    }
-}
-
-/// What to do with a sample that cannot be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnBad {
-    /// Stop with its error.
-    #[default]
-    Fail,
-    /// Take the next usable one in the source's order instead, and count.
-    Skip,
-}
-
-/// One of `count` readers that take the batches of one stream in turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Shard {
-    /// From 0.
-    pub rank: u32,
-    /// How many readers; at least 1.
-    pub count: u32,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        Self { rank: 0, count: 1 }
-    }
-}
-
-impl Shard {
-    fn check(self) -> Result<(), DataError> {
-        match self.rank < self.count {
-            true => Ok(()),
-            false => Err(DataError::Setting(format!("shard {} of {} does not exist", self.rank, self.count))),
-        }
-    }
-}
 
 /// The batches of an endless stream of samples; see [`next`](Self::next).
 pub struct Batches {

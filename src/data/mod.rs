@@ -12,6 +12,7 @@ mod array;
 mod array_file;
 mod augment;
 mod bad;
+mod batch_settings;
 mod batches;
 mod cifar;
 mod contact_sheet;
@@ -44,7 +45,8 @@ mod writer;
 
 pub use array_file::{hdf5_bytes, npy_bytes};
 pub use bad::{BadSamples, LabelRange};
-pub use batches::{Batches, OnBad, Settings, Shard};
+pub use batch_settings::{OnBad, Settings, Shard};
+pub use batches::Batches;
 pub use contact_sheet::contact_sheet;
 pub use convert::{Entry, numbered, write_database};
 pub use datum::parse_datum;
