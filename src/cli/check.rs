@@ -76,7 +76,7 @@ pub(super) fn parse_shape(text: &str) -> Result<(String, Shape), String> {
 impl CheckArgs {
     pub(super) fn run(self) -> Done {
         let mut checker = Checker {
-            view: View { shapes: self.shape.into_iter().collect::<HashMap<_, _>>(), random_start: false },
+            view: View { shapes: self.shape.into_iter().collect::<HashMap<_, _>>(), ..View::default() },
             state: self.state,
             weights: self
                 .weights
@@ -151,7 +151,7 @@ struct Checker {
 impl Checker {
     fn file(&mut self, path: &Path) {
         match config::file_kind(path) {
-            Ok(FileKind::Net) => match config::load_net(path) {
+            Ok(FileKind::Net) => match config::load_net_partly(path) {
                 Ok(file) => self.net(&file),
                 Err(error) => self.unusable(error),
             },
@@ -182,8 +182,12 @@ impl Checker {
     /// A net by itself, in the states that it seems to be made for.
     fn net(&mut self, file: &NetFile) {
         let states = net_check::states(&file.net, self.state.level, &self.state.stage);
-        let view = self.view.clone();
         let mut found = file.warnings.clone();
+        let Some(spoilt) = file.spoilt() else {
+            self.take(file.path(), states, found);
+            return;
+        };
+        let view = View { spoilt, ..self.view.clone() };
         found.extend(upgraded(file));
         let findings = net_check::check(&file.net, &states, &view).findings;
         found.extend(findings.into_iter().map(|f| placed(file, &file.net, f)));

@@ -50,7 +50,7 @@ impl DrawArgs {
             .iter()
             .any(|s| s.phase() == Phase::Train);
         let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
-        let view = View { shapes: self.shape.into_iter().collect(), random_start: false };
+        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
         let sketch = Sketch::new(&file.net, &self.state.state(phase), &view, &mut Vec::new());
         let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let name = if file.net.name().is_empty() { &stem[..] } else { file.net.name() };

@@ -63,7 +63,7 @@ impl SummaryArgs {
             .any(|s| s.phase() == Phase::Train);
         let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
         let state = self.state.state(phase);
-        let view = View { shapes: self.shape.into_iter().collect(), random_start: false };
+        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
         let batch = self.batch.map(|n| n as usize);
         let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, *f))?;
         let summary = Summary::new(&net, &state).map_err(|e| Failure::net(&e, Some(&file)))?;

@@ -53,6 +53,12 @@ impl FileMap {
         self.map.as_deref()?.spans.top_origin(field)
     }
 
+    /// Whether a byte belongs to the layer with this `cnnctl_origin`.
+    pub(super) fn spans_of(&self, origin: u32, byte: u32) -> bool {
+        let field = self.map.as_deref().and_then(|map| map.spans.origin(origin));
+        field.is_some_and(|f| (f.name.start..f.value.end).contains(&byte))
+    }
+
     /// The file's name, if there is a file.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()

@@ -74,6 +74,19 @@ impl NetFile {
         self.complain(Severity::Warning, layer, field, message.into())
     }
 
+    /// The layers, by their place in the net, that errors among the warnings stand in; none if an error stands in no
+    /// layer, so that layers may be missing.
+    pub fn spoilt(&self) -> Option<Vec<usize>> {
+        let errors = self.warnings.iter().filter(|d| d.severity == Severity::Error);
+        errors
+            .map(|d| {
+                let at = d.place.as_ref()?.span.start;
+                let holds = |l: &LayerParameter| l.cnnctl_origin.is_some_and(|o| self.file.spans_of(o, at));
+                self.net.layer.iter().position(holds)
+            })
+            .collect()
+    }
+
     /// An error about a field of the net itself, or about the whole file if `field` is not in the text.
     pub fn error(&self, field: &str, message: impl Into<String>) -> Diagnostic {
         self.file.complaint(Severity::Error, message.into(), self.file.top_span(field))
@@ -154,6 +167,18 @@ pub fn load_net(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
             Ok(file)
         }
         Content::Binary(net) => Ok(net_file(net, FileMap::binary(shown(path)), vec![])?),
+    }
+}
+
+/// Reads what can be read of a net with errors in it, which are then among its warnings.
+pub fn load_net_partly(path: impl AsRef<Path>) -> Result<NetFile, ConfigError> {
+    let path = path.as_ref();
+    let Content::Text(text, warning) = read::<NetParameter>(path, "net")? else { return load_net(path) };
+    let parsed = text::parse_partly::<NetParameter>(shown(path), text)?;
+    let known = warning.map(|w| *w).into_iter().chain(parsed.warnings);
+    match net_file(parsed.message, FileMap::new(parsed.source, parsed.spans), vec![]) {
+        Ok(file) => Ok(NetFile { warnings: known.chain(file.warnings).collect(), ..file }),
+        Err(more) => Err(Diagnostics(known.chain(more.0).collect()).into()),
     }
 }
 

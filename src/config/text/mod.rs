@@ -52,6 +52,19 @@ pub fn parse<M: Message + Name + Default>(
     path: impl Into<String>,
     text: impl Into<String>,
 ) -> Result<Parsed<M>, Diagnostics> {
+    let parsed = parse_partly(path, text)?;
+    let diagnostics = Diagnostics(parsed.warnings);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    Ok(Parsed { warnings: diagnostics.0, ..parsed })
+}
+
+/// Reads what can be read of a text with errors in it, which are then among its warnings; unless its braces do not match.
+pub fn parse_partly<M: Message + Name + Default>(
+    path: impl Into<String>,
+    text: impl Into<String>,
+) -> Result<Parsed<M>, Diagnostics> {
     let (path, text) = (path.into(), text.into());
     if text.len() > MAX_BYTES {
         let message = format!("a text of {} bytes is too long: at most {MAX_BYTES}", text.len());
@@ -59,12 +72,21 @@ pub fn parse<M: Message + Name + Default>(
     }
     let source = Source::new(path, text);
     let root = message_type::<M>();
-    let output = Parser::new(&source, root).parse()?;
-    let message = M::decode(output.wire.as_slice()).map_err(|error| {
-        Diagnostic::error(format!("the text is well-formed, but its message is not: {error}"))
-            .in_file(source.path())
-    })?;
-    Ok(Parsed { message, source, spans: output.spans, warnings: output.warnings })
+    let output = Parser::new(&source, root).parse();
+    let diagnostics = Diagnostics(output.diagnostics);
+    if output.broken {
+        return Err(diagnostics);
+    }
+    let message = M::decode(output.wire.as_slice());
+    match message {
+        Ok(message) => Ok(Parsed { message, source, spans: output.spans, warnings: diagnostics.0 }),
+        Err(_) if diagnostics.has_errors() => Err(diagnostics),
+        Err(error) => {
+            Err(Diagnostic::error(format!("the text is well-formed, but its message is not: {error}"))
+                .in_file(source.path())
+                .into())
+        }
+    }
 }
 
 fn message_type<M: Name>() -> usize {

@@ -10,7 +10,7 @@ use super::schema::{Field, Kind, MessageType, Schema};
 use super::spans::Spans;
 use super::tokens::Tokens;
 use super::wire;
-use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::forks;
 use crate::config::source::{Source, Span};
 
@@ -20,11 +20,15 @@ const MAX_ERRORS: usize = 100;
 /// A layer takes kilobytes in memory, whatever it takes in the text. Real nets have some thousands at most.
 const MAX_LAYERS: usize = 1 << 16;
 
-/// What a text without errors gives.
+/// What a text gives.
 pub(super) struct Output {
     pub wire: Vec<u8>,
     pub spans: Spans,
-    pub warnings: Vec<Diagnostic>,
+    /// Errors too, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether it is not clear which braces belong together, or the text was not read to its end: then little can be
+    /// said of what the rest means.
+    pub broken: bool,
 }
 
 /// A message that is being read.
@@ -51,6 +55,8 @@ pub(super) struct Parser<'s> {
     pub spellings: Vec<(String, usize, usize)>,
     errors: usize,
     layers: usize,
+    /// Set when braces do not match.
+    broken: bool,
     /// Set when the rest of the text is not looked at, and nothing about it can be said.
     gave_up: bool,
     /// The words for false and true, while the value of a fork's flag is read.
@@ -72,13 +78,14 @@ impl<'s> Parser<'s> {
             spellings: Vec::new(),
             errors: 0,
             layers: 0,
+            broken: false,
             gave_up: false,
             flag: None,
             unwind_to: None,
         }
     }
 
-    pub fn parse(mut self) -> Result<Output, Diagnostics> {
+    pub fn parse(mut self) -> Output {
         self.fields(None);
         self.check_required(self.tokens.last);
         for (spelling, warning, count) in &self.spellings {
@@ -88,9 +95,9 @@ impl<'s> Parser<'s> {
         }
         if self.errors > 0 {
             self.diagnostics.sort_by_key(|d| d.place.as_ref().map(|p| p.span.start));
-            return Err(Diagnostics(self.diagnostics));
         }
-        Ok(Output { wire: self.out, spans: self.spans, warnings: self.diagnostics })
+        let broken = self.broken || self.gave_up;
+        Output { wire: self.out, spans: self.spans, diagnostics: self.diagnostics, broken }
     }
 
     // Errors
@@ -143,6 +150,7 @@ impl<'s> Parser<'s> {
                 (Token::Word, _) => self.field(),
                 (Token::End, None) => return,
                 (Token::End, Some((open, _))) => {
+                    self.broken = true;
                     let message = format!("{} is never closed", self.frame_name());
                     self.error(message, open, Some("no brace below matches this one".to_owned()));
                     return;
@@ -150,6 +158,7 @@ impl<'s> Parser<'s> {
                 (Token::Symbol(found @ (b'}' | b'>')), Some((_, close))) => {
                     let span = self.tokens.bump().span;
                     if found != close {
+                        self.broken = true;
                         let message = format!("expected `{}`, found `{}`", close as char, found as char);
                         self.error(message, span, None);
                     }
@@ -157,6 +166,7 @@ impl<'s> Parser<'s> {
                 }
                 (Token::Symbol(b'}' | b'>'), None) => {
                     let span = self.tokens.bump().span;
+                    self.broken = true;
                     self.error("nothing is open here that this brace could close", span, None);
                 }
                 _ => self.not_a_field(),
@@ -338,6 +348,7 @@ impl<'s> Parser<'s> {
         let hint =
             format!("is a `}}` missing above? {} opens in line {}", self.frame_name(), self.line(open));
         self.error(message, name, Some(hint));
+        self.broken = true;
         self.unwind_to = Some(holder + 1);
         true
     }

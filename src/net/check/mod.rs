@@ -114,6 +114,8 @@ impl Finding {
 pub struct View {
     /// Shapes of blobs that come from data that may not be at hand.
     pub shapes: HashMap<String, Shape>,
+    /// Layers, by their place in the net, of which not all could be read: little can be said of them.
+    pub spoilt: Vec<usize>,
     /// Whether training starts from random weights, as far as is known.
     pub random_start: bool,
 }
@@ -156,6 +158,10 @@ pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
         let mut found = Vec::new();
         let sketch = Sketch::new(net, state, view, &mut found);
         LINTS.iter().for_each(|lint| lint(&sketch, view, &mut found));
+        if !view.spoilt.is_empty() {
+            // What is missing may stand where it could not be read.
+            found.retain(|f| f.severity != Severity::Warning || f.field.contains("_param"));
+        }
         found.truncate(MOST);
         data.push(sketch.data());
         parts.push(sketch.layers.iter().map(|l| l.index).collect());

@@ -58,6 +58,8 @@ pub struct Sketch {
     pub blobs: Vec<SketchBlob>,
     /// Whether the net is a part of one: no layer brings data in.
     pub part: bool,
+    /// Whether a layer above may make blobs that are not known of, since not all of it could be read.
+    unsure: bool,
     latest: HashMap<String, usize>,
     makers: HashMap<String, usize>,
     params: Params,
@@ -76,7 +78,8 @@ impl Sketch {
             state: state.clone(),
             layers: Vec::new(),
             blobs: Vec::new(),
-            part: !net.layer.iter().any(states::is_source),
+            part: view.spoilt.is_empty() && !net.layer.iter().any(states::is_source),
+            unsure: false,
             latest: HashMap::new(),
             makers,
             params: Params::without_values(),
@@ -113,22 +116,32 @@ impl Sketch {
         view: &View,
         found: &mut Vec<Finding>,
     ) {
-        let mut good = true;
+        let spoilt = view.spoilt.contains(&index);
+        let mut good = !spoilt;
         let mut note = |good: &mut bool, error: NetError| {
             *good = false;
             found.push(Finding::of(index, error));
         };
-        let kind = wire::kind_of(&config).map_err(|e| note(&mut good, e)).ok();
+        let kind = match wire::kind_of(&config) {
+            Ok(kind) => Some(kind).filter(|_| !spoilt),
+            Err(error) => {
+                if !spoilt {
+                    note(&mut good, error);
+                }
+                None
+            }
+        };
         if let Some(kind) = kind {
             if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
                 config.top.push(wire::AUTOMATIC.into());
             }
             let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
         }
-        if kind.is_none() {
+        if kind.is_none() && !spoilt {
             let names = LAYERS.iter().map(|k| k.name);
             found.iter_mut().rev().take(1).for_each(|f| f.fix = did_you_mean(config.r#type(), names.clone()));
         }
+        self.unsure |= spoilt && config.top.is_empty();
         let bottoms = self.bottoms(net, index, &config, found);
         let tops = self.tops(index, &config, found);
         let weights = kind.map(|kind| wire::loss_weights(&config, kind));
@@ -160,7 +173,10 @@ impl Sketch {
         for (j, bottom) in config.bottom.iter().enumerate() {
             let known = self.latest.get(bottom).copied();
             let below = self.makers.get(bottom).filter(|&&maker| maker >= index);
-            if known.is_none() && self.part && below.is_none() {
+            if known.is_none() && self.unsure && below.is_none() {
+                self.latest.insert(bottom.clone(), self.blobs.len());
+                self.blobs.push(SketchBlob::new(bottom, None));
+            } else if known.is_none() && self.part && below.is_none() {
                 let message = format!("no layer makes `{bottom}`: it is taken to come from outside");
                 let hint = "if this is a whole net, a data or Input layer is missing";
                 found.push(Finding::warning(index, format!("bottom[{j}]"), message).hint(hint));
