@@ -185,7 +185,7 @@ force_backward: yes";
             "7:17 `num_output` takes an integer, 0 or more, not `2.0` (write `2`)",
             "8:5 `kernel_size` has no value (it takes an integer, 0 or more)",
             "9:41 `std` takes a number, not `'x'`",
-            "10:5 unknown field `wrong` in `convolution_param`",
+            "10:5 unknown field `wrong` in `convolution_param` (neither Caffe nor a fork that is known has it)",
             "12:20 `phase` has no value `TRIAN` (did you mean `TRAIN`?)",
             "13:3 unknown field `pad` in `layer` (belongs to `convolution_param` or `pooling_param`)",
             "14:3 `name` is given twice in `layer` (it may come once, and is already in line 3)",
