@@ -10,6 +10,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cnnctl=$(realpath "${1:-$root/target/release/cnnctl}")
 times=${2:-3}
 folder=$(mktemp -d)
+PORT=$((20000 + RANDOM % 10000))
+export PORT
 PATH=$(dirname "$cnnctl"):$PATH
 trap 'echo "FAILED in line $LINENO" >&2' ERR
 trap '"$root/scripts/slurm/cluster.sh" down "$folder/cluster"; rm -rf "$folder"' EXIT

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
+    fs,
     io::{self, BufRead as _, BufReader, Write as _},
     process::{Child, ChildStderr, Command, Stdio},
+    thread,
 };
 
 use crate::common::Folder;
@@ -46,10 +48,20 @@ impl Run {
         }
     }
 
-    /// Sends a signal: `TERM`, `KILL`.
+    /// Sends a signal, `TERM` or `KILL`, and waits until it has been taken: two that wait together count as one.
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+        while self.has_waiting_signals() {
+            thread::yield_now();
+        }
+    }
+
+    fn has_waiting_signals(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let ended = line("State:").trim_start().starts_with(['Z', 'X']);
+        !ended && line("ShdPnd:").contains(|digit: char| digit.is_ascii_hexdigit() && digit != '0')
     }
 
     pub fn id(&self) -> u32 {
