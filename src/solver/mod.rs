@@ -220,6 +220,7 @@ impl Solver {
         if due || wanted {
             match self.snapshot(observer) {
                 Err(SolverError::Snapshot(error)) => {
+                    self.discard_half();
                     observer.see(self, &Event::SnapshotFailed { error: &error })
                 }
                 other => other?,

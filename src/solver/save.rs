@@ -45,6 +45,16 @@ impl Solver {
         Ok(())
     }
 
+    /// Removes the weights of a snapshot whose state could not be written: alone they only fill the disk further.
+    pub(super) fn discard_half(&self) {
+        let format = Format::of(&self.config);
+        let name = |kind: &str| snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format);
+        if self.leads() && !Path::new(&name("solverstate")).exists() {
+            // What cannot be removed harms nobody.
+            let _ = std::fs::remove_file(name("caffemodel"));
+        }
+    }
+
     fn to_save(&self, diff: bool) -> WeightsToSave<'_> {
         WeightsToSave { net: &self.train, params: &self.params, source: &self.source, diff }
     }

@@ -81,10 +81,12 @@ fn check(case: &str, make: impl Fn() -> Folder) {
     run.wait_for("Iteration 17, loss");
     run.signal("KILL");
     assert_eq!(run.end().0, -1, "{case}: the run was over before the kill");
-    assert!(!killed.path("snaps/a_iter_35.solverstate").exists(), "{case}");
+    assert!(!killed.path("snaps/a_iter_20.solverstate").exists(), "{case}");
     let (_, log) = killed.done(&[&train[..], &["--threads", "3"]].concat());
     assert!(log.contains("Resuming from snaps/a_iter_"), "{case}: {log}");
-    same(case, &whole, &killed, &["snaps/a_iter_36.caffemodel", "snaps/a_iter_36.solverstate", "m.jsonl"]);
+    let suffix = if whole.path("snaps/a_iter_36.caffemodel.h5").exists() { ".h5" } else { "" };
+    let files = ["caffemodel", "solverstate"].map(|kind| format!("snaps/a_iter_36.{kind}{suffix}"));
+    same(case, &whole, &killed, &[&files[0], &files[1], "m.jsonl"]);
     let lines = String::from_utf8(whole.read("m.jsonl")).unwrap();
     assert_eq!(lines.lines().filter(|l| l.contains("\"event\":\"train\"")).count(), 36, "{case}");
 }
@@ -117,6 +119,11 @@ fn with_random_crops_and_mirror_images() {
     let source = idx("shuffle: true rand_skip: 50")
         .replace("scale: 0.0625", "scale: 0.0625 crop_size: 6 mirror: true");
     check("crop", || folder(&source, "momentum: 0.9 clip_gradients: 1 regularization_type: \"L1\""));
+}
+
+#[test]
+fn with_snapshots_in_hdf5() {
+    check("snapshot_format", || folder(&idx("shuffle: true"), "type: \"Adam\" snapshot_format: HDF5"));
 }
 
 #[test]
