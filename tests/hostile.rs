@@ -115,12 +115,12 @@ fn a_net_of_many_mistakes_ends_in_few_findings() {
     }
     let found =
         look(&(text.clone() + "layer { type: 'Input' top: 'x' input_param { shape { dim: 1 } } }")).unwrap();
-    assert!((1..=300).contains(&found.len()), "{}", found.len());
+    assert!((1..=200).contains(&found.len()), "{}", found.len());
     // A ring of layers, and a part of a net without a source.
     let ring: String = (0..80)
         .map(|i| format!("layer {{ name: 'l{i}' type: 'ReLU' bottom: 't{}' top: 't{i}' }}\n", (i + 1) % 80))
         .collect();
     let found = look(&(ring + "layer { type: 'Input' top: 'x' input_param { shape { dim: 1 } } }")).unwrap();
     assert!(found.iter().any(|f| f.message.contains("cycle")));
-    assert!(look(&text).unwrap().len() <= 300);
+    assert!(look(&text).unwrap().len() <= 200);
 }

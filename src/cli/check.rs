@@ -270,7 +270,7 @@ impl Checker {
                 let note = format!("{} in the net, {} in the file", shapes(&m.net), shapes(&m.file));
                 found.push(file.error_at(layer, "name", message).hint(hint).note(note));
             }
-            if !matches.iter().any(|m| m.fate == Fate::Loaded) {
+            if !matches.iter().any(|m| matches!(m.fate, Fate::Loaded | Fate::Unchecked)) {
                 let message = format!("no layer finds its weights in {}", path.display());
                 found.push(Diagnostic { severity: Severity::Warning, ..file.error("", message) });
             }

@@ -65,12 +65,16 @@ pub fn match_table(title: &str, matches: &[Match]) -> String {
     }
     let count = |fate| matches.iter().filter(|m| m.fate == fate).count();
     format!(
-        "{title}:\n\n{}\n{} loaded, {} missing, {} differ, {} unused\n\n",
+        "{title}:\n\n{}\n{} loaded, {} missing, {} differ, {} unused{}\n\n",
         table.plain(),
         count(Fate::Loaded),
         count(Fate::Missing),
         count(Fate::Differs),
-        count(Fate::Unused)
+        count(Fate::Unused),
+        match count(Fate::Unchecked) {
+            0 => String::new(),
+            n => format!(", {n} not checked, as shapes are not known"),
+        }
     )
 }
 
@@ -116,6 +120,8 @@ struct One<'d> {
     column: Option<u32>,
     end_column: Option<u32>,
     help: Option<&'d str>,
+    /// What to write in place of the columns, where that is beyond doubt.
+    fix: Option<&'d str>,
     notes: &'d [String],
 }
 
@@ -130,6 +136,7 @@ impl<'d> One<'d> {
             column: place.map(|p| p.column),
             end_column: place.map(|p| p.column + p.caret_len as u32),
             help: d.hint.as_deref(),
+            fix: d.fix.as_deref(),
             notes: &d.notes,
         }
     }

@@ -10,6 +10,8 @@ pub enum Fate {
     Loaded,
     /// The file has no layer of its name.
     Missing,
+    /// The file has a layer of its name, but the shapes in the net are not known.
+    Unchecked,
     /// The file has a layer of its name, but with parameters of another number or shape.
     Differs,
     /// The net has no layer of this name.
@@ -22,6 +24,7 @@ impl Fate {
         match self {
             Fate::Loaded => "loaded",
             Fate::Missing => "missing",
+            Fate::Unchecked => "not checked",
             Fate::Differs => "shape differs",
             Fate::Unused => "unused",
         }
@@ -42,14 +45,15 @@ pub struct Match {
 }
 
 impl Weights {
-    /// Matches the file with the layers of a net that have parameters, given by name and shapes: first the net's layers
-    /// in their order, then those that only the file has.
-    pub fn matches(&self, net: &[(String, Vec<Shape>)]) -> Vec<Match> {
+    /// Matches the file with the layers of a net that have parameters, given by name and, where they are known, shapes:
+    /// first the net's layers in their order, then those that only the file has.
+    pub fn matches(&self, net: &[(String, Option<Vec<Shape>>)]) -> Vec<Match> {
         let of_net = net.iter().map(|(layer, shapes)| {
             let saved = self.layers.iter().find(|l| l.name == *layer);
-            let fate = match saved {
-                None => Fate::Missing,
-                Some(saved)
+            let fate = match (saved, shapes) {
+                (None, _) => Fate::Missing,
+                (Some(_), None) => Fate::Unchecked,
+                (Some(saved), Some(shapes))
                     if saved.blobs.len() == shapes.len()
                         && saved
                             .blobs
@@ -59,10 +63,10 @@ impl Weights {
                 {
                     Fate::Loaded
                 }
-                Some(_) => Fate::Differs,
+                (Some(_), Some(_)) => Fate::Differs,
             };
             let file = saved.map_or(vec![], LayerBlobs::shapes);
-            Match { layer: layer.clone(), fate, net: shapes.clone(), file }
+            Match { layer: layer.clone(), fate, net: shapes.clone().unwrap_or_default(), file }
         });
         let known = |name: &str| net.iter().any(|(layer, _)| layer == name);
         let unused = self.layers.iter().filter(|l| !known(&l.name)).map(|l| Match {
@@ -88,16 +92,18 @@ mod tests {
             layers: vec![
                 layer("a", vec![blob(&[2, 3]), blob(&[2])]),
                 layer("b", vec![blob(&[4])]),
+                layer("c", vec![blob(&[4])]),
                 layer("old", vec![blob(&[1])]),
             ],
             source_net: None,
             changed: false,
         };
-        let shapes = |list: &[&[usize]]| list.iter().map(|&s| s.into()).collect::<Vec<Shape>>();
+        let shapes = |list: &[&[usize]]| Some(list.iter().map(|&s| s.into()).collect::<Vec<Shape>>());
         let net = [
             ("a".to_owned(), shapes(&[&[2, 3], &[2]])),
             ("b".to_owned(), shapes(&[&[5]])),
             ("new".to_owned(), shapes(&[&[1]])),
+            ("c".to_owned(), None),
         ];
         let fates: Vec<_> = weights.matches(&net).into_iter().map(|m| (m.layer, m.fate)).collect();
         let named = |name: &str, fate| (name.to_owned(), fate);
@@ -107,6 +113,7 @@ mod tests {
                 named("a", Fate::Loaded),
                 named("b", Fate::Differs),
                 named("new", Fate::Missing),
+                named("c", Fate::Unchecked),
                 named("old", Fate::Unused)
             ]
         );

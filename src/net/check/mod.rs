@@ -157,7 +157,9 @@ pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
     for (number, state) in states.iter().enumerate() {
         let mut found = Vec::new();
         let sketch = Sketch::new(net, state, view, &mut found);
-        LINTS.iter().for_each(|lint| lint(&sketch, view, &mut found));
+        if sketch.whole {
+            LINTS.iter().for_each(|lint| lint(&sketch, view, &mut found));
+        }
         if !view.spoilt.is_empty() {
             // What is missing may stand where it could not be read.
             found.retain(|f| f.severity != Severity::Warning || f.field.contains("_param"));

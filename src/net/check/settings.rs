@@ -143,6 +143,12 @@ pub(super) fn has_parameters(layer: &SketchLayer) -> Option<bool> {
     }
 }
 
+/// Whether layers of this type have parameters, statistics included, as a rule.
+pub(super) fn often_has_parameters(layer: &SketchLayer) -> bool {
+    const TYPES: &[&str] = &["BatchNorm", "Bias", "PReLU", "Parameter", "Scale"];
+    has_parameters(layer) == Some(true) || layer.kind.is_some_and(|k| TYPES.contains(&k.name))
+}
+
 /// Whether some filler of the layer draws random numbers.
 pub(super) fn starts_at_random(layer: &SketchLayer) -> bool {
     let random = |f: &FillerParameter| !matches!(f.r#type(), "constant" | "bilinear");

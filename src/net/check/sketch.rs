@@ -58,6 +58,8 @@ pub struct Sketch {
     pub blobs: Vec<SketchBlob>,
     /// Whether the net is a part of one: no layer brings data in.
     pub part: bool,
+    /// Whether all layers were gone over, and not only those up to the last finding that there is room for.
+    pub whole: bool,
     /// Whether a layer above may make blobs that are not known of, since not all of it could be read.
     unsure: bool,
     latest: HashMap<String, usize>,
@@ -79,6 +81,7 @@ impl Sketch {
             layers: Vec::new(),
             blobs: Vec::new(),
             part: view.spoilt.is_empty() && !net.layer.iter().any(states::is_source),
+            whole: true,
             unsure: false,
             latest: HashMap::new(),
             makers,
@@ -88,7 +91,8 @@ impl Sketch {
             if let Err(error) = filter::check_rules(layer) {
                 found.push(Finding::of(index, error));
             }
-            if found.iter().filter(|f| f.severity == Severity::Error).count() >= MOST {
+            if found.len() >= MOST {
+                sketch.whole = false;
                 break;
             }
             if filter::takes_part(layer, state) {
@@ -329,13 +333,17 @@ impl Sketch {
         Some(format!("bottom {i}: {}", steps.join(" -> ")))
     }
 
-    /// The layers that have parameters of known shapes, with the shapes.
-    pub fn parameters(&self) -> Vec<(String, Vec<Shape>)> {
-        let shapes = |l: &SketchLayer| -> Option<Vec<Shape>> {
-            let params = &l.outline.as_ref()?.params;
-            (!params.is_empty()).then(|| params.iter().map(|p| p.shape.clone()).collect())
-        };
-        self.layers.iter().filter_map(|l| Some((l.config.name().to_owned(), shapes(l)?))).collect()
+    /// The layers that have parameters, with their shapes where they are known.
+    pub fn parameters(&self) -> Vec<(String, Option<Vec<Shape>>)> {
+        let with = self.layers.iter().filter(|l| match &l.outline {
+            Some(outline) => !outline.params.is_empty(),
+            None => settings::often_has_parameters(l),
+        });
+        with.map(|l| {
+            let shapes = l.outline.as_ref().map(|o| o.params.iter().map(|p| p.shape.clone()).collect());
+            (l.config.name().to_owned(), shapes)
+        })
+        .collect()
     }
 
     /// Of the data layer that has a set at hand: the size of a batch and of the set.
