@@ -100,7 +100,15 @@ pub fn data(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
                 let field = format!("{settings}.batch_size");
                 found.push(Finding::error(layer.index, field, "batch_size must be at least 1, found 0"));
             }
-            Some(_) => {}
+            Some(batch) => {
+                let samples = layer.source.as_ref().and_then(|s| s.borrow().samples());
+                if let Some(samples) = samples.filter(|&n| n < batch as usize) {
+                    let field = format!("{settings}.batch_size");
+                    let message = format!("a batch of {batch} is larger than the set of {samples} samples");
+                    let hint = "samples come several times in a batch";
+                    found.push(Finding::warning(layer.index, field, message).hint(hint));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pictures of nets: SVG, PNG and Graphviz's dot.
 //!
-//! A net becomes a [`graph`] of boxes, a layered [`layout`] gives each its place, and a [`scene`] of rectangles, curves
+//! A net becomes a graph of boxes, a layered layout gives each its place, and a scene of rectangles, curves
 //! and texts is what the formats have in common.
 
 mod dot;
