@@ -12,6 +12,7 @@ use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
     mend,
+    solver_files::{listed_weights, nets_of, test_size},
     state::StateArgs,
 };
 use crate::{
@@ -164,7 +165,10 @@ impl Checker {
             },
             Ok(FileKind::Solver) => match config::load_solver(path) {
                 Ok(file) => self.solver(&file),
-                Err(error) => self.unusable(error),
+                Err(error) => {
+                    self.unusable(error);
+                    nets_of(path).iter().for_each(|net| self.file(net));
+                }
             },
             Err(error) => self.unusable(error),
         }
@@ -334,23 +338,6 @@ struct Group<'f> {
     tests: Vec<Option<usize>>,
 }
 
-/// The weights that a solver starts from, where they are at hand.
-fn listed_weights(file: &SolverFile, found: &mut Vec<Diagnostic>) -> Vec<(PathBuf, Weights)> {
-    let mut list = Vec::new();
-    for (i, entry) in file.solver.weights.iter().enumerate() {
-        for path in entry.split(',').map(|p| PathBuf::from(p.trim())) {
-            match Weights::load(&path) {
-                Ok(weights) => list.push((path, weights)),
-                Err(error) => {
-                    let message = Failure::from(error).message.replacen("error: ", "", 1);
-                    found.push(file.error_at(&format!("weights[{i}]"), message));
-                }
-            }
-        }
-    }
-    list
-}
-
 /// A finding with its place.
 fn placed(file: &NetFile, net: &NetParameter, finding: Finding) -> Diagnostic {
     let Finding { severity, layer, field, message, hint, notes, fix, .. } = finding;
@@ -372,25 +359,4 @@ fn upgraded(file: &NetFile) -> Option<Diagnostic> {
     );
     let note = Diagnostic { severity: Severity::Note, ..note };
     Some(note.hint("they are upgraded on reading; `--fix` writes them anew".to_owned()))
-}
-
-/// Whether a test goes once over its set.
-fn test_size(file: &SolverFile, data: Option<(usize, usize)>, test: Option<usize>) -> Option<Diagnostic> {
-    let (batch, samples) = data?;
-    let i = test?;
-    let iterations = usize::try_from(*file.solver.test_iter.get(i)?).ok()?;
-    let seen = iterations * batch;
-    let whole = samples.div_ceil(batch);
-    let field = format!("test_iter[{i}]");
-    if seen < samples {
-        let message = format!("a test takes {iterations} x {batch} = {seen} of the {samples} samples");
-        return Some(file.warning_at(&field, message).hint(format!("{whole} takes all")));
-    }
-    if iterations > whole {
-        let message = format!("a test takes {iterations} x {batch} = {seen} samples of a set of {samples}");
-        return Some(
-            file.warning_at(&field, message).hint(format!("some count twice; {whole} takes each once")),
-        );
-    }
-    None
 }

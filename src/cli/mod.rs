@@ -18,6 +18,7 @@ mod mean;
 mod mend;
 mod ranks;
 mod run;
+mod solver_files;
 mod state;
 mod summary;
 mod test;
