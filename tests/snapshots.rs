@@ -61,6 +61,43 @@ fn hdf5_holds_the_same_numbers_and_resumes_exactly() {
     assert_eq!(test("tiny_iter_20.caffemodel", &proto), test("tiny_iter_20.caffemodel.h5", &whole));
 }
 
+/// With a policy that has to remember, and a warm-up.
+#[test]
+fn every_rule_resumes_exactly() {
+    for (rule, settings) in [
+        (
+            "SGD",
+            "momentum: 0.9 local_lr_auto: true local_gw_ratio: 0.02 warmup_iter: 12 warmup_start_lr: 0.01",
+        ),
+        ("Nesterov", "momentum: 0.9 rampup_interval: 4"),
+        ("AdaGrad", "iter_size: 2"),
+        ("RMSProp", "rms_decay: 0.95"),
+        ("AdaDelta", "momentum: 0.9 delta: 1e-6"),
+        ("Adam", "momentum: 0.9 momentum2: 0.99"),
+        ("AdamW", "momentum: 0.9 weight_decay: 0.1"),
+    ] {
+        let (whole, parts) = (Folder::new(), Folder::new());
+        for folder in [&whole, &parts] {
+            folder.edit(
+                "solver.prototxt",
+                "momentum: 0.9",
+                &format!("type: \"{rule}\" {settings} min_lr: 1e-5"),
+            );
+            folder.edit("solver.prototxt", "\"step\"", "\"plateau\" plateau_winsize: [3, 3, 3]");
+            folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 0.02");
+            folder.edit("solver.prototxt", "stepsize: 15", "");
+        }
+        whole.done(&["train", "--solver", "solver.prototxt"]);
+        parts.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+        parts.done(&["train", "--solver", "solver.prototxt"]);
+        parts.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+        parts.done(&["train", "--solver", "solver.prototxt", "--resume", "auto"]);
+        for file in ["tiny_iter_20.caffemodel", "tiny_iter_20.solverstate"] {
+            assert!(whole.read(file) == parts.read(file), "{rule}: {file} differs");
+        }
+    }
+}
+
 #[test]
 fn a_changed_run_is_told_when_it_is_resumed() {
     let folder = Folder::new();

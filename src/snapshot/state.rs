@@ -31,6 +31,8 @@ pub fn load_state(path: &Path) -> Result<SolverState, SnapshotError> {
 /// Says what is wrong when they are none, or not as they were written.
 pub fn decode_state(bytes: Vec<u8>) -> Result<SolverState, String> {
     let mut state = if hdf5::is_hdf5(&bytes) { hdf5::read_state(bytes) } else { from_proto(&bytes) }?;
+    // HDF5 cannot leave it out.
+    state.current_step = Some(state.current_step());
     let version = state.cnnctl.as_ref().map_or(0, CnnctlState::version);
     if version > VERSION {
         return Err(format!(

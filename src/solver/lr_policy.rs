@@ -106,7 +106,7 @@ pub const POLICIES: &[Policy] = &[
         name: "poly",
         formula: "min_lr + (base_lr - min_lr) * (1 - iter / max_iter) ^ power",
         reads: &["power", "max_iter"],
-        check: needs_max_iter,
+        check: |_| Ok(()),
         rate: |s, p| least(s) + (base(s) - least(s)) * (1.0 - done(s, p)).powf(f64::from(s.power())),
     },
     Policy {
@@ -160,7 +160,7 @@ pub fn policy(solver: &SolverParameter) -> Result<&'static Policy, SolverError> 
     if solver.min_lr() < 0.0 {
         return refuse("min_lr", format!("min_lr must be at least 0, found {}", solver.min_lr()));
     }
-    if solver.min_lr() > solver.base_lr() && policy.name != "multifixed" {
+    if solver.min_lr() > solver.base_lr().max(0.0) && policy.name != "multifixed" {
         let message = format!("min_lr {} is above base_lr {}", solver.min_lr(), solver.base_lr());
         return refuse("min_lr", message);
     }
@@ -385,6 +385,15 @@ mod tests {
         assert_eq!((progress.least_loss, progress.last_event, progress.current_step), (3.0, 7, 2));
     }
 
+    /// What Caffe takes: a rate that climbs, and no iterations at all, for the sake of the first test.
+    #[test]
+    fn odd_settings_of_caffe_are_taken() {
+        let climbing = SolverParameter { base_lr: Some(-0.1), min_lr: None, ..solver("fixed") };
+        assert_eq!(rates_of(&climbing, &[0]), [-0.1]);
+        let none = SolverParameter { max_iter: Some(0), ..solver("poly") };
+        assert!(policy(&none).is_ok());
+    }
+
     #[test]
     fn bad_settings_are_refused() {
         let message = |s: SolverParameter| policy(&s).unwrap_err().to_string();
@@ -394,7 +403,7 @@ mod tests {
             (solver("stp"), "unknown learning rate policy `stp`"),
             (SolverParameter { stepsize: None, ..solver("step") }, "needs a stepsize above 0"),
             (SolverParameter { stepvalue: vec![3, 2], ..solver("multistep") }, "must ascend"),
-            (SolverParameter { max_iter: None, ..solver("poly") }, "needs a max_iter above 0"),
+            (SolverParameter { max_iter: None, ..solver("onecycle") }, "needs a max_iter above 0"),
             (SolverParameter { min_lr: None, ..solver("cosine") }, "needs min_lr, the rate that it ends at"),
             (SolverParameter { stageiter: vec![1], ..solver("multifixed") }, "found 1 and 2"),
             (SolverParameter { plateau_winsize: vec![], ..solver("plateau") }, "needs a plateau_winsize"),
