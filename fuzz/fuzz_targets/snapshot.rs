@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use cnnctl::snapshot::{Weights, load_state, read_blob};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Ok(weights) = Weights::decode(bytes) {
+    if let Ok(weights) = Weights::decode(bytes.to_vec()) {
         assert!(!weights.layers.is_empty() || weights.source_net.is_some());
     }
     let path: PathBuf = std::env::temp_dir().join(format!("cnnctl-fuzz-state-{}", std::process::id()));
