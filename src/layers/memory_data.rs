@@ -20,12 +20,13 @@ pub const KIND: Kind = Kind {
     gradient: &[],
 };
 
-/// Tops whose values the caller sets (`cnnctl run --input`); forward leaves them alone.
+/// Tops whose values the caller sets (`cnnctl run --input`); forward leaves them alone, and refuses to run before.
 ///
 /// Shapes: no bottoms; tops `batch_size x channels x height x width` and labels `batch_size`. Params: none.
 /// Differs from Caffe: values are taken as they are, so a `transform_param` is refused.
 struct MemoryData {
     shape: Shape,
+    fed: bool,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -45,7 +46,8 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         return Err(LayerError::setting(format!("memory_data_param.{name}"), message));
     }
     let shape = BlobShape { dim: sides.map(|(_, side)| i64::from(side)).to_vec() };
-    Ok(Box::new(MemoryData { shape: axes::shape_of(&shape, "memory_data_param.batch_size")? }))
+    let shape = axes::shape_of(&shape, "memory_data_param.batch_size")?;
+    Ok(Box::new(MemoryData { shape, fed: false }))
 }
 
 impl Layer for MemoryData {
@@ -54,7 +56,16 @@ impl Layer for MemoryData {
     }
 
     fn forward(&mut self, _: &mut Forward<'_>) -> Result<(), LayerError> {
-        Ok(())
+        match self.fed {
+            true => Ok(()),
+            false => {
+                Err(LayerError::value("has no values: they are set from outside, by `cnnctl run --input`"))
+            }
+        }
+    }
+
+    fn fed(&mut self) {
+        self.fed = true;
     }
 }
 

@@ -195,6 +195,9 @@ pub trait Layer: Send {
         None
     }
 
+    /// For a source whose blobs are set from outside: one of them was.
+    fn fed(&mut self) {}
+
     /// After the last pass: writes out what the layer has collected.
     ///
     /// # Errors

@@ -225,6 +225,7 @@ impl Net {
             return Err(NetError::Net(format!("blob `{name}` takes {want} values, found {}", values.len())));
         }
         self.slots[slot][..want].copy_from_slice(values);
+        self.nodes.iter_mut().filter(|n| n.tops.contains(&id)).for_each(|n| n.layer.fed());
         Ok(())
     }
 }

@@ -2,12 +2,12 @@
 
 use cnnctl::layers::{Arity, Kind, LAYERS, Role};
 
-/// Types that read or write files.
-pub const WITH_FILES: [&str; 5] = ["Data", "HDF5Data", "HDF5Output", "ImageData", "WindowData"];
+/// Types that read or write files, or do not run before they are fed.
+pub const WITH_DATA: [&str; 6] = ["Data", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData"];
 
-/// The types that need no files.
+/// The types that need no data.
 pub fn kinds() -> Vec<&'static Kind> {
-    LAYERS.iter().copied().filter(|k| !WITH_FILES.contains(&k.name)).collect()
+    LAYERS.iter().copied().filter(|k| !WITH_DATA.contains(&k.name)).collect()
 }
 
 /// Numbers that depend on a seed only.
@@ -272,7 +272,6 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         "OrdinalRegressionLoss" | "OrdinalRank" => "ordinal_regression_param { outputs: SIGMOID }".into(),
         "DummyData" => "dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: 'gaussian' } }".into(),
         "Input" => "input_param { shape { dim: 2 } }".into(),
-        "MemoryData" => "memory_data_param { batch_size: 2 channels: 1 height: 3 width: 2 }".into(),
         _ => String::new(),
     }
 }

@@ -112,7 +112,7 @@ fn random_nets_run_with_finite_values() {
         ran += usize::from(run_all(&sketch));
     }
     let all: BTreeSet<&str> = kinds().iter().map(|k| k.name).collect();
-    assert_eq!(built, all, "types that were built at least once, and all that need no files");
+    assert_eq!(built, all, "types that were built at least once, and all that need no data");
     assert!(ran >= 250, "only {ran} nets ran");
 }
 
