@@ -93,7 +93,8 @@ impl Cli {
     /// With a message for people and the exit status that goes with it.
     pub fn run(self) -> Done {
         let Self { command, common } = self;
-        let launch = ranks::launched()?;
+        let shares_work = matches!(command, Command::Train(_) | Command::Time(_));
+        let launch = if shares_work { ranks::launched()? } else { None };
         let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
         crate::report::start_log(common.quiet || follows, common.verbose);
         let threads =
