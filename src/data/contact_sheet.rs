@@ -9,9 +9,12 @@ const GAP: usize = 2;
 
 /// A picture of the samples in rows, as near to a square as their number allows.
 ///
-/// `rgb` says that colours come in the order red, green, blue and not blue, green, red.
+/// `rgb` says that colours come in the order red, green, blue and not blue, green, red. Bytes that all stay below 128 are
+/// brightened.
 pub fn contact_sheet(samples: &[Sample], rgb: bool) -> Image {
-    let pictures: Vec<_> = samples.iter().filter_map(|sample| picture(sample, rgb)).collect();
+    let brightest = samples.iter().map(|sample| brightest(&sample.pixels)).max().unwrap_or(0);
+    let gain = 255u8.checked_div(brightest).unwrap_or(1);
+    let pictures: Vec<_> = samples.iter().filter_map(|sample| picture(sample, gain, rgb)).collect();
     let side = |axis: usize| pictures.iter().map(|p| p.shape[axis]).max().unwrap_or(0) + GAP;
     let (cell_h, cell_w) = (side(1), side(2));
     let columns = (pictures.len() as f64).sqrt().ceil().max(1.0) as usize;
@@ -29,13 +32,22 @@ pub fn contact_sheet(samples: &[Sample], rgb: bool) -> Image {
     sheet
 }
 
+/// The largest byte; numbers use the whole range.
+fn brightest(pixels: &Pixels) -> u8 {
+    match pixels {
+        Pixels::U8(values) => values.iter().copied().max().unwrap_or(0),
+        Pixels::F32(_) => u8::MAX,
+    }
+}
+
 /// Three channels of bytes, scaled; `None` without pixels.
-fn picture(sample: &Sample, rgb: bool) -> Option<Image> {
+fn picture(sample: &Sample, gain: u8, rgb: bool) -> Option<Image> {
     let [c, h, w] = sample.shape;
     if h * w == 0 || sample.pixels.len() != c * h * w {
         return None;
     }
-    let values = bytes(&sample.pixels);
+    let mut values = bytes(&sample.pixels);
+    values.iter_mut().for_each(|v| *v *= gain);
     let planes: Vec<_> = values.chunks_exact(h * w).collect();
     let order = match (c, rgb) {
         (..3, _) => [0; 3],
@@ -85,26 +97,26 @@ mod tests {
 
     #[test]
     fn small_samples_are_enlarged_and_stand_in_rows() {
-        let one = sample([1, 1, 2], Pixels::U8(vec![10, 20]));
+        let one = sample([1, 1, 2], Pixels::U8(vec![20, 40]));
         let sheet = contact_sheet(&[one.clone(), one.clone(), one], false);
         let [c, h, w] = sheet.shape;
         assert_eq!((c, h, w), (3, 2 * (24 + GAP) + GAP, 2 * (48 + GAP) + GAP));
         let at = |y: usize, x: usize| sheet.values[y * w + x];
-        assert_eq!((at(0, 0), at(GAP, GAP), at(GAP + 23, GAP + 24)), (96, 10, 20));
-        assert_eq!((at(h - GAP - 1, GAP), at(h - GAP - 1, w - GAP - 1)), (10, 96), "three of four places");
+        assert_eq!((at(0, 0), at(GAP, GAP), at(GAP + 23, GAP + 24)), (96, 120, 240), "six times as bright");
+        assert_eq!((at(h - GAP - 1, GAP), at(h - GAP - 1, w - GAP - 1)), (120, 96), "three of four places");
     }
 
     #[test]
     fn large_samples_shrink_and_colours_keep_their_order() {
-        let image = sample([3, 300, 150], Pixels::U8([[1u8; 45_000], [2; 45_000], [3; 45_000]].concat()));
+        let image = sample([3, 300, 150], Pixels::U8([[1u8; 45_000], [2; 45_000], [203; 45_000]].concat()));
         let corner = |sheet: &Image| {
             let size = sheet.shape[1] * sheet.shape[2];
             [0, 1, 2].map(|c| sheet.values[c * size + GAP * sheet.shape[2] + GAP])
         };
         let sheet = contact_sheet(std::slice::from_ref(&image), false);
         assert_eq!(sheet.shape, [3, 96 + 2 * GAP, 48 + 2 * GAP]);
-        assert_eq!(corner(&sheet), [1, 2, 3]);
-        assert_eq!(corner(&contact_sheet(&[image], true)), [3, 2, 1]);
+        assert_eq!(corner(&sheet), [1, 2, 203]);
+        assert_eq!(corner(&contact_sheet(&[image], true)), [203, 2, 1]);
     }
 
     #[test]
