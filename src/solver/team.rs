@@ -174,7 +174,7 @@ impl Team {
     /// and `loss`, which is returned.
     ///
     /// # Errors
-    /// When the exchange fails or stalls. The parameters are then those of the last step still; [`Team::give_up`] takes their statistics back.
+    /// When the exchange fails or stalls. The parameters are then those of the last step still.
     pub fn finish(&mut self, net: &mut Net, params: &mut Params, loss: f32) -> Result<f32, CommError> {
         if self.lost.load(Ordering::Relaxed) {
             return Err(CommError::Stalled(self.comm.patience()));
