@@ -202,11 +202,11 @@ error: layer `conv` (net.prototxt:20): bottom `dat` is not produced by any layer
 #[test]
 fn shapes_that_do_not_fit_are_shown() {
     let wanted = "\
-error: layer `conv`: kernel_size 30 exceeds the padded input 8 (bottoms: `data` 16 x 1 x 8 x 8)
-  --> net.prototxt:20:1
+error: layer `conv` (net.prototxt:20): kernel_size 30 exceeds the padded input 8 (bottoms: `data` 16 x 1 x 8 x 8)
+  --> net.prototxt:27:18
    |
-20 | layer {
-   | ^^^^^";
+27 |     kernel_size: 30
+   |                  ^^";
     assert_eq!(refused("net.prototxt", "kernel_size: 3", "kernel_size: 30"), (2, wanted.into()));
 }
 
@@ -214,8 +214,11 @@ error: layer `conv`: kernel_size 30 exceeds the padded input 8 (bottoms: `data` 
 fn a_label_out_of_range_is_bad_data() {
     let (status, error) = refused("net.prototxt", "num_output: 10", "num_output: 5");
     assert_eq!(status, 5, "{error}");
-    assert!(error.starts_with("error: layer `accuracy`: label 5 of sample 3 is out of range"), "{error}");
-    assert!(error.contains("\n  --> net.prototxt:40:1\n"), "{error}");
+    assert!(error.starts_with("error: layer `digits`: sample `1003` of "), "{error}");
+    assert!(
+        error.contains(": its label is 5, but the net has 5 classes, from 0\n  --> net.prototxt:11:1\n"),
+        "{error}"
+    );
 }
 
 #[test]
