@@ -62,22 +62,28 @@ train() {
         "$cnnctl" train --threads 1 --stall-timeout 10s "$@"
 }
 
-# A net of the model zoo on random images: it needs no data.
-net() { # parameters of InnerProduct, batch
+# Convolutions, whose backward pass takes long, below fully connected layers, whose many gradients are there first.
+net() { # filters, units, batch
+    local below=data i
     cat <<NET
 name: "two_hosts"
-layer { name: "data" type: "Data" top: "data" top: "label"
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { scale: 0.0625 }
   data_param { source: "$root/data/digits/digits-images-idx3-ubyte.gz" labels: "$root/data/digits/digits-labels-idx1-ubyte.gz"
-    backend: IDX batch_size: $2 shuffle: true } transform_param { scale: 0.0625 } }
-layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
-  inner_product_param { num_output: $1 weight_filler { type: "xavier" } } }
-layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+    backend: IDX batch_size: $3 shuffle: true } }
+NET
+    for i in 1 2 3; do
+        echo "layer { name: 'conv$i' type: 'Convolution' bottom: '$below' top: 'conv$i' convolution_param {
+          num_output: $1 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }
+        layer { name: 'relu$i' type: 'ReLU' bottom: 'conv$i' top: 'conv$i' }"
+        below=conv$i
+    done
+    cat <<NET
+layer { name: "ip1" type: "InnerProduct" bottom: "conv3" top: "ip1"
+  inner_product_param { num_output: $2 weight_filler { type: "xavier" } } }
+layer { name: "relu4" type: "ReLU" bottom: "ip1" top: "ip1" }
 layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
-  inner_product_param { num_output: $1 weight_filler { type: "xavier" } } }
-layer { name: "relu2" type: "ReLU" bottom: "ip2" top: "ip2" }
-layer { name: "ip3" type: "InnerProduct" bottom: "ip2" top: "ip3"
   inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip3" bottom: "label" top: "loss" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
 NET
 }
 solver() { # iterations
@@ -88,7 +94,7 @@ solver() { # iterations
 cd "$work"
 case $what in
 cut)
-    net 64 16 >net.prototxt
+    net 4 64 16 >net.prototxt
     solver 2000 >solver.prototxt
     mkdir whole broken
     (cd whole && cp ../*.prototxt . && train --solver solver.prototxt --metrics m.jsonl 2>/dev/null)
@@ -104,13 +110,16 @@ cut)
     grep -h 'nothing has come\|Snapshotting' log || true
     ip netns pids cnnctl-h2 | xargs -r kill -9 2>/dev/null || true
     ip link set cnnctl-v2 up
+    # What the hosts have learned of each other while the link was down is wrong.
+    for h in 1 2; do ip -n cnnctl-h$h neigh flush all; done
+    sleep 2
     train --solver solver.prototxt --metrics m.jsonl --resume auto 2>/dev/null
     cmp run_iter_2000.caffemodel ../whole/run_iter_2000.caffemodel && cmp m.jsonl ../whole/m.jsonl &&
         echo "resumed: the same weights and metrics as the unbroken run"
     ;;
 overlap)
-    net 2048 128 >net.prototxt
-    solver 40 >solver.prototxt
+    net 64 1024 384 >net.prototxt
+    solver 20 >solver.prototxt
     for round in 1 2 3; do
         for how in "" --no-overlap; do
             echo "$rate, round $round, ${how:-overlap}: $(train --solver solver.prototxt $how 2>&1 | grep -o '[0-9.]* it/s')"
