@@ -13,27 +13,34 @@ use cnnctl::config::proto::NetParameter;
 use common::Folder;
 use prost::Message as _;
 
-/// The launchers that are installed, with the options that let many ranks share a small machine.
+const CNNCTL: &str = env!("CARGO_BIN_EXE_cnnctl");
+
+/// The launchers that work here, with the options that let many ranks share a small machine.
 fn launchers() -> Vec<Vec<&'static str>> {
     let known = [vec!["mpirun.openmpi", "--oversubscribe"], vec!["mpirun.mpich"]];
-    let found = |launcher: &Vec<&str>| Command::new(launcher[0]).arg("--version").output().is_ok();
-    let there: Vec<_> = known.into_iter().filter(found).collect();
+    let works =
+        |launcher: &Vec<&str>| start(launcher, 2, "true").output().is_ok_and(|out| out.status.success());
+    let there: Vec<_> = known.into_iter().filter(works).collect();
     if there.is_empty() {
-        eprintln!("skipped: neither mpirun.openmpi nor mpirun.mpich is installed");
+        eprintln!("skipped: neither mpirun.openmpi nor mpirun.mpich works here");
     }
     there
 }
 
+/// A program on so many ranks, all on this machine, where Open MPI needs no ssh.
+fn start(launcher: &[&str], ranks: usize, program: &str) -> Command {
+    let mut command = Command::new(launcher[0]);
+    command.args(&launcher[1..]).args(["-n", &ranks.to_string(), program]).env_remove("RUST_LOG");
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command.env("OMPI_MCA_plm", "isolated");
+    command
+}
+
 /// Runs the program on `ranks` ranks; gives its exit status and all that it said.
 fn run(folder: &Folder, launcher: &[&str], ranks: usize, arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(launcher[0]);
-    command
-        .args(&launcher[1..])
-        .args(["-n", &ranks.to_string(), env!("CARGO_BIN_EXE_cnnctl")])
-        .args(arguments);
-    command.current_dir(folder.path("")).env_remove("RUST_LOG");
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    let Output { status, stderr, .. } = command.output().unwrap();
+    let mut command = start(launcher, ranks, CNNCTL);
+    let Output { status, stderr, .. } =
+        command.args(arguments).current_dir(folder.path("")).output().unwrap();
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
@@ -153,10 +160,8 @@ fn a_library_that_is_not_the_launchers_is_refused() {
         return;
     }
     let folder = folder();
-    let mut command = Command::new("mpirun.openmpi");
-    command.args(["--oversubscribe", "-n", "2", env!("CARGO_BIN_EXE_cnnctl")]).args(TRAIN);
-    command.current_dir(folder.path("")).env("CNNCTL_MPI_LIB", "libmpich.so.12");
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let mut command = start(&both[0], 2, CNNCTL);
+    command.args(TRAIN).current_dir(folder.path("")).env("CNNCTL_MPI_LIB", "libmpich.so.12");
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -167,15 +172,15 @@ fn a_library_that_is_not_the_launchers_is_refused() {
     assert!(!folder.path("tiny_iter_20.caffemodel").exists());
 }
 
-/// Starts a long run on two ranks and sends rank 1 a signal once it is well under way; gives the exit status and all that was said.
+/// Starts a long run on two ranks and sends rank 1 a signal once it is well under way; gives the exit status and all that
+/// was said.
 fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String) {
-    let mut command = Command::new(launcher[0]);
-    command.args(&launcher[1..]).args(["-n", "2", env!("CARGO_BIN_EXE_cnnctl")]).args(TRAIN);
-    command.args(["--stall-timeout", "3s"]).current_dir(folder.path(""));
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = start(launcher, 2, CNNCTL);
+    command.args(TRAIN).args(["--stall-timeout", "3s"]).current_dir(folder.path(""));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = || fs::read(folder.path("m")).unwrap_or_default().iter().filter(|&&b| b == b'\n').count();
     while lines() < 150 {
+        assert!(child.try_wait().unwrap().is_none(), "{launcher:?} ended too early");
         std::thread::yield_now();
     }
     let pid = rank_1(folder).to_string();
@@ -255,10 +260,8 @@ fn synchronized_batch_normalization_sees_one_batch() {
 fn time_tells_what_the_exchange_costs() {
     for launcher in launchers() {
         let folder = folder();
-        let mut command = Command::new(launcher[0]);
-        command.args(&launcher[1..]).args(["-n", "2", env!("CARGO_BIN_EXE_cnnctl")]);
+        let mut command = start(&launcher, 2, CNNCTL);
         command.args(["time", "--model", "net.prototxt", "--iterations", "5"]).current_dir(folder.path(""));
-        command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         let output = command.output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
