@@ -11,8 +11,8 @@ use super::{
     state::{PhaseArg, StateArgs},
 };
 use crate::{
-    config::{self, proto::Phase},
-    net::check::{self as net_check, Sketch, View},
+    config,
+    net::check::{Sketch, View},
     report, snapshot,
     tensor::Shape,
 };
@@ -46,12 +46,9 @@ impl DrawArgs {
     pub(super) fn run(self) -> Done {
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
-        let trains = net_check::states(&file.net, self.state.level, &self.state.stage)
-            .iter()
-            .any(|s| s.phase() == Phase::Train);
-        let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
+        let state = self.state.state_of(self.phase, &file.net);
         let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
-        let sketch = Sketch::new(&file.net, &self.state.state(phase), &view, &mut Vec::new());
+        let sketch = Sketch::new(&file.net, &state, &view, &mut Vec::new());
         let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let name = if file.net.name().is_empty() { &stem[..] } else { file.net.name() };
         if !(self.scale > 0.0 && self.scale <= 20.0) {

@@ -2,7 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::config::proto::{NetState, Phase};
+use crate::{
+    config::proto::{NetParameter, NetState, Phase},
+    net::check,
+};
 
 /// `TRAIN` or `TEST`, in any case.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,6 +38,15 @@ pub struct StateArgs {
 }
 
 impl StateArgs {
+    /// The state in this phase, or if none is named, in TRAIN where the net has such a phase, else in TEST.
+    pub fn state_of(&self, phase: Option<PhaseArg>, net: &NetParameter) -> NetState {
+        let trains = || {
+            let states = check::states(net, self.level, &self.stage);
+            states.iter().any(|state| state.phase() == Phase::Train)
+        };
+        self.state(phase.map_or_else(|| if trains() { Phase::Train } else { Phase::Test }, Phase::from))
+    }
+
     /// The state in this phase.
     pub fn state(&self, phase: Phase) -> NetState {
         NetState { phase: Some(phase as i32), level: Some(self.level), stage: self.stage.clone() }

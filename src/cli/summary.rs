@@ -11,7 +11,7 @@ use super::{
     state::{PhaseArg, StateArgs},
 };
 use crate::{
-    config::{self, NetFile, Severity, proto::Phase},
+    config::{self, NetFile, Severity},
     net::{
         check::{self as net_check, View},
         summary::Summary,
@@ -58,11 +58,7 @@ impl SummaryArgs {
     pub(super) fn run(self) -> Done {
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
-        let trains = net_check::states(&file.net, self.state.level, &self.state.stage)
-            .iter()
-            .any(|s| s.phase() == Phase::Train);
-        let phase = self.phase.map_or(if trains { Phase::Train } else { Phase::Test }, Phase::from);
-        let state = self.state.state(phase);
+        let state = self.state.state_of(self.phase, &file.net);
         let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
         let batch = self.batch.map(|n| n as usize);
         let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, *f))?;
