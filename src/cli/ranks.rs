@@ -2,10 +2,10 @@
 
 use std::{num::NonZeroUsize, thread, time::Duration};
 
-use super::Failure;
+use super::{Done, Failure};
 use crate::{
     comm::{
-        Comm,
+        Aborter, Comm,
         launch::{self, Launch},
     },
     report,
@@ -38,12 +38,38 @@ fn processors() -> usize {
     ranges.sum()
 }
 
-/// Joins the ranks.
+/// Does `work` alone, or as one of the ranks that a launcher has started. When it fails on one, or panics there, all ranks end with
+/// its status: the others would wait for it.
 ///
 /// # Errors
-/// When MPI cannot be loaded, or is not the launcher's.
-pub fn join(launch: &Launch, patience: Duration) -> Result<Comm, Failure> {
+/// When MPI cannot be loaded or is not the launcher's, and those of `work`.
+pub fn together(
+    launch: Option<&Launch>,
+    patience: Duration,
+    work: impl FnOnce(Option<Comm>) -> Done,
+) -> Done {
+    let Some(launch) = launch else { return work(None) };
     let comm = Comm::join(launch, patience)?;
     report::info(&format!("Training on {} ranks over {}", comm.size(), comm.library()));
-    Ok(comm)
+    let last = AbortOnPanic(comm.aborter());
+    let done = work(Some(comm));
+    if let Err(failure) = &done {
+        report::complain(&format!("rank {}: {}", launch.rank, failure.message));
+        last.0.abort(failure.status);
+    }
+    done
+}
+
+/// Exit status of a program that has panicked.
+const PANICKED: u8 = 101;
+
+/// Ends all ranks if this one panics.
+struct AbortOnPanic(Aborter);
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.abort(PANICKED);
+        }
+    }
 }

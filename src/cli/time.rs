@@ -15,7 +15,7 @@ use super::{
     state::{PhaseArg, StateArgs},
 };
 use crate::{
-    comm::launch::Launch,
+    comm::{Comm, launch::Launch},
     config::{
         self, NetFile,
         proto::{BlobShape, InputParameter, LayerParameter, NetParameter},
@@ -59,6 +59,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 impl TimeArgs {
     /// Runs the command, on all ranks that a launcher has started.
     pub(super) fn run(self, launch: Option<&Launch>) -> Done {
+        ranks::together(launch, PATIENCE, |comm| self.time(comm))
+    }
+
+    fn time(&self, comm: Option<Comm>) -> Done {
         let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         for (name, shape) in &self.shape {
@@ -67,7 +71,6 @@ impl TimeArgs {
             }
         }
         let (mut net, mut params) = self.build(&file)?;
-        let comm = launch.map(|launch| ranks::join(launch, PATIENCE)).transpose()?;
         let mut team = comm.map(|comm| Team::new(comm, !self.no_overlap));
         if let Some(team) = &mut team {
             net.take_part(team.shard()).map_err(|e| Failure::net(&e, Some(&file)))?;

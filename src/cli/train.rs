@@ -153,16 +153,7 @@ impl From<OnNanArg> for OnNan {
 
 impl TrainArgs {
     pub(super) fn run(self, launch: Option<&Launch>) -> Done {
-        let Some(launch) = launch else { return self.train(None) };
-        let comm = ranks::join(launch, self.stall_timeout)?;
-        let aborter = comm.aborter();
-        let done = self.train(Some(comm));
-        if let Err(failure) = &done {
-            // The others wait for this rank, which has nothing more to give.
-            report::complain(&format!("rank {}: {}", launch.rank, failure.message));
-            aborter.abort(failure.status);
-        }
-        done
+        ranks::together(launch, self.stall_timeout, |comm| self.train(comm))
     }
 
     /// Trains, as one of several ranks if there is a `comm`.
