@@ -325,7 +325,10 @@ impl Solver {
     fn show_end(&mut self, observer: &mut dyn Observer) -> Result<Ending, SolverError> {
         let (mark, losses) = (divergence::Mark::of(&self.train), self.losses.clone());
         if self.is_shown() {
-            let loss = self.train.forward(&mut self.params).map_err(train_error)?;
+            let mut loss = self.train.forward(&mut self.params).map_err(train_error)?;
+            if let Some(team) = &mut self.team {
+                loss = team.mean(loss)?;
+            }
             let smoothed = self.smooth(loss);
             observer.see(self, &Event::Last { iter: self.iter, loss: smoothed });
         }

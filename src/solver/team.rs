@@ -203,6 +203,16 @@ impl Team {
         Ok(loss)
     }
 
+    /// The mean of a value over the ranks.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub(super) fn mean(&mut self, value: f32) -> Result<f32, CommError> {
+        let ticket = self.comm.start_sum(vec![value]);
+        let size = self.comm.size() as f32;
+        Ok(self.comm.wait(ticket)?.first().map_or(value, |sum| sum / size))
+    }
+
     /// What all ranks do next: what the most urgent of them wants.
     ///
     /// # Errors
