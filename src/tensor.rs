@@ -101,6 +101,18 @@ fn product(sides: &[usize]) -> usize {
     sides.iter().fold(1, |count, &side| count.saturating_mul(side))
 }
 
+/// The value of a number of 16 bits as IEEE 754 has it: a sign, 5 bits of exponent, 10 of fraction.
+pub fn f32_of_half(bits: u16) -> f32 {
+    let (exponent, fraction) = (bits >> 10 & 0x1f, bits & 0x3ff);
+    let size = match exponent {
+        0 => f32::from(fraction) * 2f32.powi(-24),
+        0x1f if fraction == 0 => f32::INFINITY,
+        0x1f => f32::NAN,
+        _ => f32::from(fraction | 0x400) * 2f32.powi(i32::from(exponent) - 25),
+    };
+    if bits >> 15 == 0 { size } else { -size }
+}
+
 /// More memory than the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} GB of memory are needed, which this machine does not have", self.values.div_ceil(1 << 28))]
@@ -201,6 +213,24 @@ mod tests {
         assert_eq!((of(&[2, 0, 3]), of(&[])), (Some(0), Some(1)));
         assert_eq!((of(&[usize::MAX, 2]), of(&[0, usize::MAX]), of(&[1 << 23, 1 << 23])), (None, None, None));
         assert_eq!(Shape::from([usize::MAX, 2]).count(), usize::MAX);
+    }
+
+    #[test]
+    fn halves_have_their_values() {
+        for (bits, value) in [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_95),
+            (0x7bff, 65_504.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(f32_of_half(bits), value, "{bits:#x}");
+        }
+        assert!(f32_of_half(0x7e00).is_nan() && f32_of_half(0x8000).is_sign_negative());
     }
 
     #[test]

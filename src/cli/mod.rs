@@ -9,13 +9,16 @@ mod crops;
 mod dataset;
 mod draw;
 mod entries;
+mod export;
 mod extract;
 mod failure;
 mod filter;
+mod import;
 mod layers;
 mod lock;
 mod mean;
 mod mend;
+mod planned;
 mod ranks;
 mod run;
 mod solver_files;
@@ -67,9 +70,11 @@ enum Command {
     ConvertImageset(convert_imageset::ImagesetArgs),
     Dataset(dataset::DatasetArgs),
     Draw(draw::DrawArgs),
+    Export(export::ExportArgs),
     #[command(alias = "extract_features")]
     ExtractFeatures(extract::ExtractArgs),
     Filter(filter::FilterArgs),
+    Import(import::ImportArgs),
     Layers(layers::LayersArgs),
     Run(run::RunArgs),
     Summary(summary::SummaryArgs),
@@ -110,8 +115,10 @@ impl Cli {
             Command::ConvertImageset(args) => args.run(),
             Command::Dataset(args) => args.run(),
             Command::Draw(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::ExtractFeatures(args) => args.run(),
             Command::Filter(args) => args.run(),
+            Command::Import(args) => args.run(),
             Command::Layers(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Summary(args) => args.run(),

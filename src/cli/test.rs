@@ -8,13 +8,13 @@ use super::{
     Done, Failure,
     entries::OnBadSample,
     failure::{CONFIG, FAILED},
+    planned::{load_weights, net_of},
     state::StateArgs,
 };
 use crate::{
-    config::{self, NetFile, proto::Phase},
+    config::{NetFile, proto::Phase},
     net::{Net, Options, Params},
     report,
-    snapshot::Weights,
     solver::{Means, WholeSet},
 };
 
@@ -51,8 +51,8 @@ enum Format {
 
 impl TestArgs {
     pub(super) fn run(self) -> Done {
-        let weights = self.weights.iter().map(|p| Weights::load(p)).collect::<Result<Vec<_>, _>>()?;
-        let file = self.net(&weights)?;
+        let weights = load_weights(&self.weights)?;
+        let file = net_of(self.model.as_deref(), &weights)?;
         report::warn_all(&file.warnings);
         let fail = |e| Failure::net(&e, Some(&file));
         let mut params = Params::new();
@@ -67,7 +67,7 @@ impl TestArgs {
             net.skip_bad_samples();
             whole.iter_mut().for_each(WholeSet::skip_bad_samples);
         }
-        for weights in &weights {
+        for (_, weights) in &weights {
             report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
         }
         let iterations = whole.as_ref().map_or(self.iterations as usize, WholeSet::batches);
@@ -94,23 +94,6 @@ impl TestArgs {
             report::print(&line).map_err(|e| Failure::new(FAILED, e))?;
         }
         Ok(0)
-    }
-
-    /// The net: the file that is named, or else the one that the weights hold.
-    fn net(&self, weights: &[Weights]) -> Result<NetFile, Failure> {
-        if let Some(path) = &self.model {
-            return Ok(config::load_net(path)?);
-        }
-        match weights.iter().find_map(|w| w.source_net.clone()) {
-            Some(net) => Ok(config::net_from_param(net).map_err(config::ConfigError::from)?),
-            None => {
-                let path = self.weights.first().map(|p| p.display().to_string()).unwrap_or_default();
-                let message = format!(
-                    "{path} holds no test net, as files of Caffe do not: name the net with --model NET"
-                );
-                Err(Failure::new(CONFIG, message))
-            }
-        }
     }
 }
 

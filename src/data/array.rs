@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{DataError, Pixels, Sample, Source, file::DataFile};
+use crate::tensor::f32_of_half;
 
 /// The bytes of a file, read where they are, or unpacked into memory.
 pub(crate) enum Bytes {
@@ -42,6 +43,7 @@ pub(crate) enum Number {
     I32,
     U64,
     I64,
+    F16,
     F32,
     F64,
 }
@@ -50,7 +52,7 @@ impl Number {
     pub fn size(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
+            Self::U16 | Self::I16 | Self::F16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
         }
@@ -67,6 +69,7 @@ impl Number {
             Self::I32 => bits as i32 as f32,
             Self::U64 => bits as f32,
             Self::I64 => bits as i64 as f32,
+            Self::F16 => f32_of_half(bits as u16),
             Self::F32 => f32::from_bits(bits as u32),
             Self::F64 => f64::from_bits(bits) as f32,
         }
@@ -92,6 +95,56 @@ pub(crate) struct Layout {
     pub axes: Vec<usize>,
     /// Where the values start.
     pub start: usize,
+    /// Whether the first axis runs fastest, as in Fortran, and not the last.
+    pub fortran: bool,
+}
+
+impl Layout {
+    /// The bytes of the values from `axes` on.
+    fn size_of(&self, axes: &[usize]) -> Option<usize> {
+        axes.iter().try_fold(self.number.size(), |n, &a| n.checked_mul(a))
+    }
+
+    /// Whether `bytes` are as long as the header says.
+    fn check(&self, path: &Path, bytes: &Bytes) -> Result<usize, DataError> {
+        let found = bytes.len().saturating_sub(self.start as u64);
+        match self.size_of(&self.axes) {
+            Some(needed) if needed as u64 == found => Ok(needed),
+            needed => {
+                let what = if needed.is_some_and(|n| (n as u64) < found) { "too long" } else { "cut off" };
+                let axes = &self.axes;
+                let problem = format!("{what}: its header says {axes:?} values, but {found} bytes follow");
+                Err(DataError::file(path, problem))
+            }
+        }
+    }
+
+    /// All values, the last axis running fastest.
+    pub fn values(&self, path: &Path, bytes: &Bytes) -> Result<Vec<f32>, DataError> {
+        let len = self.check(path, bytes)?;
+        let values = match self.number.values(bytes.get(path, self.start, len)?, self.big_endian) {
+            Pixels::U8(values) => values.into_iter().map(f32::from).collect(),
+            Pixels::F32(values) => values,
+        };
+        Ok(if self.fortran { from_fortran(&self.axes, &values) } else { values })
+    }
+}
+
+/// The values of an array whose first axis runs fastest, in the order in which its last does.
+fn from_fortran(axes: &[usize], values: &[f32]) -> Vec<f32> {
+    let mut index = vec![0; axes.len()];
+    let mut next = || {
+        let at = axes.iter().zip(&index).rev().fold(0, |at, (side, i)| at * side + i);
+        for (i, side) in index.iter_mut().zip(axes).rev() {
+            *i += 1;
+            if *i < *side {
+                break;
+            }
+            *i = 0;
+        }
+        values[at]
+    };
+    (0..values.len()).map(|_| next()).collect()
 }
 
 /// An open array.
@@ -110,18 +163,9 @@ impl Array {
         if axes.is_empty() {
             return Err(DataError::file(path, "a single value, not samples"));
         }
-        let product = |axes: &[usize]| axes.iter().try_fold(layout.number.size(), |n, &a| n.checked_mul(a));
-        let found = bytes.len().saturating_sub(layout.start as u64);
-        match (product(axes), product(&axes[1..])) {
-            (Some(needed), Some(stride)) if needed as u64 == found => {
-                Ok(Self { path: path.to_owned(), bytes, layout, stride })
-            }
-            (needed, _) => {
-                let what = if needed.is_some_and(|n| (n as u64) < found) { "too long" } else { "cut off" };
-                let problem = format!("{what}: its header says {axes:?} values, but {found} bytes follow");
-                Err(DataError::file(path, problem))
-            }
-        }
+        layout.check(path, &bytes)?;
+        let stride = layout.size_of(&axes[1..]).unwrap_or_default();
+        Ok(Self { path: path.to_owned(), bytes, layout, stride })
     }
 
     fn len(&self) -> usize {
@@ -130,12 +174,7 @@ impl Array {
 
     /// The axes and all values.
     pub fn whole(&self) -> Result<(Vec<usize>, Vec<f32>), DataError> {
-        let bytes = self.bytes.get(&self.path, self.layout.start, self.stride * self.len())?;
-        let values = match self.layout.number.values(bytes, self.layout.big_endian) {
-            Pixels::U8(values) => values.into_iter().map(f32::from).collect(),
-            Pixels::F32(values) => values,
-        };
-        Ok((self.layout.axes.clone(), values))
+        Ok((self.layout.axes.clone(), self.layout.values(&self.path, &self.bytes)?))
     }
 
     fn read(&self, index: usize) -> Result<Pixels, DataError> {
@@ -215,6 +254,7 @@ mod tests {
             (Number::I32, -70_000.0, &(-70_000i32).to_le_bytes()),
             (Number::U64, 9.0, &9u64.to_le_bytes()),
             (Number::I64, -9.0, &(-9i64).to_le_bytes()),
+            (Number::F16, -1.5, &0xbe00u16.to_le_bytes()),
             (Number::F32, 0.1, &0.1f32.to_le_bytes()),
             (Number::F64, -1.5, &(-1.5f64).to_le_bytes()),
         ] {
@@ -223,5 +263,13 @@ mod tests {
             assert_eq!(read(number, &reversed, true), Pixels::F32(vec![value]), "{number:?}");
         }
         assert_eq!(read(Number::U8, &[255], false), Pixels::U8(vec![255]));
+    }
+
+    #[test]
+    fn fortrans_order_is_turned_round() {
+        let turned = from_fortran(&[2, 3], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(turned, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(from_fortran(&[], &[7.0]), [7.0]);
+        assert!(from_fortran(&[0, 3], &[]).is_empty());
     }
 }

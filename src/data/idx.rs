@@ -42,7 +42,7 @@ fn layout(path: &Path, bytes: &Bytes) -> Result<Layout, DataError> {
     };
     let axes = bytes.get(path, 4, usize::from(rank) * 4)?;
     let axes: Vec<_> = axes.as_chunks::<4>().0.iter().map(|&a| u32::from_be_bytes(a) as usize).collect();
-    Ok(Layout { number, big_endian: true, start: 4 + axes.len() * 4, axes })
+    Ok(Layout { number, big_endian: true, start: 4 + axes.len() * 4, axes, fortran: false })
 }
 
 fn number(code: u8) -> Option<Number> {

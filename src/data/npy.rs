@@ -35,6 +35,10 @@ fn array(path: &Path) -> Result<Array, DataError> {
         None => Bytes::OnDisk(DataFile::open(path)?),
     };
     let layout = layout(path, &bytes)?;
+    if layout.fortran {
+        let problem = "its order is Fortran's; save it with numpy.ascontiguousarray";
+        return Err(DataError::file(path, format!("not a NumPy array of numbers: {problem}")));
+    }
     Array::new(path, bytes, layout)
 }
 
@@ -50,7 +54,7 @@ fn member(archive: &Path, name: &str) -> Result<Bytes, DataError> {
 }
 
 /// The magic, a version, the header's length (u16, from version 2 on u32), and the header: a Python dictionary as text.
-fn layout(path: &Path, bytes: &Bytes) -> Result<Layout, DataError> {
+pub(super) fn layout(path: &Path, bytes: &Bytes) -> Result<Layout, DataError> {
     let bad = |problem: &str| DataError::file(path, format!("not a NumPy array of numbers: {problem}"));
     if bytes.len() < 12 {
         return Err(bad("it is too short"));
@@ -67,14 +71,13 @@ fn layout(path: &Path, bytes: &Bytes) -> Result<Layout, DataError> {
         return Err(bad("its header is too long"));
     }
     let header = String::from_utf8_lossy(&bytes.get(path, from, len)?).into_owned();
-    if value(&header, "fortran_order").is_none_or(|v| !v.starts_with("False")) {
-        return Err(bad("its order is Fortran's; save it with numpy.ascontiguousarray"));
-    }
+    let order = value(&header, "fortran_order").ok_or_else(|| bad("no fortran_order"))?;
+    let fortran = !order.starts_with("False");
     let (number, big_endian) = value(&header, "descr")
         .and_then(number)
         .ok_or_else(|| bad(&format!("unknown type in {}", header.trim())))?;
     let axes = value(&header, "shape").and_then(shape).ok_or_else(|| bad("no shape"))?;
-    Ok(Layout { number, big_endian, axes, start: from + len })
+    Ok(Layout { number, big_endian, axes, start: from + len, fortran })
 }
 
 /// What follows `'key':` in a dictionary.
@@ -96,6 +99,7 @@ fn number(descr: &str) -> Option<(Number, bool)> {
         "i4" => Number::I32,
         "u8" => Number::U64,
         "i8" => Number::I64,
+        "f2" => Number::F16,
         "f4" => Number::F32,
         "f8" => Number::F64,
         _ => return None,

@@ -16,6 +16,25 @@ impl Net {
     /// # Errors
     /// For anything wrong with a layer's settings, blobs or shapes.
     pub fn new(net: &NetParameter, options: Options, params: &mut Params) -> Result<Self, NetError> {
+        let shapes_only = params.is_shapes_only();
+        Self::build(net, options, params, shapes_only)
+    }
+
+    /// Like [`Net::new`], but the blobs get no memory: for a net whose layers, shapes and parameters are looked at, and
+    /// which never runs.
+    ///
+    /// # Errors
+    /// As [`Net::new`].
+    pub fn planned(net: &NetParameter, options: Options, params: &mut Params) -> Result<Self, NetError> {
+        Self::build(net, options, params, true)
+    }
+
+    fn build(
+        net: &NetParameter,
+        options: Options,
+        params: &mut Params,
+        only_planned: bool,
+    ) -> Result<Self, NetError> {
         let layers = split::insert_splits(filter::filter(net, &options.state)?)?;
         let wiring = wire::wire(layers)?;
         let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };
@@ -30,7 +49,7 @@ impl Net {
             let outline =
                 layer.outline(&bottoms).map_err(|e| shape_error(&blobs, wired, NetError::of(config, e)))?;
             debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
-            check_sizes(config, &outline, params.is_shapes_only())?;
+            check_sizes(config, &outline, only_planned)?;
             wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
             if outline.params.len() < config.param.len() {
                 return Err(NetError::too_many_params(config, outline.params.len()));
@@ -72,7 +91,7 @@ impl Net {
             blobs,
             slots: Vec::new(),
             workspace: Buffer::default(),
-            planned: params.is_shapes_only().then_some(0),
+            planned: only_planned.then_some(0),
             passes: 0,
         };
         net.lay_out()?;

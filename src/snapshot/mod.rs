@@ -1,4 +1,4 @@
-//! Files <-> weights and solver state, in Caffe's formats.
+//! Files <-> weights and solver state, in Caffe's formats; weights also as named [`tensors`].
 //!
 //! `<prefix>_iter_N.caffemodel` holds a `NetParameter` with blobs, `<prefix>_iter_N.solverstate` a `SolverState`; with
 //! `.h5` after it, the same stands in HDF5. All carry what exact resuming needs in fields or datasets of our own, which
@@ -14,6 +14,7 @@ mod format;
 mod hdf5;
 mod matching;
 mod state;
+pub mod tensors;
 mod weights;
 mod wire;
 

@@ -1,0 +1,80 @@
+//! Nets that are looked at but not run, for commands that turn weights from one format into another.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{
+    Failure,
+    check::parse_shape,
+    failure::CONFIG,
+    state::{PhaseArg, StateArgs},
+    summary,
+};
+use crate::{
+    config::{self, NetFile, proto::NetState},
+    net::{
+        Net, Options, Params,
+        check::{self as net_check, View},
+    },
+    report,
+    snapshot::Weights,
+    tensor::Shape,
+};
+
+/// The net that is named, or else the one that the weights hold.
+pub(super) fn net_of(model: Option<&Path>, weights: &[(PathBuf, Weights)]) -> Result<NetFile, Failure> {
+    if let Some(path) = model {
+        return Ok(config::load_net(path)?);
+    }
+    match weights.iter().find_map(|(_, w)| w.source_net.clone()) {
+        Some(net) => Ok(config::net_from_param(net).map_err(config::ConfigError::from)?),
+        None => {
+            let path = weights.first().map(|(path, _)| path.display().to_string()).unwrap_or_default();
+            let message =
+                format!("{path} holds no test net, as files of Caffe do not: name the net with --model NET");
+            Err(Failure::new(CONFIG, message))
+        }
+    }
+}
+
+/// Reads files of weights.
+pub(super) fn load_weights(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Weights)>, Failure> {
+    paths.iter().map(|path| Ok((path.clone(), Weights::load(path)?))).collect()
+}
+
+/// How to look at a net.
+#[derive(Args, Debug)]
+pub(super) struct PlannedArgs {
+    /// The phase [default: TEST for ONNX, else TRAIN for a net that trains]
+    #[arg(long, value_enum, ignore_case = true)]
+    pub phase: Option<PhaseArg>,
+    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
+    shape: Vec<(String, Shape)>,
+    /// The seed of the fillers, for parameters that no file gives
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+impl PlannedArgs {
+    /// The net without its data and without memory for blobs; its parameters as their fillers give them.
+    pub fn plan(
+        self,
+        file: &NetFile,
+        state: NetState,
+        batch: Option<usize>,
+    ) -> Result<(Net, Params), Failure> {
+        report::warn_all(&file.warnings);
+        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
+        let net = net_check::without_data(&file.net, &state, &view, batch)
+            .map_err(|finding| summary::failure(file, *finding))?;
+        let mut params = Params::new();
+        let options = Options { backward: false, ..Options::new(state.phase(), self.seed) };
+        let net = Net::planned(&net, Options { state, ..options }, &mut params)
+            .map_err(|e| Failure::net(&e, Some(file)))?;
+        Ok((net, params))
+    }
+}
