@@ -139,6 +139,57 @@ fn a_test_is_divided_among_ranks_and_comes_out_the_same() {
 }
 
 #[test]
+fn a_test_of_a_whole_set_is_divided_and_comes_out_the_same() {
+    for launcher in launchers() {
+        // 797 samples: the last batch has 47, or is the only one, or is the only one and full; and some ranks have more
+        // batches than others, or none.
+        let whole = |batch: &str| {
+            let folder = folder();
+            folder.edit("net.prototxt", "batch_size: 50", batch);
+            folder.edit("solver.prototxt", "test_iter: 2", "test_iter: 0 test_compute_loss: true");
+            folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 1e-30");
+            folder
+        };
+        for batch in ["batch_size: 50", "batch_size: 1000", "batch_size: 797"] {
+            let one = whole(batch);
+            one.done(&TRAIN);
+            let tests = |folder: &Folder| -> Vec<String> {
+                let text = String::from_utf8(folder.read("m")).unwrap();
+                text.lines().filter(|l| l.contains("\"accuracy\"")).map(String::from).collect()
+            };
+            let expected = tests(&one);
+            assert_eq!(expected.len(), 3, "{expected:?}");
+            for ranks in [2, 3, 4] {
+                let several = whole(batch);
+                done(&several, &launcher, ranks, &TRAIN);
+                assert_eq!(tests(&several), expected, "{launcher:?} -n {ranks} {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_on_one_rank_ends_all() {
+    // Only there does the program panic when it is asked to.
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    for launcher in launchers() {
+        let folder = folder();
+        let mut command = start(&launcher, 1, CNNCTL);
+        command.args(TRAIN).args([":", "-n", "1", "env", "CNNCTL_TEST_PANIC_AT=15", CNNCTL]).args(TRAIN);
+        let output = command.current_dir(folder.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The other rank would wait for five minutes, and then give the status of a run that can be resumed.
+        assert_eq!(output.status.code(), Some(101), "{launcher:?}: {said}");
+        assert!(said.contains("asked for by CNNCTL_TEST_PANIC_AT"), "{said}");
+        assert!(!said.contains("nothing has come from the other ranks"), "{said}");
+        assert!(folder.path("tiny_iter_10.solverstate").exists());
+        assert!(!folder.path("tiny_iter_20.solverstate").exists());
+    }
+}
+
+#[test]
 fn an_error_on_the_ranks_ends_the_job_with_its_status() {
     for launcher in launchers() {
         let folder = folder();
@@ -267,5 +318,100 @@ fn time_tells_what_the_exchange_costs() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(out.matches("Average exchange of gradients: ").count(), 1, "{out}");
         assert!(out.contains("% hidden behind the backward pass."), "{out}");
+    }
+}
+
+const ROUNDED: [&str; 7] = ["train", "--solver", "solver.prototxt", "--metrics", "m", "--gradients", "bf16"];
+
+#[test]
+fn rounded_gradients_train_as_well_and_always_alike() {
+    let accuracy = |folder: &Folder| -> f64 {
+        let text = String::from_utf8(folder.read("m")).unwrap();
+        let line = text.lines().rfind(|l| l.contains("\"accuracy\"")).unwrap();
+        let at = line.find("\"accuracy\":").unwrap() + "\"accuracy\":".len();
+        let number = |c: char| c.is_ascii_digit() || c == '.';
+        line[at..].trim_start_matches('[').split(|c| !number(c)).next().unwrap().parse().unwrap()
+    };
+    let mut first: Option<Vec<u8>> = None;
+    for launcher in launchers() {
+        let long = || {
+            let folder = Folder::new();
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 300");
+            folder.edit("solver.prototxt", "stepsize: 15", "stepsize: 150");
+            folder.edit("solver.prototxt", "test_iter: 2", "test_iter: 0");
+            folder
+        };
+        let (exact, rounded, again) = (long(), long(), long());
+        done(&exact, &launcher, 2, &TRAIN);
+        done(&rounded, &launcher, 2, &ROUNDED);
+        done(&again, &launcher, 2, &[&ROUNDED[..], &["--no-overlap", "--threads", "2"]].concat());
+        let [a, b] = [&exact, &rounded].map(accuracy);
+        assert!(a > 0.85 && (a - b).abs() < 0.02, "{a} without rounding, {b} with");
+        let bytes = rounded.read("tiny_iter_300.caffemodel");
+        assert!(bytes != exact.read("tiny_iter_300.caffemodel"));
+        assert!(bytes == again.read("tiny_iter_300.caffemodel"), "{launcher:?}");
+        assert!(*first.get_or_insert_with(|| bytes.clone()) == bytes, "{launcher:?}");
+    }
+}
+
+#[test]
+fn what_rounding_keeps_back_is_saved() {
+    const RESUME: [&str; 2] = ["--resume", "auto"];
+    const WITHOUT: &str = "gradients start without what rounding had kept back";
+    for launcher in launchers() {
+        let whole = Folder::new();
+        let said = done(&whole, &launcher, 2, &ROUNDED);
+        assert!(!said.contains(WITHOUT), "{said}");
+        let half = || {
+            let folder = Folder::new();
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+            done(&folder, &launcher, 2, &ROUNDED);
+            folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+            folder
+        };
+        let go_on =
+            |folder: &Folder, ranks: usize| done(folder, &launcher, ranks, &[&ROUNDED[..], &RESUME].concat());
+        let (parts, lost, damaged, more) = (half(), half(), half(), half());
+        assert!(!go_on(&parts, 2).contains(WITHOUT));
+        for file in ["tiny_iter_20.caffemodel", "tiny_iter_20.residuals", "m"] {
+            assert!(whole.read(file) == parts.read(file), "{launcher:?}: {file} differs");
+        }
+        // A run of other files or ranks goes on all the same, and says so.
+        fs::remove_file(lost.path("tiny_iter_10.residuals")).unwrap();
+        let mut bytes = damaged.read("tiny_iter_10.residuals");
+        *bytes.last_mut().unwrap() ^= 1;
+        damaged.write("tiny_iter_10.residuals", bytes);
+        for (folder, ranks, reason) in [
+            (&lost, 2, "cannot read tiny_iter_10.residuals"),
+            (&damaged, 2, "is damaged"),
+            (&more, 3, "is of 2 ranks, but this run has 3"),
+        ] {
+            let said = go_on(folder, ranks);
+            assert!(said.contains(WITHOUT) && said.contains(reason), "{said}");
+        }
+        let [exact, without] = [&whole, &lost].map(weights);
+        let difference = largest_difference(&exact, &without);
+        assert!(difference > 0.0 && difference < 0.01, "{difference}");
+    }
+}
+
+#[test]
+fn rounded_gradients_take_half_the_bytes() {
+    for launcher in launchers() {
+        let sent = |gradients: &str| -> f64 {
+            let folder = folder();
+            let mut command = start(&launcher, 2, CNNCTL);
+            command.args(["time", "--model", "net.prototxt", "--iterations", "3", "--gradients", gradients]);
+            let output = command.current_dir(folder.path("")).output().unwrap();
+            let out = String::from_utf8_lossy(&output.stdout).into_owned();
+            let line = out
+                .lines()
+                .find_map(|l| l.strip_prefix("Each rank sends "))
+                .unwrap_or_else(|| panic!("{out}"));
+            line.strip_suffix(" bytes a step.").unwrap().parse().unwrap()
+        };
+        // 40 weights of `conv`, 1450 of `ip`: of each half to the other rank, and half of the sums; and the loss.
+        assert_eq!(sent("f32"), 2.0 * 745.0 * 4.0 + 2.0 * 4.0);
+        assert_eq!(sent("bf16"), 2.0 * 745.0 * 2.0 + 2.0 * 4.0);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroUsize, thread, time::Duration};
 
+use clap::{Args, ValueEnum};
+
 use super::{Done, Failure};
 use crate::{
     comm::{
@@ -9,7 +11,40 @@ use crate::{
         launch::{self, Launch},
     },
     report,
+    solver::{Gradients, Team},
 };
+
+/// How several ranks exchange gradients.
+#[derive(Args, Debug)]
+pub struct ExchangeArgs {
+    /// With several ranks: send gradients only when all are there, rather than while the rest is being computed
+    #[arg(long)]
+    no_overlap: bool,
+    /// With several ranks: how gradients travel; bf16 halves the bytes, and adds what rounding keeps back to the gradients of
+    /// the next step
+    #[arg(long, value_enum, default_value = "f32", value_name = "TYPE")]
+    gradients: GradientsArg,
+}
+
+impl ExchangeArgs {
+    /// The ranks of `comm`, which exchange gradients so.
+    pub fn team(&self, comm: Comm) -> Team {
+        let gradients = match self.gradients {
+            GradientsArg::F32 => Gradients::F32,
+            GradientsArg::Bf16 => Gradients::Bf16,
+        };
+        Team::new(comm, !self.no_overlap, gradients)
+    }
+}
+
+/// How gradients travel.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GradientsArg {
+    /// As they are.
+    F32,
+    /// In two bytes.
+    Bf16,
+}
 
 /// The ranks that a launcher has started, if it was more than one.
 ///

@@ -11,7 +11,7 @@ use super::{
     Done, Failure,
     check::parse_shape,
     failure::{CONFIG, FAILED},
-    ranks,
+    ranks::{self, ExchangeArgs},
     state::{PhaseArg, StateArgs},
 };
 use crate::{
@@ -46,9 +46,8 @@ pub struct TimeArgs {
     /// they are not named, too, are labels: one value for each sample
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
-    /// With several ranks: send gradients only when all are there
-    #[arg(long)]
-    no_overlap: bool,
+    #[command(flatten)]
+    exchange: ExchangeArgs,
     #[command(flatten)]
     state: StateArgs,
 }
@@ -71,7 +70,7 @@ impl TimeArgs {
             }
         }
         let (mut net, mut params) = self.build(&file)?;
-        let mut team = comm.map(|comm| Team::new(comm, !self.no_overlap));
+        let mut team = comm.map(|comm| self.exchange.team(comm));
         if let Some(team) = &mut team {
             net.take_part(team.shard()).map_err(|e| Failure::net(&e, Some(&file)))?;
             team.plan(&net, &params);
@@ -159,8 +158,9 @@ struct Stopwatch {
     passes: [Duration; 2],
     /// How long data was waited for.
     waited: Duration,
-    /// With several ranks: how long gradients were under way, and how long they were waited for.
-    exchange: Option<[Duration; 2]>,
+    /// With several ranks: how long gradients were under way, how long they were waited for, and how many bytes each rank
+    /// sent.
+    exchange: Option<([Duration; 2], u64)>,
 }
 
 impl Stopwatch {
@@ -184,6 +184,7 @@ impl Stopwatch {
         file: &NetFile,
     ) -> Result<(), Failure> {
         let waited = waited_for_data(net);
+        let bytes = team.as_ref().map_or(0, |team| team.sent());
         let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let start = Instant::now();
@@ -208,8 +209,9 @@ impl Stopwatch {
             let before = team.exchange();
             team.finish(net, params, 0.0)?;
             let after = team.exchange();
-            let sums = self.exchange.get_or_insert_default();
+            let (sums, sent) = self.exchange.get_or_insert_default();
             *sums = [0, 1].map(|i| sums[i] + after[i] - before[i]);
+            *sent += team.sent() - bytes;
         }
         Ok(())
     }
@@ -248,17 +250,19 @@ impl Stopwatch {
             forward + backward,
             (forward + backward) * f64::from(iterations),
             100.0 * ms(self.waited) / (forward + backward),
-            self.exchange.map(|times| exchanged(times.map(ms))).unwrap_or_default()
+            self.exchange
+                .map(|(times, sent)| exchanged(times.map(ms), sent / u64::from(iterations)))
+                .unwrap_or_default()
         )
     }
 }
 
-/// What the exchange of gradients costs: milliseconds under way, and those of them that were waited for.
-fn exchanged([under_way, waited]: [f64; 2]) -> String {
+/// What the exchange of gradients costs: milliseconds under way, those of them that were waited for, and bytes.
+fn exchanged([under_way, waited]: [f64; 2], sent: u64) -> String {
     let hidden = 100.0 * (1.0 - waited / under_way.max(waited).max(f64::MIN_POSITIVE));
     format!(
         "Average exchange of gradients: {under_way:.3} ms, {waited:.3} ms of it waited for: {hidden:.0}% hidden behind the \
-         backward pass.\n"
+         backward pass.\nEach rank sends {sent} bytes a step.\n"
     )
 }
 

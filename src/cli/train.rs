@@ -13,7 +13,7 @@ use super::{
     entries::OnBadSample,
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
-    ranks,
+    ranks::{self, ExchangeArgs},
     watch::Watch,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     report::{self, Reporter},
     snapshot::{self, Copied, Weights},
     solver::{
-        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Pace, Signals, Solver, SolverError, Team, Why,
+        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Pace, Signals, Solver, SolverError, Why,
     },
 };
 
@@ -85,9 +85,8 @@ pub struct TrainArgs {
     /// Give up on ranks that do not answer for this long: save the last finished iteration and exit with 75
     #[arg(long, default_value = "5m", value_name = "TIME", value_parser = solver::parse_duration)]
     stall_timeout: Duration,
-    /// Send gradients only when all are there, rather than while the rest is being computed
-    #[arg(long)]
-    no_overlap: bool,
+    #[command(flatten)]
+    exchange: ExchangeArgs,
     /// What to do with samples that cannot be used: unreadable, of another shape, or with a label that the net does not
     /// know
     #[arg(long, alias = "on_bad_sample", value_enum, default_value = "fail", value_name = "WHAT")]
@@ -191,9 +190,13 @@ impl TrainArgs {
         }
         self.start(&mut solver, state.as_deref(), &context)?;
         if let Some(comm) = comm {
-            solver
-                .join(Team::new(comm, !self.no_overlap), self.sync_batch_norm)
-                .map_err(|e| context.fail(&e))?;
+            let joined = solver.join(self.exchange.team(comm), self.sync_batch_norm);
+            if let Some(reason) = joined.map_err(|e| context.fail(&e))? {
+                report::warn(&format!(
+                    "gradients start without what rounding had kept back, so this run will not equal an unbroken one byte \
+                     for byte: {reason}"
+                ));
+            }
         }
         if leads {
             report::epochs(solver.config());

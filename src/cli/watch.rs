@@ -68,6 +68,8 @@ impl Observer for Watch {
     }
 
     fn poll(&mut self, solver: &Solver) -> Action {
+        #[cfg(debug_assertions)]
+        panic_on_request(solver);
         match self.signals.take() {
             Some((Effect::Stop, name)) => return Action::Stop(Why::Signal(name)),
             Some((Effect::Snapshot, _)) => return Action::Snapshot,
@@ -80,4 +82,11 @@ impl Observer for Watch {
         }
         Action::Continue
     }
+}
+
+/// How tests see what a panic on one rank does to the others: no input should lead to one.
+#[cfg(debug_assertions)]
+fn panic_on_request(solver: &Solver) {
+    let at = std::env::var("CNNCTL_TEST_PANIC_AT").ok().and_then(|iter| iter.parse().ok());
+    assert!(at != Some(solver.iter()), "asked for by CNNCTL_TEST_PANIC_AT");
 }

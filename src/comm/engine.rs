@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    CommError,
+    Carry, CommError, Summed, bf16,
     mpi::{Channel, Mpi, Pending},
 };
 
@@ -24,10 +24,12 @@ type Reply<T> = SyncSender<Result<T, CommError>>;
 pub enum Order {
     /// The bytes of all ranks in their order; all give the same number.
     Gather(Vec<u8>, Reply<Vec<u8>>),
+    /// The bytes of all ranks in their order, on rank 0 alone.
+    Collect(Vec<u8>, Reply<Vec<u8>>),
     /// The bytes of rank 0.
     Broadcast(Vec<u8>, Reply<Vec<u8>>),
-    /// The sum over all ranks.
-    Sum(Vec<f32>, Reply<Vec<f32>>),
+    /// The sum over all ranks; with a carry, of values in two bytes.
+    Sum(Vec<f32>, Option<Carry>, Reply<Summed>),
     /// The end of all ranks.
     Abort(i32),
     /// The end of this one.
@@ -41,6 +43,8 @@ pub struct Shared {
     pub awaited: AtomicBool,
     /// For how many nanoseconds sums have been under way.
     pub summing: AtomicU64,
+    /// How many bytes this rank has sent to the others for sums.
+    pub sent: AtomicU64,
 }
 
 /// What MPI says of this process.
@@ -92,8 +96,9 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>, shared: &Shared) -> bool {
             Some(Order::Gather(bytes, reply)) => {
                 begin(&mut waits, reply, || mpi.all_gather(Channel::First, bytes))
             }
+            Some(Order::Collect(bytes, reply)) => begin(&mut waits, reply, || mpi.collect(bytes)),
             Some(Order::Broadcast(bytes, reply)) => begin(&mut waits, reply, || mpi.broadcast(bytes)),
-            Some(Order::Sum(values, reply)) => match Sum::begin(mpi, &values, &reply) {
+            Some(Order::Sum(values, carry, reply)) => match Sum::begin(mpi, values, carry, &reply, shared) {
                 Ok(sum) => sums.push_back(sum),
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -103,7 +108,7 @@ fn serve(mpi: &Mpi, orders: &Receiver<Order>, shared: &Shared) -> bool {
         if !sums.is_empty() && since.is_none() {
             since = Some(Instant::now());
         }
-        advance_sums(mpi, &mut sums, &mut idle);
+        advance_sums(mpi, &mut sums, &mut idle, shared);
         if sums.is_empty()
             && let Some(start) = since.take()
         {
@@ -159,35 +164,95 @@ fn begin(
 /// result to all. Each rank sends 2 (n - 1) / n of its values, the least that any method needs.
 struct Sum {
     len: usize,
+    /// If values travel in two bytes: what rounding keeps back, of the parts and of the result.
+    carry: Option<Carry>,
     stage: Stage,
-    reply: Reply<Vec<f32>>,
+    reply: Reply<Summed>,
 }
 
 enum Stage {
     /// This rank's part comes from all others.
-    Parts(Pending<f32>),
+    Parts(Moved),
     /// The part is summed, but an earlier sum has not sent its result yet: all ranks keep one order.
     Summed(Vec<f32>),
     /// The summed parts go to all.
-    Results(Pending<f32>),
+    Results(Moved),
+}
+
+/// Values under way, in four bytes or in two.
+enum Moved {
+    Whole(Pending<f32>),
+    Rounded(Pending<u16>),
+}
+
+impl Moved {
+    fn poll(&mut self, mpi: &Mpi) -> Option<Result<(), CommError>> {
+        match self {
+            Self::Whole(pending) => pending.poll(mpi),
+            Self::Rounded(pending) => pending.poll(mpi),
+        }
+    }
+
+    fn take(&mut self) -> Vec<f32> {
+        match self {
+            Self::Whole(pending) => pending.take(),
+            Self::Rounded(pending) => bf16::widen_all(&pending.take()),
+        }
+    }
 }
 
 impl Sum {
-    fn begin(mpi: &Mpi, values: &[f32], reply: &Reply<Vec<f32>>) -> Result<Self, CommError> {
-        let part = values.len().div_ceil(mpi.size());
-        let mut padded = values.to_vec();
-        padded.resize(part * mpi.size(), 0.0);
-        let stage = Stage::Parts(mpi.all_to_all(padded)?);
-        Ok(Self { len: values.len(), stage, reply: reply.clone() })
+    fn begin(
+        mpi: &Mpi,
+        mut values: Vec<f32>,
+        mut carry: Option<Carry>,
+        reply: &Reply<Summed>,
+        shared: &Shared,
+    ) -> Result<Self, CommError> {
+        let len = values.len();
+        let part = len.div_ceil(mpi.size());
+        let parts = match &mut carry {
+            None => {
+                values.resize(part * mpi.size(), 0.0);
+                Moved::Whole(mpi.all_to_all(values)?)
+            }
+            Some(carry) => {
+                let mut rounded = bf16::round_all(&values, &mut carry.sent);
+                rounded.resize(part * mpi.size(), 0);
+                Moved::Rounded(mpi.all_to_all(rounded)?)
+            }
+        };
+        let sum = Self { len, carry, stage: Stage::Parts(parts), reply: reply.clone() };
+        sum.count(part, mpi, shared);
+        Ok(sum)
+    }
+
+    /// Sends this rank's part of the sum to all.
+    fn send(&mut self, part: Vec<f32>, mpi: &Mpi, shared: &Shared) -> Result<(), CommError> {
+        self.count(part.len(), mpi, shared);
+        self.stage = Stage::Results(match &mut self.carry {
+            None => Moved::Whole(mpi.all_gather(Channel::Second, part)?),
+            Some(carry) => {
+                let rounded = bf16::round_all(&part, &mut carry.summed);
+                Moved::Rounded(mpi.all_gather(Channel::Second, rounded)?)
+            }
+        });
+        Ok(())
+    }
+
+    /// Counts that every other rank is sent so many values.
+    fn count(&self, values: usize, mpi: &Mpi, shared: &Shared) {
+        let width = if self.carry.is_some() { size_of::<u16>() } else { size_of::<f32>() };
+        shared.sent.fetch_add((values * width * (mpi.size() - 1)) as u64, Ordering::Relaxed);
     }
 }
 
 /// Moves every sum on as far as it can go, in order.
-fn advance_sums(mpi: &Mpi, sums: &mut VecDeque<Sum>, idle: &mut u32) {
+fn advance_sums(mpi: &Mpi, sums: &mut VecDeque<Sum>, idle: &mut u32, shared: &Shared) {
     let mut earlier_sent = true;
     let mut failed = None;
     for (i, sum) in sums.iter_mut().enumerate() {
-        match advance(mpi, sum, earlier_sent) {
+        match advance(mpi, sum, earlier_sent, shared) {
             Ok(moved) if moved => *idle = 0,
             Ok(_) => {}
             Err(error) => {
@@ -202,12 +267,12 @@ fn advance_sums(mpi: &Mpi, sums: &mut VecDeque<Sum>, idle: &mut u32) {
     {
         let _ = sum.reply.send(Err(error));
     }
-    while let Some(Sum { stage: Stage::Results(pending), len, .. }) = sums.front_mut() {
-        let Some(done) = pending.poll(mpi) else { break };
+    while let Some(Sum { stage: Stage::Results(moved), len, carry, .. }) = sums.front_mut() {
+        let Some(done) = moved.poll(mpi) else { break };
         let done = done.map(|()| {
-            let mut values = pending.take();
+            let mut values = moved.take();
             values.truncate(*len);
-            values
+            Summed { values, carry: carry.take() }
         });
         if let Some(sum) = sums.pop_front() {
             let _ = sum.reply.send(done);
@@ -216,18 +281,18 @@ fn advance_sums(mpi: &Mpi, sums: &mut VecDeque<Sum>, idle: &mut u32) {
     }
 }
 
-fn advance(mpi: &Mpi, sum: &mut Sum, earlier_sent: bool) -> Result<bool, CommError> {
+fn advance(mpi: &Mpi, sum: &mut Sum, earlier_sent: bool, shared: &Shared) -> Result<bool, CommError> {
     let mut moved = false;
-    if let Stage::Parts(pending) = &mut sum.stage
-        && let Some(done) = pending.poll(mpi)
+    if let Stage::Parts(parts) = &mut sum.stage
+        && let Some(done) = parts.poll(mpi)
     {
         done?;
-        sum.stage = Stage::Summed(in_rank_order(&pending.take(), mpi.size()));
+        sum.stage = Stage::Summed(in_rank_order(&parts.take(), mpi.size()));
         moved = true;
     }
     if earlier_sent && let Stage::Summed(part) = &mut sum.stage {
         let part = std::mem::take(part);
-        sum.stage = Stage::Results(mpi.all_gather(Channel::Second, part)?);
+        sum.send(part, mpi, shared)?;
         moved = true;
     }
     Ok(moved)

@@ -3,6 +3,7 @@
 //! MPI is loaded when a launcher has started several ranks, and not otherwise: the build needs none. It only moves
 //! bytes. Sums are made here, in the order of the ranks, so that they do not depend on the MPI or the network.
 
+mod bf16;
 mod engine;
 mod error;
 pub mod launch;
@@ -18,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use bf16::Carry;
 use engine::{Member, Order, Shared};
 pub use error::CommError;
 use launch::Launch;
@@ -32,6 +34,14 @@ pub struct Comm {
     shared: Arc<Shared>,
     patience: Duration,
     waited: Duration,
+}
+
+/// A sum over all ranks.
+pub struct Summed {
+    /// The sums.
+    pub values: Vec<f32>,
+    /// What rounding has kept back, if the values travelled in two bytes.
+    pub carry: Option<Carry>,
 }
 
 /// Something under way.
@@ -109,6 +119,11 @@ impl Comm {
         Duration::from_nanos(self.shared.summing.load(Ordering::Relaxed))
     }
 
+    /// Bytes that this rank has sent to the others for sums so far.
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
+    }
+
     /// A second end of this exchange. All ranks use it at the same points of their work.
     pub fn link(&self) -> Link {
         let Self { orders, shared, size, patience, .. } = self;
@@ -124,6 +139,15 @@ impl Comm {
         let all = self.link().gather(mine);
         self.waited += start.elapsed();
         all
+    }
+
+    /// The bytes of all ranks, one after the other, for rank 0; nothing for the others. All give the same number.
+    ///
+    /// # Errors
+    /// When the exchange fails or stalls.
+    pub fn collect(&mut self, mine: Vec<u8>) -> Result<Vec<u8>, CommError> {
+        let ticket = self.order(|reply| Order::Collect(mine, reply));
+        self.wait(ticket)
     }
 
     /// Rank 0's bytes, for all ranks.
@@ -144,9 +168,10 @@ impl Comm {
         Ok(all)
     }
 
-    /// Starts to sum `values` over all ranks. Every rank starts the same sums in the same order.
-    pub fn start_sum(&self, values: Vec<f32>) -> Ticket<Vec<f32>> {
-        self.order(|reply| Order::Sum(values, reply))
+    /// Starts to sum `values` over all ranks; with a carry in bfloat16, which halves the bytes. Every rank starts the same
+    /// sums in the same order.
+    pub fn start_sum(&self, values: Vec<f32>, carry: Option<Carry>) -> Ticket<Summed> {
+        self.order(|reply| Order::Sum(values, carry, reply))
     }
 
     /// Waits for what was started.

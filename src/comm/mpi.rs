@@ -67,6 +67,7 @@ functions! {
     iallgather = b"MPI_Iallgather": fn(*const c_void, c_int, Handle, *mut c_void, c_int, Handle, Handle, *mut Handle);
     ialltoall = b"MPI_Ialltoall": fn(*const c_void, c_int, Handle, *mut c_void, c_int, Handle, Handle, *mut Handle);
     ibcast = b"MPI_Ibcast": fn(*mut c_void, c_int, Handle, c_int, Handle, *mut Handle);
+    igather = b"MPI_Igather": fn(*const c_void, c_int, Handle, *mut c_void, c_int, Handle, c_int, Handle, *mut Handle);
     init_thread = b"MPI_Init_thread": fn(*mut c_int, *mut *mut *mut c_char, c_int, *mut c_int);
     test = b"MPI_Test": fn(*mut Handle, *mut c_int, usize);
 }
@@ -179,6 +180,21 @@ impl Mpi {
         self.started("MPI_Iallgather", code, pending)
     }
 
+    /// Rank `k`'s bytes become the part `k` of rank 0's; the others receive nothing.
+    pub fn collect(&self, send: Vec<u8>) -> Result<Pending<u8>, CommError> {
+        let receive = vec![0; if self.rank == 0 { send.len() * self.size } else { 0 }];
+        let mut pending = Pending::new(send, receive);
+        let count = bytes::<u8>(pending.send.len())?;
+        let (f, byte) = (&self.functions, self.constants.byte);
+        let over = self.channels[Channel::First as usize];
+        // SAFETY: as above.
+        let code = unsafe {
+            let (send, receive) = (pending.send.as_ptr().cast(), pending.receive.as_mut_ptr().cast());
+            (f.igather)(send, count, byte, receive, count, byte, 0, over, &mut pending.request)
+        };
+        self.started("MPI_Igather", code, pending)
+    }
+
     /// Part `k` of `send` goes to rank `k`; part `k` of what is received comes from rank `k`.
     pub fn all_to_all<T: Plain>(&self, send: Vec<T>) -> Result<Pending<T>, CommError> {
         let receive = vec![T::default(); send.len()];
@@ -239,6 +255,7 @@ impl Mpi {
 /// Values whose every bit pattern is one.
 pub trait Plain: Copy + Default {}
 impl Plain for u8 {}
+impl Plain for u16 {}
 impl Plain for f32 {}
 
 /// How many bytes so many values have, as MPI counts.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Format, SnapshotError, load_state, locate_weights};
+use super::{Format, SnapshotError, load_state, locate_weights, residuals_beside};
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
@@ -64,7 +64,7 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
             if state.extension().is_some_and(|e| e == "h5") { Format::Hdf5 } else { Format::BinaryProto };
         let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel", format));
         // The state goes last: after a kill in between, the next call still finds it.
-        for file in [weights, state] {
+        for file in [residuals_beside(&state), weights, state] {
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(SnapshotError::io("remove", file)(e));
@@ -98,7 +98,9 @@ fn is_left_over(name: &str, stem: &str) -> bool {
         let number = what.strip_prefix("iter_").is_some_and(|n| n.parse::<u32>().is_ok());
         let kind = kind.strip_suffix(".h5").unwrap_or(kind);
         let whole = random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric());
-        Some(whole && (number || what == "best") && matches!(kind, "caffemodel" | "solverstate"))
+        Some(
+            whole && (number || what == "best") && matches!(kind, "caffemodel" | "solverstate" | "residuals"),
+        )
     };
     inner().unwrap_or(false)
 }
@@ -138,9 +140,11 @@ mod tests {
         let (newest, broken) = newest_whole(&prefix);
         assert_eq!(newest.unwrap(), folder.path().join("a_iter_10.solverstate.h5"));
         assert!(broken[0].to_string().contains("damaged") && broken[1].to_string().contains("is damaged"));
+        fs::write(folder.path().join("a_iter_9.residuals"), b"r").unwrap();
         prune(&prefix, 2, 100).unwrap();
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
         assert!(!folder.path().join("a_iter_9.caffemodel.h5").exists());
+        assert!(!folder.path().join("a_iter_9.residuals").exists());
     }
 
     #[test]
@@ -150,6 +154,7 @@ mod tests {
             ".a_iter_10.caffemodel.x1Y2z3",
             ".a_iter_10.solverstate.abcdef",
             ".a_best.caffemodel.ABCDEF",
+            ".a_iter_10.residuals.a1b2c3",
             ".a_iter_7.solverstate.h5.123456",
         ];
         let kept = [

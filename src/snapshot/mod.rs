@@ -2,7 +2,7 @@
 //!
 //! `<prefix>_iter_N.caffemodel` holds a `NetParameter` with blobs, `<prefix>_iter_N.solverstate` a `SolverState`; with
 //! `.h5` after it, the same stands in HDF5. All carry what exact resuming needs in fields or datasets of our own, which
-//! Caffe skips. A file is written beside its final name, synced and renamed, so a half file never stands under a final
+//! Caffe skips; what rounding keeps back of the gradients of several ranks stands in a third file. A file is written beside its final name, synced and renamed, so a half file never stands under a final
 //! name.
 
 mod atomic;
@@ -13,6 +13,7 @@ mod find;
 mod format;
 mod hdf5;
 mod matching;
+mod residuals;
 mod state;
 pub mod tensors;
 mod weights;
@@ -24,6 +25,7 @@ pub use error::SnapshotError;
 pub use find::{newest_whole, prune, states, sweep};
 pub use format::Format;
 pub use matching::{Fate, Match};
+pub use residuals::{load_residuals, residuals_beside, save_residuals};
 pub use state::{VERSION, decode_state, load_state, locate_weights, save_state};
 pub use weights::{Copied, LayerBlobs, Weights, WeightsToSave};
 pub use wire::Array;

@@ -73,6 +73,7 @@ impl Solver {
             rollbacks: 0,
             last_rate: 0.0,
             last_state: None,
+            residuals: None,
             saved: None,
             snapshot_wanted: false,
             mark: divergence::Mark::default(),

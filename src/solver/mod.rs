@@ -3,6 +3,7 @@
 //! The solver owns the train net, the test nets and the parameters that they share. It prints nothing: it tells an
 //! [`Observer`] what happens, and asks it between iterations whether to go on.
 
+mod buckets;
 mod budget;
 mod build;
 mod check;
@@ -17,6 +18,7 @@ mod lars;
 pub mod lr_policy;
 mod nets;
 mod ranks;
+mod rounding;
 pub mod rules;
 mod save;
 mod settings;
@@ -35,6 +37,7 @@ pub use goal::Goal;
 pub use identity::Resumed;
 pub use interrupt::{Effect, Signals};
 pub use nets::{NetSources, net_sources, state_of};
+pub use rounding::Gradients;
 pub use save::seed_of;
 pub use team::Team;
 pub use testing::Means;
@@ -74,6 +77,8 @@ pub struct Solver {
     last_rate: f32,
     /// The last snapshot that was written or taken up, and the iteration of the last one written.
     last_state: Option<PathBuf>,
+    /// The checksum of what rounding had kept back then, if anything was saved.
+    residuals: Option<u32>,
     saved: Option<i32>,
     /// Whether a snapshot was asked for during a test, when none can be written.
     snapshot_wanted: bool,

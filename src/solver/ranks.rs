@@ -19,11 +19,12 @@ const TAKE_OVER: Duration = Duration::from_secs(10);
 
 impl Solver {
     /// Trains with other ranks from now on; every rank stands at the same iteration. Rank 0's weights become everybody's.
-    /// With `one_batch`, layers that look at a batch as a whole (`BatchNorm`) look at those of all ranks.
+    /// With `one_batch`, layers that look at a batch as a whole (`BatchNorm`) look at those of all ranks. Gives the reason if a
+    /// run goes on without what rounding had kept back of its gradients.
     ///
     /// # Errors
     /// When the ranks do not train the same, or the exchange fails.
-    pub fn join(&mut self, mut team: Team, one_batch: bool) -> Result<(), SolverError> {
+    pub fn join(&mut self, mut team: Team, one_batch: bool) -> Result<Option<String>, SolverError> {
         let shard = team.shard();
         epoch::resolve(&mut self.config, &self.train, shard.count)?;
         for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
@@ -32,11 +33,17 @@ impl Solver {
         if one_batch {
             self.train.join(&team.peers());
         }
-        team.compare(&self.facts())?;
+        let mut facts = self.facts();
+        facts.push(format!("gradients as {}", team.gradients));
+        team.compare(&facts)?;
         team.share(&mut self.params)?;
         team.plan(&self.train, &self.params);
+        let without = match &self.last_state {
+            Some(state) => team.take_up_carries(state, self.residuals)?,
+            None => None,
+        };
         self.team = Some(team);
-        Ok(())
+        Ok(without)
     }
 
     /// Whether this process writes the run's files: it is the only one, or rank 0.

@@ -31,6 +31,10 @@ impl Solver {
             PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format))
         };
         let (weights, state) = (name("caffemodel"), name("solverstate"));
+        self.residuals = match &mut self.team {
+            Some(team) => team.save_carries(&snapshot::residuals_beside(&state))?,
+            None => None,
+        };
         if !self.leads() {
             (self.last_state, self.saved) = (Some(state), Some(self.iter));
             return Ok(());
@@ -52,6 +56,7 @@ impl Solver {
         if self.leads() && !Path::new(&name("solverstate")).exists() {
             // What cannot be removed harms nobody.
             let _ = std::fs::remove_file(name("caffemodel"));
+            let _ = std::fs::remove_file(snapshot::residuals_beside(Path::new(&name("solverstate"))));
         }
     }
 
@@ -89,6 +94,7 @@ impl Solver {
                 last_event: Some(self.progress.last_event),
                 net_hash: Some(self.net_digest()),
                 solver_hash: Some(identity::of_solver(&self.config, self.policy)),
+                residuals: self.residuals,
             }),
             cnnctl_checksum: None,
         }
@@ -136,6 +142,11 @@ impl Solver {
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();
         self.last_state = Some(path.to_owned());
+        self.residuals = extra.residuals;
+        if let Some(team) = &mut self.team {
+            // This run has written it; what cannot be read is not worth ending it.
+            let _without = team.take_up_carries(path, extra.residuals)?;
+        }
         self.iter = state.iter();
         self.progress = Progress {
             current_step: state.current_step(),

@@ -4,8 +4,6 @@
 //! stream in turn, and gradients are means over the ranks, summed in their order.
 
 use std::{
-    collections::HashMap,
-    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,21 +11,22 @@ use std::{
     time::Duration,
 };
 
-use super::{Action, Why};
+use super::{
+    Action, Gradients, Why,
+    buckets::{self, Bucket},
+};
 use crate::{
-    comm::{Comm, CommError, Link, Ticket},
+    comm::{Comm, CommError, Link, Summed, Ticket},
     config::proto::{LayerParameter, NetParameter, Phase},
     net::{Net, ParamId, Params, Peers, Shard},
 };
 
-/// Values in a bucket of gradients, 4 MiB: large enough for the full speed of a network, small enough to start early.
-const BUCKET: usize = 1 << 20;
-
 /// This rank among those of its run.
 pub struct Team {
-    comm: Comm,
-    buckets: Vec<Bucket>,
-    under_way: Vec<(usize, Ticket<Vec<f32>>)>,
+    pub(super) comm: Comm,
+    pub(super) buckets: Vec<Bucket>,
+    pub(super) gradients: Gradients,
+    under_way: Vec<(usize, Ticket<Summed>)>,
     /// Parameters that no rule learns, running statistics, and their values before this step.
     statistics: Vec<(ParamId, Vec<f32>)>,
     overlap: bool,
@@ -66,19 +65,13 @@ impl Peers for Others {
     }
 }
 
-/// Gradients that travel together.
-struct Bucket {
-    parts: Vec<(ParamId, Range<usize>)>,
-    /// The layer whose backward pass completes them.
-    after: usize,
-}
-
 impl Team {
     /// Of the ranks of `comm`. Without `overlap` gradients travel only when all are there.
-    pub fn new(comm: Comm, overlap: bool) -> Self {
+    pub fn new(comm: Comm, overlap: bool, gradients: Gradients) -> Self {
         Self {
             comm,
             buckets: Vec::new(),
+            gradients,
             under_way: Vec::new(),
             statistics: Vec::new(),
             overlap,
@@ -99,6 +92,11 @@ impl Team {
     /// The same layers on the other ranks, for those that look at a batch as a whole.
     pub fn peers(&self) -> Arc<dyn Peers> {
         Arc::new(Others { link: self.comm.link(), lost: self.lost.clone() })
+    }
+
+    /// Bytes that this rank has sent to the others for sums so far.
+    pub fn sent(&self) -> u64 {
+        self.comm.sent()
     }
 
     /// Time during which gradients were under way so far, and time spent waiting for the other ranks.
@@ -131,15 +129,8 @@ impl Team {
 
     /// Plans the exchange of a net's gradients: in the order in which backward passes complete them.
     pub fn plan(&mut self, net: &Net, params: &Params) {
-        let mut first_user: HashMap<ParamId, usize> = HashMap::new();
-        for (i, layer) in net.layers().enumerate() {
-            layer.params.iter().for_each(|&id| _ = first_user.entry(id).or_insert(i));
-        }
-        let learns = |id: &ParamId| !params[*id].diff.is_empty();
-        let mut ids: Vec<ParamId> = first_user.keys().copied().filter(learns).collect();
-        ids.sort_by_key(|id| (std::cmp::Reverse(first_user[id]), *id));
-        let sizes = ids.iter().map(|&id| (id, params[id].diff.len(), first_user[&id]));
-        self.buckets = buckets(sizes, BUCKET);
+        self.buckets = buckets::of_net(net, params);
+        self.begin_carries();
         let unlearned = net.params().into_iter().filter(|&id| !params[id].learned);
         self.statistics = unlearned.map(|id| (id, Vec::new())).collect();
     }
@@ -164,9 +155,8 @@ impl Team {
         if !self.overlap {
             return;
         }
-        let buckets = &self.buckets;
-        for (k, bucket) in buckets.iter().enumerate().filter(|(_, b)| b.after == i) {
-            self.under_way.push((k, self.comm.start_sum(bucket.collect(params))));
+        for (k, bucket) in self.buckets.iter_mut().enumerate().filter(|(_, b)| b.after == i) {
+            self.under_way.push((k, bucket.send(params, &self.comm)));
         }
     }
 
@@ -184,22 +174,24 @@ impl Team {
         self.statistics.iter().for_each(|(id, _)| tail.extend_from_slice(&params[*id].data));
         net.each_output(|values| tail.extend_from_slice(values));
         if !self.overlap {
-            for (k, bucket) in self.buckets.iter().enumerate() {
-                self.under_way.push((k, self.comm.start_sum(bucket.collect(params))));
+            for (k, bucket) in self.buckets.iter_mut().enumerate() {
+                self.under_way.push((k, bucket.send(params, &self.comm)));
             }
         }
-        let tail = self.comm.start_sum(tail);
+        let tail = self.comm.start_sum(tail, None);
         for (k, ticket) in std::mem::take(&mut self.under_way) {
             let sums = self.comm.wait(ticket)?;
-            self.buckets[k].spread(&sums, size, params);
+            self.buckets[k].receive(sums, size, params);
         }
         let tail = self.comm.wait(tail)?;
-        let mut means = tail.iter().map(|sum| sum / size);
+        let mut means = tail.values.iter().map(|sum| sum / size);
         let loss = means.next().unwrap_or(loss);
         for (id, _) in &self.statistics {
             params[*id].data.iter_mut().zip(&mut means).for_each(|(value, mean)| *value = mean);
         }
         net.each_output(|values| values.iter_mut().zip(&mut means).for_each(|(value, mean)| *value = mean));
+        // The step stands: whoever gives up from now on takes nothing back.
+        self.statistics.iter_mut().for_each(|(_, before)| before.clear());
         Ok(loss)
     }
 
@@ -208,9 +200,9 @@ impl Team {
     /// # Errors
     /// When the exchange fails or stalls.
     pub(super) fn mean(&mut self, value: f32) -> Result<f32, CommError> {
-        let ticket = self.comm.start_sum(vec![value]);
+        let ticket = self.comm.start_sum(vec![value], None);
         let size = self.comm.size() as f32;
-        Ok(self.comm.wait(ticket)?.first().map_or(value, |sum| sum / size))
+        Ok(self.comm.wait(ticket)?.values.first().map_or(value, |sum| sum / size))
     }
 
     /// What all ranks do next: what the most urgent of them wants.
@@ -276,45 +268,6 @@ impl Team {
     }
 }
 
-impl Bucket {
-    fn collect(&self, params: &Params) -> Vec<f32> {
-        let parts = self.parts.iter().map(|(id, range)| &params[*id].diff[range.clone()]);
-        parts.flatten().copied().collect()
-    }
-
-    fn spread(&self, sums: &[f32], size: f32, params: &mut Params) {
-        let mut at = 0;
-        for (id, range) in &self.parts {
-            let diff = &mut params[*id].diff[range.clone()];
-            diff.iter_mut().zip(&sums[at..]).for_each(|(d, s)| *d = s / size);
-            at += diff.len();
-        }
-    }
-}
-
-/// Cuts parameters, given in order with their lengths and completing layers, into buckets of at most `most` values.
-fn buckets(params: impl Iterator<Item = (ParamId, usize, usize)>, most: usize) -> Vec<Bucket> {
-    let mut buckets: Vec<Bucket> = Vec::new();
-    let mut room = 0;
-    for (id, len, after) in params {
-        let mut from = 0;
-        while from < len {
-            if room == 0 {
-                buckets.push(Bucket { parts: Vec::new(), after });
-                room = most;
-            }
-            let to = len.min(from + room);
-            if let Some(bucket) = buckets.last_mut() {
-                bucket.parts.push((id, from..to));
-                bucket.after = after;
-            }
-            room -= to - from;
-            from = to;
-        }
-    }
-    buckets
-}
-
 fn urgency(action: Action) -> u8 {
     match action {
         Action::Continue => 0,
@@ -368,18 +321,6 @@ pub(super) fn divide_batches(net: &mut NetParameter, count: usize) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buckets_are_full_and_wait_for_their_last_layer() {
-        let cut = buckets([(4, 5, 9), (3, 2, 9), (1, 4, 2), (0, 1, 0)].into_iter(), 4);
-        let seen: Vec<_> = cut.iter().map(|b| (b.parts.clone(), b.after)).collect();
-        let expected = [
-            (vec![(4, 0..4)], 9),
-            (vec![(4, 4..5), (3, 0..2), (1, 0..1)], 2),
-            (vec![(1, 1..4), (0, 0..1)], 0),
-        ];
-        assert_eq!(seen, expected);
-    }
 
     #[test]
     fn the_most_urgent_wish_is_carried_over() {
