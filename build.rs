@@ -1,17 +1,20 @@
-//! Compiles `proto/caffe.proto` with protox, so that no installed `protoc` is needed.
+//! Compiles `proto/` with protox, so that no installed `protoc` is needed.
 //!
 //! Leaves two files in `OUT_DIR`: the Rust messages (`caffe.rs`) and the schema itself (`caffe.bin`, a
-//! `FileDescriptorSet`), which the text format reads at run time.
+//! `FileDescriptorSet`), which the text format reads at run time. Those of TensorBoard's files (`tensorboard.rs`) lie beside.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto/caffe.proto");
+    println!("cargo:rerun-if-changed=proto");
     let schema = protox::compile(["proto/caffe.proto"], ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("caffe.bin"), schema.encode_to_vec())?;
     prost_build::Config::new().enable_type_names().compile_fds(schema)?;
+    let events = protox::compile(["proto/tensorboard.proto"], ["proto"])?;
+    // In the order of their keys, so that equal nets give equal bytes.
+    prost_build::Config::new().btree_map(["."]).compile_fds(events)?;
     Ok(())
 }

@@ -20,6 +20,7 @@ mod mean;
 mod mend;
 mod planned;
 mod ranks;
+mod records;
 mod run;
 mod solver_files;
 mod state;

@@ -14,6 +14,7 @@ use super::{
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
     ranks::{self, ExchangeArgs},
+    records::RecordArgs,
     watch::Watch,
 };
 use crate::{
@@ -51,9 +52,8 @@ pub struct TrainArgs {
     /// Train for so many passes over the train net's data set, whatever max_iter says
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Write what happens as a JSON object a line
-    #[arg(long, value_name = "FILE.jsonl")]
-    metrics: Option<PathBuf>,
+    #[command(flatten)]
+    records: RecordArgs,
     /// Stop in time to write a snapshot before this much time has gone by: 3h55m, 90s, 03:55:00; exits with 75
     /// [default: until SLURM_JOB_END_TIME, if that is set]
     #[arg(long, value_name = "TIME", value_parser = solver::parse_duration)]
@@ -201,7 +201,7 @@ impl TrainArgs {
         if leads {
             report::epochs(solver.config());
         }
-        let reporter = leads.then(|| Reporter::new(self.metrics.as_deref(), solver.iter())).transpose();
+        let reporter = leads.then(|| Reporter::new(&self.records.records(), &solver)).transpose();
         let mut watch = Watch {
             reporter: reporter.map_err(|e| Failure::new(FAILED, e))?,
             signals,

@@ -1,127 +1,111 @@
-//! The metrics file: a JSON object a line.
+//! Metrics files: a JSON object a line, or a CSV table.
 
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom},
-    os::unix::fs::FileExt as _,
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Map, Value, json};
 
+use super::{appender::Appender, columns::Columns};
 use crate::solver::{Event, Mean, Solver};
 
 /// An open metrics file.
-pub struct Metrics {
-    file: File,
-    path: String,
-    /// How long the file is, in whole lines.
-    end: u64,
-    /// Lines that could not be written yet.
-    waiting: Vec<u8>,
-    /// Whether the last attempt failed.
-    failing: bool,
+pub(super) struct Metrics {
+    file: Appender,
+    /// Of a CSV table.
+    columns: Option<Columns>,
+    /// Whether each line tells when it was written.
+    timed: bool,
 }
 
-/// As much is kept for a disk that may have room again later.
-const WAITING: usize = 1 << 26;
-
 impl Metrics {
-    /// Opens a file for a run that starts at iteration `iter`: anew at 0, else after the lines of the iterations
-    /// before it, so that a resumed run leaves one clean sequence.
-    pub fn open(path: &Path, iter: i32) -> Result<Self, String> {
-        let shown = path.display().to_string();
-        let open = || {
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-            let end = if iter == 0 { 0 } else { end_of_earlier(&file, iter)? };
-            file.set_len(end)?;
-            Ok((file, end))
-        };
-        match open() {
-            Ok((file, end)) => Ok(Self { file, path: shown, end, waiting: Vec::new(), failing: false }),
-            Err::<_, io::Error>(e) => Err(format!("cannot write {shown}: {e}")),
+    /// Opens a file for a run that starts at the solver's iteration: anew at 0, else after the lines of the iterations
+    /// before it, so that a resumed run leaves one clean sequence. A name that ends in `.csv` makes a table.
+    ///
+    /// # Errors
+    /// When it cannot be written, and when it is the table of a net with other outputs.
+    pub fn open(path: &Path, timed: bool, solver: &Solver) -> Result<Self, String> {
+        let iter = solver.iter();
+        let table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let columns = table.then(|| Columns::of(solver, timed));
+        if let Some(columns) = &columns
+            && iter > 0
+        {
+            columns.check(path)?;
+        }
+        let file = Appender::open(path, |file| {
+            if iter == 0 { Ok(0) } else { end_of_earlier(file, iter, columns.as_ref()) }
+        })?;
+        let mut metrics = Self { file, columns, timed };
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// Writes a table's head where there is none.
+    fn begin(&mut self) {
+        if let Some(columns) = &self.columns
+            && self.file.is_empty()
+        {
+            self.file.add(columns.head().as_bytes());
         }
     }
 
     /// Adds the line of an event, if it has one.
     pub fn event(&mut self, solver: &Solver, event: &Event<'_>) {
-        let line = match event {
-            // What a snapshot goes on from must not be lost when the machine goes down.
-            Event::Snapshot { .. } => {
-                let _ = self.file.sync_data();
-                return;
-            }
+        let (iter, mut line) = match event {
+            Event::Snapshot { .. } => return self.file.sync(),
             Event::RolledBack { iter, .. } => {
-                self.cut(*iter);
-                return;
+                let columns = self.columns.as_ref();
+                self.file.cut(|file| end_of_earlier(file, *iter, columns));
+                return self.begin();
             }
             Event::Train { iter, loss, rate, .. } => {
                 let outputs = outputs(solver.train_net().outputs().iter().map(|o| (o.name, o.values)));
                 let (loss, rate) = (number(*loss), number(*rate));
-                json!({"event": "train", "iter": iter, "loss": loss, "lr": rate, "outputs": outputs})
+                (*iter, json!({"event": "train", "iter": iter, "loss": loss, "lr": rate, "outputs": outputs}))
             }
             Event::Test { iter, net, outputs: means, .. } => {
                 let outputs = mean_outputs(means);
-                json!({"event": "test", "iter": iter, "net": net, "outputs": outputs})
+                (*iter, json!({"event": "test", "iter": iter, "net": net, "outputs": outputs}))
             }
             _ => return,
         };
-        if self.waiting.len() < WAITING {
-            self.waiting.extend_from_slice(format!("{line}\n").as_bytes());
+        if let Some(epochs) = solver.epochs(iter) {
+            line["epoch"] = number(epochs as f32);
         }
-        self.write();
-    }
-
-    /// Each line goes out at once and whole: whoever follows the file never waits, and a kill cuts no line. What a
-    /// full disk does not take waits for the next line; training goes on.
-    fn write(&mut self) {
-        let written = self.file.write_all_at(&self.waiting, self.end);
-        if written.is_ok() {
-            self.end += self.waiting.len() as u64;
-            self.waiting.clear();
+        if self.timed {
+            line["time"] = json!((now() * 1e3).round() / 1e3);
         }
-        if let Err(error) = &written
-            && !self.failing
-        {
-            tracing::warn!("cannot write {}: {error}: its lines wait for better times", self.path);
-        }
-        self.failing = written.is_err();
-    }
-
-    /// Takes back the lines from iteration `iter` on: the run has gone back there.
-    fn cut(&mut self, iter: i32) {
-        let cut = || {
-            let end = end_of_earlier(&self.file, iter)?.min(self.end);
-            self.file.set_len(end)?;
-            Ok(end)
+        let text = match &self.columns {
+            Some(columns) => columns.row(&line),
+            None => format!("{line}\n"),
         };
-        match cut() {
-            Ok(end) => (self.end, self.waiting) = (end, Vec::new()),
-            Err::<_, io::Error>(error) => tracing::warn!("cannot cut back {}: {error}", self.path),
-        }
+        self.file.add(text.as_bytes());
     }
 }
 
-/// What still waits when a run ends is lost, and said so.
-impl Drop for Metrics {
-    fn drop(&mut self) {
-        if !self.waiting.is_empty() {
-            let _ = self.file.set_len(self.end);
-            tracing::warn!("the last lines of {} could not be written", self.path);
-        }
-    }
+/// Seconds since 1970.
+pub(super) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Where the lines of the iterations before `iter` end. A line that a kill has cut short is none.
-fn end_of_earlier(mut file: &File, iter: i32) -> io::Result<u64> {
+fn end_of_earlier(mut file: &File, iter: i32, columns: Option<&Columns>) -> io::Result<u64> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
     let (mut end, mut line) = (0, Vec::new());
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
-        let earlier =
-            serde_json::from_slice::<Value>(&line).is_ok_and(|v| v["iter"].as_i64() < Some(i64::from(iter)));
+        let found = match columns {
+            Some(_) if end == 0 => Some(-1),
+            Some(columns) => columns.iteration(&line),
+            None => serde_json::from_slice::<Value>(&line).ok().and_then(|v| v["iter"].as_i64()),
+        };
+        let earlier = found.is_some_and(|found| found < i64::from(iter));
         if read == 0 || !line.ends_with(b"\n") || !earlier {
             return Ok(end);
         }
@@ -149,7 +133,7 @@ fn outputs<'a>(outputs: impl Iterator<Item = (&'a str, &'a [f32])>) -> Map<Strin
 
 /// The shortest number that means this `f32`. JSON has no NaN and no infinity: these are strings, spelled as in
 /// protobuf's JSON format, so that nobody takes a diverged run for one without a loss.
-fn number(v: f32) -> Value {
+pub(super) fn number(v: f32) -> Value {
     if v.is_nan() {
         json!("NaN")
     } else if v.is_infinite() {
@@ -165,13 +149,11 @@ mod tests {
 
     #[test]
     fn a_resumed_run_goes_on_after_its_iteration() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.jsonl");
+        let mut file = tempfile::tempfile().unwrap();
         let lines = "{\"iter\":0}\n{\"iter\":1}\n{\"iter\":2}\n{\"iter\":3";
+        io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
         for (iter, kept) in [(0, ""), (1, "{\"iter\":0}\n"), (3, &lines[..33]), (9, &lines[..33])] {
-            std::fs::write(&path, lines).unwrap();
-            Metrics::open(&path, iter).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), kept, "{iter}");
+            assert_eq!(end_of_earlier(&file, iter, None).unwrap(), kept.len() as u64, "{iter}");
         }
     }
 

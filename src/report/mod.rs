@@ -2,8 +2,10 @@
 //!
 //! This module alone prints. Data goes to stdout, the rest to stderr.
 
+mod appender;
 mod bad_samples;
 mod check;
+mod columns;
 mod debug;
 pub mod draw;
 mod log;
@@ -12,6 +14,7 @@ mod number;
 mod progress;
 mod summary;
 mod table;
+pub mod tensorboard;
 
 pub use bad_samples::BadSamples;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
@@ -23,7 +26,7 @@ pub use table::{Align, Table};
 
 use std::{
     io::{self, Write as _},
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -32,9 +35,23 @@ use crate::{
     solver::{Event, Observer, Solver},
 };
 
-/// Follows a run: the log, the progress bar, and the metrics file if there is one.
+/// What is recorded of a run, beside its log.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Metrics files: a table where the name ends in `.csv`, else a JSON object a line.
+    pub metrics: Vec<PathBuf>,
+    /// Whether each line of them tells the time.
+    pub timed: bool,
+    /// The folder of TensorBoard's event files.
+    pub tensorboard: Option<PathBuf>,
+    /// Iterations between histograms of weights and gradients in them.
+    pub histograms: Option<i32>,
+}
+
+/// Follows a run: the log, the progress bar, and what else is recorded.
 pub struct Reporter {
-    metrics: Option<metrics::Metrics>,
+    metrics: Vec<metrics::Metrics>,
+    board: Option<tensorboard::Board>,
     progress: progress::Progress,
     /// When the run began, at which iteration, and how long data had been waited for before.
     start: (Instant, i32, Duration),
@@ -42,14 +59,22 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Follows a run that starts at iteration `iter`.
+    /// Follows a run that starts where the solver stands.
     ///
     /// # Errors
-    /// Says why when the metrics file cannot be written.
-    pub fn new(metrics: Option<&Path>, iter: i32) -> Result<Self, String> {
-        let metrics = metrics.map(|path| metrics::Metrics::open(path, iter)).transpose()?;
-        let start = (Instant::now(), iter, Duration::ZERO);
-        Ok(Self { metrics, progress: progress::Progress::default(), start, bad: BadSamples::default() })
+    /// Says why when a file cannot be written.
+    pub fn new(records: &Records, solver: &Solver) -> Result<Self, String> {
+        let metrics = records.metrics.iter();
+        let metrics = metrics.map(|path| metrics::Metrics::open(path, records.timed, solver));
+        let board = records.tensorboard.as_ref();
+        let board = board.map(|folder| tensorboard::Board::open(folder, records.histograms, solver));
+        Ok(Self {
+            metrics: metrics.collect::<Result<_, _>>()?,
+            board: board.transpose()?,
+            progress: progress::Progress::default(),
+            start: (Instant::now(), solver.iter(), Duration::ZERO),
+            bad: BadSamples::default(),
+        })
     }
 
     /// The last line: how many iterations, how fast, and whether data was the bottleneck.
@@ -73,9 +98,8 @@ impl Observer for Reporter {
         }
         self.progress.event(solver, event);
         log::event(solver, event);
-        if let Some(metrics) = &mut self.metrics {
-            metrics.event(solver, event);
-        }
+        self.metrics.iter_mut().for_each(|metrics| metrics.event(solver, event));
+        self.board.iter_mut().for_each(|board| board.event(solver, event));
         if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
             self.bad.tell(nets(solver));
         }

@@ -1,10 +1,31 @@
 //! Passes over whole data sets: how long one is, and a test over all samples, each once.
 
-use super::SolverError;
+use super::{Solver, SolverError};
 use crate::{
     config::proto::{NetParameter, SolverParameter},
     net::{Net, NetError, Options, Params},
 };
+
+impl Solver {
+    /// How many passes over the train net's data set `iter` iterations make; `None` if it reads no set.
+    pub fn epochs(&self, iter: i32) -> Option<f64> {
+        let epoch = Epoch::of(&self.train).ok().flatten().filter(|epoch| epoch.samples > 0)?;
+        Some(f64::from(iter) * epoch.batch as f64 * self.batches() / epoch.samples as f64)
+    }
+
+    /// How many samples an iteration takes, on all ranks: those of the first layer that brings some in.
+    pub fn samples_an_iteration(&self) -> Option<f64> {
+        let source = self.train.layers().find(|layer| layer.bottoms.is_empty() && !layer.tops.is_empty())?;
+        let batch = *source.outline.tops.first()?.first()?;
+        Some(batch as f64 * self.batches())
+    }
+
+    /// Batches of an iteration, on all ranks.
+    fn batches(&self) -> f64 {
+        let ranks = self.team.as_ref().map_or(1, |team| team.shard().count);
+        f64::from(self.config.iter_size().max(1)) * f64::from(ranks)
+    }
+}
 
 /// How a net reads its data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

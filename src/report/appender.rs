@@ -1,0 +1,90 @@
+//! Files that grow with a run: in whole records, and cut back when the run goes back.
+
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
+
+/// As much is kept for a disk that may have room again later.
+const WAITING: usize = 1 << 26;
+
+/// An open file that grows.
+pub(super) struct Appender {
+    file: File,
+    path: String,
+    /// How long the file is, in whole records.
+    end: u64,
+    /// Records that could not be written yet.
+    waiting: Vec<u8>,
+    /// Whether the last attempt failed.
+    failing: bool,
+}
+
+impl Appender {
+    /// Opens a file, or makes it, and cuts it to the length that `end` gives.
+    ///
+    /// # Errors
+    /// Names the file and says why it cannot be written.
+    pub fn open(path: &Path, end: impl FnOnce(&File) -> io::Result<u64>) -> Result<Self, String> {
+        let shown = path.display().to_string();
+        let open = || {
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            let end = end(&file)?;
+            file.set_len(end)?;
+            Ok((file, end))
+        };
+        match open() {
+            Ok((file, end)) => Ok(Self { file, path: shown, end, waiting: Vec::new(), failing: false }),
+            Err::<_, io::Error>(e) => Err(format!("cannot write {shown}: {e}")),
+        }
+    }
+
+    /// Whether nothing is in the file.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0 && self.waiting.is_empty()
+    }
+
+    /// Adds a record. It goes out at once and whole: whoever follows the file never waits, and a kill cuts no record. What
+    /// a full disk does not take waits for the next one; training goes on.
+    pub fn add(&mut self, record: &[u8]) {
+        if self.waiting.len() < WAITING {
+            self.waiting.extend_from_slice(record);
+        }
+        let written = self.file.write_all_at(&self.waiting, self.end);
+        if written.is_ok() {
+            self.end += self.waiting.len() as u64;
+            self.waiting.clear();
+        }
+        if let Err(error) = &written
+            && !self.failing
+        {
+            tracing::warn!("cannot write {}: {error}: its lines wait for better times", self.path);
+        }
+        self.failing = written.is_err();
+    }
+
+    /// What a snapshot goes on from must not be lost when the machine goes down.
+    pub fn sync(&self) {
+        let _ = self.file.sync_data();
+    }
+
+    /// Takes back what comes after the length that `end` gives: the run has gone back there.
+    pub fn cut(&mut self, end: impl FnOnce(&File) -> io::Result<u64>) {
+        let cut = || {
+            let end = end(&self.file)?.min(self.end);
+            self.file.set_len(end)?;
+            Ok(end)
+        };
+        match cut() {
+            Ok(end) => (self.end, self.waiting) = (end, Vec::new()),
+            Err::<_, io::Error>(error) => tracing::warn!("cannot cut back {}: {error}", self.path),
+        }
+    }
+}
+
+/// What still waits when a run ends is lost, and said so.
+impl Drop for Appender {
+    fn drop(&mut self) {
+        if !self.waiting.is_empty() {
+            let _ = self.file.set_len(self.end);
+            tracing::warn!("the last lines of {} could not be written", self.path);
+        }
+    }
+}
