@@ -6,9 +6,15 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::{Failure, failure::FAILED};
+use crate::snapshot;
+
+/// So many times in a row nobody comes across a process that only looks.
+const LOOKERS: u32 = 5;
 
 /// Held as long as the run lasts; the file is removed with it, and after a kill it locks nothing.
 pub struct Lock {
@@ -22,7 +28,7 @@ impl Lock {
     /// # Errors
     /// When another process holds it, or nothing can be written there.
     pub fn take(prefix: &str) -> Result<Self, Failure> {
-        let path = PathBuf::from(format!("{prefix}.lock"));
+        let path = snapshot::lock_path(prefix);
         let fail = |e: io::Error| {
             Failure::new(
                 FAILED,
@@ -32,6 +38,7 @@ impl Lock {
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(fail)?;
         }
+        let mut tries = 0;
         loop {
             let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
             let mut file = file.map_err(fail)?;
@@ -41,6 +48,12 @@ impl Lock {
                 Ok(()) => {
                     // Only for people to read: the lock holds without it, also on a full disk.
                     let _ = file.set_len(0).and_then(|()| file.write_all(whoami().as_bytes()));
+                }
+                // Whoever only looks whether somebody trains holds it for a moment.
+                Err(TryLockError::WouldBlock) if tries < LOOKERS => {
+                    tries += 1;
+                    thread::sleep(Duration::from_millis(20));
+                    continue;
                 }
                 Err(TryLockError::WouldBlock) => return Err(refusal(prefix, &file)),
                 // Some network file systems know no locks: better to train than not.

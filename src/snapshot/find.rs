@@ -1,7 +1,8 @@
 //! The snapshots at a prefix: which are there, which is the newest whole one, and which are too many.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -49,6 +50,27 @@ fn check(path: &Path) -> Result<(), SnapshotError> {
             format!("is damaged: it is not the file that {} was written with", path.display()),
         )),
         _ => Ok(()),
+    }
+}
+
+/// The file that a run locks as long as it writes snapshots at `prefix`.
+pub fn lock_path(prefix: &str) -> PathBuf {
+    PathBuf::from(format!("{prefix}.lock"))
+}
+
+/// Whether a run holds the lock of `prefix`; `None` where that cannot be told.
+///
+/// To find out takes the lock for a moment, which it shares with all who ask, but not with a run that begins just then:
+/// that one has to try again.
+pub fn is_locked(prefix: &str) -> Option<bool> {
+    match File::open(lock_path(prefix)) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
     }
 }
 
@@ -145,6 +167,19 @@ mod tests {
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
         assert!(!folder.path().join("a_iter_9.caffemodel.h5").exists());
         assert!(!folder.path().join("a_iter_9.residuals").exists());
+    }
+
+    #[test]
+    fn a_lock_is_seen_and_not_disturbed() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("a").display().to_string();
+        assert_eq!(is_locked(&prefix), Some(false));
+        let file = File::create(lock_path(&prefix)).unwrap();
+        assert_eq!(is_locked(&prefix), Some(false));
+        file.try_lock().unwrap();
+        assert_eq!(is_locked(&prefix), Some(true));
+        drop(file);
+        assert_eq!(is_locked(&prefix), Some(false));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod wire;
 pub use atomic::{Written, write_whole, write_whole_with};
 pub use blob::{BlobValues, read_blob};
 pub use error::SnapshotError;
-pub use find::{newest_whole, prune, states, sweep};
+pub use find::{is_locked, lock_path, newest_whole, prune, states, sweep};
 pub use format::Format;
 pub use matching::{Fate, Match};
 pub use residuals::{load_residuals, residuals_beside, save_residuals};
