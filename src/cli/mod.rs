@@ -6,6 +6,7 @@ mod classify;
 mod convert;
 mod convert_imageset;
 mod crops;
+mod dashboard;
 mod dataset;
 mod draw;
 mod entries;
@@ -21,6 +22,7 @@ mod mend;
 mod planned;
 mod ranks;
 mod records;
+mod report;
 mod run;
 mod solver_files;
 mod state;
@@ -69,6 +71,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     #[command(name = "convert_imageset", hide = true)]
     ConvertImageset(convert_imageset::ImagesetArgs),
+    Dashboard(dashboard::DashboardArgs),
     Dataset(dataset::DatasetArgs),
     Draw(draw::DrawArgs),
     Export(export::ExportArgs),
@@ -77,6 +80,7 @@ enum Command {
     Filter(filter::FilterArgs),
     Import(import::ImportArgs),
     Layers(layers::LayersArgs),
+    Report(report::ReportArgs),
     Run(run::RunArgs),
     Summary(summary::SummaryArgs),
     Test(test::TestArgs),
@@ -114,6 +118,7 @@ impl Cli {
             Command::ComputeImageMean(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::ConvertImageset(args) => args.run(),
+            Command::Dashboard(args) => args.run(),
             Command::Dataset(args) => args.run(),
             Command::Draw(args) => args.run(),
             Command::Export(args) => args.run(),
@@ -121,6 +126,7 @@ impl Cli {
             Command::Filter(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Layers(args) => args.run(),
+            Command::Report(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Test(args) => args.run(),

@@ -1,10 +1,11 @@
 //! What `cnnctl train` records of a run, beside its log.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use crate::report::Records;
+use super::{Failure, failure::FAILED};
+use crate::report::{self, Records};
 
 /// Files about a run.
 #[derive(Args, Debug)]
@@ -22,16 +23,53 @@ pub struct RecordArgs {
     /// Add histograms of weights and gradients to them every N iterations
     #[arg(long, value_name = "N", requires = "tensorboard", value_parser = clap::value_parser!(i32).range(1..))]
     histograms: Option<i32>,
+    /// When the run ends, early or not, write a page about it in one file; without --metrics, they are put beside it
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 impl RecordArgs {
     /// What they ask for.
     pub fn records(&self) -> Records {
         Records {
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.iter().cloned().chain(self.own_lines()).collect(),
             timed: self.metrics_time,
             tensorboard: self.tensorboard.clone(),
             histograms: self.histograms,
+        }
+    }
+
+    /// The first metrics file of JSON objects, to which the run's journal belongs.
+    pub fn lines(&self) -> Option<PathBuf> {
+        self.given_lines().cloned().or_else(|| self.own_lines())
+    }
+
+    fn given_lines(&self) -> Option<&PathBuf> {
+        self.metrics.iter().find(|path| !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
+    }
+
+    /// The metrics that a report is made from, if no other file has them.
+    fn own_lines(&self) -> Option<PathBuf> {
+        self.report
+            .as_ref()
+            .filter(|_| self.given_lines().is_none())
+            .map(|report| report.with_extension("jsonl"))
+    }
+
+    /// Makes the folder of a report, so that it does not fail for that at the end.
+    pub fn make_room(&self) -> Result<(), Failure> {
+        let folder = self.report.as_ref().and_then(|r| r.parent()).filter(|f| !f.as_os_str().is_empty());
+        let Some(folder) = folder else { return Ok(()) };
+        let failed = |e| Failure::new(FAILED, format!("cannot make {}: {e}", folder.display()));
+        fs::create_dir_all(folder).map_err(failed)
+    }
+
+    /// Writes the report, if one is wanted. That it cannot be written is only said: how the run has ended counts for more.
+    pub fn write_report(&self) {
+        if let (Some(path), Some(lines)) = (&self.report, self.lines())
+            && let Err(failure) = super::report::write(vec![lines], path)
+        {
+            report::warn(failure.message.trim_start_matches("error: "));
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         self, NetFile, SolverFile,
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
-    report::{self, Reporter},
+    report::{self, Journal, Reporter},
     snapshot::{self, Copied, Weights},
     solver::{
         self, Budget, Effect, Ending, Goal, NetSources, OnNan, Pace, Signals, Solver, SolverError, Why,
@@ -201,16 +201,30 @@ impl TrainArgs {
         if leads {
             report::epochs(solver.config());
         }
+        if leads {
+            self.records.make_room()?;
+        }
         let reporter = leads.then(|| Reporter::new(&self.records.records(), &solver)).transpose();
+        let reporter = reporter.map_err(|e| Failure::new(FAILED, e))?;
+        let lines = self.records.lines().filter(|_| leads);
+        let journal = lines.and_then(|lines| Journal::open(&lines, &self.solver, seed, solver.iter()));
         let mut watch = Watch {
-            reporter: reporter.map_err(|e| Failure::new(FAILED, e))?,
+            reporter,
+            journal,
             signals,
             pace: Pace::new(first_snapshot(&solver)),
             budget: self.time_budget.or_else(batch::time_left).map(|limit| Budget::new(begin, limit)),
             keep: self.keep.map(|n| n as usize),
             grace: self.grace.or_else(batch::grace),
         };
-        match solver.solve(&mut watch).map_err(|e| context.fail(&e))? {
+        let ended = solver.solve(&mut watch).map_err(|e| context.fail(&e));
+        if let (Err(failure), Some(journal)) = (&ended, &watch.journal) {
+            journal.fail(&failure.message);
+        }
+        if leads {
+            self.records.write_report();
+        }
+        match ended? {
             Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
             Ending::Stopped(Why::Signal(_) | Why::TimeBudget | Why::Lost) => Ok(STOPPED),
         }

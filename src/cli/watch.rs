@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    report::{self, Reporter},
+    report::{self, Journal, Reporter},
     snapshot::{self, Format},
     solver::{Action, Budget, Effect, Event, Observer, Pace, Signals, Solver, Why},
 };
@@ -12,6 +12,8 @@ use crate::{
 pub struct Watch {
     /// Shows and records, on the rank that does.
     pub reporter: Option<Reporter>,
+    /// Notes what metrics do not tell, where there are metrics.
+    pub journal: Option<Journal>,
     /// The signals that the run heeds.
     pub signals: Signals,
     /// How long iterations and snapshots take.
@@ -57,6 +59,9 @@ impl Watch {
 impl Observer for Watch {
     fn see(&mut self, solver: &Solver, event: &Event<'_>) {
         self.pace.see(event);
+        if let Some(journal) = &mut self.journal {
+            journal.see(solver, event);
+        }
         if let Some(reporter) = &mut self.reporter {
             reporter.see(solver, event);
         }

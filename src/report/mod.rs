@@ -12,15 +12,19 @@ mod log;
 mod metrics;
 mod number;
 mod progress;
+pub mod runs;
 mod summary;
 mod table;
 pub mod tensorboard;
+pub mod web;
 
 pub use bad_samples::BadSamples;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use log::{batch, complain, copied, epochs, info, means, resumed, start_log, warn, warn_all};
 pub use metrics::test_json;
 pub use number::{general, short};
+pub use runs::Journal;
+use summary::grouped;
 pub use summary::{summary_csv, summary_json, summary_table};
 pub use table::{Align, Table};
 

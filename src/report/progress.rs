@@ -30,6 +30,7 @@ pub(super) fn allow(yes: bool) {
 /// Writes lines to stderr, above the bar if there is one. Errors are dropped: there is nobody left to tell.
 pub(super) fn write_lines(text: &str) {
     let text = text.trim_end_matches('\n');
+    super::runs::log(text);
     if SHOWN.load(Relaxed) {
         let _ = SCREEN.println(text);
     } else {

@@ -20,6 +20,13 @@ impl Solver {
         Some(batch as f64 * self.batches())
     }
 
+    /// How many samples the train net's data set has, and how many of them an iteration reads, on all ranks together;
+    /// `None` if it reads no set.
+    pub fn samples(&self) -> Option<[u64; 2]> {
+        let Epoch { samples, batch } = Epoch::of(&self.train).ok().flatten()?;
+        Some([samples as u64, (batch as f64 * self.batches()) as u64])
+    }
+
     /// Batches of an iteration, on all ranks.
     fn batches(&self) -> f64 {
         let ranks = self.team.as_ref().map_or(1, |team| team.shard().count);

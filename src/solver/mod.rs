@@ -110,6 +110,11 @@ impl Solver {
         &self.config
     }
 
+    /// The train net before filtering.
+    pub fn source(&self) -> &NetParameter {
+        &self.source
+    }
+
     /// Iterations done.
     pub fn iter(&self) -> i32 {
         self.iter

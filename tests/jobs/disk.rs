@@ -130,7 +130,8 @@ fn metrics_on_a_full_disk_end_no_run() {
         folder.edit("solver.prototxt", "max_iter: 40", "max_iter: 80");
     }
     whole.done(&train(""));
-    let script = "mkdir metrics; mount -t tmpfs -o size=4k none metrics\n\
+    // The journal would take the one page there is; a folder in its place takes none.
+    let script = "mkdir metrics; mount -t tmpfs -o size=4k none metrics; mkdir metrics/a.run\n\
                   \"$0\" train --solver solver.prototxt --metrics metrics/a; cp metrics/a m.jsonl";
     let Some((status, log)) = with_mounts("full disk, metrics", &folder, script) else { return };
     assert_eq!(status, 0, "{log}");

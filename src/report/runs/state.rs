@@ -1,0 +1,89 @@
+//! Whether a run goes on, and how it has ended.
+
+use serde::Serialize;
+
+use super::entry::How;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A process is training.
+    Running,
+    /// It came to its end.
+    Done,
+    /// It stopped early and can go on.
+    Stopped,
+    /// It ended with an error.
+    Failed,
+    /// Its process is gone without a word: killed, or its machine went down.
+    Died,
+    /// It does not go on; how it ended is not known, for it has no journal.
+    Ended,
+}
+
+/// What tells whether a process still trains.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs {
+    /// Whether it holds its lock, if that can be told.
+    pub locked: Option<bool>,
+    /// Whether it runs on this host: locks of others may not be seen from here.
+    pub here: bool,
+    /// Seconds since it last wrote something.
+    pub silent: f64,
+}
+
+/// A process that trains here and has lost its lock is given so long, in seconds, for its last words.
+const LAST_WORDS: f64 = 5.0;
+/// One whose lock cannot be seen, to be heard of.
+const PATIENCE: f64 = 120.0;
+
+impl Signs {
+    fn alive(self) -> bool {
+        match self.locked {
+            Some(true) => true,
+            Some(false) if self.here => self.silent < LAST_WORDS,
+            _ => self.silent < PATIENCE,
+        }
+    }
+}
+
+/// How a run with a journal stands; `end` is what the journal says of its end.
+pub fn state(end: Option<How>, signs: Signs) -> State {
+    match end {
+        Some(How::Done) => State::Done,
+        Some(How::Stopped) => State::Stopped,
+        Some(How::Failed) => State::Failed,
+        None if signs.alive() => State::Running,
+        None => State::Died,
+    }
+}
+
+/// How a run stands of which there is only a metrics file.
+pub fn state_of_metrics(signs: Signs) -> State {
+    if signs.locked == Some(true) || signs.silent < PATIENCE { State::Running } else { State::Ended }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_silence_without_a_lock_is_death() {
+        let signs = |locked, here, silent| Signs { locked, here, silent };
+        for (signs, alive) in [
+            (signs(Some(true), true, 1e6), true),
+            (signs(Some(false), true, 1.0), true),
+            (signs(Some(false), true, 6.0), false),
+            (signs(Some(false), false, 6.0), true),
+            (signs(Some(false), false, 200.0), false),
+            (signs(None, true, 6.0), true),
+            (signs(None, true, 200.0), false),
+        ] {
+            let want = if alive { State::Running } else { State::Died };
+            assert_eq!(state(None, signs), want, "{signs:?}");
+            assert_eq!(state(Some(How::Stopped), signs), State::Stopped);
+        }
+        assert_eq!(state_of_metrics(signs(Some(false), true, 300.0)), State::Ended);
+    }
+}
