@@ -11,3 +11,5 @@ RUSTDOCFLAGS="-D warnings" step cargo doc --no-deps
 if command -v cargo-deny >/dev/null; then step cargo deny check; else echo "(cargo-deny is not installed: licences not checked)"; fi
 # The README's second command.
 step cargo test
+# In a browser, where there is one.
+step tests/browser/run.sh target/debug/cnnctl
