@@ -3,6 +3,7 @@
 use std::{fmt, ops};
 
 use aligned_vec::{AVec, ConstAlign};
+use memmap2::MmapMut;
 
 /// More values than an address space of 47 bits holds; sums and small multiples of such counts do not overflow.
 const MAX_COUNT: usize = 1 << 45;
@@ -121,21 +122,70 @@ pub struct OutOfMemory {
     pub values: usize,
 }
 
+/// Values from which on a buffer asks the system for pages of its own, in large pieces where it has them (2 MiB on x86-64):
+/// kernels that walk many lines at a time then do not wait for address translation, and zeros cost nothing.
+const PAGED: usize = 1 << 20;
+
 /// Values in memory that starts at a multiple of 64 bytes, so that vector loads never cross a cache line.
-#[derive(Clone, Debug)]
-pub struct Buffer(AVec<f32, ConstAlign<64>>);
+#[derive(Debug)]
+pub struct Buffer {
+    memory: Memory,
+    len: usize,
+}
+
+/// Memory for at least as many values as are used of it. Pages are zero until written, and past `len` again.
+#[derive(Debug)]
+enum Memory {
+    Heap(AVec<f32, ConstAlign<64>>),
+    Pages(MmapMut),
+}
+
+impl Memory {
+    fn new(len: usize) -> Result<Self, OutOfMemory> {
+        let none = OutOfMemory { values: len };
+        if len < PAGED {
+            let mut values = AVec::new(64);
+            values.try_reserve_exact(len).map_err(|_| none)?;
+            values.resize(len, 0.0);
+            return Ok(Self::Heap(values));
+        }
+        let bytes = len.checked_mul(size_of::<f32>()).ok_or(none)?;
+        let pages = MmapMut::map_anon(bytes).map_err(|_| none)?;
+        // Advice: where the system does not take it, pages are small.
+        #[cfg(target_os = "linux")]
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        Ok(Self::Pages(pages))
+    }
+
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Heap(values) => values,
+            Self::Pages(pages) => bytemuck::cast_slice(pages),
+        }
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        match self {
+            Self::Heap(values) => values,
+            Self::Pages(pages) => bytemuck::cast_slice_mut(pages),
+        }
+    }
+}
 
 impl Buffer {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// When the machine has not that much memory.
     pub fn zeroed(len: usize) -> Self {
-        let mut values = AVec::with_capacity(64, len);
-        values.resize(len, 0.0);
-        Self(values)
+        Self::try_zeroed(len).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A copy of `values`.
     pub fn of(values: &[f32]) -> Self {
-        Self(AVec::from_slice(64, values))
+        let mut buffer = Self::zeroed(values.len());
+        buffer.copy_from_slice(values);
+        buffer
     }
 
     /// `len` zeros.
@@ -143,9 +193,7 @@ impl Buffer {
     /// # Errors
     /// When the machine has not that much memory.
     pub fn try_zeroed(len: usize) -> Result<Self, OutOfMemory> {
-        let mut buffer = Self::default();
-        buffer.try_resize(len)?;
-        Ok(buffer)
+        Ok(Self { memory: Memory::new(len)?, len })
     }
 
     /// Like [`Buffer::resize`].
@@ -154,28 +202,45 @@ impl Buffer {
     /// When the machine has not that much memory.
     pub fn try_resize(&mut self, len: usize) -> Result<(), OutOfMemory> {
         self.try_reserve(len)?;
-        self.resize(len);
+        // What a shorter length left behind is not zero.
+        if len < self.len {
+            self.memory.values_mut()[len..self.len].fill(0.0);
+        }
+        self.len = len;
         Ok(())
     }
 
-    /// Takes the memory for `len` values in all, without touching it.
+    /// Takes the memory for `len` values in all.
     ///
     /// # Errors
     /// When the machine has not that much memory.
     pub fn try_reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
-        let more = len.saturating_sub(self.0.len());
-        self.0.try_reserve_exact(more).map_err(|_| OutOfMemory { values: len })
+        if len > self.memory.values().len() {
+            let mut memory = Memory::new(len)?;
+            memory.values_mut()[..self.len].copy_from_slice(self);
+            self.memory = memory;
+        }
+        Ok(())
     }
 
     /// Grows with zeros, or shrinks, to `len` values.
+    ///
+    /// # Panics
+    /// When the machine has not that much memory.
     pub fn resize(&mut self, len: usize) {
-        self.0.resize(len, 0.0);
+        self.try_resize(len).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        Self::of(self)
     }
 }
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self::zeroed(0)
+        Self { memory: Memory::Heap(AVec::new(64)), len: 0 }
     }
 }
 
@@ -183,13 +248,13 @@ impl ops::Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.memory.values()[..self.len]
     }
 }
 
 impl ops::DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.memory.values_mut()[..self.len]
     }
 }
 
@@ -242,6 +307,12 @@ mod tests {
         assert_eq!(b.as_ptr() as usize % 64, 0);
         assert_eq!(b.try_resize(2), Ok(()));
         assert_eq!(&b[..], [0.0, 2.0]);
+        let mut b = Buffer::zeroed(PAGED);
+        b[PAGED - 1] = 1.0;
+        b.resize(PAGED - 1);
+        b.resize(PAGED + 1);
+        assert_eq!((b.len(), b.iter().sum::<f32>(), b.as_ptr() as usize % 64), (PAGED + 1, 0.0, 0));
+        assert_eq!(b.clone().len(), PAGED + 1);
         let error = Buffer::try_zeroed(1 << 44).unwrap_err().to_string();
         assert!(error.starts_with("65536 GB of memory are needed"), "{error}");
     }

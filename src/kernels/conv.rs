@@ -13,6 +13,7 @@ mod phases;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod winograd;
 
 pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
@@ -22,6 +23,7 @@ use convolve::{Convolve, images_together};
 use gradient::Cut;
 use lines::{Line, Lines};
 use phases::Phase;
+use winograd::Winograd;
 
 use super::gemm::scratch;
 use super::parallel;
@@ -38,17 +40,29 @@ pub struct Epilogue<'a> {
 
 /// Floats of scratch that [`forward`] needs: the packed weights.
 pub fn forward_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) { 0 } else { dims.weight_len() }
+    if depthwise::serves(dims) {
+        return 0;
+    }
+    Winograd::forward(Isa::best(), dims).map_or(dims.weight_len(), |fast| fast.weights_len())
 }
 
 /// Floats of scratch that [`backward_input`] needs: the packed weights.
 pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) { 0 } else { dims.weight_len() }
+    if depthwise::serves(dims) {
+        return 0;
+    }
+    Winograd::backward(Isa::best(), dims).map_or(dims.weight_len(), |fast| fast.weights_len())
 }
 
 /// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
 pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) { 0 } else { Cut::new(Isa::best(), dims).scratch_len() }
+    if depthwise::serves(dims) {
+        return 0;
+    }
+    match Winograd::forward(Isa::best(), dims) {
+        Some(fast) => fast.gradient_scratch_len(),
+        None => Cut::new(Isa::best(), dims).scratch_len(),
+    }
 }
 
 /// Floats of scratch that serve all three passes.
@@ -83,6 +97,10 @@ pub fn forward(
         return depthwise::forward(isa, dims, input, weights, epilogue, output);
     }
     let packed = &mut scratch[..forward_scratch_len(dims)];
+    if let Some(fast) = Winograd::forward(isa, dims) {
+        fast.pack(weights, false, packed);
+        return fast.run(input, packed, epilogue, output);
+    }
     weights::pack_forward(isa, dims, weights, packed);
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let area = dims.out_area();
@@ -150,6 +168,11 @@ pub fn backward_input(
     if depthwise::serves(dims) {
         return depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff);
     }
+    if let Some(fast) = Winograd::backward(isa, dims) {
+        let packed = &mut scratch[..fast.weights_len()];
+        fast.pack(weights, true, packed);
+        return fast.run(top_diff, packed, Epilogue::default(), bottom_diff);
+    }
     let mut rest = &mut scratch[..backward_input_scratch_len(dims)];
     for phase in phases::phases(dims) {
         let packed;
@@ -215,6 +238,9 @@ pub fn backward_weights(
     }
     if depthwise::serves(dims) {
         return depthwise::backward_weights(Isa::best(), dims, input, top_diff, weight_diff);
+    }
+    if let Some(fast) = Winograd::forward(Isa::best(), dims) {
+        return fast.add_gradient(input, top_diff, weight_diff, scratch);
     }
     Cut::new(Isa::best(), dims).run(input, top_diff, weight_diff, scratch);
 }

@@ -184,6 +184,7 @@ fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut
             let tile = simd::Tile {
                 k,
                 a: &a[rows.start * k..rows.end * k],
+                a_stride: rows.len(),
                 b: &b[j * k..(j + width) * k],
                 b_stride: width,
                 alpha,

@@ -98,6 +98,21 @@ pub fn for_columns_mut<T: Send>(
     halve(0, matrix, own, (width, group.max(1)), f);
 }
 
+/// Calls `f(first column, block)` for consecutive blocks of `width` columns but for the last.
+pub fn for_column_blocks(matrix: MatMut<'_>, width: usize, f: &(impl Fn(usize, MatMut<'_>) + Sync)) {
+    fn halve(first: usize, matrix: MatMut<'_>, width: usize, f: &(impl Fn(usize, MatMut<'_>) + Sync)) {
+        if matrix.cols() <= width {
+            return f(first, matrix);
+        }
+        let half = matrix.cols().div_ceil(width) / 2 * width;
+        let (left, right) = matrix.split_cols(half);
+        rayon::join(|| halve(first, left, width, f), || halve(first + half, right, width, f));
+    }
+    if matrix.cols() > 0 {
+        halve(0, matrix, width.max(1), f);
+    }
+}
+
 /// The sum of `f(range)` over consecutive ranges of `0..len`, `chunk` long but for the last, added in order.
 pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
     let chunk = chunk.max(1);

@@ -138,6 +138,7 @@ impl Convolve<'_> {
                     let tile = Tile {
                         k,
                         a: &weights[rows.start * k..rows.end * k],
+                        a_stride: rows.len(),
                         b: panel,
                         b_stride: cols.len().next_multiple_of(self.isa.lanes()),
                         alpha: 1.0,

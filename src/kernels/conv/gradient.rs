@@ -11,7 +11,7 @@ use super::convolve::images_together;
 use super::lines::{Line, Lines};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Isa, MatMut, Outer, Run};
+use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 
 /// Tasks that are enough for every thread of a large machine; more splits of the batch would only cost memory.
 const TASKS: usize = 16;
@@ -114,7 +114,8 @@ impl<'a> Cut<'a> {
                 let channel = start / k;
                 let width = panel.min(self.channels - channel);
                 let rows = diff.len() / k;
-                simd::add_transposed(self.isa, &sums[channel * k..], width, MatMut::new(diff, rows, k, k));
+                let how = Transposed { stride: width, add: true, bias: None, relu: false };
+                simd::transpose(self.isa, &sums[channel * k..], how, MatMut::new(diff, rows, k, k));
             });
         });
     }

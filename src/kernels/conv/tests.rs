@@ -43,6 +43,11 @@ fn cases() -> Vec<ConvDims> {
         dims([1, 2, 2, 1], &[[3, 2, 4, 3, 1], [3, 2, 5, 4, 1]]),
         dims([17, 6, 33, 3], &[[7, 3, 1, 1, 1], [7, 3, 1, 1, 1]]),
         dims([9, 2, 3, 1], &[[4, 1, 1, 3, 1], [6, 2, 1, 3, 1]]),
+        // Fast enough to go by way of tiles.
+        dims([3, 20, 50, 1], &[[31, 3, 1, 1, 1], [29, 3, 1, 0, 1]]),
+        dims([17, 70, 36, 2], &[[13, 3, 1, 2, 1], [11, 3, 1, 1, 1]]),
+        dims([33, 40, 33, 1], &[[8, 5, 1, 2, 1], [9, 5, 1, 4, 1]]),
+        dims([20, 24, 24, 1], &[[12, 4, 1, 2, 1], [12, 4, 1, 1, 1]]),
     ]
 }
 
@@ -121,4 +126,10 @@ fn same_bytes_for_any_number_of_threads() {
         let one = with(1);
         assert!((2..=3).all(|threads| with(threads) == one), "{d:?}");
     }
+}
+
+#[test]
+fn large_kernels_that_move_by_one_go_by_way_of_tiles() {
+    let fast = cases().iter().filter(|d| Winograd::forward(Isa::best(), d).is_some()).count();
+    assert_eq!(fast, 4);
 }

@@ -15,6 +15,7 @@ mod outer;
 mod portable;
 mod tile;
 mod transpose;
+mod winograd;
 
 use std::sync::OnceLock;
 
@@ -23,7 +24,8 @@ pub use gather::{Piece, gather};
 pub use matrix::MatMut;
 pub use outer::{Outer, Run, outer};
 pub use tile::{Tile, multiply};
-pub use transpose::{add_transposed, copy_lines, interleave};
+pub use transpose::{Transposed, copy_lines, interleave, transpose};
+pub use winograd::{Grid, Map, POINTS, transform};
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
 pub trait Simd: Copy + Send + Sync + 'static {

@@ -7,8 +7,10 @@ use super::{Isa, Job, MatMut, Simd};
 pub struct Tile<'a> {
     /// Depth of the product.
     pub k: usize,
-    /// `k` groups of one value per row of the tile.
+    /// `k` groups of one value per row of the tile, `a_stride` apart.
     pub a: &'a [f32],
+    /// Distance between groups of `a`.
+    pub a_stride: usize,
     /// `k` rows, `b_stride` apart, each readable to the end of the last register the tile's columns need.
     pub b: &'a [f32],
     /// Distance between rows of `b`.
@@ -33,7 +35,7 @@ pub fn multiply(isa: Isa, tile: &Tile<'_>, c: MatMut<'_>) {
     }
     let width = c.cols().next_multiple_of(isa.lanes());
     assert!(c.rows() <= isa.tile_rows() && width <= isa.tile_cols(), "tile {} x {}", c.rows(), c.cols());
-    assert!(tile.a.len() >= tile.k * c.rows(), "a is too short");
+    assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + c.rows(), "a is too short");
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
     assert!(tile.bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
     let two = width > isa.lanes();
@@ -68,7 +70,12 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         // SAFETY: `multiply` checked that `a`, `b` and `bias` are long enough, and that `c` has `MR` rows and
         // more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
         unsafe {
-            let sum = product::<S, MR, NV>(simd, tile.k, tile.a.as_ptr(), tile.b.as_ptr(), tile.b_stride);
+            let sum = product::<S, MR, NV>(
+                simd,
+                tile.k,
+                (tile.a.as_ptr(), tile.a_stride),
+                (tile.b.as_ptr(), tile.b_stride),
+            );
             store(simd, tile, sum, &mut c);
         }
     }
@@ -77,14 +84,13 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
 /// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row.
 ///
 /// # Safety
-/// `a` holds `k * MR` values; `b` has `k` rows of `NV * LANES` readable values.
+/// `a` has `k` groups of `MR` values; `b` has `k` rows of `NV * LANES` readable values.
 #[inline(always)]
 unsafe fn product<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     k: usize,
-    mut a: *const f32,
-    mut b: *const f32,
-    b_stride: usize,
+    (mut a, a_stride): (*const f32, usize),
+    (mut b, b_stride): (*const f32, usize),
 ) -> [[S::V; NV]; MR] {
     let mut sum = [[simd.splat(0.0); NV]; MR];
     for _ in 0..k {
@@ -100,7 +106,7 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize>(
                 *s = simd.fma(x, lanes, *s);
             }
         }
-        a = a.wrapping_add(MR);
+        a = a.wrapping_add(a_stride);
         b = b.wrapping_add(b_stride);
     }
     sum

@@ -119,30 +119,44 @@ impl Job for CopyLines<'_> {
     }
 }
 
-/// `out[i][k] += data[k * stride + i]`.
+/// What [`transpose`] reads, and how it writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Transposed<'a> {
+    /// Distance between the lines read.
+    pub stride: usize,
+    /// Whether to add to what `out` holds, or else overwrite it.
+    pub add: bool,
+    /// Added to each row, one value a row.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// `out[i][k] (+)= data[k * stride + i]`, then bias and cut.
 ///
 /// # Panics
-/// When `out` has more rows than lines have values, or a line reaches outside `data`.
-pub fn add_transposed(isa: Isa, data: &[f32], stride: usize, out: MatMut<'_>) {
+/// When `out` has more rows than lines or `bias` have values, or a line reaches outside `data`.
+pub fn transpose(isa: Isa, data: &[f32], how: Transposed<'_>, out: MatMut<'_>) {
     if out.rows() == 0 || out.cols() == 0 {
         return;
     }
-    assert!((out.cols() - 1) * stride + out.rows() <= data.len(), "lines reach outside");
-    isa.run(AddTransposed { data, stride, out });
+    assert!((out.cols() - 1) * how.stride + out.rows() <= data.len(), "lines reach outside");
+    assert!(how.bias.is_none_or(|bias| bias.len() >= out.rows()), "bias is too short");
+    isa.run(Transpose { data, how, out });
 }
 
-struct AddTransposed<'a> {
+struct Transpose<'a> {
     data: &'a [f32],
-    stride: usize,
+    how: Transposed<'a>,
     out: MatMut<'a>,
 }
 
-impl Job for AddTransposed<'_> {
+impl Job for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let AddTransposed { data, stride, mut out } = self;
+        let Transpose { data, how: Transposed { stride, add, bias, relu }, mut out } = self;
         let (n, depth) = (out.rows(), out.cols());
         let mut square = [0.0; SQUARE];
         for k in (0..depth).step_by(S::LANES) {
@@ -150,13 +164,24 @@ impl Job for AddTransposed<'_> {
             for i in (0..n).step_by(S::LANES) {
                 let cols = S::LANES.min(n - i);
                 let from = Lines { at: data.as_ptr().wrapping_add(k * stride + i), stride };
-                // SAFETY: `add_transposed` checked that all lines lie inside `data`; a square of registers fits.
+                // SAFETY: `transpose` checked that all lines lie inside `data`; a square of registers fits.
                 unsafe { simd.transpose(from, rows, cols, square.as_mut_ptr(), S::LANES) };
                 for (j, values) in square.chunks_exact(S::LANES).take(cols).enumerate() {
                     let row = &mut out.row(i + j)[k..k + rows];
+                    let mut old = simd.splat(0.0);
+                    if let Some(bias) = bias {
+                        old = simd.splat(bias[i + j]);
+                    }
                     // SAFETY: both have `rows` values.
                     unsafe {
-                        let sum = simd.add(simd.load_first(row.as_ptr(), rows), simd.load(values.as_ptr()));
+                        if add {
+                            old = simd.add(old, simd.load_first(row.as_ptr(), rows));
+                        }
+                        let mut sum = simd.add(old, simd.load(values.as_ptr()));
+                        if relu {
+                            // Zero first: a value that is not a number stays one.
+                            sum = simd.max(simd.splat(0.0), sum);
+                        }
                         simd.store_first(row.as_mut_ptr(), rows, sum);
                     }
                 }
@@ -203,7 +228,8 @@ mod tests {
             for (n, depth) in [(1, 1), (5, 3), (17, 33), (16, 16)] {
                 let data = numbers(depth * (n + 1));
                 let mut out = vec![0.5; n * depth];
-                add_transposed(isa, &data, n + 1, MatMut::new(&mut out, n, depth, depth));
+                let how = Transposed { stride: n + 1, add: true, bias: None, relu: false };
+                transpose(isa, &data, how, MatMut::new(&mut out, n, depth, depth));
                 (0..n * depth).for_each(|at| {
                     assert_eq!(out[at], 0.5 + data[at % depth * (n + 1) + at / depth]);
                 });

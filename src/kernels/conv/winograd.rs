@@ -1,0 +1,238 @@
+//! Fast convolution (Winograd, Toom-Cook) for square kernels that move by one: fewer multiplications, by sums.
+//!
+//! The output is cut into tiles of `side x side`, `side + taps = 7`. At each of 36 points the channels of a tile's input
+//! times a matrix of weights are the tile's products, from which its outputs are sums. So 3 x 3 taps take 36 products for
+//! 16 outputs instead of 144, and 5 x 5 take 36 for 4 instead of 100. The transforms go over a register of channels at a
+//! time: neither the size of the image nor its margins leave lanes empty.
+
+mod gradient;
+mod product;
+
+use std::ops::Range;
+
+use super::ConvDims;
+use crate::kernels::simd::{self, Grid, Isa, Map, POINTS};
+
+/// Points of a tile along both axes.
+const SQUARE: usize = POINTS * POINTS;
+
+/// A convolution of a batch: `groups` times `channels` to `rows` channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Winograd {
+    isa: Isa,
+    images: usize,
+    groups: usize,
+    channels: usize,
+    rows: usize,
+    taps: usize,
+    /// Height and width.
+    input: [usize; 2],
+    pad: [usize; 2],
+    output: [usize; 2],
+}
+
+impl Winograd {
+    /// The forward pass and the weights' gradient; `None` where plain sums serve better.
+    pub fn forward(isa: Isa, dims: &ConvDims) -> Option<Self> {
+        let [y, x] = dims.axes.as_slice() else { return None };
+        let plain = [y, x]
+            .iter()
+            .all(|a| a.stride == 1 && a.dilation == 1 && a.kernel == y.kernel && a.pad < a.kernel);
+        let this = Self {
+            isa,
+            images: dims.batch,
+            groups: dims.group,
+            channels: dims.group_in(),
+            rows: dims.group_out(),
+            taps: y.kernel,
+            input: [y.input, x.input],
+            pad: [y.pad, x.pad],
+            output: [y.output, x.output],
+        };
+        (plain && this.pays()).then_some(this)
+    }
+
+    /// The input's gradient: a forward pass over the output's, with the weights turned round.
+    pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
+        let forward = Self::forward(isa, dims)?;
+        let this = Self {
+            channels: forward.rows,
+            rows: forward.channels,
+            input: forward.output,
+            output: forward.input,
+            pad: forward.pad.map(|pad| forward.taps - 1 - pad),
+            ..forward
+        };
+        this.pays().then_some(this)
+    }
+
+    /// Whether this way takes less time than plain sums, as measured: in multiply-adds for each pair of channels, a tile
+    /// costs 50 and its transforms 600 shared by the channels of the other side; those of the weights cost 2,260.
+    fn pays(&self) -> bool {
+        if !(3..=5).contains(&self.taps) || self.channels == 0 || self.rows == 0 {
+            return false;
+        }
+        let (c, k, tiles) = (self.channels as f64, self.rows as f64, (self.images * self.tiles()) as f64);
+        let plain = (self.images * self.area() * self.taps * self.taps) as f64;
+        tiles * (50.0 + 600.0 / c + 600.0 / k) + 2260.0 < plain
+    }
+
+    /// Length of a tile of outputs.
+    fn side(&self) -> usize {
+        POINTS + 1 - self.taps
+    }
+
+    fn tiles_down(&self) -> usize {
+        self.output[0].div_ceil(self.side())
+    }
+
+    fn tiles_across(&self) -> usize {
+        self.output[1].div_ceil(self.side())
+    }
+
+    /// Tiles of an image.
+    fn tiles(&self) -> usize {
+        self.tiles_down() * self.tiles_across()
+    }
+
+    fn area(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Tiles of a task: their values at all points should stay in the second-level cache.
+    fn tiles_together(&self) -> usize {
+        const FLOATS: usize = 1 << 18;
+        (FLOATS / (SQUARE * (self.channels + self.rows))).clamp(28, 112)
+    }
+
+    /// Output channels of a group, in whole registers.
+    fn padded_rows(&self) -> usize {
+        self.rows.next_multiple_of(self.isa.lanes())
+    }
+
+    /// Width of the panel of output channels that starts at `row` of a group.
+    fn panel_width(&self, row: usize) -> usize {
+        self.isa.tile_cols().min(self.padded_rows() - row)
+    }
+}
+
+/// Values at the points: for each point, for each tile, one a channel.
+struct Points {
+    channels: usize,
+    tiles: usize,
+    lanes: usize,
+}
+
+impl Points {
+    fn new(channels: usize, tiles: usize, lanes: usize) -> Self {
+        Self { channels: channels.next_multiple_of(lanes), tiles, lanes }
+    }
+
+    /// Distance between points: a register more than they need, so that points do not meet in the same lines of the cache.
+    fn point(&self) -> usize {
+        self.tiles * self.channels + self.lanes
+    }
+
+    fn len(&self) -> usize {
+        SQUARE * self.point()
+    }
+
+    /// `tile` and its neighbours, from `channel` on.
+    fn grid(&self, tile: usize, channel: usize) -> Grid {
+        let (row, col) = (POINTS * self.point(), self.point());
+        Grid { first: tile * self.channels + channel, row, col, tile: self.channels }
+    }
+}
+
+/// A group of a blob that is cut into tiles.
+struct Source<'a> {
+    of: &'a Winograd,
+    /// The first image's group; the next follows `image` values later.
+    values: &'a [f32],
+    image: usize,
+    channels: usize,
+    /// Height and width, and zeros before them.
+    size: [usize; 2],
+    pad: [usize; 2],
+    /// Values that a tile reads beyond its own `side`.
+    beyond: usize,
+    map: Map,
+}
+
+impl<'a> Source<'a> {
+    /// What the products read: tiles overlap.
+    fn input(of: &'a Winograd, input: &'a [f32], group: usize) -> Self {
+        let area = of.input[0] * of.input[1];
+        Self {
+            of,
+            values: &input[group * of.channels * area..],
+            image: of.groups * of.channels * area,
+            channels: of.channels,
+            size: of.input,
+            pad: of.pad,
+            beyond: of.taps - 1,
+            map: Map::Input,
+        }
+    }
+
+    /// The output's gradient.
+    fn gradient(of: &'a Winograd, top_diff: &'a [f32], group: usize) -> Self {
+        Self {
+            of,
+            values: &top_diff[group * of.rows * of.area()..],
+            image: of.groups * of.rows * of.area(),
+            channels: of.rows,
+            size: of.output,
+            pad: [0; 2],
+            beyond: 0,
+            map: Map::Values(of.side()),
+        }
+    }
+
+    /// Registers of a row of a plane.
+    fn width(&self) -> usize {
+        self.of.tiles_across() * self.of.side() + self.beyond
+    }
+
+    /// Floats of the plane of `down` rows of tiles.
+    fn plane_len(&self, down: usize) -> usize {
+        (down * self.of.side() + self.beyond) * self.width() * self.of.isa.lanes()
+    }
+
+    /// The values at the points of rows `down` of an image's tiles, the first of which is `tile` of `points`: for each
+    /// register of channels a padded copy of the rows, a register a position, then its tiles.
+    fn transform(
+        &self,
+        image: usize,
+        down: Range<usize>,
+        plane: &mut [f32],
+        tile: usize,
+        (points, to): (&Points, &mut [f32]),
+    ) {
+        let (isa, side, across) = (self.of.isa, self.of.side(), self.of.tiles_across());
+        let ([height, width], lanes) = (self.size, isa.lanes());
+        let pitch = self.width() * lanes;
+        let plane = &mut plane[..self.plane_len(down.len())];
+        let inside = self.pad[1].min(self.width())..(self.pad[1] + width).min(self.width());
+        for channel in (0..self.channels).step_by(lanes) {
+            let count = lanes.min(self.channels - channel);
+            let from = &self.values[image * self.image + channel * height * width..];
+            for (y, row) in plane.chunks_exact_mut(pitch).enumerate() {
+                let y = (down.start * side + y).checked_sub(self.pad[0]).filter(|&y| y < height);
+                let Some(y) = y else {
+                    row.fill(0.0);
+                    continue;
+                };
+                row[..inside.start * lanes].fill(0.0);
+                row[inside.end * lanes..].fill(0.0);
+                let row = &mut row[inside.start * lanes..inside.end * lanes];
+                simd::interleave(isa, &from[y * width..], height * width, count, lanes, row);
+            }
+            for y in 0..down.len() {
+                let from = Grid { first: y * side * pitch, row: pitch, col: lanes, tile: side * lanes };
+                let place = points.grid(tile + y * across, channel);
+                simd::transform(isa, self.map, across, (plane, from), (to, place));
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The weights' gradient: at each point, the tiles' inputs times the tiles of the output's gradient, summed over tiles.
+
+use std::ops::Range;
+
+use super::{Points, SQUARE, Source, Winograd};
+use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::parallel;
+use crate::kernels::simd::{self, Grid, Map, MatMut, POINTS, Tile, Transposed};
+
+/// Floats that the values at the points of some tiles may take: they should stay in the third-level cache.
+const TOGETHER: usize = 1 << 22;
+
+/// Floats that the sums of all parts may take.
+const SUMS: usize = 1 << 22;
+/// Parts that keep many threads busy, and that are too few to be worth it.
+const TASKS: usize = 16;
+const FEW: usize = 8;
+
+/// Rows of tiles, counted over all images, whose values at the points lie together.
+struct Unit {
+    rows: usize,
+    input: Points,
+    gradient: Points,
+}
+
+impl Unit {
+    fn new(of: &Winograd, rows: usize) -> Self {
+        let (tiles, lanes) = (rows * of.tiles_across(), of.isa.lanes());
+        Self {
+            rows,
+            input: Points::new(of.channels, tiles, lanes),
+            gradient: Points::new(of.rows, tiles, lanes),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.input.len() + self.gradient.len()
+    }
+}
+
+impl Winograd {
+    /// Rows of tiles of a unit: enough tiles to outweigh reading and writing the sums.
+    fn unit(&self) -> Unit {
+        let rows = self.tiles_together().div_ceil(self.tiles_across());
+        Unit::new(self, rows.min(self.images * self.tiles_down()))
+    }
+
+    /// Units whose values are there at a time.
+    fn units(&self) -> usize {
+        let all = (self.images * self.tiles_down()).div_ceil(self.unit().rows);
+        (TOGETHER / self.unit().len()).clamp(1, all)
+    }
+
+    /// Floats of the sums of a point: for each panel of output channels, for each input channel, the panel's values; and a
+    /// register, so that points do not meet in the same lines of the cache.
+    fn sums_len(&self) -> usize {
+        self.channels * self.padded_rows() + self.isa.lanes()
+    }
+
+    /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
+    /// second-level cache. Otherwise 1: all threads share out the points.
+    fn splits(&self) -> usize {
+        let most = SUMS / (SQUARE * self.sums_len());
+        if most < FEW {
+            1
+        } else {
+            most.min(TASKS).min((self.images * self.tiles_down()).div_ceil(self.unit().rows))
+        }
+    }
+
+    /// Floats of scratch that [`Winograd::add_gradient`] needs.
+    pub fn gradient_scratch_len(&self) -> usize {
+        let (splits, sums) = (self.splits(), SQUARE * self.sums_len());
+        if splits > 1 { splits * sums } else { sums + self.units() * self.unit().len() }
+    }
+
+    /// Adds the weights' gradient to `diff`.
+    pub fn add_gradient(&self, input: &[f32], top_diff: &[f32], diff: &mut [f32], scratch: &mut [f32]) {
+        let scratch = &mut scratch[..self.gradient_scratch_len()];
+        let group = self.rows * self.channels * self.taps * self.taps;
+        for (group, diff) in diff.chunks_exact_mut(group).enumerate() {
+            let sources = [Source::input(self, input, group), Source::gradient(self, top_diff, group)];
+            if self.splits() > 1 {
+                self.sum_apart(&sources, scratch);
+            } else {
+                self.sum_together(&sources, scratch);
+            }
+            self.add_sums(&scratch[..SQUARE * self.sums_len()], diff);
+        }
+    }
+
+    /// The sums of each part of the tiles, and then those of all.
+    fn sum_apart(&self, sources: &[Source<'_>; 2], sums: &mut [f32]) {
+        let (unit, all, len) = (self.unit(), self.images * self.tiles_down(), SQUARE * self.sums_len());
+        let share = all.div_ceil(self.splits());
+        parallel::for_chunks_mut(sums, len, |start, sums| {
+            let first = (start / len * share).min(all);
+            let rows = first..(first + share).min(all);
+            if rows.is_empty() {
+                return sums.fill(0.0);
+            }
+            scratch::lend(unit.len(), |values| {
+                for first in rows.clone().step_by(unit.rows) {
+                    let part = first..(first + unit.rows).min(rows.end);
+                    let unit = self.fill(sources, part, values);
+                    for (point, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
+                        let sums = &mut sums[..self.channels * self.padded_rows()];
+                        let panel = self.channels * self.isa.tile_cols();
+                        for (index, sums) in sums.chunks_mut(panel).enumerate() {
+                            let panel = index * self.isa.tile_cols();
+                            self.multiply(&unit, values, (point, panel), first > rows.start, sums);
+                        }
+                    }
+                }
+            });
+        });
+        let (first, others) = sums.split_at_mut(len);
+        parallel::for_chunks_mut(first, parallel::CHUNK, |start, sums| {
+            for other in others.chunks_exact(len) {
+                sums.iter_mut().zip(&other[start..]).for_each(|(sum, other)| *sum += other);
+            }
+        });
+    }
+
+    /// The sums of all tiles: as many units as there is room for are transformed, then multiplied point by point.
+    fn sum_together(&self, sources: &[Source<'_>; 2], scratch: &mut [f32]) {
+        let (sums, values) = scratch.split_at_mut(SQUARE * self.sums_len());
+        let (unit, all) = (self.unit(), self.images * self.tiles_down());
+        for first in (0..all).step_by(unit.rows * self.units()) {
+            let rows = first..(first + unit.rows * self.units()).min(all);
+            let values = &mut values[..rows.len().div_ceil(unit.rows) * unit.len()];
+            let rows_of = |index: usize| {
+                let first = rows.start + index * unit.rows;
+                first..(first + unit.rows).min(rows.end)
+            };
+            parallel::for_chunks_mut(values, unit.len(), |start, values| {
+                self.fill(sources, rows_of(start / unit.len()), values);
+            });
+            let values = &*values;
+            parallel::for_chunks_mut(sums, self.sums_len(), |start, sums| {
+                let point = start / self.sums_len();
+                let sums = &mut sums[..self.channels * self.padded_rows()];
+                parallel::for_chunks_mut(sums, self.channels * self.isa.tile_cols(), |start, sums| {
+                    let panel = start / self.channels;
+                    for (index, values) in values.chunks(unit.len()).enumerate() {
+                        let unit = Unit::new(self, rows_of(index).len());
+                        self.multiply(&unit, values, (point, panel), first > 0 || index > 0, sums);
+                    }
+                });
+            });
+        }
+    }
+
+    /// The values at the points of rows of tiles, which may be several images'.
+    fn fill(&self, sources: &[Source<'_>; 2], rows: Range<usize>, values: &mut [f32]) -> Unit {
+        let (unit, down) = (Unit::new(self, rows.len()), self.tiles_down());
+        let (inputs, gradients) = values.split_at_mut(unit.input.len());
+        let places = [(&unit.input, inputs), (&unit.gradient, gradients)];
+        for (source, (points, values)) in sources.iter().zip(places) {
+            scratch::lend(source.plane_len(rows.len().min(down)), |plane| {
+                let mut at = rows.start;
+                while at < rows.end {
+                    let (image, first) = (at / down, at % down);
+                    let last = down.min(first + rows.end - at);
+                    let tile = (at - rows.start) * self.tiles_across();
+                    source.transform(image, first..last, plane, tile, (points, &mut *values));
+                    at += last - first;
+                }
+            });
+        }
+        unit
+    }
+
+    /// One point, one panel of output channels: a row an input channel.
+    fn multiply(
+        &self,
+        unit: &Unit,
+        values: &[f32],
+        (point, panel): (usize, usize),
+        add: bool,
+        sums: &mut [f32],
+    ) {
+        let width = sums.len() / self.channels;
+        let (inputs, gradients) = values.split_at(unit.input.len());
+        let (a, b) =
+            (&inputs[point * unit.input.point()..], &gradients[point * unit.gradient.point() + panel..]);
+        let mut c = MatMut::new(sums, self.channels, width, width);
+        for rows in panels(self.channels, self.isa.tile_rows()) {
+            let tile = Tile {
+                k: unit.input.tiles,
+                a: &a[rows.start..],
+                a_stride: unit.input.channels,
+                b,
+                b_stride: unit.gradient.channels,
+                alpha: 1.0,
+                beta: if add { 1.0 } else { 0.0 },
+                bias: None,
+                relu: false,
+            };
+            simd::multiply(self.isa, &tile, c.block(rows, 0..width));
+        }
+    }
+
+    /// Adds the kernels that the sums at the points make.
+    fn add_sums(&self, sums: &[f32], diff: &mut [f32]) {
+        let (isa, c, area) = (self.isa, self.channels, self.taps * self.taps);
+        let (lanes, point) = (isa.lanes(), self.sums_len());
+        parallel::for_chunks_mut(diff, lanes * c * area, |start, diff| {
+            let row = start / (c * area);
+            let panel = row / isa.tile_cols() * isa.tile_cols();
+            let width = self.panel_width(panel);
+            scratch::lend(c * area * lanes, |kernels| {
+                let first = panel * c + row - panel;
+                let from = Grid { first, row: POINTS * point, col: point, tile: width };
+                let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
+                simd::transform(isa, Map::Sums(self.taps), c, (sums, from), (kernels, to));
+                let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
+                let rows = diff.len() / (c * area);
+                simd::transpose(isa, kernels, how, MatMut::new(diff, rows, c * area, c * area));
+            });
+        });
+    }
+}
