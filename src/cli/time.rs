@@ -20,6 +20,7 @@ use crate::{
         self, NetFile,
         proto::{BlobShape, InputParameter, LayerParameter, NetParameter},
     },
+    kernels::simd,
     layers::{self, Role},
     net::{BlobId, LayerView, Net, Options, Params, plan::filter::filter},
     report::{self, Align, Table},
@@ -30,7 +31,9 @@ use crate::{
 /// Time every layer of a net, forward and backward
 ///
 /// The table gives the mean of the iterations, and for layers that multiply matrices the billions of floating-point
-/// operations a second that this makes. A net without a loss runs backward from its outputs.
+/// operations a second that this makes, and their share of what the machine's threads reach in registers. Operations are
+/// counted as plain sums need them: fast convolution needs fewer, so its share can exceed 100%. A net without a loss runs
+/// backward from its outputs.
 #[derive(Args, Debug)]
 pub struct TimeArgs {
     /// The net
@@ -224,29 +227,34 @@ impl Stopwatch {
             ("type", Align::Left),
             ("forward ms", Align::Right),
             ("GFLOP/s", Align::Right),
+            ("of peak", Align::Right),
             ("backward ms", Align::Right),
             ("GFLOP/s", Align::Right),
+            ("of peak", Align::Right),
         ];
+        let peak = simd::peak();
         let mut table = Table::new(&columns);
         let mut all = [0.0; 2];
         for (layer, &times) in net.layers().zip(&self.layers) {
             let times = times.map(ms);
             let flops = flops(&layer);
             all.iter_mut().zip(flops).for_each(|(sum, f)| *sum += f);
-            let [forward, backward] = cells(times, flops);
-            let backward = if layer.backward { backward } else { [String::new(), String::new()] };
-            let ([f, f_rate], [b, b_rate]) = (forward, backward);
-            table.row([layer.config.name().into(), layer.kind.name.into(), f, f_rate, b, b_rate]);
+            let [forward, mut backward] = cells(times, flops, peak);
+            if !layer.backward {
+                backward.fill(String::new());
+            }
+            table.row(row([layer.config.name().into(), layer.kind.name.into()], [forward, backward]));
         }
         let passes = self.passes.map(ms);
-        let [[f, f_rate], [b, b_rate]] = cells(passes, all);
-        table.row(["total".into(), String::new(), f, f_rate, b, b_rate]);
+        table.row(row(["total".into(), String::new()], cells(passes, all, peak)));
         let [forward, backward] = passes;
         format!(
-            "{}\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
+            "{}\nPeak of {} threads: {:.1} GFLOP/s.\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
              Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n\
              Waiting for data: {:.1}% of the time.\n{}",
             table.plain(),
+            rayon::current_num_threads(),
+            peak / 1e9,
             forward + backward,
             (forward + backward) * f64::from(iterations),
             100.0 * ms(self.waited) / (forward + backward),
@@ -271,11 +279,21 @@ fn waited_for_data(net: &Net) -> Duration {
     net.layers().map(|layer| layer.layer.waited()).sum()
 }
 
-/// Milliseconds and GFLOP/s, forward and backward.
-fn cells(ms: [f64; 2], flops: [f64; 2]) -> [[String; 2]; 2] {
+/// A row of the table.
+fn row(
+    [name, kind]: [String; 2],
+    [[f, f_rate, f_share], [b, b_rate, b_share]]: [[String; 3]; 2],
+) -> [String; 8] {
+    [name, kind, f, f_rate, f_share, b, b_rate, b_share]
+}
+
+/// Milliseconds, GFLOP/s and their share of the peak, forward and backward.
+fn cells(ms: [f64; 2], flops: [f64; 2], peak: f64) -> [[String; 3]; 2] {
     std::array::from_fn(|i| {
-        let rate = if flops[i] > 0.0 { format!("{:.1}", flops[i] / ms[i] / 1e6) } else { String::new() };
-        [format!("{:.3}", ms[i]), rate]
+        let rate = flops[i] / ms[i] * 1e3;
+        let shown = |text: String| if flops[i] > 0.0 { text } else { String::new() };
+        let share = shown(format!("{:.0}%", 100.0 * rate / peak));
+        [format!("{:.3}", ms[i]), shown(format!("{:.1}", rate / 1e9)), share]
     })
 }
 
