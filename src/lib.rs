@@ -8,6 +8,7 @@ pub mod config;
 pub mod data;
 pub mod kernels;
 pub mod layers;
+pub mod measures;
 pub mod net;
 pub mod report;
 pub mod snapshot;

@@ -10,6 +10,7 @@ use std::{
 /// A module of the crate and those that it may name after `crate::`.
 const TABLE: &[(&str, &[&str])] = &[
     ("comm", &[]),
+    ("measures", &[]),
     ("tensor", &[]),
     ("config", &[]),
     ("kernels", &["tensor"]),
@@ -18,10 +19,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("net", &["config", "layers", "kernels", "tensor"]),
     ("snapshot", &["config", "net", "tensor"]),
     ("solver", &["comm", "config", "kernels", "net", "snapshot", "tensor"]),
-    ("report", &["config", "net", "snapshot", "solver", "tensor"]),
+    ("report", &["config", "measures", "net", "snapshot", "solver", "tensor"]),
     (
         "cli",
-        &["comm", "config", "data", "kernels", "layers", "net", "report", "snapshot", "solver", "tensor"],
+        &[
+            "comm", "config", "data", "kernels", "layers", "measures", "net", "report", "snapshot", "solver",
+            "tensor",
+        ],
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! What the documentation shows works, and it leaves nothing out.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{fs, path::Path};
+use std::{fs, os::unix, path::Path, process::Command};
 
 use cnnctl::{
     config::{Severity, load_solver},
@@ -48,5 +48,33 @@ fn every_rule_and_policy_is_told_with_what_it_reads() {
         for field in reads.iter().filter(|_| !row.contains("see below")) {
             assert!(row.contains(&format!("`{field}`")), "the row of {name} lacks {field}");
         }
+    }
+}
+
+#[test]
+fn commands_that_look_inside_a_net_work() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["data", "models"] {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        unix::fs::symlink(there, folder.path().join(name)).unwrap();
+    }
+    // A short training will do.
+    let solver = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("solvers/digits.prototxt")).unwrap();
+    fs::create_dir(folder.path().join("solvers")).unwrap();
+    fs::write(folder.path().join("solvers/digits.prototxt"), solver.replace("1200", "60")).unwrap();
+    let text = document("looking-inside.md").replace("1200", "60").replace("\\\n", "");
+    let commands: Vec<&str> = blocks(&text, "sh").into_iter().flat_map(str::lines).collect();
+    assert!(commands.len() > 7, "{commands:?}");
+    for command in commands {
+        let mut words = command.split_whitespace();
+        assert_eq!(words.next(), Some("cnnctl"), "{command}");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_cnnctl"));
+        let output = program.args(words).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // Every picture that they promise is there.
+    for picture in ["confusion", "roc", "worst", "filters", "conv2", "conv1", "occlusion", "why_not_eight"] {
+        let bytes = fs::read(folder.path().join(format!("{picture}.png"))).unwrap();
+        assert!(image::load_from_memory(&bytes).is_ok(), "{picture}");
     }
 }

@@ -127,7 +127,7 @@ impl InfoArgs {
 }
 
 /// The kind of set that a path looks like.
-fn guess(path: &Path) -> &'static str {
+pub fn guess(path: &Path) -> &'static str {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let name = path.to_string_lossy();
     match extension {

@@ -10,6 +10,7 @@ mod dashboard;
 mod dataset;
 mod draw;
 mod entries;
+mod evaluate;
 mod export;
 mod extract;
 mod failure;
@@ -20,6 +21,7 @@ mod lock;
 mod mean;
 mod mend;
 mod planned;
+mod prepare;
 mod ranks;
 mod records;
 mod report;
@@ -31,6 +33,7 @@ mod test;
 mod time;
 mod train;
 mod upgrade;
+mod visualize;
 mod watch;
 
 pub use failure::Failure;
@@ -75,6 +78,7 @@ enum Command {
     Dataset(dataset::DatasetArgs),
     Draw(draw::DrawArgs),
     Export(export::ExportArgs),
+    Evaluate(evaluate::EvaluateArgs),
     #[command(alias = "extract_features")]
     ExtractFeatures(extract::ExtractArgs),
     Filter(filter::FilterArgs),
@@ -91,6 +95,7 @@ enum Command {
     UpgradeNet(upgrade::Files),
     #[command(name = "upgrade_solver_proto_text", hide = true)]
     UpgradeSolver(upgrade::Files),
+    Visualize(visualize::VisualizeArgs),
 }
 
 /// What a subcommand gives: its exit status.
@@ -122,6 +127,7 @@ impl Cli {
             Command::Dataset(args) => args.run(),
             Command::Draw(args) => args.run(),
             Command::Export(args) => args.run(),
+            Command::Evaluate(args) => args.run(),
             Command::ExtractFeatures(args) => args.run(),
             Command::Filter(args) => args.run(),
             Command::Import(args) => args.run(),
@@ -135,6 +141,7 @@ impl Cli {
             Command::Upgrade(args) => args.run(),
             Command::UpgradeNet(files) => files.net(),
             Command::UpgradeSolver(files) => files.solver(),
+            Command::Visualize(args) => args.run(),
         })
     }
 }

@@ -6,9 +6,9 @@
 mod dot;
 mod graph;
 mod layout;
-mod png;
+pub(super) mod png;
 mod scene;
-mod style;
+pub(super) mod style;
 mod svg;
 
 pub use dot::dot;

@@ -121,7 +121,7 @@ fn rounded([x, y]: [f32; 2], [w, h]: [f32; 2], r: f32) -> Option<Path> {
 }
 
 /// The outlines of a text that begins at `at`, on its base line.
-fn letters(text: &str, at: [f32; 2], size: f32, bold: bool) -> Option<Path> {
+pub fn letters(text: &str, at: [f32; 2], size: f32, bold: bool) -> Option<Path> {
     let face = face(bold);
     let scale = size / f32::from(face.units_per_em());
     let mut pen = Pen { path: PathBuilder::new(), x: at[0], y: at[1], scale };
@@ -178,7 +178,7 @@ fn rgb(color: Color) -> [u8; 3] {
     [(color >> 16) as u8, (color >> 8) as u8, color as u8]
 }
 
-fn paint(color: Color) -> Paint<'static> {
+pub fn paint(color: Color) -> Paint<'static> {
     let [r, g, b] = rgb(color);
     let mut paint = Paint { anti_alias: true, ..Paint::default() };
     paint.set_color_rgba8(r, g, b, 255);
@@ -186,7 +186,7 @@ fn paint(color: Color) -> Paint<'static> {
 }
 
 /// The paper is opaque, so colours need no alpha.
-fn encode(pixmap: &Pixmap) -> Result<Vec<u8>, String> {
+pub fn encode(pixmap: &Pixmap) -> Result<Vec<u8>, String> {
     let pixels: Vec<u8> = pixmap.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);

@@ -1,0 +1,54 @@
+//! `cnnctl visualize`.
+
+mod features;
+mod filters;
+mod look;
+mod occlusion;
+mod saliency;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Done, Failure, failure::FAILED};
+use crate::{report, snapshot::write_whole};
+
+/// Draw what a net has learned: its filters, what they make of an image, and where it looks
+#[derive(Args, Debug)]
+pub struct VisualizeArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Filters(filters::FiltersArgs),
+    Features(features::FeaturesArgs),
+    Saliency(saliency::SaliencyArgs),
+}
+
+impl VisualizeArgs {
+    pub(super) fn run(self) -> Done {
+        match self.what {
+            What::Filters(args) => args.run(),
+            What::Features(args) => args.run(),
+            What::Saliency(args) => args.run(),
+        }
+    }
+}
+
+/// The picture to write.
+#[derive(Args, Debug)]
+struct Target {
+    /// The picture to write
+    #[arg(short, long, value_name = "FILE.png")]
+    output: PathBuf,
+}
+
+impl Target {
+    fn write(&self, png: Result<Vec<u8>, String>) -> Done {
+        write_whole(&self.output, &png.map_err(|e| Failure::new(FAILED, e))?)?;
+        report::info(&format!("Wrote {}", self.output.display()));
+        Ok(0)
+    }
+}
