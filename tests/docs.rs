@@ -59,7 +59,8 @@ fn commands_that_look_inside_a_net_work() {
         unix::fs::symlink(there, folder.path().join(name)).unwrap();
     }
     // A short training will do.
-    let solver = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("solvers/digits.prototxt")).unwrap();
+    let solver =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("solvers/digits.prototxt")).unwrap();
     fs::create_dir(folder.path().join("solvers")).unwrap();
     fs::write(folder.path().join("solvers/digits.prototxt"), solver.replace("1200", "60")).unwrap();
     let text = document("looking-inside.md").replace("1200", "60").replace("\\\n", "");

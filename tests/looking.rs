@@ -174,7 +174,7 @@ fn filters_maps_and_saliency_are_drawn() {
     assert!(folder.read("maps.png") != folder.read("before.png"), "ReLU changes the maps in place");
     folder.done(&[&["visualize", "features"], &look[..], &["-o", "scores.png", "--blob", "ip"]].concat());
     let mut pictures = Vec::new();
-    for method in ["gradient", "occlusion", "grad-cam"] {
+    for method in ["gradient", "occlusion", "hires-cam"] {
         let class = |class: &str, name: &str| {
             let to = ["--method", method, "--class", class, "-o", name];
             let (_, err) = folder.done(&[&["visualize", "saliency"], &look[..], &to].concat());
@@ -186,6 +186,57 @@ fn filters_maps_and_saliency_are_drawn() {
         assert_eq!(size(&folder, "a.png").0, 2 * (2 * 16 + 3 * 224 + 2 * 12));
     }
     assert!(pictures[0] != pictures[1] && pictures[1] != pictures[2] && pictures[0] != pictures[2]);
+}
+
+#[test]
+fn a_linear_net_looks_where_its_weights_say() {
+    let folder = trained();
+    // One layer over all pixels: the score's derivatives are its weights.
+    folder.edit(
+        "net.prototxt",
+        "  type: \"InnerProduct\"\n  bottom: \"conv\"",
+        "  type: \"InnerProduct\"\n  bottom: \"data\"",
+    );
+    folder.edit(
+        "deploy.prototxt",
+        "  type: \"InnerProduct\"\n  bottom: \"conv\"",
+        "  type: \"InnerProduct\"\n  bottom: \"data\"",
+    );
+    folder.edit(
+        "net.prototxt",
+        "layer { name: \"drop\"",
+        "layer { name: \"none\" type: \"Silence\" bottom: \"conv\" }\nlayer { name: \"drop\"",
+    );
+    folder.edit(
+        "deploy.prototxt",
+        "layer { name: \"drop\"",
+        "layer { name: \"none\" type: \"Silence\" bottom: \"conv\" }\nlayer { name: \"drop\"",
+    );
+    for file in ["net.prototxt", "deploy.prototxt"] {
+        folder.edit(file, "layer { name: \"drop\" type: \"Dropout\" bottom: \"conv\" top: \"conv\" dropout_param { dropout_ratio: 0.1 } }", "");
+    }
+    folder.done(&["train", "--solver", "solver.prototxt"]);
+    let weights = cnnctl::snapshot::Weights::load(&folder.path("tiny_iter_20.caffemodel")).unwrap();
+    let layer = weights.layers.iter().find(|layer| layer.name == "ip").unwrap();
+    let of_class = &layer.blobs[0].as_ref().unwrap().values[3 * 64..4 * 64];
+    let pixels = image::open(folder.path("one.png")).unwrap().to_luma8();
+    let largest =
+        |value: &dyn Fn(usize) -> f32| (0..64).max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap();
+    for (method, expected) in [
+        ("gradient", largest(&|i| of_class[i].abs())),
+        ("hires-cam", largest(&|i| of_class[i] * f32::from(pixels.as_raw()[i]))),
+    ] {
+        let to = ["--scale", "0.0625", "--class", "3", "--method", method, "-o", "a.png"];
+        let look = ["--model", "deploy.prototxt", "--image", "one.png"];
+        folder.done(&[&["visualize", "saliency"], &WEIGHTS[..], &look, &to].concat());
+        let picture = image::load_from_memory(&folder.read("a.png")).unwrap().to_rgb8();
+        // The second of three panels, where a pixel is a square of 28 units, which are two pixels.
+        let brightness = |i: usize| -> f32 {
+            let [x, y] = [16 + 8 * 28 + 12 + i % 8 * 28 + 14, 16 + 44 + i / 8 * 28 + 14];
+            picture.get_pixel(2 * x as u32, 2 * y as u32).0.iter().map(|&v| f32::from(v)).sum()
+        };
+        assert_eq!(largest(&brightness), expected, "{method}");
+    }
 }
 
 #[test]

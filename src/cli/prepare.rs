@@ -238,4 +238,16 @@ mod tests {
         let (shape, values) = prepare.batch(image.shape, &Pixels::U8(image.values));
         assert_eq!((&shape[..], &values[..]), (&[1, 1, 2, 3][..], &[10.0, 12.0, 14.0, 20.0, 22.0, 24.0][..]));
     }
+
+    #[test]
+    fn colours_are_put_in_the_order_that_the_net_takes() {
+        let image = Image { shape: [3, 1, 2], values: vec![1, 2, 3, 4, 5, 6] };
+        for (rgb, expected) in [(false, [1, 2, 3, 4, 5, 6]), (true, [5, 6, 3, 4, 1, 2])] {
+            let args = PrepareArgs { mean: None, scale: 1.0, image_dims: None, rgb };
+            assert_eq!(
+                Prepare::new(&args, false, [3, 1, 2]).unwrap().ordered(image.clone()).values,
+                expected
+            );
+        }
+    }
 }

@@ -211,7 +211,7 @@ impl EvaluateArgs {
             let (tiles, captions) = worst.tiles().map(|(i, tile)| (tile.clone(), caption(i))).unzip();
             let sheet = Sheet {
                 title: "The worst classified samples".into(),
-                subtitle: format!("{accuracy}; below each: what it is, what it is taken for, and how surely"),
+                subtitle: accuracy,
                 tiles,
                 captions,
                 columns: None,

@@ -42,7 +42,7 @@ pub struct FiltersArgs {
     /// Colours of filters that are not over three channels
     #[arg(long, value_enum, default_value = "signed", value_name = "COLOURS")]
     colors: ColorsArg,
-    /// How many filters to draw at most, and of how many channels
+    /// How many pictures to draw at most: of filters, or of channels of filters
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     most: u32,
 }
@@ -120,7 +120,11 @@ impl FiltersArgs {
     fn sheet(&self, filters: &Filters) -> Sheet {
         let [count, channels, h, w] = filters.sides;
         let most = self.most as usize;
-        let (shown, plane) = (count.min(most), h * w);
+        let plane = h * w;
+        let apart = channels != 1 && channels != 3;
+        // Of filters that are drawn by channel, as many as channels, if there are enough of both.
+        let across = if apart { channels.min((most / count.min(most.isqrt()).max(1)).max(1)) } else { 1 };
+        let shown = count.min((most / across).max(1));
         let whole = self.contrast == Contrast::Layer;
         let of_filter = |i: usize| &filters.values[i * channels * plane..][..channels * plane];
         let mut sheet = Sheet { title: format!("{}: {count} filters", filters.layer), ..Sheet::default() };
@@ -140,20 +144,25 @@ impl FiltersArgs {
                 ColorsArg::Signed => Colors::Signed,
                 ColorsArg::Gray => Colors::Gray,
             };
-            let across = channels.min((most / shown.max(1)).max(1)).min(channels.max(1));
-            sheet.columns = (channels > 1).then_some(across);
+            sheet.columns = apart.then_some(across);
             for i in 0..shown {
                 let range = around_zero(if whole { &filters.values } else { of_filter(i) });
                 let channels = of_filter(i).chunks_exact(plane.max(1)).take(across);
                 sheet.tiles.extend(channels.map(|values| Tile::of_values(values, w, range, colors)));
             }
-            if channels > 1 {
-                sheet.subtitle += &format!("; a row for each filter, a column for each of {across} channels");
+            if apart {
+                sheet.subtitle += "; a row for each filter, a column for each channel";
             }
         }
-        if shown < count {
-            sheet.subtitle += &format!("; the first {shown}");
-            report::warn(&format!("only {shown} of {count} filters are drawn; --most {count} draws all"));
+        if shown < count || (apart && across < channels) {
+            let part = if apart {
+                format!("{shown} filters, {across} channels")
+            } else {
+                format!("{shown} filters")
+            };
+            sheet.subtitle += &format!("; the first {part}");
+            let all = if apart { count * channels } else { count };
+            report::warn(&format!("only the first {part} are drawn; --most {all} draws all"));
         }
         sheet
     }
@@ -189,7 +198,7 @@ mod tests {
 
     fn blob(shape: &[usize]) -> BlobValues {
         let shape = Shape::from(shape);
-        BlobValues { values: (0..shape.count()).map(|v| v as f32).collect(), shape }
+        BlobValues { values: (0..shape.count()).map(|v| v as f32).collect(), legacy: false, shape }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cnnctl visualize saliency`.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -14,8 +14,9 @@ use crate::{
         failure::CONFIG,
         prepare::{self, class_name, class_names, maker},
     },
+    layers::Role,
     measures::{best, softmax},
-    net::{BlobId, Net},
+    net::{BlobId, LayerView, Net},
     report::{self, picture},
 };
 
@@ -25,7 +26,7 @@ pub struct SaliencyArgs {
     #[command(flatten)]
     look: LookArgs,
     /// How to find it out
-    #[arg(long, value_enum, default_value = "grad-cam", value_name = "METHOD")]
+    #[arg(long, value_enum, default_value = "hires-cam", value_name = "METHOD")]
     method: Method,
     /// The class, by number [default: the likeliest]
     #[arg(long, value_name = "N")]
@@ -38,7 +39,7 @@ pub struct SaliencyArgs {
     labels: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
-    /// grad-cam: the blob of maps [default: the last one that is larger than 1 x 1]
+    /// hires-cam, grad-cam: the blob of maps [default: the last one that is larger than 1 x 1]
     #[arg(long, value_name = "NAME")]
     blob: Option<String>,
     /// occlusion: side of the square that is covered [default: a quarter of the image's shorter side]
@@ -56,7 +57,10 @@ enum Method {
     Gradient,
     /// How much less likely the class becomes as a square is covered by the mean (Zeiler and Fergus, 2014).
     Occlusion,
-    /// Which places of the last maps speak for the class, weighted by their mean derivatives (Selvaraju et al., 2017).
+    /// Which places of the last maps speak for the class: their values times their derivatives, summed over channels (Draelos
+    /// and Carin, 2020).
+    HiresCam,
+    /// The same with each map's mean derivative (Selvaraju et al., 2017): for nets that take the mean of the last maps.
     GradCam,
 }
 
@@ -76,7 +80,8 @@ impl SaliencyArgs {
         let name = net.blob_name(scores).to_owned();
         let (map, method) = match self.method {
             Method::Gradient => (self.gradient(&look, &name, class)?, "gradient"),
-            Method::GradCam => (self.grad_cam(&look, &name, class)?, "Grad-CAM"),
+            Method::HiresCam => (self.maps(&look, &name, class)?, "HiResCAM"),
+            Method::GradCam => (self.maps(&look, &name, class)?, "Grad-CAM"),
             Method::Occlusion => {
                 let [h, w] = [look.tile.height, look.tile.width];
                 let side = self.window.map_or((h.min(w) / 4).max(1), |side| side as usize);
@@ -118,13 +123,15 @@ impl SaliencyArgs {
         Ok((0..pixels).map(largest).collect())
     }
 
-    fn grad_cam(&self, look: &Look, scores: &str, class: usize) -> Result<Vec<f32>, Failure> {
+    /// The places of the last maps that speak for the class.
+    fn maps(&self, look: &Look, scores: &str, class: usize) -> Result<Vec<f32>, Failure> {
         let net = Self::backward(look, scores, class)?;
+        let scores = net.blob(scores).unwrap_or_default();
         let blob = match &self.blob {
             Some(name) => net
                 .blob(name)
                 .ok_or_else(|| Failure::new(CONFIG, format!("--blob: the net has no blob `{name}`")))?,
-            None => last_maps(&net).ok_or_else(|| {
+            None => last_maps(&net, scores).ok_or_else(|| {
                 Failure::new(CONFIG, "the net has no maps larger than 1 x 1: name a blob with --blob")
             })?,
         };
@@ -138,10 +145,17 @@ impl SaliencyArgs {
         let diff = net.diff_of(blob).ok_or_else(|| no_gradient(net.blob_name(blob)))?;
         let mut map = vec![0.0; h * w];
         for (values, diffs) in net.values(blob).chunks_exact(h * w).zip(diff.chunks_exact(h * w)) {
-            let weight = diffs.iter().sum::<f32>() / (h * w) as f32;
-            map.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * v);
+            let mean = diffs.iter().sum::<f32>() / (h * w) as f32;
+            for ((sum, v), d) in map.iter_mut().zip(values).zip(diffs) {
+                *sum += v * if self.method == Method::GradCam { mean } else { *d };
+            }
         }
         map.iter_mut().for_each(|v| *v = v.max(0.0));
+        if map.iter().all(|&v| v == 0.0) {
+            let other =
+                if self.method == Method::GradCam { ": --method hires-cam may tell more" } else { "" };
+            report::warn(&format!("no place of `{}` speaks for class {class}{other}", net.blob_name(blob)));
+        }
         Ok(enlarged(&map, [h, w], [look.tile.height, look.tile.width]))
     }
 }
@@ -158,12 +172,17 @@ fn logits(net: &Net, scores: BlobId) -> BlobId {
     }
 }
 
-/// The last blob with maps larger than 1 x 1 and a gradient, after all layers that change it in place.
-fn last_maps(net: &Net) -> Option<BlobId> {
-    let tops = net.layers().flat_map(|layer| layer.tops.to_vec());
-    let maps = tops
-        .filter(|&top| matches!(net.shape(top)[..], [1, _, h, w] if h * w > 1) && net.diff_of(top).is_some());
-    maps.last()
+/// The last blob with maps larger than 1 x 1 that `scores` depends on, after all layers that change it in place.
+fn last_maps(net: &Net, scores: BlobId) -> Option<BlobId> {
+    let mut behind = HashSet::from([scores]);
+    let layers: Vec<LayerView<'_>> = net.layers().collect();
+    for layer in layers.iter().rev().filter(|layer| layer.kind.role != Role::Source) {
+        if layer.tops.iter().any(|top| behind.contains(top)) {
+            behind.extend(layer.bottoms);
+        }
+    }
+    let tops = layers.iter().flat_map(|layer| layer.tops).copied().filter(|top| behind.contains(top));
+    tops.filter(|&top| matches!(net.shape(top)[..], [1, _, h, w] if h * w > 1)).next_back()
 }
 
 /// A map enlarged bilinearly, its outer values carried on to the border.

@@ -52,11 +52,10 @@ pub fn mix(from: Color, to: Color, part: f32) -> [u8; 3] {
     })
 }
 
-/// Where a value lies in a range, from 0 to 1; 0 for what is no number, the middle if the range is but a point.
+/// Where a value lies in a range, from 0 to 1; 0 for what is no number, and if the range is but a point.
 pub fn place(value: f32, [low, high]: [f32; 2]) -> f32 {
     match () {
-        () if value.is_nan() => 0.0,
-        () if high <= low => 0.5,
+        () if value.is_nan() || high <= low => 0.0,
         () => ((value - low) / (high - low)).clamp(0.0, 1.0),
     }
 }
@@ -81,6 +80,6 @@ mod tests {
     #[test]
     fn places() {
         assert_eq!([-1.0, 0.0, 1.0, 9.0].map(|v| place(v, [0.0, 2.0])), [0.0, 0.0, 0.5, 1.0]);
-        assert_eq!((place(3.0, [3.0, 3.0]), place(f32::NAN, [0.0, 1.0])), (0.5, 0.0));
+        assert_eq!((place(3.0, [3.0, 3.0]), place(f32::NAN, [0.0, 1.0])), (0.0, 0.0));
     }
 }

@@ -47,10 +47,10 @@ pub fn range<'a>(values: impl IntoIterator<Item = &'a f32>) -> [f32; 2] {
         .unwrap_or_default()
 }
 
-/// The range around 0 that holds some values.
+/// The range around 0 that holds some values; from -1 to 1 if all are 0.
 pub fn around_zero<'a>(values: impl IntoIterator<Item = &'a f32>) -> [f32; 2] {
     let [low, high] = range(values);
-    let most = high.max(-low);
+    let most = if low == high && low == 0.0 { 1.0 } else { high.max(-low) };
     [-most, most]
 }
 
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(range(&[2.0, f32::NAN, -1.0, f32::INFINITY]), [-1.0, 2.0]);
         assert_eq!(around_zero(&[2.0, -1.0]), [-2.0, 2.0]);
         assert_eq!(around_zero(&[-3.0, -1.0]), [-3.0, 3.0]);
-        assert_eq!(range(&[]), [0.0, 0.0]);
+        assert_eq!((range(&[]), around_zero(&[0.0])), ([0.0, 0.0], [-1.0, 1.0]));
     }
 
     #[test]

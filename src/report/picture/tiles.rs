@@ -30,8 +30,8 @@ const GAP: usize = 3;
 /// Where a tile has a caption, it is at least so wide.
 const CAPTION: usize = 64;
 const LINE: usize = 14;
-/// A tile is enlarged by a whole number to about this side.
-const SIDE: usize = 56;
+/// A tile is enlarged by a whole number to about this side; with a caption to the second.
+const SIDE: [usize; 2] = [54, 72];
 /// A sheet of many tiles is not made much wider than this.
 const WIDEST: usize = 900;
 
@@ -47,7 +47,8 @@ pub fn tiles(sheet: &Sheet) -> Result<Vec<u8>, String> {
         sheet.columns.unwrap_or((count as f64 * h as f64 / w as f64).sqrt().ceil() as usize).clamp(1, count);
     let captions = !sheet.captions.is_empty();
     let room = ((WIDEST / columns).saturating_sub(GAP)).max(1);
-    let zoom = (SIDE.min(room) / w.max(h)).max(1);
+    let (side, longest) = (SIDE[usize::from(captions)].min(room), w.max(h));
+    let zoom = ((side + longest / 2) / longest).max(1);
     let cell = [
         (w * zoom).max(if captions { CAPTION } else { 0 }) + GAP,
         h * zoom + GAP + if captions { LINE + 4 } else { 0 },
@@ -90,7 +91,7 @@ mod tests {
     fn tiles_stand_in_a_square_with_paper_between() {
         let sheet = Sheet { tiles: vec![tile(4, [9, 8, 7]); 5], ..Sheet::default() };
         let image = image::load_from_memory(&tiles(&sheet).unwrap()).unwrap().to_rgb8();
-        let side = 4 * (SIDE / 4) + GAP;
+        let side = 4 * ((SIDE[0] + 2) / 4) + GAP;
         assert_eq!(
             image.dimensions(),
             (2 * (2 * MARGIN + 3 * side - GAP) as u32, 2 * (2 * MARGIN + 2 * side - GAP) as u32)
