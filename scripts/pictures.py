@@ -4,8 +4,8 @@
     data/get_mnist.sh
     scripts/pictures.py target/release/cnnctl
 
-Run it in the folder of the repository, with the databases of the README's section MNIST in data/mnist. Trains LeNet for 5000 iterations first, if
-snaps/lenet_iter_5000.caffemodel is not there. Pictures go to docs/pictures.
+Run it in the folder of the repository, with the databases of the README's section MNIST in data/mnist. Trains LeNet for
+5000 iterations first, if snaps/lenet_iter_5000.caffemodel is not there. Pictures go to docs/pictures.
 """
 
 import pathlib
@@ -40,8 +40,9 @@ def main():
         solver.write_text(pathlib.Path("solvers/lenet.prototxt").read_text().replace("max_iter: 10000", "max_iter: 5000"))
         cnnctl("train", "--solver", solver)
     net = ["--model", "models/lenet/train_val.prototxt", "--weights", WEIGHTS]
-    cnnctl("evaluate", *net, "--format", "csv", "--sheet", PICTURES / "worst.png", "--worst", 24, "--confusion", PICTURES / "confusion.png")
-    # The first four of the test set.
+    pictures = ["--sheet", PICTURES / "worst.png", "--worst", 15, "--confusion", PICTURES / "confusion.png"]
+    cnnctl("evaluate", *net, "--save", "snaps/evaluate.json", *pictures)
+    # A four of the test set.
     images = pathlib.Path("data/mnist/t10k-images-idx3-ubyte").read_bytes()[16:]
     digit = pathlib.Path("snaps/digit.png")
     png(digit, images[4 * 784 : 5 * 784], 28)

@@ -202,7 +202,7 @@ impl EvaluateArgs {
             let caption = |i: usize| {
                 let [label, seen] = [samples.labels[i], samples.predictions[i]];
                 let sure =
-                    samples.row(i).map(|row| format!(" {:.0}%", 100.0 * row[seen])).unwrap_or_default();
+                    samples.row(i).map(|row| format!(", {:.0}%", 100.0 * row[seen])).unwrap_or_default();
                 match label == seen {
                     true => format!("{}{sure}", names[label]),
                     false => format!("{} as {}{sure}", names[label], names[seen]),

@@ -18,7 +18,7 @@ pub struct Line {
 const COLORS: [Color; 10] =
     [0x3a76c4, 0xd47f22, 0x459a55, 0xc74443, 0x7d55c0, 0x8c6239, 0xb84a86, 0x708195, 0xa9a416, 0x2a9590];
 const SIDE: f32 = 360.0;
-const CORNER: [f32; 2] = [62.0, 50.0];
+const CORNER: [f32; 2] = [74.0, 50.0];
 
 /// The picture of the curves, as PNG. The legend names as many as it has colours for, the smallest areas first: there is most
 /// to see.
@@ -26,7 +26,7 @@ const CORNER: [f32; 2] = [62.0, 50.0];
 /// # Errors
 /// Says why when it cannot be made.
 pub fn roc(lines: &[Line], title: &str) -> Result<Vec<u8>, String> {
-    let mut canvas = Canvas::new(610, 470)?;
+    let mut canvas = Canvas::new(640, 470)?;
     let [left, top] = CORNER;
     let part = part(lines);
     let place = |[x, y]: [f64; 2]| [left + (x / part) as f32 * SIDE, top + ((1.0 - y) / part) as f32 * SIDE];
@@ -99,8 +99,8 @@ fn legend(canvas: &mut Canvas, order: &[&Line]) {
         y += 20.0;
         canvas.line(&[[x, y - 4.0], [x + 16.0, y - 4.0]], 3.0, color);
         let small = Style { size: 11.0, bold: false, color: INK };
-        canvas.text(&format!("{:.4}", line.area), [x + 23.0, y], Anchor::Start, small);
-        canvas.text(&fitting(&line.name, 11.0, 90.0), [x + 68.0, y], Anchor::Start, small);
+        canvas.text(&format!("{:.5}", line.area), [x + 23.0, y], Anchor::Start, small);
+        canvas.text(&fitting(&line.name, 11.0, 90.0), [x + 76.0, y], Anchor::Start, small);
     }
     if order.len() > COLORS.len() {
         let more = format!("and {} more, in grey", order.len() - COLORS.len());
