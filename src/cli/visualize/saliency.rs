@@ -181,8 +181,8 @@ fn last_maps(net: &Net, scores: BlobId) -> Option<BlobId> {
             behind.extend(layer.bottoms);
         }
     }
-    let tops = layers.iter().flat_map(|layer| layer.tops).copied().filter(|top| behind.contains(top));
-    tops.filter(|&top| matches!(net.shape(top)[..], [1, _, h, w] if h * w > 1)).next_back()
+    let mut tops = layers.iter().flat_map(|layer| layer.tops).copied().filter(|top| behind.contains(top));
+    tops.rfind(|&top| matches!(net.shape(top)[..], [1, _, h, w] if h * w > 1))
 }
 
 /// A map enlarged bilinearly, its outer values carried on to the border.
