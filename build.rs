@@ -1,7 +1,8 @@
 //! Compiles `proto/` with protox, so that no installed `protoc` is needed.
 //!
 //! Leaves two files in `OUT_DIR`: the Rust messages (`caffe.rs`) and the schema itself (`caffe.bin`, a
-//! `FileDescriptorSet`), which the text format reads at run time. Those of TensorBoard's files (`tensorboard.rs`) lie beside.
+//! `FileDescriptorSet`), which the text format reads at run time. Those of TensorBoard's files (`tensorboard.rs`) and of ONNX
+//! (`onnx.rs`) lie beside.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -16,5 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let events = protox::compile(["proto/tensorboard.proto"], ["proto"])?;
     // In the order of their keys, so that equal nets give equal bytes.
     prost_build::Config::new().btree_map(["."]).compile_fds(events)?;
+    let onnx = protox::compile(["proto/onnx.proto"], ["proto"])?;
+    prost_build::Config::new().compile_fds(onnx)?;
     Ok(())
 }

@@ -17,7 +17,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("data", &["config", "tensor"]),
     ("layers", &["config", "data", "kernels", "tensor"]),
     ("net", &["config", "layers", "kernels", "tensor"]),
-    ("snapshot", &["config", "net", "tensor"]),
+    ("snapshot", &["config", "kernels", "layers", "net", "tensor"]),
     ("solver", &["comm", "config", "kernels", "net", "snapshot", "tensor"]),
     ("report", &["config", "measures", "net", "snapshot", "solver", "tensor"]),
     (

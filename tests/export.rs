@@ -3,9 +3,12 @@
 
 mod common;
 
-use std::{fs::File, os::unix::fs::PermissionsExt as _};
+use std::{fs, fs::File, os::unix::fs::PermissionsExt as _, path::Path};
 
-use cnnctl::snapshot::{Weights, tensors::read_safetensors};
+use cnnctl::snapshot::{
+    Weights,
+    tensors::{ROLES, read_safetensors},
+};
 use common::Folder;
 use ndarray::ArrayD;
 use ndarray_npy::{NpzReader, NpzWriter};
@@ -128,4 +131,79 @@ fn what_cannot_be_read_or_guessed_is_refused() {
     assert!(log.contains("cannot open `none.npz`"), "{log}");
     let log = refusal(&folder, 2, &[&import[..], &["tiny.caffemodel"]].concat());
     assert!(log.contains("--format safetensors or --format npz"), "{log}");
+}
+
+#[test]
+fn a_net_becomes_onnx() {
+    let folder = trained();
+    let (_, log) =
+        folder.done(&["export", "--weights", "tiny.caffemodel", "--batch", "1", "-o", "tiny.onnx"]);
+    for part in [
+        "layer `accuracy` (Accuracy) is left out",
+        "layer `loss` (SoftmaxWithLoss) is left out",
+        "layer `digits`: what it does to its samples (times 0.0625) is not in the graph: feed `data` accordingly",
+        "Wrote tiny.onnx: 4 nodes, 4 weights, from data to ip",
+    ] {
+        assert!(log.contains(part), "{part}\n{log}");
+    }
+    let whole = folder.read("tiny.onnx");
+    folder.done(&["export", "--weights", "tiny.caffemodel", "--external-data", "-o", "tiny.onnx"]);
+    let (graph, beside) = (folder.read("tiny.onnx"), folder.read("tiny.onnx.data"));
+    assert!(graph.len() < whole.len() && beside.len() == 4 * 10 * 144, "{} {}", graph.len(), beside.len());
+    let log =
+        refusal(&folder, 2, &["export", "--weights", "tiny.caffemodel", "--phase", "train", "-o", "t.onnx"]);
+    assert!(log.contains("ONNX holds nets that are done with training"), "{log}");
+}
+
+/// Each layer that cannot be said is shown at its place.
+#[test]
+fn layers_that_onnx_lacks_are_shown() {
+    let folder = Folder::new();
+    folder.write(
+        "odd.prototxt",
+        "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [1, 1, 3, 3, 3, 3] } } }
+layer { name: 'p' type: 'Pooling' bottom: 'x' top: 'p' pooling_param { kernel_size: 2 } }
+layer { name: 'q' type: 'Pooling' bottom: 'p' top: 'q' pooling_param { kernel_size: 2 } }",
+    );
+    let log = refusal(&folder, 2, &["export", "--model", "odd.prototxt", "-o", "odd.onnx"]);
+    for part in
+        ["odd.prototxt:2", "odd.prototxt:3", "has windows of 4 axes: programs that read ONNX take at most 3"]
+    {
+        assert!(log.contains(part), "{part}\n{log}");
+    }
+    assert!(!folder.path("odd.onnx").exists());
+}
+
+fn document() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md")).unwrap()
+}
+
+#[test]
+fn the_documentation_names_all_roles() {
+    let text = document();
+    for (kind, roles) in ROLES {
+        let row = text.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{kind}`")));
+        let row = row.unwrap_or_else(|| panic!("no row of {kind}"));
+        assert!(roles.iter().all(|role| row.contains(&format!("`{role}`"))), "{kind}: {row}");
+    }
+}
+
+/// What Python makes in between is made here by a copy.
+#[test]
+fn the_commands_of_the_documentation_work() {
+    let folder = Folder::new();
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    std::os::unix::fs::symlink(models, folder.path("models")).unwrap();
+    let text = document();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut ran = 0;
+    for line in blocks.flat_map(str::lines) {
+        if line.contains("centred.safetensors") {
+            folder.write("centred.safetensors", folder.read("lenet.safetensors"));
+        }
+        let arguments: Vec<&str> = line.strip_prefix("cnnctl ").unwrap().split(' ').collect();
+        folder.done(&arguments);
+        ran += 1;
+    }
+    assert!(ran >= 6, "{ran}");
 }

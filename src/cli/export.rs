@@ -8,13 +8,15 @@ use super::{
     Done, Failure,
     failure::CONFIG,
     planned::{PlannedArgs, load_weights, net_of},
+    state::PhaseArg,
 };
 use crate::{
-    config::NetFile,
+    config::{NetFile, proto::Phase},
     net::{Net, Params},
     report,
     snapshot::{
-        self, WeightsToSave,
+        self, Weights, WeightsToSave,
+        onnx::{self, Onnx},
         tensors::{TensorView, named_params, write_npz, write_safetensors},
         write_whole_with,
     },
@@ -22,8 +24,9 @@ use crate::{
 
 /// Save a trained net in the formats of other programs
 ///
-/// safetensors and npz hold the weights as tensors named LAYER.weight, LAYER.bias and so on; hdf5 holds them as Caffe
-/// does. Values and shapes stay as they are.
+/// onnx holds the net as it is in TEST, from its inputs to its results, with losses left out. safetensors and npz hold the
+/// weights as tensors named LAYER.weight, LAYER.bias and so on; hdf5 holds them as Caffe does. Values and shapes stay as
+/// they are.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
     /// The net; snapshots of cnnctl hold theirs, files of Caffe do not
@@ -38,12 +41,35 @@ pub struct ExportArgs {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// How many samples a batch of the ONNX net has, in place of what the net says; `any` leaves it open
+    #[arg(long, value_name = "N|any", value_parser = batch)]
+    batch: Option<Batch>,
+    /// Put the weights of the ONNX net into a file beside it, FILE.data; more than 2 GB always are
+    #[arg(long)]
+    external_data: bool,
     #[command(flatten)]
     planned: PlannedArgs,
 }
 
+/// How many samples a batch has.
+#[derive(Clone, Copy, Debug)]
+enum Batch {
+    Of(usize),
+    Any,
+}
+
+fn batch(text: &str) -> Result<Batch, String> {
+    match text.parse() {
+        _ if text == "any" => Ok(Batch::Any),
+        Ok(n @ 1..) => Ok(Batch::Of(n)),
+        _ => Err("expected a number of samples, or `any`".into()),
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Format {
+    /// The net and its weights; for ONNX Runtime and many others.
+    Onnx,
     /// Tensors with names; for Python's safetensors.
     Safetensors,
     /// NumPy arrays with names; for numpy.load.
@@ -56,12 +82,13 @@ impl Format {
     fn of(path: &Path) -> Result<Self, Failure> {
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
         match &ending[..] {
+            "onnx" => Ok(Self::Onnx),
             "safetensors" => Ok(Self::Safetensors),
             "npz" => Ok(Self::Npz),
             "h5" | "hdf5" => Ok(Self::Hdf5),
             _ => {
                 let message = format!(
-                    "{}: the ending tells no format; name it with --format, or end in .safetensors, .npz or .h5",
+                    "{}: the ending tells no format; name it with --format, or end in .onnx, .safetensors, .npz or .h5",
                     path.display()
                 );
                 Err(Failure::new(CONFIG, message))
@@ -75,25 +102,99 @@ impl ExportArgs {
         let format = self.format.map_or_else(|| Format::of(&self.output), Ok)?;
         let weights = load_weights(&self.weights)?;
         let file = net_of(self.model.as_deref(), &weights)?;
-        let state = self.planned.state.state_of(self.planned.phase, &file.net);
-        let (net, mut params) = self.planned.plan(&file, state, None)?;
-        for (_, weights) in &weights {
-            let copied = weights.copy_into(&net, &mut params);
-            report::copied(&copied.map_err(|e| Failure::net(&e, Some(&file)))?);
-        }
+        report::warn_all(&file.warnings);
         if weights.is_empty() {
             report::info("No --weights: they are as the fillers give them");
         }
+        if format == Format::Onnx {
+            return self.onnx(&file, &weights);
+        }
+        let state = self.planned.state.state_of(self.planned.phase, &file.net);
+        let (net, mut params) = self.planned.plan(&file, state)?;
+        fill(&weights, &net, &mut params, &file)?;
         match format {
             Format::Hdf5 => {
                 let save = WeightsToSave { net: &net, params: &params, source: &file.net, diff: false };
                 save.save(&self.output, snapshot::Format::Hdf5)?;
             }
-            Format::Safetensors | Format::Npz => tensors(&self.output, format, &file, &net, &params)?,
+            _ => tensors(&self.output, format, &file, &net, &params)?,
         }
         report::info(&format!("Wrote {}", self.output.display()));
         Ok(0)
     }
+
+    /// Writes the net as ONNX.
+    fn onnx(&self, file: &NetFile, weights: &[(PathBuf, Weights)]) -> Done {
+        if let Some(PhaseArg::Train) = self.planned.phase {
+            return Err(Failure::new(CONFIG, "--phase TRAIN: ONNX holds nets that are done with training"));
+        }
+        let state = self.planned.state.state(Phase::Test);
+        let [first, second] = match self.batch {
+            Some(Batch::Of(n)) => [Some(n), None],
+            Some(Batch::Any) => onnx::TRIED.map(Some),
+            None => [None, None],
+        };
+        let mut params = Params::new();
+        let net = self.planned.plan_batch(file, state.clone(), first, &mut params)?;
+        fill(weights, &net, &mut params, file)?;
+        let of = |net: &Net, params: &Params| {
+            onnx::export(net, params).map_err(|errors| Failure::nets(&errors, file))
+        };
+        let mut graph = of(&net, &params)?;
+        if let Some(second) = second {
+            let other =
+                self.planned.plan_batch(file, state, Some(second), &mut params).map_err(|failure| {
+                    let message = format!(
+                        "--batch any: the net does not take other numbers of samples; give a number\n{}",
+                        failure.message
+                    );
+                    Failure::new(CONFIG, message)
+                })?;
+            graph = graph
+                .for_any_batch(&of(&other, &params)?)
+                .map_err(|why| Failure::new(CONFIG, format!("--batch any: {why}; give a number")))?;
+        }
+        self.write(&graph, &params)
+    }
+
+    /// Writes a graph and, where it does not hold them, its weights.
+    fn write(&self, graph: &Onnx, params: &Params) -> Done {
+        graph.notes.iter().for_each(|note| report::info(note));
+        let path = &self.output;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let data = (self.external_data || graph.is_large()).then(|| format!("{name}.data"));
+        if let Some(data) = &data {
+            let path = path.with_file_name(data);
+            write_whole_with(&path, |out| graph.write_weights(params, out))?;
+            report::info(&format!(
+                "Wrote {}: the weights, which the net reads from beside it",
+                path.display()
+            ));
+        }
+        write_whole_with(path, |out| graph.write(params, data.as_deref(), out))?;
+        let ((nodes, weights), [inputs, outputs]) = (graph.size(), graph.ends());
+        report::info(&format!(
+            "Wrote {}: {nodes} nodes, {weights} weights, from {} to {}",
+            path.display(),
+            inputs.join(", "),
+            outputs.join(", ")
+        ));
+        Ok(0)
+    }
+}
+
+/// Copies weights into the net, and says what does not match.
+fn fill(
+    weights: &[(PathBuf, Weights)],
+    net: &Net,
+    params: &mut Params,
+    file: &NetFile,
+) -> Result<(), Failure> {
+    for (_, weights) in weights {
+        let copied = weights.copy_into(net, params);
+        report::copied(&copied.map_err(|e| Failure::net(&e, Some(file)))?);
+    }
+    Ok(())
 }
 
 /// Writes the parameters as named tensors.

@@ -67,6 +67,13 @@ impl Failure {
         Self { status, message: Diagnostics(vec![diagnostic]).to_string() }
     }
 
+    /// Complaints about a net, of which there is at least one.
+    pub fn nets(errors: &[NetError], file: &NetFile) -> Self {
+        let failures: Vec<Self> = errors.iter().map(|error| Self::net(error, Some(file))).collect();
+        let messages: Vec<&str> = failures.iter().map(|f| &f.message[..]).collect();
+        Self { status: failures.first().map_or(CONFIG, |f| f.status), message: messages.join("\n\n") }
+    }
+
     /// A complaint about data.
     pub fn data(error: &DataError) -> Self {
         Self::chain(DATA, error)

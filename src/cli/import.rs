@@ -93,7 +93,8 @@ impl ImportArgs {
         let tensors = self.format.map_or_else(|| Format::of(&self.from), Ok)?.read(&self.from)?;
         let file = config::load_net(&self.model)?;
         let state = self.planned.state.state_of(self.planned.phase, &file.net);
-        let (net, mut params) = self.planned.plan(&file, state, None)?;
+        report::warn_all(&file.warnings);
+        let (net, mut params) = self.planned.plan(&file, state)?;
         let fit = Fit::of(&net, &params, tensors);
         for name in &fit.unused {
             report::warn(&format!("no layer takes the tensor `{name}`"));

@@ -17,7 +17,6 @@ use crate::{
         Net, Options, Params,
         check::{self as net_check, View},
     },
-    report,
     snapshot::Weights,
     tensor::Shape,
 };
@@ -60,21 +59,26 @@ pub(super) struct PlannedArgs {
 }
 
 impl PlannedArgs {
-    /// The net without its data and without memory for blobs; its parameters as their fillers give them.
-    pub fn plan(
-        self,
+    /// The net without its data and without memory for blobs, and its parameters as their fillers give them.
+    pub fn plan(&self, file: &NetFile, state: NetState) -> Result<(Net, Params), Failure> {
+        let mut params = Params::new();
+        let net = self.plan_batch(file, state, None, &mut params)?;
+        Ok((net, params))
+    }
+
+    /// The net with a batch of so many samples, on parameters that may be there already.
+    pub fn plan_batch(
+        &self,
         file: &NetFile,
         state: NetState,
         batch: Option<usize>,
-    ) -> Result<(Net, Params), Failure> {
-        report::warn_all(&file.warnings);
-        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
+        params: &mut Params,
+    ) -> Result<Net, Failure> {
+        let view = View { shapes: self.shape.iter().cloned().collect(), ..View::default() };
         let net = net_check::without_data(&file.net, &state, &view, batch)
             .map_err(|finding| summary::failure(file, *finding))?;
-        let mut params = Params::new();
         let options = Options { backward: false, ..Options::new(state.phase(), self.seed) };
-        let net = Net::planned(&net, Options { state, ..options }, &mut params)
-            .map_err(|e| Failure::net(&e, Some(file)))?;
-        Ok((net, params))
+        let net = Net::planned(&net, Options { state, ..options }, params);
+        net.map_err(|e| Failure::net(&e, Some(file)))
     }
 }

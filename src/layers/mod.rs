@@ -93,11 +93,15 @@ mod tile;
 mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
+pub use convolution_settings::{ConvolutionSettings, Window};
 pub use error::LayerError;
 pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 pub use peers::Peers;
+pub use pooler::Method as PoolMethod;
+pub use pooling::PoolingSettings;
+pub use spp::pyramid;
 
 use crate::tensor::Shape;
 

@@ -46,14 +46,14 @@ pub const KIND: Kind = Kind {
 /// windows that hold nothing at all (possible without padding when stride exceeds kernel) are left out, where Caffe
 /// gives -FLT_MAX or NaN.
 struct Pooling {
-    settings: Settings,
+    settings: PoolingSettings,
     setup: Setup,
     second_top: bool,
     pooler: Option<Pooler>,
 }
 
-/// Sizes by axis; a single one counts for all.
-struct Settings {
+/// `pooling_param`, checked. Sizes by axis; a single one counts for all.
+pub struct PoolingSettings {
     method: Method,
     ceil: bool,
     /// None: the whole plane.
@@ -64,7 +64,7 @@ struct Settings {
 
 fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let param = config.pooling_param.clone().unwrap_or_default();
-    let settings = Settings::of(&param)?;
+    let settings = PoolingSettings::of(&param)?;
     let second_top = config.top.len() > 1;
     if second_top && settings.method != Method::Max {
         return Err(setting("pool", "a second top needs pool MAX: it holds the places of the maxima"));
@@ -76,8 +76,12 @@ fn setting(field: &str, message: impl Into<String>) -> LayerError {
     LayerError::setting(format!("pooling_param.{field}"), message)
 }
 
-impl Settings {
-    fn of(p: &PoolingParameter) -> Result<Self, LayerError> {
+impl PoolingSettings {
+    /// Checks `pooling_param`.
+    ///
+    /// # Errors
+    /// For settings that no bottom fits.
+    pub fn of(p: &PoolingParameter) -> Result<Self, LayerError> {
         let method = match p.pool() {
             PoolMethod::Max => Method::Max,
             PoolMethod::Ave => Method::Mean,
@@ -127,8 +131,16 @@ impl Settings {
         Ok(Self { method, ceil: p.round_mode() == RoundMode::Ceil, kernel, stride, pad })
     }
 
+    /// What becomes of a window.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
     /// The windows over planes of these sides.
-    fn pool(&self, planes: usize, sides: &[usize]) -> Result<Pool, LayerError> {
+    ///
+    /// # Errors
+    /// When the settings do not fit them.
+    pub fn pool(&self, planes: usize, sides: &[usize]) -> Result<Pool, LayerError> {
         let along = |name: &str, sizes: &[usize]| match sizes.len() {
             1 => Ok(vec![sizes[0]; sides.len()]),
             n if n == sides.len() => Ok(sizes.to_vec()),

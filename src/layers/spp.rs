@@ -5,7 +5,7 @@ use super::{
     pooler::{Method, Pooler},
 };
 use crate::{
-    config::proto::{LayerParameter, spp_parameter::PoolMethod},
+    config::proto::{LayerParameter, SppParameter, spp_parameter::PoolMethod},
     kernels::{
         elementwise::update,
         pool::{Axis, Pool},
@@ -50,13 +50,31 @@ struct Level {
     len: usize,
 }
 
-fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+/// The method of a pyramid, and the windows of each of its levels over a bottom of this shape, `N x C x ...`.
+///
+/// # Errors
+/// When a level does not fit the bottom.
+pub fn pyramid(config: &LayerParameter, bottom: &Shape) -> Result<(Method, Vec<Pool>), LayerError> {
     let param = config.spp_param.unwrap_or_default();
-    let method = match param.pool() {
+    let level = |l: u32| {
+        let axes = bottom[2..].iter().map(|&n| grid(n, 1 << l)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Pool { planes: bottom.count_of(..2), axes })
+    };
+    let levels = (0..param.pyramid_height()).map(level).collect::<Result<_, LayerError>>()?;
+    Ok((method(&param), levels))
+}
+
+fn method(param: &SppParameter) -> Method {
+    match param.pool() {
         PoolMethod::Max => Method::Max,
         PoolMethod::Ave => Method::Mean,
         PoolMethod::Stochastic => Method::Stochastic,
-    };
+    }
+}
+
+fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
+    let param = config.spp_param.unwrap_or_default();
+    let method = method(&param);
     let height = param.pyramid_height();
     if !(1..=MAX_HEIGHT).contains(&height) {
         let message = format!("pyramid_height must be from 1 to {MAX_HEIGHT}, found {height}");

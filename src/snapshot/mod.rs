@@ -1,4 +1,4 @@
-//! Files <-> weights and solver state, in Caffe's formats; weights also as named [`tensors`].
+//! Files <-> weights and solver state, in Caffe's formats; weights also as named [`tensors`], nets as [`onnx`].
 //!
 //! `<prefix>_iter_N.caffemodel` holds a `NetParameter` with blobs, `<prefix>_iter_N.solverstate` a `SolverState`; with
 //! `.h5` after it, the same stands in HDF5. All carry what exact resuming needs in fields or datasets of our own, which
@@ -13,11 +13,12 @@ mod find;
 mod format;
 mod hdf5;
 mod matching;
+pub mod onnx;
 mod residuals;
 mod state;
 pub mod tensors;
 mod weights;
-mod wire;
+pub mod wire;
 
 pub use atomic::{Written, write_whole, write_whole_with};
 pub use blob::{BlobValues, read_blob};

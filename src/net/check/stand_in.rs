@@ -51,6 +51,8 @@ pub fn without_data(
             include: config.include.clone(),
             exclude: config.exclude.clone(),
             input_param: Some(InputParameter { shape: shapes }),
+            // It does nothing here, but tells what the data would go through.
+            transform_param: config.transform_param.clone(),
             cnnctl_origin: config.cnnctl_origin,
             ..LayerParameter::default()
         };

@@ -40,7 +40,7 @@ pub struct TensorView<'a> {
 }
 
 /// What the blobs of a layer are for, in Caffe's order, where the type alone tells. Sorted by type.
-const ROLES: &[(&str, &[&str])] = &[
+pub const ROLES: &[(&str, &[&str])] = &[
     ("BatchNorm", &["mean_sum", "variance_sum", "factor"]),
     ("Bias", &["bias"]),
     ("Convolution", &["weight", "bias"]),
