@@ -82,6 +82,9 @@ async function steps(browser, wrong) {
   train("lr-0.1", { max_iter: 200, snapshot: 100 });
   train("lr-0.02", { max_iter: 200, base_lr: 0.02, snapshot: 100 });
   train("adam", { max_iter: 200, base_lr: 0.002, type: '"Adam"', lr_policy: '"fixed"', snapshot: 200 });
+  const evaluate = ["evaluate", "--weights", at("runs", "lr-0.1_iter_200.caffemodel"), "--save", at("runs", "lr-0.1_iter_200.evaluate.json")];
+  const evaluated = spawnSync(CNNCTL, evaluate, { encoding: "utf8" });
+  assert.equal(evaluated.status, 0, evaluated.stderr);
   const { child, address } = await dashboard();
   const page = await open(browser, {}, wrong);
   await page.goto(address);
@@ -167,6 +170,11 @@ async function steps(browser, wrong) {
   await tab(page, "Net").press("ArrowRight");
   assert.ok(await loaded(page.locator("#panel img")) > 10);
   assert.match(await page.locator("#panel").textContent(), /conv1: 32 filters of 1 × 3 × 3, from lr-0.1_iter_200.caffemodel/);
+  await tab(page, "Confusion").click();
+  assert.match(await page.locator("#panel").textContent(), /360 samples, 9\d(\.\d+)?% right \(lr-0.1_iter_200.evaluate.json\)/);
+  assert.equal(await page.locator("table.matrix td").count(), 10 * 10 + 1);
+  await page.locator("#details").scrollIntoViewIfNeeded();
+  if (pictures) await page.locator("#details").screenshot({ path: path.join(pictures, "confusion.png") });
   await tab(page, "Snapshots").click();
   assert.match(await page.locator("#panel").textContent(), /200lr-0.1_iter_200.caffemodel.*KiB.*100lr-0.1_iter_100/);
   await tab(page, "Log").click();

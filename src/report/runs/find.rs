@@ -1,7 +1,7 @@
 //! Finds the runs under a folder.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
@@ -24,6 +24,8 @@ const FIRST_LINE: u64 = 1 << 20;
 /// The runs under a folder, or at a list of files.
 pub struct Runs {
     roots: Vec<PathBuf>,
+    /// The folder that all of them are in, from which runs are named.
+    base: PathBuf,
     runs: BTreeMap<String, Run>,
     scanned: Option<Instant>,
     looked: Option<Instant>,
@@ -39,7 +41,8 @@ impl Runs {
             let there = fs::metadata(root);
             there.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", root.display())))?;
         }
-        Ok(Self { roots, runs: BTreeMap::new(), scanned: None, looked: None })
+        let base = common(&roots);
+        Ok(Self { roots, base, runs: BTreeMap::new(), scanned: None, looked: None })
     }
 
     /// Reads what has come since the last call, but not more often than is of use.
@@ -65,18 +68,23 @@ impl Runs {
     }
 
     fn scan(&mut self) {
+        // Files that are known need no second look.
+        let files = |run: &Run| [run.metrics.path().to_owned(), run.journal.path().to_owned()];
+        let known: HashMap<PathBuf, PathBuf> = (self.runs.values())
+            .flat_map(|run| files(run).map(|file| (file, run.metrics.path().to_owned())))
+            .collect();
         let mut found = BTreeMap::new();
+        let mut add = |metrics: PathBuf| {
+            let id = metrics.strip_prefix(&self.base).unwrap_or(&metrics).display().to_string();
+            found.insert(id, metrics);
+        };
         for root in &self.roots {
             if root.is_dir() {
-                let mut left = ENTRIES;
-                walk(root, DEPTH, &mut left, &mut |path| {
-                    if let Some(metrics) = metrics_of(path) {
-                        let id = metrics.strip_prefix(root).unwrap_or(&metrics).display().to_string();
-                        found.insert(id, metrics);
-                    }
+                walk(root, DEPTH, &mut ENTRIES.clone(), &mut |path| {
+                    known.get(path).cloned().or_else(|| metrics_of(path)).into_iter().for_each(&mut add);
                 });
-            } else if let Some(metrics) = metrics_of(root).or_else(|| Some(root.clone())) {
-                found.insert(metrics.file_name().unwrap_or_default().to_string_lossy().into_owned(), metrics);
+            } else {
+                add(metrics_of(root).unwrap_or_else(|| root.clone()));
             }
         }
         self.runs.retain(|id, run| found.get(id).is_some_and(|path| path == run.metrics.path()));
@@ -87,6 +95,16 @@ impl Runs {
             }
         }
     }
+}
+
+/// The folder that all folders and files are in; a single folder is its own.
+fn common(roots: &[PathBuf]) -> PathBuf {
+    let mut folders =
+        roots.iter().map(|r| if r.is_dir() { r.as_path() } else { r.parent().unwrap_or(Path::new("")) });
+    let Some(first) = folders.next() else { return PathBuf::new() };
+    folders.fold(first.to_owned(), |base, folder| {
+        base.components().zip(folder.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+    })
 }
 
 /// Shows `see` the files under a folder. Hidden ones and links are left out: a folder of runs ends where it ends.
@@ -136,8 +154,13 @@ mod tests {
     const LINE: &str = "{\"event\":\"train\",\"iter\":0,\"loss\":1}\n";
 
     fn ids(root: &Path) -> Vec<String> {
-        let mut runs = Runs::new(vec![root.to_owned()]).unwrap();
+        ids_of(vec![root.to_owned()])
+    }
+
+    fn ids_of(roots: Vec<PathBuf>) -> Vec<String> {
+        let mut runs = Runs::new(roots).unwrap();
         runs.refresh();
+        runs.scan();
         runs.iter().map(|run| run.id().to_owned()).collect()
     }
 
@@ -159,6 +182,8 @@ mod tests {
         assert_eq!(ids(folder.path()), ["deep/er/a.jsonl", "m", "passwd"]);
         assert_eq!(ids(&at("deep/er/a.jsonl")), ["a.jsonl"]);
         assert_eq!(ids(&at("m.run")), ["m"]);
+        let both = ids_of(vec![at("deep"), at("m.run")]);
+        assert_eq!(both, ["deep/er/a.jsonl", "m"], "names from where all are");
         assert!(Runs::new(vec![at("none")]).is_err());
     }
 }

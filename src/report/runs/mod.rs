@@ -83,17 +83,20 @@ impl Run {
 
     /// How it stands, and why it has ended.
     pub fn state(&self) -> (State, &str) {
-        let now = SystemTime::now();
-        let silent = self.modified().and_then(|then| now.duration_since(then).ok()).unwrap_or_default();
-        let signs = Signs {
+        match (&self.record.start, &self.record.end) {
+            (None, _) => (state::state_of_metrics(self.signs()), ""),
+            (Some(_), Some((how, why))) => (state::ended(*how), why),
+            (Some(_), None) => (state::without_end(self.signs()), ""),
+        }
+    }
+
+    /// What tells whether a process still trains.
+    fn signs(&self) -> Signs {
+        let silent = self.modified().and_then(|then| SystemTime::now().duration_since(then).ok());
+        Signs {
             locked: snapshot::is_locked(&self.prefix().to_string_lossy()),
             here: self.record.start.as_ref().is_none_or(|start| start.host == host()),
-            silent: silent.as_secs_f64(),
-        };
-        match (&self.record.start, &self.record.end) {
-            (None, _) => (state::state_of_metrics(signs), ""),
-            (Some(_), Some((how, why))) => (state::state(Some(*how), signs), why),
-            (Some(_), None) => (state::state(None, signs), ""),
+            silent: silent.unwrap_or_default().as_secs_f64(),
         }
     }
 

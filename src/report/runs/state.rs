@@ -48,15 +48,18 @@ impl Signs {
     }
 }
 
-/// How a run with a journal stands; `end` is what the journal says of its end.
-pub fn state(end: Option<How>, signs: Signs) -> State {
-    match end {
-        Some(How::Done) => State::Done,
-        Some(How::Stopped) => State::Stopped,
-        Some(How::Failed) => State::Failed,
-        None if signs.alive() => State::Running,
-        None => State::Died,
+/// How a run stands that has said how it ended.
+pub fn ended(how: How) -> State {
+    match how {
+        How::Done => State::Done,
+        How::Stopped => State::Stopped,
+        How::Failed => State::Failed,
     }
+}
+
+/// How a run stands whose journal has no end.
+pub fn without_end(signs: Signs) -> State {
+    if signs.alive() { State::Running } else { State::Died }
 }
 
 /// How a run stands of which there is only a metrics file.
@@ -81,8 +84,7 @@ mod tests {
             (signs(None, true, 200.0), false),
         ] {
             let want = if alive { State::Running } else { State::Died };
-            assert_eq!(state(None, signs), want, "{signs:?}");
-            assert_eq!(state(Some(How::Stopped), signs), State::Stopped);
+            assert_eq!(without_end(signs), want, "{signs:?}");
         }
         assert_eq!(state_of_metrics(signs(Some(false), true, 300.0)), State::Ended);
     }

@@ -61,8 +61,6 @@ pub struct Last {
     pub name: String,
     /// Its value; none if it is not finite.
     pub value: Option<f32>,
-    /// The least and the greatest that there has been.
-    pub range: Option<[f32; 2]>,
 }
 
 /// The curves of a run.
@@ -242,10 +240,7 @@ fn name_of(id: &str) -> String {
 
 fn last(curve: &Curve) -> Option<Last> {
     let value = Some(*curve.values.last()?).filter(|v| v.is_finite());
-    let finite = || curve.values.iter().copied().filter(|v| v.is_finite());
-    let range = [finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max)];
-    let range = (range[0] <= range[1]).then_some(range);
-    Some(Last { kind: curve.kind, net: curve.net, name: curve.name.clone(), value, range })
+    Some(Last { kind: curve.kind, net: curve.net, name: curve.name.clone(), value })
 }
 
 fn file(iter: Option<i32>, path: PathBuf) -> Option<Snapshot> {

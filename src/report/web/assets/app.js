@@ -336,10 +336,12 @@ function drawCharts() {
     epoch: loaded.some((d) => d.epoch),
     time: loaded.some((d) => d.times.length > 1),
   };
+  if (loaded.length && !able[view.axis]) view.axis = "iter";
   for (const radio of document.querySelectorAll("input[name=axis]")) {
     radio.disabled = loaded.length > 0 && !able[radio.value];
     radio.checked = radio.value === view.axis;
   }
+  by("unchosen").hidden = view.chosen.length > 0 || !view.runs.length;
   const span = extent();
   all.forEach((group, place) => {
     let chart = charts.get(group.key);
@@ -830,7 +832,7 @@ function showFilters(panel, detail, r) {
 
 function showConfusion(panel, detail) {
   const { file, samples, accuracy, names, confusion } = detail.evaluation;
-  const title = `${whole.format(samples)} samples, ${+(100 * accuracy).toFixed(2)}% right, by ${file}. `
+  const title = `${whole.format(samples)} samples, ${+(100 * accuracy).toFixed(2)}% right (${file}). `
     + (confusion.length ? "Rows are classes, columns what they were taken for." : `${names.length} classes are too many for a matrix.`);
   const head = make("tr", {}, make("td"), ...names.map((name) => make("th", { scope: "col", textContent: name })));
   const ink = dark.matches ? "86,180,233" : "0,114,178";
