@@ -367,8 +367,11 @@ fn a_page_for_other_hosts_has_a_token() {
         folder.command(&["dashboard", ".", "--bind", "0.0.0.0:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut address = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    let (at, token) = address.trim().strip_prefix("http://0.0.0.0:").unwrap().split_once("/?token=").unwrap();
-    let at: SocketAddr = format!("127.0.0.1:{at}").parse().unwrap();
+    let (at, token) = address.trim().split_once("/?token=").unwrap();
+    let (name, port) = at.strip_prefix("http://").unwrap().rsplit_once(':').unwrap();
+    let at: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    let (head, _) = send(at, &format!("GET /?token={token} HTTP/1.1\r\nHost: {name}:{port}\r\n"));
+    assert_eq!(status(&head), 303, "it goes by the name that it shows, {name}");
     let ask = |path: &str| status(&send(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\n")).0);
     assert_eq!((ask("/"), ask(&format!("/?token={token}")), token.len()), (401, 303, 32));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

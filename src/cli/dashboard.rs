@@ -13,7 +13,7 @@ use super::{
 };
 use crate::report::{
     self,
-    runs::Runs,
+    runs::{self, Runs},
     web::{self, Guard},
 };
 
@@ -51,7 +51,10 @@ impl DashboardArgs {
             given => given,
         };
         let query = token.as_ref().map_or_else(String::new, |token| format!("?token={token}"));
-        report::print(&format!("http://{at}/{query}\n")).map_err(|e| Failure::new(FAILED, e))?;
+        // Others reach the page by this host's name, not by an address that stands for all.
+        let name = if at.ip().is_unspecified() { runs::host() } else { String::new() };
+        let shown = if name.is_empty() { at.to_string() } else { format!("{name}:{}", at.port()) };
+        report::print(&format!("http://{shown}/{query}\n")).map_err(|e| Failure::new(FAILED, e))?;
         let guard = Guard::new(at, token, self.host);
         web::serve(listener, runs, title, guard, web::until_signal())
             .map_err(failed("the page has ended".into()))?;

@@ -82,9 +82,11 @@ async function steps(browser, wrong) {
   train("lr-0.1", { max_iter: 200, snapshot: 100 });
   train("lr-0.02", { max_iter: 200, base_lr: 0.02, snapshot: 100 });
   train("adam", { max_iter: 200, base_lr: 0.002, type: '"Adam"', lr_policy: '"fixed"', snapshot: 200 });
-  const evaluate = ["evaluate", "--weights", at("runs", "lr-0.1_iter_200.caffemodel"), "--save", at("runs", "lr-0.1_iter_200.evaluate.json")];
-  const evaluated = spawnSync(CNNCTL, evaluate, { encoding: "utf8" });
-  assert.equal(evaluated.status, 0, evaluated.stderr);
+  // As `evaluate --save` writes it: of each class 36 samples, one of which is taken for the next.
+  const classes = [...Array(10).keys()];
+  const confusion = classes.map((i) => classes.map((j) => j === i ? 35 : j === (i + 1) % 10 ? 1 : 0));
+  const evaluation = { samples: 360, accuracy: 350 / 360, names: classes.map(String), confusion };
+  fs.writeFileSync(at("runs", "lr-0.1_iter_200.evaluate.json"), JSON.stringify(evaluation));
   const { child, address } = await dashboard();
   const page = await open(browser, {}, wrong);
   await page.goto(address);
@@ -171,7 +173,7 @@ async function steps(browser, wrong) {
   assert.ok(await loaded(page.locator("#panel img")) > 10);
   assert.match(await page.locator("#panel").textContent(), /conv1: 32 filters of 1 × 3 × 3, from lr-0.1_iter_200.caffemodel/);
   await tab(page, "Confusion").click();
-  assert.match(await page.locator("#panel").textContent(), /360 samples, 9\d(\.\d+)?% right \(lr-0.1_iter_200.evaluate.json\)/);
+  assert.match(await page.locator("#panel").textContent(), /360 samples, 97.22% right \(lr-0.1_iter_200.evaluate.json\)/);
   assert.equal(await page.locator("table.matrix td").count(), 10 * 10 + 1);
   await page.locator("#details").scrollIntoViewIfNeeded();
   if (pictures) await page.locator("#details").screenshot({ path: path.join(pictures, "confusion.png") });

@@ -80,7 +80,8 @@ impl Runs {
         };
         for root in &self.roots {
             if root.is_dir() {
-                walk(root, DEPTH, &mut ENTRIES.clone(), &mut |path| {
+                let mut left = ENTRIES;
+                walk(root, DEPTH, &mut left, &mut |path| {
                     known.get(path).cloned().or_else(|| metrics_of(path)).into_iter().for_each(&mut add);
                 });
             } else {

@@ -111,8 +111,8 @@ impl Run {
     }
 }
 
-/// This host's name.
-fn host() -> String {
+/// This host's name; empty if it has none.
+pub fn host() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim_end().to_owned()
 }

@@ -5,7 +5,7 @@
 //! hosts can reach wants a token, once in the address and then in a cookie.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     hint::black_box,
     io::{self, Read as _},
     net::{IpAddr, SocketAddr},
@@ -19,6 +19,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+
+use crate::report::runs;
 
 /// What the page may do: show itself, its own pictures and data, and nothing of anybody else's.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -38,8 +40,7 @@ impl Guard {
     /// For a page at this address; with a token, it must be shown.
     pub fn new(at: SocketAddr, token: Option<String>, mut names: Vec<String>) -> Self {
         if !at.ip().is_loopback() {
-            let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            names.push(own.trim_end().to_owned());
+            names.push(runs::host());
         }
         names.retain(|name| !name.is_empty());
         Self { token, names, cookie: format!("cnnctl_{}", at.port()) }

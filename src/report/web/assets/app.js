@@ -38,6 +38,7 @@ function embedded(data) {
     async detail(id) { return of(id)?.detail; },
     picture(what, id) { return of(id)?.pictures[what]; },
     written: data.written,
+    count: data.runs.length,
   };
 }
 
@@ -965,7 +966,7 @@ function begin() {
   dark.addEventListener("change", () => { drawList(); drawCharts(); drawDetails(); });
   update();
   if (!source.live) {
-    if (JSON.parse(inside.textContent).runs.length < 2) document.querySelector(".find").hidden = true;
+    if (source.count < 2) document.querySelector(".find").hidden = true;
     return;
   }
   let busy = false;
