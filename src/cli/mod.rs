@@ -20,7 +20,9 @@ mod layers;
 mod lock;
 mod mean;
 mod mend;
+mod parse_log;
 mod planned;
+mod plot;
 mod prepare;
 mod ranks;
 mod records;
@@ -84,6 +86,9 @@ enum Command {
     Filter(filter::FilterArgs),
     Import(import::ImportArgs),
     Layers(layers::LayersArgs),
+    #[command(alias = "parse_log")]
+    ParseLog(parse_log::ParseLogArgs),
+    Plot(plot::PlotArgs),
     Report(report::ReportArgs),
     Run(run::RunArgs),
     Summary(summary::SummaryArgs),
@@ -132,6 +137,8 @@ impl Cli {
             Command::Filter(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Layers(args) => args.run(),
+            Command::ParseLog(args) => args.run(),
+            Command::Plot(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Summary(args) => args.run(),

@@ -9,10 +9,12 @@ mod columns;
 mod debug;
 pub mod draw;
 mod evaluation;
+pub mod history;
 mod log;
 mod metrics;
 mod number;
 pub mod picture;
+pub mod plot;
 mod progress;
 pub mod runs;
 mod summary;
@@ -137,6 +139,16 @@ pub fn print(text: &str) -> Result<(), String> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {e}")),
         _ => Ok(()),
     }
+}
+
+/// Prints a chart to stdout, as wide as the terminal, in colours where there are some.
+///
+/// # Errors
+/// Says why when stdout cannot be written.
+pub fn print_chart(chart: &plot::Chart) -> Result<(), String> {
+    let term = console::Term::stdout();
+    let width = if term.is_term() { usize::from(term.size().1) } else { 80 };
+    print(&plot::text(chart, width, console::colors_enabled()))
 }
 
 /// A seed for a run that asks for none, from the clock.

@@ -12,6 +12,10 @@ pub(super) mod style;
 mod svg;
 
 pub use dot::dot;
+pub(super) use png::{render as scene_png, text_width};
+pub(super) use scene::{Anchor, Item, Scene};
+pub(super) use style::{Color, INK, PALE};
+pub(super) use svg::render as scene_svg;
 
 use crate::net::check::Sketch;
 

@@ -1,10 +1,10 @@
 //! Pictures as PNG, with letters from two small fonts of our own.
 
-use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+use tiny_skia::{FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform};
 use ttf_parser::{Face, OutlineBuilder};
 
 use super::{
-    scene::{Item, Scene},
+    scene::{Anchor, Item, Scene},
     style::{Color, PAPER},
 };
 
@@ -65,9 +65,21 @@ pub fn render(scene: &Scene, scale: f32) -> Result<Vec<u8>, String> {
                 }
             }
             Item::Arrow { points, color } => arrow(&mut pixmap, points, *color, transform),
-            Item::Text { at, size, bold, color, text, centred } => {
-                let width = if *centred { text_width(text, *size, *bold) } else { 0.0 };
-                let at = [at[0] - width / 2.0, at[1]];
+            Item::Line { points, width, color, dash } => {
+                line(&mut pixmap, points, (*width, *dash), *color, transform);
+            }
+            Item::Disc { at: [x, y], radius, color } => {
+                if let Some(path) = PathBuilder::from_circle(*x, *y, *radius) {
+                    pixmap.fill_path(&path, &paint(*color), FillRule::Winding, transform, None);
+                }
+            }
+            Item::Text { at, size, bold, color, text, anchor } => {
+                let before = match anchor {
+                    Anchor::Start => 0.0,
+                    Anchor::Middle => text_width(text, *size, *bold) / 2.0,
+                    Anchor::End => text_width(text, *size, *bold),
+                };
+                let at = [at[0] - before, at[1]];
                 if let Some(path) = letters(text, at, *size, *bold) {
                     pixmap.fill_path(&path, &paint(*color), FillRule::Winding, transform, None);
                 }
@@ -75,6 +87,24 @@ pub fn render(scene: &Scene, scale: f32) -> Result<Vec<u8>, String> {
         }
     }
     encode(&pixmap)
+}
+
+fn line(
+    pixmap: &mut Pixmap,
+    points: &[[f32; 2]],
+    (width, dash): (f32, Option<f32>),
+    color: Color,
+    transform: Transform,
+) {
+    let Some((&[x, y], rest)) = points.split_first() else { return };
+    let mut path = PathBuilder::new();
+    path.move_to(x, y);
+    rest.iter().for_each(|&[x, y]| path.line_to(x, y));
+    let dash = dash.and_then(|d| StrokeDash::new(vec![d, d], 0.0));
+    let stroke = Stroke { width, dash, line_join: LineJoin::Round, ..Stroke::default() };
+    if let Some(path) = path.finish() {
+        pixmap.stroke_path(&path, &paint(color), &stroke, transform, None);
+    }
 }
 
 fn arrow(pixmap: &mut Pixmap, points: &[[f32; 2]], color: Color, transform: Transform) {
@@ -218,7 +248,7 @@ mod tests {
             bold: true,
             color: INK,
             text: "W".into(),
-            centred: false,
+            anchor: Anchor::Start,
         };
         let scene = Scene { size: [24.0, 24.0], items: vec![text] };
         let bytes = render(&scene, 1.0).unwrap();

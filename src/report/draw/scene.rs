@@ -22,14 +22,34 @@ pub enum Item {
         points: Vec<[f32; 2]>,
         color: Color,
     },
+    /// Straight from point to point; with dashes and gaps of a length, if it has one.
+    Line {
+        points: Vec<[f32; 2]>,
+        width: f32,
+        color: Color,
+        dash: Option<f32>,
+    },
+    Disc {
+        at: [f32; 2],
+        radius: f32,
+        color: Color,
+    },
     Text {
         at: [f32; 2],
         size: f32,
         bold: bool,
         color: Color,
         text: String,
-        centred: bool,
+        anchor: Anchor,
     },
+}
+
+/// Which part of a text stands at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    Start,
+    Middle,
+    End,
 }
 
 /// A picture.
@@ -62,8 +82,14 @@ pub fn of(name: &str, graph: &Graph) -> Scene {
         let centre = moved(*centre);
         draw(node, [centre[0] - size[0] / 2.0, centre[1] - size[1] / 2.0], *size, &mut items);
     }
-    let plain =
-        |at, size, bold, color, text: String| Item::Text { at, size, bold, color, text, centred: false };
+    let plain = |at, size, bold, color, text: String| Item::Text {
+        at,
+        size,
+        bold,
+        color,
+        text,
+        anchor: Anchor::Start,
+    };
     items.push(plain([MARGIN, MARGIN + 18.0], 20.0, true, style::INK, name.to_owned()));
     let facts = format!("{} layers, {} parameters", graph.layers, count(graph.parameters));
     items.push(plain([MARGIN, MARGIN + 38.0], SMALL, false, style::PALE, facts));
@@ -103,8 +129,14 @@ fn draw(node: &Node, at: [f32; 2], size: [f32; 2], items: &mut Vec<Item>) {
     let (fill, border) = style::colors(node.family);
     let [x, mut y] = at;
     let mut height = size[1];
-    let text =
-        |at, size, bold, color, text: String| Item::Text { at, size, bold, color, text, centred: true };
+    let text = |at, size, bold, color, text: String| Item::Text {
+        at,
+        size,
+        bold,
+        color,
+        text,
+        anchor: Anchor::Middle,
+    };
     let middle = x + size[0] / 2.0;
     if !node.chips.is_empty() {
         // Tabs that stand out above the box.
@@ -173,7 +205,14 @@ fn legend(graph: &Graph) -> (Vec<Item>, f32, f32) {
         items.push(Item::Rect { at: [x, y], size: [14.0, 14.0], radius: 4.0, fill, border: Some(border) });
         let at = [x + 20.0, y + 11.0];
         let text = name.to_owned();
-        items.push(Item::Text { at, size: SMALL, bold: false, color: style::PALE, text, centred: false });
+        items.push(Item::Text {
+            at,
+            size: SMALL,
+            bold: false,
+            color: style::PALE,
+            text,
+            anchor: Anchor::Start,
+        });
         x += 20.0 + text_width(name, SMALL, false) + 18.0;
     }
     let height = if items.is_empty() { 0.0 } else { 34.0 };

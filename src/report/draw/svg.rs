@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    scene::{Item, Scene},
+    scene::{Anchor, Item, Scene},
     style::{Color, PAPER},
 };
 
@@ -35,8 +35,30 @@ pub fn render(scene: &Scene) -> String {
                     head(points)
                 );
             }
-            Item::Text { at: [x, y], size, bold, color, text, centred } => {
-                let anchor = if *centred { " text-anchor=\"middle\"" } else { "" };
+            Item::Line { points, width, color, dash } => {
+                let points: Vec<String> = points.iter().map(|[x, y]| format!("{x:.2},{y:.2}")).collect();
+                let dash = dash.map_or(String::new(), |d| format!(" stroke-dasharray=\"{d}\""));
+                let _ = writeln!(
+                    out,
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\" \
+                     stroke-linejoin=\"round\"{dash}/>",
+                    points.join(" "),
+                    hex(*color)
+                );
+            }
+            Item::Disc { at: [x, y], radius, color } => {
+                let _ = writeln!(
+                    out,
+                    "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{}\"/>",
+                    hex(*color)
+                );
+            }
+            Item::Text { at: [x, y], size, bold, color, text, anchor } => {
+                let anchor = match anchor {
+                    Anchor::Start => "",
+                    Anchor::Middle => " text-anchor=\"middle\"",
+                    Anchor::End => " text-anchor=\"end\"",
+                };
                 let weight = if *bold { " font-weight=\"bold\"" } else { "" };
                 let _ = writeln!(
                     out,
