@@ -103,12 +103,11 @@ Iteration 10, lr = 1e-07
 }
 
 #[test]
-fn our_own_log_gives_what_the_metrics_say() {
+fn our_own_logs_give_what_the_metrics_say() {
     let folder = Folder::new();
-    let train = ["train", "--solver", "solver.prototxt", "--metrics", "m.jsonl"];
-    {
-        let form = "log";
-        let (_, log) = folder.done(&train);
+    let train = ["train", "--solver", "solver.prototxt", "--metrics", "m.jsonl", "--log-format"];
+    for form in ["caffe", "json"] {
+        let (_, log) = folder.done(&[&train[..], &[form]].concat());
         folder.write(form, log);
         let [train, test] = tables(&folder, form);
         let rows = |table: &str| -> Vec<Vec<f64>> {
@@ -132,10 +131,8 @@ fn our_own_log_gives_what_the_metrics_say() {
             );
         }
         for (row, line) in test.iter().zip(of("test", 1)) {
-            assert!(
-                near(row[3], &line["outputs"]["accuracy"]) && near(row[4], &line["outputs"]["loss"]),
-                "{row:?}"
-            );
+            let outputs = &line["outputs"];
+            assert!(near(row[3], &outputs["accuracy"]) && near(row[4], &outputs["loss"]), "{row:?}");
         }
     }
 }

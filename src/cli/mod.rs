@@ -41,7 +41,9 @@ mod watch;
 pub use failure::Failure;
 pub use layers::layer_table;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::{LogFormat, LogOptions, start_log};
 
 /// Trains, tests and resumes convolutional networks from Caffe's configuration files, on CPUs.
 #[derive(Debug, Parser)]
@@ -65,6 +67,35 @@ struct Common {
     /// Show more: -v for the building of nets, -vv for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// What to log, as RUST_LOG says it: debug, cnnctl::solver=trace [default: RUST_LOG, or what -q and -v say]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// How lines of the log look [default: pretty in a terminal, else caffe]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormatArg>,
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormatArg {
+    /// As Caffe's, for the programs that read them
+    Caffe,
+    /// For people
+    Pretty,
+    /// A JSON object a line
+    Json,
+}
+
+impl Common {
+    fn log(&self, follows: bool) -> LogOptions {
+        let format = self.log_format.map(|format| match format {
+            LogFormatArg::Caffe => LogFormat::Caffe,
+            LogFormatArg::Pretty => LogFormat::Pretty,
+            LogFormatArg::Json => LogFormat::Json,
+        });
+        let quiet = self.quiet || follows;
+        LogOptions { quiet, verbose: self.verbose, filter: self.log.clone(), format }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,7 +147,7 @@ impl Cli {
         let shares_work = matches!(command, Command::Train(_) | Command::Time(_));
         let launch = if shares_work { ranks::launched()? } else { None };
         let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
-        crate::report::start_log(common.quiet || follows, common.verbose);
+        start_log(&common.log(follows)).map_err(|e| Failure::new(failure::CONFIG, e))?;
         let threads =
             common.threads.map_or_else(|| ranks::threads(launch.as_ref()), std::num::NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -35,6 +35,8 @@ impl Net {
         params: &mut Params,
         only_planned: bool,
     ) -> Result<Self, NetError> {
+        let phase = options.state.phase().as_str_name();
+        let _span = tracing::debug_span!("build", net = net.name(), phase).entered();
         let layers = split::insert_splits(filter::filter(net, &options.state)?)?;
         let wiring = wire::wire(layers)?;
         let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };
@@ -60,6 +62,12 @@ impl Net {
             if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
                 return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
             }
+            tracing::debug!(
+                "layer `{}` ({}): {bottoms:?} -> {:?}",
+                config.name(),
+                wired.kind.name,
+                outline.tops
+            );
             built.push((layer, outline, ids));
         }
 

@@ -1,13 +1,6 @@
-//! Log lines on stderr, in glog's format and Caffe's words, because other people's parsers read them.
+//! Log lines on stderr, in Caffe's words, because other people's parsers read them.
 
-use std::{fmt, path::Path};
-
-use tracing::{Level, Subscriber};
-use tracing_subscriber::{
-    EnvFilter,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
-};
+use std::path::Path;
 
 use super::{debug, general, progress};
 use crate::{
@@ -16,47 +9,6 @@ use crate::{
     snapshot::{Copied, Format},
     solver::{Ending, Event, Mean, Resumed, Solver},
 };
-
-/// Starts the log; `RUST_LOG` overrides what the flags say.
-pub fn start_log(quiet: bool, verbose: u8) {
-    progress::allow(!quiet && verbose == 0);
-    let level = match (quiet, verbose) {
-        (true, _) => "warn",
-        (false, 0) => "info",
-        (false, 1) => "debug",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::Stderr);
-    // A second start, in one process, keeps the first log.
-    let _ = subscriber.event_format(Glog).try_init();
-}
-
-/// `I1231 23:59:59.000000 pid cnnctl] message`.
-struct Glog;
-
-impl<S, N> FormatEvent<S, N> for Glog
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &tracing::Event<'_>,
-    ) -> fmt::Result {
-        let letter = match *event.metadata().level() {
-            Level::ERROR => 'E',
-            Level::WARN => 'W',
-            _ => 'I',
-        };
-        let now = jiff::Zoned::now();
-        write!(out, "{letter}{} {:>5} cnnctl] ", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id())?;
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
-    }
-}
 
 /// A line of the log.
 pub fn info(message: &str) {

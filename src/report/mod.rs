@@ -11,10 +11,13 @@ pub mod draw;
 mod evaluation;
 pub mod history;
 mod log;
+mod log_format;
 mod metrics;
 mod number;
+mod outcome;
 pub mod picture;
 pub mod plot;
+mod pretty;
 mod progress;
 pub mod runs;
 mod summary;
@@ -25,7 +28,8 @@ pub mod web;
 pub use bad_samples::BadSamples;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use evaluation::{evaluation_csv, evaluation_json, evaluation_text, predictions_csv};
-pub use log::{batch, complain, copied, epochs, info, means, resumed, start_log, warn, warn_all};
+pub use log::{batch, complain, copied, epochs, info, means, resumed, warn, warn_all};
+pub use log_format::{LogFormat, LogOptions, start_log};
 pub use metrics::test_json;
 pub use number::{general, short};
 pub use runs::Journal;
@@ -36,7 +40,7 @@ pub use table::{Align, Table};
 use std::{
     io::{self, Write as _},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -62,8 +66,7 @@ pub struct Reporter {
     metrics: Vec<metrics::Metrics>,
     board: Option<tensorboard::Board>,
     progress: progress::Progress,
-    /// When the run began, at which iteration, and how long data had been waited for before.
-    start: (Instant, i32, Duration),
+    outcome: outcome::Outcome,
     bad: BadSamples,
 }
 
@@ -81,32 +84,20 @@ impl Reporter {
             metrics: metrics.collect::<Result<_, _>>()?,
             board: board.transpose()?,
             progress: progress::Progress::default(),
-            start: (Instant::now(), solver.iter(), Duration::ZERO),
+            outcome: outcome::Outcome::new(solver),
             bad: BadSamples::default(),
         })
-    }
-
-    /// The last line: how many iterations, how fast, and whether data was the bottleneck.
-    fn sum_up(&self, solver: &Solver) {
-        let (start, iter, waited) = self.start;
-        let (done, took) = (solver.iter() - iter, start.elapsed().as_secs_f64());
-        let waited = waited_for_data(solver).saturating_sub(waited).as_secs_f64();
-        info(&format!(
-            "{done} iterations in {} s, {} it/s, {:.1}% of the time waiting for data",
-            short(took),
-            short(f64::from(done) / took),
-            100.0 * waited / took
-        ));
     }
 }
 
 impl Observer for Reporter {
     fn see(&mut self, solver: &Solver, event: &Event<'_>) {
-        if matches!(event, Event::Start) {
-            self.start = (Instant::now(), solver.iter(), waited_for_data(solver));
+        self.outcome.event(solver, event);
+        self.progress.event(solver, event, &self.outcome);
+        let pretty = log_format::format() == LogFormat::Pretty;
+        if !(pretty && pretty::event(solver, event, &self.outcome)) {
+            log::event(solver, event);
         }
-        self.progress.event(solver, event);
-        log::event(solver, event);
         self.metrics.iter_mut().for_each(|metrics| metrics.event(solver, event));
         self.board.iter_mut().for_each(|board| board.event(solver, event));
         if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
@@ -114,7 +105,7 @@ impl Observer for Reporter {
         }
         if matches!(event, Event::End(_)) {
             self.bad.sum_up(nets(solver));
-            self.sum_up(solver);
+            self.outcome.sum_up(solver);
         }
     }
 }

@@ -245,6 +245,7 @@ impl Solver {
 
     /// One iteration: gradients of `iter_size` batches, then an update.
     fn step(&mut self, observer: &mut dyn Observer) -> Result<(), SolverError> {
+        let _span = tracing::trace_span!("iteration", iter = self.iter).entered();
         let size = self.config.iter_size().max(1);
         let mut loss = 0.0;
         self.mark = divergence::Mark::of(&self.train);
@@ -288,6 +289,7 @@ impl Solver {
         let debug = self.config.debug_info();
         let layers = self.train.layers().len();
         let mut loss = 0.0;
+        let span = tracing::trace_span!("forward").entered();
         for i in 0..layers {
             loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
             if debug {
@@ -295,6 +297,8 @@ impl Solver {
             }
         }
         self.train.resume_passes(self.train.passes() + 1);
+        drop(span);
+        let _span = tracing::trace_span!("backward").entered();
         for i in (0..layers).rev() {
             self.train.prepare_diffs(i, &[]);
             self.train.backward_layer(i, &mut self.params);

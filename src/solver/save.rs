@@ -22,6 +22,7 @@ impl Solver {
     /// # Errors
     /// When a file cannot be written, or the weights are no numbers: the last snapshot then still stands.
     pub fn snapshot(&mut self, observer: &mut dyn Observer) -> Result<(), SolverError> {
+        let _span = tracing::debug_span!("snapshot", iter = self.iter).entered();
         let start = Instant::now();
         if self.on_nan != OnNan::Continue && !self.weights_are_finite() {
             return Err(self.diverged(f32::NAN, self.last_rate));

@@ -38,6 +38,7 @@ impl Solver {
         i: usize,
         observer: &mut dyn Observer,
     ) -> Result<Result<Means, Action>, SolverError> {
+        let _span = tracing::debug_span!("test", iter = self.iter, net = i).entered();
         let batches = match &self.whole[i] {
             Some(whole) => whole.batches(),
             None => self.config.test_iter[i] as usize,

@@ -35,7 +35,8 @@ pub(super) fn chart(runs: &[Run], options: &PlotOptions) -> Result<Chart, String
                 if runs.len() > 1 { COLORS[i % COLORS.len()] } else { COLORS[phase % COLORS.len()] }
             };
             let train = points(&run.history.train, &place, |row| value(&run.history, row, &name));
-            let window = options.smooth.unwrap_or(if train.len() > POINTS { train.len() / 60 } else { 1 });
+            let automatic = if train.len() > POINTS && name != "lr" { train.len() / 60 } else { 1 };
+            let window = options.smooth.unwrap_or(automatic);
             if window > 1 && runs.len() == 1 {
                 let (label, color) = (String::new(), pale(color(0), 0.72));
                 curves.push(Curve { label, color, kind: Kind::Raw, points: train.clone() });
