@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod classify;
+mod completions;
 mod convert;
 mod convert_imageset;
 mod crops;
@@ -18,6 +19,7 @@ mod filter;
 mod import;
 mod layers;
 mod lock;
+mod man;
 mod mean;
 mod mend;
 mod parse_log;
@@ -102,6 +104,7 @@ impl Common {
 enum Command {
     Check(check::CheckArgs),
     Classify(classify::ClassifyArgs),
+    Completions(completions::CompletionsArgs),
     #[command(alias = "compute_image_mean")]
     ComputeImageMean(mean::MeanArgs),
     Convert(convert::ConvertArgs),
@@ -117,6 +120,7 @@ enum Command {
     Filter(filter::FilterArgs),
     Import(import::ImportArgs),
     Layers(layers::LayersArgs),
+    Man(man::ManArgs),
     #[command(alias = "parse_log")]
     ParseLog(parse_log::ParseLogArgs),
     Plot(plot::PlotArgs),
@@ -156,6 +160,7 @@ impl Cli {
         pool.install(|| match command {
             Command::Check(args) => args.run(),
             Command::Classify(args) => args.run(),
+            Command::Completions(args) => args.run(),
             Command::ComputeImageMean(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::ConvertImageset(args) => args.run(),
@@ -168,6 +173,7 @@ impl Cli {
             Command::Filter(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Layers(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::ParseLog(args) => args.run(),
             Command::Plot(args) => args.run(),
             Command::Report(args) => args.run(),
