@@ -1,6 +1,6 @@
 //! The largest value of each window, the first of equals, and where it is.
 
-use super::{Axis, Pool, edges, for_rows};
+use super::{Axis, Pool, cells, edges, for_rows};
 use crate::kernels::{
     elementwise::vectorized,
     parallel::{for_chunks_mut, for_parts_mut},
@@ -54,166 +54,142 @@ fn plane<const PLACES: bool>(pool: &Pool, x: &[f32], y: &mut [f32], places: &mut
     }
     let (axis, _) = pool.split();
     match (axis.kernel, axis.stride) {
-        (2, 1) => rows::<PLACES>(pool, x, y, places, columns_first::<2, 1, PLACES>),
-        (2, 2) => rows::<PLACES>(pool, x, y, places, columns_first::<2, 2, PLACES>),
-        (3, 1) => rows::<PLACES>(pool, x, y, places, columns_first::<3, 1, PLACES>),
-        (3, 2) => rows::<PLACES>(pool, x, y, places, columns_first::<3, 2, PLACES>),
-        _ => rows::<PLACES>(pool, x, y, places, row_by_row::<PLACES>),
+        (2, 1) => rows::<PLACES>(pool, x, y, places, fixed::<2, 1, PLACES>),
+        (2, 2) => rows::<PLACES>(pool, x, y, places, fixed::<2, 2, PLACES>),
+        (3, 1) => rows::<PLACES>(pool, x, y, places, fixed::<3, 1, PLACES>),
+        (3, 2) => rows::<PLACES>(pool, x, y, places, fixed::<3, 2, PLACES>),
+        _ => rows::<PLACES>(pool, x, y, places, any::<PLACES>),
     }
 }
 
-/// The windows of an output row that lie inside the rows of the plane.
-struct Inside<'a> {
-    plane: &'a [f32],
-    /// Where the first of them begins in a row.
-    begin: usize,
+/// A row of windows over a row of the plane.
+struct Row<'a> {
+    /// From the first value of the first window to the last of the last.
+    x: &'a [f32],
+    /// The place of `x[0]` in the plane.
+    at: u32,
+    /// Whether there is no maximum yet.
+    first: bool,
     axis: &'a Axis,
-    outer: &'a [Axis],
-    /// The output row.
-    o: usize,
 }
 
-/// Does the windows of each output row that lie inside by `inside`, and those at the edges one by one.
+/// Goes over the rows of each window with `interior`, and finishes the edges one by one.
 #[inline(always)]
 fn rows<const PLACES: bool>(
     pool: &Pool,
     x: &[f32],
     y: &mut [f32],
     places: &mut [u32],
-    inside: impl Fn(&Inside<'_>, &mut [f32], &mut [u32]),
+    interior: impl Fn(Row<'_>, &mut [f32], &mut [u32]),
 ) {
     let (axis, outer) = pool.split();
-    let interior = axis.interior();
+    let inside = axis.interior();
     vectorized(
         #[inline(always)]
         || {
             for (o, y) in y.chunks_exact_mut(axis.output).enumerate() {
                 let places = if PLACES { &mut places[o * axis.output..][..axis.output] } else { &mut [][..] };
-                for at in edges(axis, &interior) {
-                    let mut best = Best::none();
-                    for_rows(outer, o, |row, _| {
-                        for i in axis.window(at).map(|i| row * axis.input + i) {
-                            best = best.or::<PLACES>(x[i], i as u32);
+                let mut first = true;
+                for_rows(outer, o, |row, _| {
+                    let start = row * axis.input;
+                    let x = &x[start..start + axis.input];
+                    for o in edges(axis, &inside) {
+                        for i in axis.window(o) {
+                            let none = first && i == axis.window(o).start;
+                            if none || x[i] > y[o] {
+                                y[o] = x[i];
+                                if PLACES {
+                                    places[o] = (start + i) as u32;
+                                }
+                            }
                         }
-                    });
-                    y[at] = best.value;
-                    if PLACES {
-                        places[at] = best.place;
                     }
-                }
-                if !interior.is_empty() {
-                    let begin = axis.window(interior.start).start;
-                    let places = if PLACES { &mut places[interior.clone()] } else { &mut [][..] };
-                    inside(&Inside { plane: x, begin, axis, outer, o }, &mut y[interior.clone()], places);
-                }
+                    if !inside.is_empty() {
+                        let begin = axis.window(inside.start).start;
+                        let x = &x[begin..axis.window(inside.end - 1).end];
+                        let places = if PLACES { &mut places[inside.clone()] } else { &mut [][..] };
+                        let row = Row { x, at: (start + begin) as u32, first, axis };
+                        interior(row, &mut y[inside.clone()], places);
+                    }
+                    first = false;
+                });
             }
         },
     );
 }
 
-/// The largest value so far, and its place; what is not a number gives way to what is.
-#[derive(Clone, Copy)]
-struct Best {
-    value: f32,
-    place: u32,
-}
-
-impl Best {
-    fn none() -> Self {
-        Self { value: f32::NAN, place: u32::MAX }
-    }
-
-    /// This, or a value met later if it is larger; of equals the one that comes first in the plane, where that matters.
-    #[inline(always)]
-    fn or<const PLACES: bool>(self, value: f32, place: u32) -> Self {
-        let mut more = (value > self.value) | (self.value.is_nan() & !value.is_nan());
-        if PLACES {
-            let equal = (value == self.value) | (self.value.is_nan() & value.is_nan());
-            more |= equal & (place < self.place);
-        }
-        Self { value: if more { value } else { self.value }, place: if more { place } else { self.place } }
-    }
-}
-
-/// Outputs of a step, and the most inputs that they meet.
-const STEP: usize = 64;
-const MET: usize = 2 * STEP + LANES;
-/// Values done at a time; of a row of at least as many, the last are done twice rather than one by one.
-const LANES: usize = 16;
-
-/// A kernel of `K` at stride `S`: first the largest of each column, then of `K` columns each.
+/// A kernel of `K` at stride `S`, with the maximum so far in registers.
 #[inline(always)]
-fn columns_first<const K: usize, const S: usize, const PLACES: bool>(
-    inside: &Inside<'_>,
+fn fixed<const K: usize, const S: usize, const PLACES: bool>(
+    row: Row<'_>,
     y: &mut [f32],
     places: &mut [u32],
 ) {
-    for start in (0..y.len()).step_by(STEP) {
-        let n = STEP.min(y.len() - start);
-        let met = (n - 1) * S + K;
-        let (mut values, mut from) = ([f32::NAN; MET], [u32::MAX; MET]);
-        for_rows(inside.outer, inside.o, |row, _| {
-            let first = row * inside.axis.input + inside.begin + start * S;
-            let x = &inside.plane[first..first + met];
-            let mut at = 0;
-            while at < met {
-                if met < LANES {
-                    let best =
-                        Best { value: values[at], place: from[at] }.or::<PLACES>(x[at], (first + at) as u32);
-                    (values[at], from[at]) = (best.value, best.place);
-                    at += 1;
-                    continue;
-                }
-                let begin = at.min(met - LANES);
-                for i in begin..begin + LANES {
-                    let best =
-                        Best { value: values[i], place: from[i] }.or::<PLACES>(x[i], (first + i) as u32);
-                    values[i] = best.value;
-                    if PLACES {
-                        from[i] = best.place;
-                    }
-                }
-                at += LANES;
-            }
-        });
-        let (mut largest, mut theirs) = ([0.0; STEP], [0; STEP]);
-        for at in (0..n).step_by(LANES) {
-            for i in at..at + LANES {
-                let mut best = Best { value: values[i * S], place: from[i * S] };
-                for k in 1..K {
-                    best = best.or::<PLACES>(values[i * S + k], from[i * S + k]);
-                }
-                (largest[i], theirs[i]) = (best.value, best.place);
-            }
+    if row.first {
+        taps::<K, S, PLACES, true>(row.x, row.at, y, places);
+    } else {
+        taps::<K, S, PLACES, false>(row.x, row.at, y, places);
+    }
+}
+
+#[inline(always)]
+fn taps<const K: usize, const S: usize, const PLACES: bool, const FIRST: bool>(
+    x: &[f32],
+    at: u32,
+    y: &mut [f32],
+    places: &mut [u32],
+) {
+    let n = y.len();
+    let places = if PLACES { &mut places[..n] } else { places };
+    let taps: [&[[f32; S]]; K] = std::array::from_fn(
+        #[inline(always)]
+        |k| cells(x, k, n),
+    );
+    for i in 0..n {
+        let here = at + (i * S) as u32;
+        let mut best = if FIRST { taps[0][i][0] } else { y[i] };
+        let mut place = if FIRST || !PLACES { here } else { places[i] };
+        for k in usize::from(FIRST)..K {
+            let v = taps[k][i][k.min(S - 1)];
+            let more = v > best;
+            best = if more { v } else { best };
+            place = if more { here + k as u32 } else { place };
         }
-        y[start..start + n].copy_from_slice(&largest[..n]);
+        y[i] = best;
         if PLACES {
-            places[start..start + n].copy_from_slice(&theirs[..n]);
+            places[i] = place;
         }
     }
 }
 
 /// Any kernel and stride.
 #[inline(always)]
-fn row_by_row<const PLACES: bool>(inside: &Inside<'_>, y: &mut [f32], places: &mut [u32]) {
-    let Inside { axis, begin, .. } = *inside;
-    let stride = axis.stride;
-    let mut first = true;
-    for_rows(inside.outer, inside.o, |row, _| {
-        let start = row * axis.input + begin;
-        for k in 0..axis.kernel {
-            let x = &inside.plane[start + k..][..(y.len() - 1) * stride + 1];
-            for (i, (y, &value)) in y.iter_mut().zip(x.iter().step_by(stride)).enumerate() {
-                let old = if first { f32::NAN } else { *y };
-                let more = (value > old) | first | (old.is_nan() & !value.is_nan());
-                *y = if more { value } else { *y };
+fn any<const PLACES: bool>(row: Row<'_>, y: &mut [f32], places: &mut [u32]) {
+    let (n, stride) = (y.len(), row.axis.stride);
+    let places = if PLACES { &mut places[..n] } else { places };
+    for k in 0..row.axis.kernel {
+        let none = row.first && k == 0;
+        if stride == 1 {
+            let x = &row.x[k..][..n];
+            for i in 0..n {
+                let more = none | (x[i] > y[i]);
+                y[i] = if more { x[i] } else { y[i] };
                 if PLACES {
-                    places[i] = if more { (start + k + i * stride) as u32 } else { places[i] };
+                    places[i] = if more { row.at + (i + k) as u32 } else { places[i] };
                 }
             }
-            first = false;
+        } else {
+            for i in 0..n {
+                let v = row.x[i * stride + k];
+                if none || v > y[i] {
+                    y[i] = v;
+                    if PLACES {
+                        places[i] = row.at + (i * stride + k) as u32;
+                    }
+                }
+            }
         }
-    });
+    }
 }
 
 /// One window over the whole plane.
