@@ -284,8 +284,8 @@ mod tests {
         let chart = |names: &[&str]| chart(&[run("a"), run("b")], &options(names));
         let names = |chart: Chart| chart.panels.into_iter().map(|p| p.name).collect::<Vec<_>>();
         assert_eq!(names(chart(&["lr", "acc", "softmax"]).unwrap()), ["lr", "accuracy", "softmax"]);
-        let error = chart(&["x"]).unwrap_err();
-        assert_eq!(error, "no run has `x`; there are loss, accuracy, softmax, lr");
+        let error = chart(&["wombat"]).unwrap_err();
+        assert_eq!(error, "no run has `wombat`; there are loss, accuracy, softmax, lr");
         let options = PlotOptions { along: Along::Time, ..PlotOptions::default() };
         assert!(super::chart(&[run("a")], &options).unwrap_err().starts_with("`a` does not tell the time"));
     }
