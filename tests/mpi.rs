@@ -155,7 +155,9 @@ fn a_test_of_a_whole_set_is_divided_and_comes_out_the_same() {
             one.done(&TRAIN);
             let tests = |folder: &Folder| -> Vec<String> {
                 let text = String::from_utf8(folder.read("m")).unwrap();
-                text.lines().filter(|l| l.contains("\"accuracy\"")).map(String::from).collect()
+                // Several ranks get through more of the set with a step: epochs differ, what follows does not.
+                let test = |line: &str| line.split_once("\"event\"").unwrap().1.to_owned();
+                text.lines().filter(|l| l.contains("\"accuracy\"")).map(test).collect()
             };
             let expected = tests(&one);
             assert_eq!(expected.len(), 3, "{expected:?}");

@@ -232,7 +232,7 @@ fn a_terminal_that_goes_away_ends_no_run() {
     let (whole, folder) = (make(), make());
     whole.done(&TRAIN);
     let program = env!("CARGO_BIN_EXE_cnnctl");
-    let command = format!("exec '{program}' {}", TRAIN.join(" "));
+    let command = format!("exec '{program}' {} --log-format caffe", TRAIN.join(" "));
     let mut terminal = Command::new("script")
         .args(["-qfc", &command, "/dev/null"])
         .current_dir(folder.path(""))
