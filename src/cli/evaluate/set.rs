@@ -23,6 +23,11 @@ use crate::{
     solver::WholeSet,
 };
 
+/// A net in phase TEST all of whose blobs can be looked at.
+fn options(args: &EvaluateArgs) -> Options {
+    Options { state: args.state.state(Phase::Test), keep_all: true, ..Options::new(Phase::Test, 1) }
+}
+
 /// Runs a net over the set that its own data layers read.
 pub fn of_net(
     args: &EvaluateArgs,
@@ -31,8 +36,7 @@ pub fn of_net(
     worst: &mut Worst,
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
-    let options =
-        Options { state: args.state.state(Phase::Test), keep_all: true, ..Options::new(Phase::Test, 1) };
+    let options = options(args);
     let mut params = Params::new();
     let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
     let mut whole = WholeSet::of(&net, &file.net, options, &mut params).map_err(fail)?.ok_or_else(|| {
@@ -72,10 +76,8 @@ pub fn given(
     worst: &mut Worst,
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
-    let options =
-        Options { state: args.state.state(Phase::Test), keep_all: true, ..Options::new(Phase::Test, 1) };
     let mut params = Params::new();
-    let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+    let mut net = Net::new(&file.net, options(args), &mut params).map_err(fail)?;
     copy(weights, &net, &mut params, file)?;
     let model = args.model.as_deref().unwrap_or(Path::new("the net of the weights"));
     let (input, shape) = prepare::input(&net, model)?;
