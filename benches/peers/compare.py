@@ -57,7 +57,7 @@ SOURCES = ("Data", "ImageData", "HDF5Data", "Input")
 
 def blocks(text):
     """The top-level parts of a net's text: layers, and the rest."""
-    at, depth, start = 0, 0, 0
+    at, depth = 0, 0
     for match in re.finditer(r'"[^"]*"|\'[^\']*\'|#[^\n]*|[{}]', text):
         if match[0] in "{}":
             depth += 1 if match[0] == "{" else -1
