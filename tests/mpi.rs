@@ -273,7 +273,8 @@ fn ranks_that_are_killed_hang_or_are_signalled_cost_nothing() {
     for launcher in launchers() {
         let whole = long_folder();
         done(&whole, &launcher, 2, &TRAIN);
-        for (signal, expected) in [("-KILL", None), ("-STOP", Some(75)), ("-USR1", Some(75))] {
+        // Of a rank that ends with 75 and one that it has to kill, a launcher gives the status of either.
+        for (signal, expected) in [("-KILL", None), ("-STOP", None), ("-USR1", Some(75))] {
             let broken = long_folder();
             let (status, said) = interrupted(&broken, &launcher, signal);
             assert!(status != 0 && expected.is_none_or(|e| e == status), "{signal}: {status}: {said}");
