@@ -38,30 +38,60 @@ pub struct Epilogue<'a> {
     pub relu: bool,
 }
 
+/// How a pass is computed.
+enum Way {
+    /// One filter at a time.
+    Depthwise,
+    /// Tiles of the image at points.
+    Fast(Winograd),
+    /// Sums of products, as they stand.
+    Plain,
+}
+
+impl Way {
+    fn forward(isa: Isa, dims: &ConvDims) -> Self {
+        if depthwise::serves(dims) {
+            return Self::Depthwise;
+        }
+        Winograd::forward(isa, dims).map_or(Self::Plain, Self::Fast)
+    }
+
+    fn backward_input(isa: Isa, dims: &ConvDims) -> Self {
+        if depthwise::serves(dims) {
+            return Self::Depthwise;
+        }
+        Winograd::backward(isa, dims).map_or(Self::Plain, Self::Fast)
+    }
+
+    fn backward_weights(isa: Isa, dims: &ConvDims) -> Self {
+        Self::forward(isa, dims)
+    }
+}
+
 /// Floats of scratch that [`forward`] needs: the packed weights.
 pub fn forward_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) {
-        return 0;
+    match Way::forward(Isa::best(), dims) {
+        Way::Depthwise => 0,
+        Way::Fast(fast) => fast.weights_len(),
+        Way::Plain => dims.weight_len(),
     }
-    Winograd::forward(Isa::best(), dims).map_or(dims.weight_len(), |fast| fast.weights_len())
 }
 
 /// Floats of scratch that [`backward_input`] needs: the packed weights.
 pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) {
-        return 0;
+    match Way::backward_input(Isa::best(), dims) {
+        Way::Depthwise => 0,
+        Way::Fast(fast) => fast.weights_len(),
+        Way::Plain => dims.weight_len(),
     }
-    Winograd::backward(Isa::best(), dims).map_or(dims.weight_len(), |fast| fast.weights_len())
 }
 
 /// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
 pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
-    if depthwise::serves(dims) {
-        return 0;
-    }
-    match Winograd::forward(Isa::best(), dims) {
-        Some(fast) => fast.gradient_scratch_len(),
-        None => Cut::new(Isa::best(), dims).scratch_len(),
+    match Way::backward_weights(Isa::best(), dims) {
+        Way::Depthwise => 0,
+        Way::Fast(fast) => fast.gradient_scratch_len(),
+        Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),
     }
 }
 
@@ -93,14 +123,28 @@ pub fn forward(
         });
     }
     let isa = Isa::best();
-    if depthwise::serves(dims) {
-        return depthwise::forward(isa, dims, input, weights, epilogue, output);
+    match Way::forward(isa, dims) {
+        Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
+        Way::Fast(fast) => {
+            let packed = &mut scratch[..fast.weights_len()];
+            fast.pack(weights, false, packed);
+            fast.run(input, packed, epilogue, output);
+        }
+        Way::Plain => plain_forward(dims, input, weights, epilogue, output, scratch),
     }
-    let packed = &mut scratch[..forward_scratch_len(dims)];
-    if let Some(fast) = Winograd::forward(isa, dims) {
-        fast.pack(weights, false, packed);
-        return fast.run(input, packed, epilogue, output);
-    }
+}
+
+/// [`forward`] by way of packed weights and panels of taps.
+fn plain_forward(
+    dims: &ConvDims,
+    input: &[f32],
+    weights: &[f32],
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let isa = Isa::best();
+    let packed = &mut scratch[..dims.weight_len()];
     weights::pack_forward(isa, dims, weights, packed);
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let area = dims.out_area();
@@ -165,21 +209,33 @@ pub fn backward_input(
         return bottom_diff.fill(0.0);
     }
     let isa = Isa::best();
-    if depthwise::serves(dims) {
-        return depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff);
+    match Way::backward_input(isa, dims) {
+        Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
+        Way::Fast(fast) => {
+            let packed = &mut scratch[..fast.weights_len()];
+            fast.pack(weights, true, packed);
+            fast.run(top_diff, packed, Epilogue::default(), bottom_diff);
+        }
+        Way::Plain => plain_backward_input(dims, top_diff, weights, bottom_diff, scratch),
     }
-    if let Some(fast) = Winograd::backward(isa, dims) {
-        let packed = &mut scratch[..fast.weights_len()];
-        fast.pack(weights, true, packed);
-        return fast.run(top_diff, packed, Epilogue::default(), bottom_diff);
-    }
-    let mut rest = &mut scratch[..backward_input_scratch_len(dims)];
+}
+
+/// [`backward_input`] by phases, each by way of packed weights and panels of taps.
+fn plain_backward_input(
+    dims: &ConvDims,
+    top_diff: &[f32],
+    weights: &[f32],
+    bottom_diff: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let isa = Isa::best();
+    let mut rest = &mut scratch[..dims.weight_len()];
     for phase in phases::phases(dims) {
         let packed;
         (packed, rest) = rest.split_at_mut(dims.in_channels * dims.group_out() * phase.lines.taps());
         weights::pack_backward(isa, dims, &phase, weights, packed);
     }
-    let packed = &scratch[..backward_input_scratch_len(dims)];
+    let packed = &scratch[..dims.weight_len()];
     let (m, area) = (dims.group_in(), dims.in_area());
     let (out_image, out_group) = (dims.out_channels * dims.out_area(), dims.group_out() * dims.out_area());
     let everything = phases::phases(dims).find(Phase::is_everything);
@@ -236,13 +292,12 @@ pub fn backward_weights(
     if input.is_empty() || top_diff.is_empty() {
         return;
     }
-    if depthwise::serves(dims) {
-        return depthwise::backward_weights(Isa::best(), dims, input, top_diff, weight_diff);
+    let isa = Isa::best();
+    match Way::backward_weights(isa, dims) {
+        Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
+        Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
+        Way::Plain => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),
     }
-    if let Some(fast) = Winograd::forward(Isa::best(), dims) {
-        return fast.add_gradient(input, top_diff, weight_diff, scratch);
-    }
-    Cut::new(Isa::best(), dims).run(input, top_diff, weight_diff, scratch);
 }
 
 /// Adds the bias' gradient, the sum of `top_diff` over images and positions, to `bias_diff`, one value a channel.
