@@ -65,6 +65,17 @@ pub fn add_backward(dims: Channels, dy: &[f32], sums: &mut [[f32; 2]]) {
     });
 }
 
+/// sums += the sum of dy for each channel.
+pub fn add_sums(dims: Channels, dy: &[f32], sums: &mut [f32]) {
+    assert_eq!(dy.len(), dims.count());
+    dims.for_groups(None, sums, |first, _, sums| {
+        for (i, sums) in sums.chunks_mut(STRETCH).enumerate() {
+            let (at, none) = (first + i * STRETCH, &[(); STRETCH][..sums.len()]);
+            dims.sums(at, [dy, dy], none, |(), dy, _| [0.0, dy], |i, [_, sum]| sums[i] += sum as f32);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +109,9 @@ mod tests {
             assert_eq!(sums, plain);
             add_backward(dims, &dy, &mut sums);
             assert!(sums.iter().zip(&plain).all(|(got, want)| got[1] == want[1]));
+            let mut added = vec![1.0; channels];
+            add_sums(dims, &dy, &mut added);
+            assert!(added.iter().zip(&plain).all(|(got, want)| *got == 1.0 + want[1]));
         }
     }
 }

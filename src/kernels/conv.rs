@@ -25,9 +25,10 @@ use lines::{Line, Lines};
 use phases::Phase;
 use winograd::Winograd;
 
+use super::channels::Channels;
 use super::gemm::scratch;
-use super::parallel;
 use super::simd::{Isa, MatMut};
+use super::{affine, parallel};
 
 /// What happens to each output value before it is stored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -307,14 +308,8 @@ pub fn backward_weights(
 pub fn backward_bias(dims: &ConvDims, top_diff: &[f32], bias_diff: &mut [f32]) {
     assert_eq!(top_diff.len(), dims.output_len(), "output length");
     assert_eq!(bias_diff.len(), dims.out_channels, "bias length");
-    let area = dims.out_area();
-    // A channel a chunk: each sum runs over the images in order, on one thread.
-    parallel::for_chunks_mut(bias_diff, 1, |channel, sum| {
-        for image in 0..dims.batch {
-            let line = &top_diff[(image * dims.out_channels + channel) * area..][..area];
-            sum[0] += line.iter().sum::<f32>();
-        }
-    });
+    let of = Channels { images: dims.batch, channels: dims.out_channels, inner: dims.out_area() };
+    affine::add_sums(of, top_diff, bias_diff);
 }
 
 fn check(dims: &ConvDims, input: &[f32], weights: &[f32], output: &[f32]) {
