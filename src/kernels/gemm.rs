@@ -177,10 +177,11 @@ struct Packed<'a> {
 fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut<'_>) {
     let Packed { k, a, b } = *packed;
     let (m, n) = (c.rows(), c.cols());
-    for j in (0..n).step_by(isa.tile_cols()) {
-        let cols = j..(j + isa.tile_cols()).min(n);
-        let width = cols.len().next_multiple_of(isa.lanes());
-        for rows in pack::panels(m, isa.tile_rows()) {
+    for rows in pack::panels(m, isa.tile_rows()) {
+        // Along the rows of C, which then stream through the cache.
+        for j in (0..n).step_by(isa.tile_cols()) {
+            let cols = j..(j + isa.tile_cols()).min(n);
+            let width = cols.len().next_multiple_of(isa.lanes());
             let tile = simd::Tile {
                 k,
                 a: &a[rows.start * k..rows.end * k],
@@ -192,7 +193,7 @@ fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut
                 bias: None,
                 relu: false,
             };
-            simd::multiply(isa, &tile, c.block(rows, cols.clone()));
+            simd::multiply(isa, &tile, c.block(rows.clone(), cols));
         }
     }
 }

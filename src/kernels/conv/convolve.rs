@@ -1,7 +1,7 @@
 //! A few images and one group: C (one row a channel, one column an output) = packed weights times the images' taps.
 //!
-//! The matrix of taps (`im2col`) is never stored: a panel of a few outputs and a block of taps is gathered from the
-//! planes into the first-level cache, used for all rows of weights, and forgotten.
+//! The matrix of taps (`im2col`) is never stored: a block of outputs and taps is gathered from the planes into the
+//! second-level cache, used for all rows of weights, and forgotten.
 
 use std::ops::Range;
 
@@ -15,12 +15,17 @@ const MAX_LANES: usize = 32;
 const MAX_ROWS: usize = 14;
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
-/// Small images are taken together up to this many outputs, so that few registers are left part empty.
+/// Images of fewer outputs are small: too many of their registers would be left part empty.
+const SMALL: usize = 128;
+/// Small images are taken together up to this many outputs.
 const TOGETHER: usize = 256;
+
+/// Values of a block of taps and outputs, which stays in the second-level cache.
+const BLOCK: usize = 1 << 17;
 
 /// How many images of `outputs` values a channel one task takes, of `batch`.
 pub fn images_together(batch: usize, outputs: usize) -> usize {
-    TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1)
+    if outputs >= SMALL { 1 } else { TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1) }
 }
 
 /// What `run` computes.
@@ -89,7 +94,8 @@ impl Convolve<'_> {
         if k == 0 || rows == 0 {
             return self.without_taps(&mut results);
         }
-        let panel_len = DEPTH.min(k) * self.isa.tile_cols();
+        let n = self.images * self.lines.outputs();
+        let panel_len = DEPTH.min(k) * self.block_cols(k, rows).min(n.next_multiple_of(self.isa.lanes()));
         if let Some(start) = self.lines.in_place() {
             let (image, channel) = (self.image_stride, self.lines.inputs());
             let planes = Planes { values: &self.input[start..], image, channel };
@@ -120,35 +126,68 @@ impl Convolve<'_> {
         }
     }
 
-    /// Sums the blocks of taps, in order.
-    fn blocks(&self, planes: &Planes<'_>, panel: &mut [f32], results: &mut Results<'_>) {
+    /// Columns of a block: as many as its taps leave room for; one panel where it is used only once.
+    fn block_cols(&self, k: usize, rows: usize) -> usize {
+        let panel = self.isa.tile_cols();
+        if rows <= self.isa.tile_rows() && !self.lines.is_matrix() {
+            return panel;
+        }
+        (BLOCK / DEPTH.min(k).max(1) / panel * panel).max(panel)
+    }
+
+    /// For each block of columns, sums the blocks of taps, in order.
+    fn blocks(&self, planes: &Planes<'_>, block: &mut [f32], results: &mut Results<'_>) {
         let (m, n, all) =
             (results.rows, self.images * self.lines.outputs(), self.channels * self.lines.taps());
+        let wide = self.block_cols(all, m);
         let mut offsets = [0; DEPTH];
-        for depth in (0..all).step_by(DEPTH) {
-            let k = DEPTH.min(all - depth);
-            let offsets = &mut offsets[..k];
-            self.lines.fill_tap_offsets(depth, planes.channel, offsets);
-            let last = depth + k == all;
-            let weights = &self.weights[depth * m..(depth + k) * m];
-            for j in (0..n).step_by(self.isa.tile_cols()) {
-                let cols = j..n.min(j + self.isa.tile_cols());
-                self.gather(planes, offsets, cols.clone(), panel);
+        for j in (0..n).step_by(wide) {
+            let cols = j..n.min(j + wide);
+            for depth in (0..all).step_by(DEPTH) {
+                let k = DEPTH.min(all - depth);
+                let offsets = &mut offsets[..k];
+                self.lines.fill_tap_offsets(depth, planes.channel, offsets);
+                self.pack(planes, offsets, cols.clone(), block);
+                let last = depth + k == all;
+                let weights = &self.weights[depth * m..(depth + k) * m];
                 for rows in panels(m, self.isa.tile_rows()) {
                     let tile = Tile {
                         k,
                         a: &weights[rows.start * k..rows.end * k],
                         a_stride: rows.len(),
-                        b: panel,
-                        b_stride: cols.len().next_multiple_of(self.isa.lanes()),
+                        b: block,
+                        b_stride: 0,
                         alpha: 1.0,
                         beta: if depth == 0 { 0.0 } else { 1.0 },
                         bias: self.bias.filter(|_| last).map(|bias| &bias[rows.clone()]),
                         relu: self.relu && last,
                     };
-                    self.multiply(&tile, rows, cols.clone(), results);
+                    // Along the rows of C, which then stream through the cache.
+                    for cols in self.panels(&cols) {
+                        let b = &block[(cols.start - j) * k..];
+                        let b_stride = cols.len().next_multiple_of(self.isa.lanes());
+                        self.multiply(&Tile { b, b_stride, ..tile }, rows.clone(), cols, results);
+                    }
                 }
             }
+        }
+    }
+
+    /// The tiles' columns of a block.
+    fn panels(&self, cols: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (wide, end) = (self.isa.tile_cols(), cols.end);
+        cols.clone().step_by(wide).map(move |start| start..end.min(start + wide))
+    }
+
+    /// Packs the taps at `offsets` of the outputs `cols`, panel by panel.
+    fn pack(&self, planes: &Planes<'_>, offsets: &[u32], cols: Range<usize>, block: &mut [f32]) {
+        let k = offsets.len();
+        if self.images == 1 && self.lines.is_matrix() {
+            let data = &planes.values[offsets[0] as usize + cols.start..];
+            return simd::copy_panels(self.isa, data, planes.channel, k, cols.len(), block);
+        }
+        for panel in self.panels(&cols) {
+            self.gather(planes, offsets, panel.clone(), &mut block[(panel.start - cols.start) * k..]);
         }
     }
 

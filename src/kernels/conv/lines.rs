@@ -179,6 +179,11 @@ impl Lines {
         plain.then(|| first * inner.iter().map(|a| a.line.input).product::<usize>())
     }
 
+    /// Whether the planes are a matrix: one tap, so a row for each channel, and a column for each output.
+    pub fn is_matrix(&self) -> bool {
+        self.taps() == 1 && self.contiguous() == self.outputs()
+    }
+
     /// The values of a plane, per channel.
     pub fn plane_len(&self) -> usize {
         let (outer, last) = self.split();

@@ -30,6 +30,10 @@ pub fn rows(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, o
 /// Packs a block of B: for each panel of columns, for each k, one value a column, zeros to full registers.
 pub fn columns(isa: Isa, b: &Matrix<'_>, depth: Range<usize>, cols: Range<usize>, out: &mut [f32]) {
     let k = depth.len();
+    if b.col_stride == 1 && k > 0 && !cols.is_empty() {
+        let data = &b.data[depth.start * b.row_stride + cols.start..];
+        return simd::copy_panels(isa, data, b.row_stride, k, cols.len(), out);
+    }
     for j in (0..cols.len()).step_by(isa.tile_cols()) {
         let count = isa.tile_cols().min(cols.len() - j);
         let width = count.next_multiple_of(isa.lanes());

@@ -89,6 +89,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
     }
     #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: see above; loads and stores touch what the caller promised.
         unsafe {

@@ -26,7 +26,7 @@ pub use matrix::MatMut;
 pub use outer::{Outer, Run, outer};
 pub use peak::peak;
 pub use tile::{Tile, multiply};
-pub use transpose::{Transposed, copy_lines, interleave, transpose};
+pub use transpose::{Transposed, copy_lines, copy_panels, interleave, transpose};
 pub use winograd::{Grid, Map, POINTS, transform};
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
@@ -69,6 +69,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values are writable at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+    /// Asks for the cache line of `p`, which will be written; `p` may point anywhere.
+    fn prefetch(self, p: *const f32);
     /// Transposes up to `LANES x LANES` values: column j of the `rows x cols` values at `from` becomes the `LANES`
     /// values at `to + j * to_stride`, those from `rows` on 0.
     ///

@@ -67,6 +67,12 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
             return;
         }
         let Fixed { tile, mut c } = self;
+        // The tile's rows lie far apart, where the processor does not foresee them.
+        for i in 0..MR {
+            for v in 0..NV {
+                simd.prefetch(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
+            }
+        }
         // SAFETY: `multiply` checked that `a`, `b` and `bias` are long enough, and that `c` has `MR` rows and
         // more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
         unsafe {

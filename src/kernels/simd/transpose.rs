@@ -119,6 +119,61 @@ impl Job for CopyLines<'_> {
     }
 }
 
+/// Panels of two registers, the last as wide as its columns need: for the panel at column j, `width` wide,
+/// `out[j * depth + k * width + i] = data[k * stride + j + i]`, and 0 from `cols` on.
+///
+/// Lines are read from end to end, as the processor foresees it.
+///
+/// # Panics
+/// When a line reaches outside `data`, or `out` is too short.
+pub fn copy_panels(isa: Isa, data: &[f32], stride: usize, depth: usize, cols: usize, out: &mut [f32]) {
+    if depth == 0 || cols == 0 {
+        return;
+    }
+    assert!((depth - 1) * stride + cols <= data.len(), "lines reach outside");
+    assert!(out.len() >= cols.next_multiple_of(isa.lanes()) * depth, "out is too short");
+    isa.run(CopyPanels { data, stride, depth, cols, out });
+}
+
+struct CopyPanels<'a> {
+    data: &'a [f32],
+    stride: usize,
+    depth: usize,
+    cols: usize,
+    out: &'a mut [f32],
+}
+
+impl Job for CopyPanels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let CopyPanels { data, stride, depth, cols, out } = self;
+        let (wide, out) = (2 * S::LANES, out.as_mut_ptr());
+        let (whole, rest) = (cols - cols % wide, cols % wide);
+        for k in 0..depth {
+            let from = data.as_ptr().wrapping_add(k * stride);
+            for j in (0..whole).step_by(wide) {
+                // SAFETY: `copy_panels` checked that `cols` values of each line lie inside `data`, and that all
+                // panels lie inside `out`.
+                unsafe {
+                    let to = out.add(j * depth + k * wide);
+                    simd.store(to, simd.load(from.add(j)));
+                    simd.store(to.add(S::LANES), simd.load(from.add(j + S::LANES)));
+                }
+            }
+            let width = rest.next_multiple_of(S::LANES);
+            for i in (0..rest).step_by(S::LANES) {
+                // SAFETY: as above; lanes beyond the line are not read.
+                unsafe {
+                    let v = simd.load_first(from.add(whole + i), (rest - i).min(S::LANES));
+                    simd.store(out.add(whole * depth + k * width + i), v);
+                }
+            }
+        }
+    }
+}
+
 /// What [`transpose`] reads, and how it writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Transposed<'a> {
