@@ -135,21 +135,21 @@ impl Convolve<'_> {
         (BLOCK / DEPTH.min(k).max(1) / panel * panel).max(panel)
     }
 
-    /// For each block of columns, sums the blocks of taps, in order.
+    /// Sums the blocks of taps, in order.
     fn blocks(&self, planes: &Planes<'_>, block: &mut [f32], results: &mut Results<'_>) {
         let (m, n, all) =
             (results.rows, self.images * self.lines.outputs(), self.channels * self.lines.taps());
         let wide = self.block_cols(all, m);
         let mut offsets = [0; DEPTH];
-        for j in (0..n).step_by(wide) {
-            let cols = j..n.min(j + wide);
-            for depth in (0..all).step_by(DEPTH) {
-                let k = DEPTH.min(all - depth);
-                let offsets = &mut offsets[..k];
-                self.lines.fill_tap_offsets(depth, planes.channel, offsets);
+        for depth in (0..all).step_by(DEPTH) {
+            let k = DEPTH.min(all - depth);
+            let offsets = &mut offsets[..k];
+            self.lines.fill_tap_offsets(depth, planes.channel, offsets);
+            let last = depth + k == all;
+            let weights = &self.weights[depth * m..(depth + k) * m];
+            for j in (0..n).step_by(wide) {
+                let cols = j..n.min(j + wide);
                 self.pack(planes, offsets, cols.clone(), block);
-                let last = depth + k == all;
-                let weights = &self.weights[depth * m..(depth + k) * m];
                 for rows in panels(m, self.isa.tile_rows()) {
                     let tile = Tile {
                         k,

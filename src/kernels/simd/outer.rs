@@ -34,7 +34,7 @@ pub struct Outer<'a> {
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_rows()` rows or `isa.tile_cols()` columns, or something reaches outside.
-pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
+pub fn outer(isa: Isa, factors: &Outer<'_>, mut c: MatMut<'_>) {
     if c.rows() == 0 || c.cols() == 0 {
         return;
     }
@@ -47,6 +47,8 @@ pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
     let end = factors.runs.iter().map(|r| r.from + r.len).max().unwrap_or(0);
     assert!(positions == 0 || furthest + end <= factors.data.len(), "runs reach outside");
     let two = width > isa.lanes();
+    // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
+    let c = &mut c;
     macro_rules! rows {
         ($($mr:literal)*) => {
             match (c.rows(), two) {
@@ -62,7 +64,7 @@ pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
 /// A tile of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.
 struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
     factors: &'a Outer<'a>,
-    c: MatMut<'c>,
+    c: &'a mut MatMut<'c>,
 }
 
 impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
@@ -74,7 +76,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         if MR > S::ROWS {
             return;
         }
-        let Fixed { factors, mut c } = self;
+        let Fixed { factors, c } = self;
         let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
         let last = cols - (NV - 1) * S::LANES;
         let mut sum = [[simd.splat(0.0); NV]; MR];

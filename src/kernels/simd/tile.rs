@@ -29,7 +29,7 @@ pub struct Tile<'a> {
 ///
 /// # Panics
 /// When `c` is larger than that, or `a`, `b` or `bias` too short.
-pub fn multiply(isa: Isa, tile: &Tile<'_>, c: MatMut<'_>) {
+pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
     if c.rows() == 0 || c.cols() == 0 {
         return;
     }
@@ -39,6 +39,8 @@ pub fn multiply(isa: Isa, tile: &Tile<'_>, c: MatMut<'_>) {
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
     assert!(tile.bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
     let two = width > isa.lanes();
+    // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
+    let c = &mut c;
     macro_rules! rows {
         ($($mr:literal)*) => {
             match (c.rows(), two) {
@@ -54,7 +56,7 @@ pub fn multiply(isa: Isa, tile: &Tile<'_>, c: MatMut<'_>) {
 /// A tile of `MR` rows and `NV` registers a row, whose sizes `multiply` has checked.
 struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
     tile: &'a Tile<'a>,
-    c: MatMut<'c>,
+    c: &'a mut MatMut<'c>,
 }
 
 impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
@@ -66,7 +68,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         if MR > S::ROWS {
             return;
         }
-        let Fixed { tile, mut c } = self;
+        let Fixed { tile, c } = self;
         // The tile's rows lie far apart, where the processor does not foresee them.
         for i in 0..MR {
             for v in 0..NV {
@@ -82,7 +84,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
                 (tile.a.as_ptr(), tile.a_stride),
                 (tile.b.as_ptr(), tile.b_stride),
             );
-            store(simd, tile, sum, &mut c);
+            store(simd, tile, sum, c);
         }
     }
 }

@@ -278,6 +278,28 @@ mod tests {
     }
 
     #[test]
+    fn panels_end_in_zeros() {
+        for isa in Isa::all() {
+            let wide = isa.tile_cols();
+            for (depth, cols) in
+                [(0, 3), (1, 1), (3, isa.lanes()), (2, wide), (5, 2 * wide + 1), (2, 3 * wide - 1)]
+            {
+                let stride = cols + 3;
+                let data = numbers(depth * stride);
+                let mut out = vec![f32::NAN; depth * cols.next_multiple_of(isa.lanes())];
+                copy_panels(isa, &data, stride, depth, cols, &mut out);
+                for j in (0..cols).step_by(wide) {
+                    let width = wide.min(cols - j).next_multiple_of(isa.lanes());
+                    for (k, i) in (0..depth).flat_map(|k| (0..width).map(move |i| (k, i))) {
+                        let want = if j + i < cols { data[k * stride + j + i] } else { 0.0 };
+                        assert_eq!(out[j * depth + k * width + i], want, "{depth} {cols}: {j} {k} {i}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn transposed_lines_are_added() {
         for isa in Isa::all() {
             for (n, depth) in [(1, 1), (5, 3), (17, 33), (16, 16)] {
