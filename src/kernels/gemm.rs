@@ -8,6 +8,7 @@ use super::simd::{self, Isa, MatMut};
 
 pub(super) mod pack;
 pub(super) mod scratch;
+mod slender;
 
 pub(super) use pack::panels;
 
@@ -15,8 +16,10 @@ pub(super) use pack::panels;
 pub const DEPTH: usize = 256;
 /// Rows of a packed block of A: it stays in the second-level cache.
 const BLOCK_ROWS: usize = 256;
-/// Columns of a packed block of B.
-const BLOCK_COLS: usize = 512;
+/// Values of a packed block of B, which stays in the second-level cache, too.
+const BLOCK: usize = 512 * DEPTH;
+/// The most columns of such a block.
+const BLOCK_COLS: usize = 8192;
 
 /// A matrix to read: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +84,11 @@ impl<'a> Gemm<'a> {
 /// # Panics
 /// When a slice is shorter than its matrix, or rows of C overlap.
 pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
-    block(Isa::best(), product, 0, 0, checked(product, c));
+    let (isa, c) = (Isa::best(), checked(product, c));
+    if slender::serves(isa, product) {
+        return slender::run(isa, product, product.n, c);
+    }
+    block(isa, product, 0, 0, c);
 }
 
 /// Multiplies, cutting C into blocks for all threads of the current pool. Same bits as [`gemm`].
@@ -89,8 +96,11 @@ pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
 /// # Panics
 /// When a slice is shorter than its matrix, or rows of C overlap.
 pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
-    let (rows, cols) = task_size(product);
-    split(Isa::best(), product, (rows, cols), 0, 0, checked(product, c));
+    let (isa, c) = (Isa::best(), checked(product, c));
+    if slender::serves(isa, product) {
+        return slender::run(isa, product, slender::task_cols(isa, product), c);
+    }
+    split(isa, product, task_size(product), 0, 0, c);
 }
 
 fn checked<'c>(product: &Gemm<'_>, c: &'c mut [f32]) -> MatMut<'c> {
@@ -100,20 +110,28 @@ fn checked<'c>(product: &Gemm<'_>, c: &'c mut [f32]) -> MatMut<'c> {
     MatMut::new(c, m, n, c_stride)
 }
 
+/// Enough tasks for every thread of a large machine to find work.
+const TASKS: usize = 64;
+/// Multiply-adds that outweigh a task's start and the packing it repeats.
+const WORK: usize = 1 << 21;
+
+/// Columns of a packed block of B, more where it has fewer rows: then C is written in longer pieces.
+fn block_cols(k: usize) -> usize {
+    (BLOCK / k.clamp(1, DEPTH)).min(BLOCK_COLS)
+}
+
 /// The block of C that one task computes. It depends on the shape alone.
 fn task_size(product: &Gemm<'_>) -> (usize, usize) {
-    /// Enough tasks for every thread of a large machine to find work.
-    const TASKS: usize = 64;
-    /// Multiply-adds that outweigh a task's start and the packing it repeats.
-    const WORK: usize = 1 << 21;
-    let (mut rows, mut cols) = (BLOCK_ROWS, BLOCK_COLS);
+    /// Fewer columns would read B in pieces too short to be fetched ahead.
+    const LEAST_COLS: usize = 256;
+    let (mut rows, mut cols) = (BLOCK_ROWS, block_cols(product.k));
     loop {
         let tasks = product.m.div_ceil(rows) * product.n.div_ceil(cols);
         let work = rows.min(product.m) * cols.min(product.n) * product.k;
-        if tasks >= TASKS || work <= WORK || (rows <= 64 && cols <= 128) {
+        if tasks >= TASKS || work <= WORK || (rows <= 64 && cols <= LEAST_COLS) {
             return (rows, cols);
         }
-        if cols > 2 * rows.min(product.m) { cols /= 2 } else { rows /= 2 }
+        if cols > LEAST_COLS.max(2 * rows.min(product.m)) || rows <= 64 { cols /= 2 } else { rows /= 2 }
     }
 }
 
@@ -146,15 +164,16 @@ fn block(isa: Isa, product: &Gemm<'_>, row: usize, col: usize, mut c: MatMut<'_>
         return;
     }
     let a_len = m.min(BLOCK_ROWS) * DEPTH.min(product.k);
-    let b_len = n.min(BLOCK_COLS).next_multiple_of(isa.lanes()) * DEPTH.min(product.k);
+    let wide = block_cols(product.k);
+    let b_len = n.min(wide).next_multiple_of(isa.lanes()) * DEPTH.min(product.k);
     scratch::lend(a_len + b_len, |scratch| {
         let (a, b) = scratch.split_at_mut(a_len);
         // One round even at k = 0, which scales C by beta.
         for depth in (0..product.k.max(1)).step_by(DEPTH) {
             let k = DEPTH.min(product.k - depth);
             let beta = if depth == 0 { product.beta } else { 1.0 };
-            for j in (0..n).step_by(BLOCK_COLS) {
-                let cols = j..(j + BLOCK_COLS).min(n);
+            for j in (0..n).step_by(wide) {
+                let cols = j..(j + wide).min(n);
                 pack::columns(isa, &product.b, depth..depth + k, col + cols.start..col + cols.end, b);
                 for i in (0..m).step_by(BLOCK_ROWS) {
                     let rows = i..(i + BLOCK_ROWS).min(m);

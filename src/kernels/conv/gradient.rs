@@ -1,8 +1,8 @@
 //! The weights' gradient: for every tap and output channel, the input times the output's gradient, summed over
 //! positions and images.
 //!
-//! Work is cut into splits of the batch times blocks of output channels, by the shape alone. Each task sums its images
-//! in order into sums of its own (one row a tap, one column a channel), which are added to the gradient in order.
+//! Work is cut into splits of the batch times blocks of channels, by the shape alone. Each task sums its images in order
+//! into sums of its own (one row a tap, one column a channel), which are added to the gradient in order.
 
 use std::ops::Range;
 
@@ -17,20 +17,45 @@ use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 const TASKS: usize = 16;
 /// Panels of channels in a task, which share its planes.
 const PANELS: usize = 2;
-/// Positions of a step: what they pack of the output's gradient stays in the first-level cache.
+/// Positions whose sums stay in registers.
 const POSITIONS: usize = 256;
-/// Runs of a step.
+/// Runs of that many positions.
 const RUNS: usize = 64;
+/// Such steps whose right factor is packed at a time, so that rows of the left are read in long pieces.
+const STEPS: usize = 4;
 /// Taps whose offsets are worked out at a time.
 const TAPS: usize = 256;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
 
-/// The share of a task: images, and output channels of a group from `channel` on.
+/// One of the two blobs: its channels, those of a group, and the values of a channel.
+#[derive(Clone, Copy)]
+struct Side {
+    channels: usize,
+    group: usize,
+    area: usize,
+}
+
+impl Side {
+    /// Values of an image.
+    fn image(&self) -> usize {
+        self.channels * self.area
+    }
+}
+
+/// The share of a task: images, and columns of a group from `channel` on.
 struct Part {
     split: usize,
     group: usize,
     channel: usize,
+}
+
+/// Positions whose right factor is packed, and their runs.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    positions: usize,
+    first: usize,
+    end: usize,
 }
 
 /// Planes of some images, or of a band of one: each image's `image` apart, each channel's `channel` apart.
@@ -47,7 +72,12 @@ pub struct Cut<'a> {
     dims: &'a ConvDims,
     isa: Isa,
     lines: Lines,
-    /// Output channels of a group, rounded up to registers.
+    /// Whose taps are the rows of the sums, read in place; and whose channels are their columns, packed.
+    left: Side,
+    right: Side,
+    /// Whether the left side is the output's gradient: where both sides are plain matrices, the smaller is packed.
+    exchanged: bool,
+    /// Columns of a group, rounded up to registers.
     channels: usize,
     /// Parts of the batch with sums of their own.
     splits: usize,
@@ -64,10 +94,19 @@ impl<'a> Cut<'a> {
         let outer = lines.outer_outputs();
         let band = outer.div_ceil(lines.outputs().div_ceil(BAND).clamp(1, outer.max(1)));
         let bands = outer.div_ceil(band.max(1));
-        let channels = dims.group_out().next_multiple_of(isa.lanes());
+        let input = Side { channels: dims.in_channels, group: dims.group_in(), area: dims.in_area() };
+        let output = Side { channels: dims.out_channels, group: dims.group_out(), area: dims.out_area() };
+        let padded = |side: &Side| side.group.next_multiple_of(isa.lanes());
+        // A packed value costs about as much as ten products with it.
+        let cost = |left: &Side, right: &Side| (left.group + 10) * padded(right);
+        let exchanged =
+            lines.is_matrix() && lines.in_place().is_some() && cost(&output, &input) < cost(&input, &output);
+        let (left, right) = if exchanged { (output, input) } else { (input, output) };
+        let channels = padded(&right);
         let blocks = dims.group * channels.div_ceil(PANELS * isa.tile_cols()).max(1);
         let together = images_together(dims.batch, lines.outputs());
-        let cut = Self { dims, isa, lines, channels, splits: 1, band, bands, together };
+        let cut =
+            Self { dims, isa, lines, left, right, exchanged, channels, splits: 1, band, bands, together };
         Self { splits: (TASKS / blocks).max(1).min(cut.units()), ..cut }
     }
 
@@ -82,22 +121,28 @@ impl<'a> Cut<'a> {
     }
 
     fn split_len(&self) -> usize {
-        self.dims.group * self.dims.depth() * self.channels
+        self.dims.group * self.rows() * self.channels
+    }
+
+    /// Rows of a group's sums: the left side's taps.
+    fn rows(&self) -> usize {
+        self.left.group * self.lines.taps()
     }
 
     /// Adds the gradient.
     pub fn run(&self, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32], scratch: &mut [f32]) {
-        let (dims, k) = (self.dims, self.dims.depth());
+        let k = self.rows();
         let sums = &mut scratch[..self.scratch_len()];
         if sums.is_empty() {
             return;
         }
+        let (left, right) = if self.exchanged { (top_diff, input) } else { (input, top_diff) };
         let block = k * PANELS * self.isa.tile_cols();
         parallel::for_chunks_mut(sums, k * self.channels, |start, sums| {
-            let (split, group) = (start / self.split_len(), start / (k * self.channels) % dims.group);
+            let (split, group) = (start / self.split_len(), start / (k * self.channels) % self.dims.group);
             parallel::for_chunks_mut(sums, block, |start, sums| {
                 let part = Part { split, group, channel: start / k };
-                self.sum(input, top_diff, &part, sums);
+                self.sum(left, right, &part, sums);
             });
         });
         let (first, others) = sums.split_at_mut(self.split_len());
@@ -106,51 +151,61 @@ impl<'a> Cut<'a> {
                 first.iter_mut().zip(&other[start..]).for_each(|(a, b)| *a += b);
             }
         });
-        // Sums of a panel of channels: a row a tap.
-        let panel = self.isa.tile_cols();
-        parallel::for_chunks_mut(weight_diff, dims.group_out() * k, |start, diff| {
-            let sums = &first[start / (dims.group_out() * k) * k * self.channels..][..k * self.channels];
-            parallel::for_chunks_mut(diff, panel * k, |start, diff| {
-                let channel = start / k;
-                let width = panel.min(self.channels - channel);
-                let rows = diff.len() / k;
-                let how = Transposed { stride: width, add: true, bias: None, relu: false };
-                simd::transpose(self.isa, &sums[channel * k..], how, MatMut::new(diff, rows, k, k));
-            });
+        let group = self.right.group * k;
+        parallel::for_chunks_mut(weight_diff, group, |start, diff| {
+            self.add_sums(&first[start / group * k * self.channels..][..k * self.channels], diff);
         });
     }
 
-    /// Sums one part: for each panel of channels, a row a tap.
-    fn sum(&self, input: &[f32], top: &[f32], part: &Part, sums: &mut [f32]) {
-        let dims = self.dims;
-        let Part { split, group, channel } = *part;
-        let (in_image, out_image) = (dims.in_channels * dims.in_area(), dims.out_channels * dims.out_area());
+    /// Adds a group's sums, which are panels of columns, a row a tap, to its gradient.
+    fn add_sums(&self, sums: &[f32], diff: &mut [f32]) {
+        let (k, n, panel) = (self.rows(), self.right.group, self.isa.tile_cols());
+        if self.exchanged {
+            return parallel::for_chunks_mut(diff, n, |start, row| {
+                for (first, row) in row.chunks_mut(panel).enumerate() {
+                    let width = panel.min(self.channels - first * panel);
+                    let sums = &sums[first * panel * k + start / n * width..];
+                    row.iter_mut().zip(sums).for_each(|(d, s)| *d += s);
+                }
+            });
+        }
+        parallel::for_chunks_mut(diff, panel * k, |start, diff| {
+            let channel = start / k;
+            let width = panel.min(self.channels - channel);
+            let rows = diff.len() / k;
+            let how = Transposed { stride: width, add: true, bias: None, relu: false };
+            simd::transpose(self.isa, &sums[channel * k..], how, MatMut::new(diff, rows, k, k));
+        });
+    }
+
+    /// Sums one part: for each panel of columns, a row a tap.
+    fn sum(&self, left: &[f32], right: &[f32], part: &Part, sums: &mut [f32]) {
+        let (Side { group, area, .. }, in_image) = (self.left, self.left.image());
         let units = self.units();
         let mut add = false;
-        for unit in split * units / self.splits..(split + 1) * units / self.splits {
+        for unit in part.split * units / self.splits..(part.split + 1) * units / self.splits {
             let image = unit / self.bands * self.together;
-            let images = self.together.min(dims.batch - image);
+            let images = self.together.min(self.dims.batch - image);
             let outer = unit % self.bands * self.band;
             let outer = outer..(outer + self.band).min(self.lines.outer_outputs());
             let lines = self.lines.band(outer.clone());
-            let input = &input[image * in_image + group * dims.group_in() * dims.in_area()..];
-            let position = outer.start * (dims.out_area() / self.lines.outer_outputs());
-            let row = group * dims.group_out() + channel;
-            let top = &top[image * out_image + row * dims.out_area() + position..];
+            let left = &left[image * in_image + part.group * group * area..];
+            let position = outer.start * (self.right.area / self.lines.outer_outputs());
+            let row = part.group * self.right.group + part.channel;
+            let right = &right[image * self.right.image() + row * self.right.area + position..];
             if let Some(start) = lines.in_place() {
-                let values = &input[start..];
-                let planes =
-                    Planes { lines: &lines, values, images, image: in_image, channel: dims.in_area() };
-                self.add_images(&planes, top, channel, add, sums);
+                let values = &left[start..];
+                let planes = Planes { lines: &lines, values, images, image: in_image, channel: area };
+                self.add_images(&planes, right, part.channel, add, sums);
             } else {
                 let plane = lines.plane_len();
-                let image = dims.group_in() * plane;
+                let image = group * plane;
                 scratch::lend(images * image, |values| {
-                    for (input, planes) in input.chunks(in_image).zip(values.chunks_exact_mut(image)) {
-                        lines.fill_planes(&input[..dims.group_in() * dims.in_area()], planes);
+                    for (left, planes) in left.chunks(in_image).zip(values.chunks_exact_mut(image)) {
+                        lines.fill_planes(&left[..group * area], planes);
                     }
                     let planes = Planes { lines: &lines, values, images, image, channel: plane };
-                    self.add_images(&planes, top, channel, add, sums);
+                    self.add_images(&planes, right, part.channel, add, sums);
                 });
             }
             add = true;
@@ -158,73 +213,99 @@ impl<'a> Cut<'a> {
     }
 
     /// Adds some images, or a band of one.
-    fn add_images(&self, planes: &Planes<'_>, top: &[f32], channel: usize, mut add: bool, sums: &mut [f32]) {
-        let (k, isa) = (self.dims.depth(), self.isa);
+    fn add_images(
+        &self,
+        planes: &Planes<'_>,
+        right: &[f32],
+        channel: usize,
+        mut add: bool,
+        sums: &mut [f32],
+    ) {
+        let k = self.rows();
         let block = sums.len() / k;
         let all = planes.images * planes.lines.outputs();
-        scratch::lend(block * POSITIONS, |packed| {
+        scratch::lend(block * STEPS * POSITIONS, |packed| {
             let mut at = 0;
             while at < all {
-                let (mut runs, mut count) = ([Run::default(); RUNS], 0);
-                let end =
-                    planes.lines.for_runs(at..all.min(at + POSITIONS), planes.image, RUNS, |_, from, len| {
-                        runs[count] = Run { from, len };
-                        count += 1;
+                let (mut runs, mut steps, mut count) = ([Run::default(); RUNS], [Step::default(); STEPS], 0);
+                let mut used = 0;
+                while count < STEPS && at < all && used < RUNS {
+                    let (start, first) = (at, used);
+                    let end = all.min(at + POSITIONS);
+                    at = planes.lines.for_runs(at..end, planes.image, RUNS - used, |_, from, len| {
+                        runs[used] = Run { from, len };
+                        used += 1;
                     });
-                let packed = &mut packed[..block * (end - at)];
-                self.pack(planes, top, channel, at..end, packed);
-                for first in (0..k).step_by(TAPS) {
-                    let mut offsets = [0; TAPS];
-                    let offsets = &mut offsets[..TAPS.min(k - first)];
-                    planes.lines.fill_tap_offsets(first, planes.channel, offsets);
-                    for panel in (0..block).step_by(isa.tile_cols()) {
-                        let width = isa.tile_cols().min(block - panel);
-                        let b = &packed[panel * (end - at)..][..width * (end - at)];
-                        let sums = &mut sums[panel * k + first * width..][..offsets.len() * width];
-                        let factors =
-                            Outer { data: planes.values, offsets: &[], runs: &runs[..count], b, add };
-                        tiles(isa, &factors, offsets, MatMut::new(sums, offsets.len(), width, width));
-                    }
+                    let packed = &mut packed[block * POSITIONS * count..][..block * (at - start)];
+                    self.pack(planes, right, channel, start..at, packed);
+                    steps[count] = Step { positions: at - start, first, end: used };
+                    count += 1;
                 }
-                (at, add) = (end, true);
+                self.add_steps(planes, (&runs, &steps[..count]), packed, add, sums);
+                add = true;
             }
         });
     }
 
-    /// Packs the output's gradient at `positions`: for each panel of channels, for each position, one value a channel.
+    /// Adds the steps, in order, to the sums of one tile after the other.
+    fn add_steps(
+        &self,
+        planes: &Planes<'_>,
+        (runs, steps): (&[Run], &[Step]),
+        packed: &[f32],
+        add: bool,
+        sums: &mut [f32],
+    ) {
+        let (k, isa) = (self.rows(), self.isa);
+        let block = sums.len() / k;
+        for first in (0..k).step_by(TAPS) {
+            let mut offsets = [0; TAPS];
+            let offsets = &mut offsets[..TAPS.min(k - first)];
+            planes.lines.fill_tap_offsets(first, planes.channel, offsets);
+            for panel in (0..block).step_by(isa.tile_cols()) {
+                let width = isa.tile_cols().min(block - panel);
+                for rows in panels(offsets.len(), isa.tile_rows()) {
+                    let sums = &mut sums[panel * k + (first + rows.start) * width..][..rows.len() * width];
+                    for (i, step) in steps.iter().enumerate() {
+                        let b = &packed[block * POSITIONS * i + panel * step.positions..];
+                        let factors = Outer {
+                            data: planes.values,
+                            offsets: &offsets[rows.clone()],
+                            runs: &runs[step.first..step.end],
+                            b: &b[..width * step.positions],
+                            add: add || i > 0,
+                        };
+                        simd::outer(isa, &factors, MatMut::new(sums, rows.len(), width, width));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs the right side at `positions`: for each panel of channels, for each position, one value a channel.
     fn pack(
         &self,
         planes: &Planes<'_>,
-        top: &[f32],
+        right: &[f32],
         channel: usize,
         positions: Range<usize>,
         packed: &mut [f32],
     ) {
-        let (isa, area, outputs) = (self.isa, self.dims.out_area(), planes.lines.outputs());
+        let (isa, area, outputs) = (self.isa, self.right.area, planes.lines.outputs());
         let block = packed.len() / positions.len();
         for first in (0..block).step_by(isa.tile_cols()) {
             let width = isa.tile_cols().min(block - first);
-            let valid = width.min(self.dims.group_out() - channel - first);
+            let valid = width.min(self.right.group - channel - first);
             let mut at = positions.start;
             while at < positions.end {
                 let (image, position) = (at / outputs, at % outputs);
                 let len = (outputs - position).min(positions.end - at);
-                let from = &top[image * self.dims.out_channels * area + first * area + position..];
+                let from = &right[image * self.right.image() + first * area + position..];
                 let to =
                     &mut packed[first * positions.len() + (at - positions.start) * width..][..len * width];
                 simd::interleave(isa, from, area, valid, width, to);
                 at += len;
             }
         }
-    }
-}
-
-/// All taps at `offsets`, a tile at a time.
-fn tiles(isa: Isa, factors: &Outer<'_>, offsets: &[u32], mut c: MatMut<'_>) {
-    let cols = 0..c.cols();
-    for rows in panels(offsets.len(), isa.tile_rows()) {
-        let rows: Range<usize> = rows;
-        let factors = Outer { offsets: &offsets[rows.clone()], ..*factors };
-        simd::outer(isa, &factors, c.block(rows, cols.clone()));
     }
 }

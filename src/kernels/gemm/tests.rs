@@ -51,6 +51,26 @@ fn every_instruction_set_matches_the_reference() {
 }
 
 #[test]
+fn few_rows_by_contiguous_columns_match_the_reference() {
+    for isa in Isa::all() {
+        let most = isa.tile_cols();
+        for (m, n, k) in [(0, 14, 16), (1, 15, 16), (3, 31, 270), (most - 1, 29, 257), (most, 14, 600)] {
+            let (a, b) = (values(m * k + 1, 1), values(n * (k + 2), 2));
+            for a in [Matrix::row_major(&a, k), Matrix::row_major(&a, m).transposed()] {
+                let mut product = Gemm::new(m, n, k, a, Matrix::row_major(&b, k + 2).transposed());
+                (product.alpha, product.beta, product.c_stride) = (0.5, -2.0, n + 3);
+                assert!(slender::serves(isa, &product));
+                let old = values(m * (n + 3), 3);
+                let (mut got, mut want) = (old.clone(), old);
+                slender::run(isa, &product, 14, checked(&product, &mut got));
+                reference::gemm(&product, &mut want);
+                assert_close(&got, &want, &format!("{} {m}x{n}x{k}", isa.name()));
+            }
+        }
+    }
+}
+
+#[test]
 fn beta_zero_does_not_read_c() {
     let (a, b) = (values(35, 1), values(35, 2));
     for k in [0, 7] {
@@ -63,16 +83,18 @@ fn beta_zero_does_not_read_c() {
 
 #[test]
 fn same_bytes_for_any_number_of_threads() {
-    let (m, n, k) = (301, 777, 519);
-    let (a, b) = (values(m * k, 1), values(n * k, 2));
-    let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, k).transposed());
-    let mut alone = vec![0.0; m * n];
-    gemm(&product, &mut alone);
-    for threads in 1..=3 {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut c = vec![1.0; m * n];
-        pool.install(|| gemm_parallel(&product, &mut c));
-        assert!(c.iter().zip(&alone).all(|(x, y)| x.to_bits() == y.to_bits()), "{threads} threads");
+    // Blocks; and few rows, several tasks of columns.
+    for (m, n, k) in [(301, 777, 519), (9, 1000, 519)] {
+        let (a, b) = (values(m * k, 1), values(n * k, 2));
+        let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, k).transposed());
+        let mut alone = vec![0.0; m * n];
+        gemm(&product, &mut alone);
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut c = vec![1.0; m * n];
+            pool.install(|| gemm_parallel(&product, &mut c));
+            assert!(c.iter().zip(&alone).all(|(x, y)| x.to_bits() == y.to_bits()), "{threads} threads");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Unlike in matrix multiplication neither factor needs a matrix of taps: each tap's values are read where they lie in
 //! the plane, one broadcast at a time.
 
+use super::tile::prefetch;
 use super::{Isa, Job, MatMut, Simd};
 
 /// Neighbouring positions: a tap's values are contiguous over them.
@@ -79,6 +80,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         let Fixed { factors, c } = self;
         let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
         let last = cols - (NV - 1) * S::LANES;
+        prefetch::<S, MR, NV>(simd, c);
         let mut sum = [[simd.splat(0.0); NV]; MR];
         let mut b = factors.b.as_ptr();
         for run in factors.runs {

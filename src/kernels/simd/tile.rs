@@ -69,12 +69,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
             return;
         }
         let Fixed { tile, c } = self;
-        // The tile's rows lie far apart, where the processor does not foresee them.
-        for i in 0..MR {
-            for v in 0..NV {
-                simd.prefetch(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
-            }
-        }
+        prefetch::<S, MR, NV>(simd, c);
         // SAFETY: `multiply` checked that `a`, `b` and `bias` are long enough, and that `c` has `MR` rows and
         // more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
         unsafe {
@@ -85,6 +80,16 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
                 (tile.b.as_ptr(), tile.b_stride),
             );
             store(simd, tile, sum, c);
+        }
+    }
+}
+
+/// Asks for a tile's lines before its sums: its rows may lie far apart, where the processor does not foresee them.
+#[inline(always)]
+pub(super) fn prefetch<S: Simd, const MR: usize, const NV: usize>(simd: S, c: &mut MatMut<'_>) {
+    for i in 0..MR {
+        for v in 0..NV {
+            simd.prefetch(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
         }
     }
 }
