@@ -69,8 +69,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values are writable at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
-    /// Asks for the cache line of `p`, which will be written; `p` may point anywhere.
+    /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
+    /// Asks for the cache line of `p`, which will be written; `p` may point anywhere.
+    fn prefetch_to_write(self, p: *const f32);
     /// Transposes up to `LANES x LANES` values: column j of the `rows x cols` values at `from` becomes the `LANES`
     /// values at `to + j * to_stride`, those from `rows` on 0.
     ///

@@ -75,6 +75,8 @@ impl Simd for Portable {
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
     #[inline(always)]
+    fn prefetch_to_write(self, _: *const f32) {}
+    #[inline(always)]
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: loads and stores touch what the caller promised.
         unsafe {

@@ -89,7 +89,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
 pub(super) fn prefetch<S: Simd, const MR: usize, const NV: usize>(simd: S, c: &mut MatMut<'_>) {
     for i in 0..MR {
         for v in 0..NV {
-            simd.prefetch(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
+            simd.prefetch_to_write(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
         }
     }
 }

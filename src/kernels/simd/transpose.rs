@@ -122,7 +122,7 @@ impl Job for CopyLines<'_> {
 /// Panels of two registers, the last as wide as its columns need: for the panel at column j, `width` wide,
 /// `out[j * depth + k * width + i] = data[k * stride + j + i]`, and 0 from `cols` on.
 ///
-/// Lines are read from end to end, as the processor foresees it.
+/// Lines are read from end to end, and asked for some lines ahead: they may be short and far apart.
 ///
 /// # Panics
 /// When a line reaches outside `data`, or `out` is too short.
@@ -148,6 +148,8 @@ impl Job for CopyPanels<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
+        const AHEAD: usize = 4;
         let CopyPanels { data, stride, depth, cols, out } = self;
         let (wide, out) = (2 * S::LANES, out.as_mut_ptr());
         let (whole, rest) = (cols - cols % wide, cols % wide);
@@ -158,6 +160,8 @@ impl Job for CopyPanels<'_> {
                 // panels lie inside `out`.
                 unsafe {
                     let to = out.add(j * depth + k * wide);
+                    simd.prefetch(from.wrapping_add(AHEAD * stride + j));
+                    simd.prefetch(from.wrapping_add(AHEAD * stride + j + S::LANES));
                     simd.store(to, simd.load(from.add(j)));
                     simd.store(to.add(S::LANES), simd.load(from.add(j + S::LANES)));
                 }
