@@ -1,13 +1,14 @@
 //! Convolutions whose every input channel is a group of its own: one filter at a time, straight from the plane.
 //!
-//! As matrices these have a single row or few, so packing would cost more than the arithmetic.
+//! As matrices these have a single row or few, so packing would cost more than the arithmetic. Three taps by three that
+//! move by one or two (`nine`) are read from the image itself, others from the plane.
 
 use super::lines::{Line, Lines};
 use super::phases::{Phase, phases};
 use super::{ConvDims, Epilogue};
 use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Filter, Isa, Run};
+use crate::kernels::simd::{self, Filter, Filters, Isa, Nine, Pairs, Run};
 
 /// The most products of one output.
 const TAPS: usize = 256;
@@ -21,6 +22,32 @@ pub fn serves(dims: &ConvDims) -> bool {
         && dims.group_out() <= 2
         && dims.kernel_area() * dims.group_out() <= TAPS
         && dims.out_area() > 0
+}
+
+/// The planes of three taps by three, where those kernels serve.
+fn nine(dims: &ConvDims) -> Option<Nine> {
+    let [y, x] = dims.axes.as_slice() else { return None };
+    let nine = Nine {
+        input: [y.input, x.input],
+        output: [y.output, x.output],
+        pad: [y.pad, x.pad],
+        stride: y.stride,
+    };
+    let taps = [y, x].iter().all(|a| a.kernel == 3 && a.dilation == 1 && a.stride == nine.stride);
+    let moves = match nine.stride {
+        1 => nine.pad.iter().all(|&pad| pad <= 2),
+        2 => nine.pad == [1, 1],
+        _ => false,
+    };
+    (taps && moves && dims.group_out() == 1).then_some(nine)
+}
+
+/// Calls `f` with a row of `width` zeros.
+fn with_zeros<R>(width: usize, f: impl FnOnce(&[f32]) -> R) -> R {
+    scratch::lend(width, |zeros| {
+        zeros.fill(0.0);
+        f(zeros)
+    })
 }
 
 /// Channels of a task: enough to outweigh its start, and the same for any number of threads.
@@ -70,6 +97,16 @@ pub fn forward(
     lines.fill_tap_offsets(0, 0, offsets);
     let offsets = &*offsets;
     let task = task(dims.batch * dims.in_channels, area * outs);
+    if let Some(nine) = nine(dims) {
+        return parallel::for_chunks_mut(output, task * area, |start, output| {
+            let (first, count) = (start / area, output.len() / area);
+            let filters = Filters { weights, first, turned: false, bias: epilogue.bias, relu: epilogue.relu };
+            let input = &input[first * in_area..][..count * in_area];
+            with_zeros(nine.input[1], |zeros| {
+                simd::nine_filter(isa, &nine, (input, zeros), &filters, output)
+            });
+        });
+    }
     parallel::for_chunks_mut(output, task * outs * area, |start, output| {
         for (i, output) in output.chunks_exact_mut(outs * area).enumerate() {
             let channel = start / (outs * area) + i;
@@ -92,6 +129,15 @@ pub fn forward(
 pub fn backward_input(isa: Isa, dims: &ConvDims, top_diff: &[f32], weights: &[f32], bottom_diff: &mut [f32]) {
     let (area, out_area, outs) = (dims.in_area(), dims.out_area(), dims.group_out());
     let task = task(dims.batch * dims.in_channels, area);
+    if let Some(nine) = nine(dims) {
+        return parallel::for_chunks_mut(bottom_diff, task * area, |start, bottom| {
+            let (first, count) = (start / area, bottom.len() / area);
+            let top = &top_diff[first * out_area..][..count * out_area];
+            with_zeros(nine.output[1], |zeros| {
+                nine_backward(isa, &nine, (top, zeros), (weights, first), bottom)
+            });
+        });
+    }
     parallel::for_chunks_mut(bottom_diff, task * area, |start, bottom_diff| {
         for phase in phases(dims) {
             let outputs = phase.lines.outputs();
@@ -110,6 +156,23 @@ pub fn backward_input(isa: Isa, dims: &ConvDims, top_diff: &[f32], weights: &[f3
             });
         }
     });
+}
+
+/// The gradient of the inputs from plane `first` on.
+fn nine_backward(
+    isa: Isa,
+    nine: &Nine,
+    (top, zeros): (&[f32], &[f32]),
+    (weights, first): (&[f32], usize),
+    bottom: &mut [f32],
+) {
+    let filters = Filters { weights, first, turned: nine.stride == 1, bias: None, relu: false };
+    if nine.stride == 2 {
+        return simd::nine_spread(isa, nine, (top, zeros), &filters, bottom);
+    }
+    let pad = nine.pad.map(|pad| 2 - pad);
+    let turned = Nine { input: nine.output, output: nine.input, pad, stride: 1 };
+    simd::nine_filter(isa, &turned, (top, zeros), &filters, bottom);
 }
 
 /// One phase of one input channel's gradient.
@@ -136,6 +199,15 @@ fn filter_phase(isa: Isa, phase: &Phase, outs: usize, top: &[f32], weights: &[f3
 pub fn backward_weights(isa: Isa, dims: &ConvDims, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32]) {
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let (taps, area, in_area, outs) = (dims.kernel_area(), dims.out_area(), dims.in_area(), dims.group_out());
+    if let Some(nine) = nine(dims) {
+        let channels = task(dims.in_channels, area * dims.batch);
+        return parallel::for_chunks_mut(weight_diff, channels * taps, |start, diff| {
+            with_zeros(nine.input[1], |zeros| {
+                let pairs = Pairs { input, top: top_diff, channels: dims.in_channels, zeros };
+                simd::nine_correlate(isa, &nine, &pairs, start / taps, diff);
+            });
+        });
+    }
     let mut offsets = [0; TAPS];
     let offsets = &mut offsets[..taps];
     lines.fill_tap_offsets(0, 0, offsets);

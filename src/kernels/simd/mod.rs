@@ -11,6 +11,7 @@ mod filter;
 mod fma;
 mod gather;
 mod matrix;
+mod nine;
 mod outer;
 mod peak;
 mod portable;
@@ -23,6 +24,7 @@ use std::sync::OnceLock;
 pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
 pub use matrix::MatMut;
+pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer};
 pub use peak::peak;
 pub use tile::{Tile, multiply};
@@ -48,6 +50,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger of the two; `b` where either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Lane i + 1 = lane i; lane 0 is 0.
+    fn shift(self, v: Self::V) -> Self::V;
+    /// The even and the odd values of `a` followed by `b`.
+    fn unzip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// The values of `a` and `b` in turns; inverse of `unzip`.
+    fn zip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
 
     /// Reads a register.
     ///
