@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""cnnctl beside PyTorch on the same nets, the same batches, the same machine, taking turns.
+"""cnnctl beside PyTorch and Caffe on the same nets, the same batches, the same machine, taking turns.
 
     cargo build --release
-    python3 benches/peers/compare.py [--threads 2] [--rounds 3] [--nets lenet,caffenet,...] [--torch VENV]
+    python3 benches/peers/compare.py [--threads 2] [--rounds 3] [--nets lenet,caffenet,...] [--torch VENV] [--caffe BINARY]
 
-Makes a virtual environment with PyTorch, unless --torch names one that has it. Each round times every net with cnnctl and with
-PyTorch in each of its modes, so that other work on the machine disturbs both; the table has medians over the rounds, and the
-ratio of cnnctl to PyTorch's best mode (below 1: cnnctl is faster). What is timed: inference (no loss, nothing kept for a backward
-pass), the forward pass of training, forward and backward, and the whole step of SGD with momentum and weight decay.
+Makes a virtual environment with PyTorch, unless --torch names one that has it. Caffe takes part if --caffe names its binary, built
+for the processor alone with OpenBLAS. Each round times every net with cnnctl and with each peer in each of its modes, so that other
+work on the machine disturbs all; after the first round only modes that came near the best. PyTorch's modes: eager and
+channels_last, with all threads and with one, and both compiled (`compile`, `compile_cl`; a compilation takes a minute and more).
+Caffe's: OpenBLAS with all threads and with one. A mode that fails for a net, or takes too long, is a note below the tables.
+
+The tables have medians over the rounds, the best mode of each peer, and the ratio of cnnctl to the best peer (below 1: cnnctl is
+faster). What is timed: inference (no loss, nothing kept for a backward pass), the forward pass of training, forward and backward, and
+the whole step of SGD with momentum and weight decay. The last table is the most memory a process had while it trained.
 """
 
 import argparse
@@ -15,31 +20,20 @@ import json
 import math
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import venv
 
+import nets
+from nets import NETS, ROOT
+
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
-CNNCTL = ROOT / "target/release/cnnctl"
-# Our name, the peer's, and the shape of the input.
-NETS = {
-    "lenet": ("lenet", "64,1,28,28"),
-    "cifar10_quick": ("cifar10_quick", "100,3,32,32"),
-    "cifar10_full": ("cifar10_full", "100,3,32,32"),
-    "caffenet": ("caffenet", "16,3,227,227"),
-    "caffenet+": ("caffenet", "32,3,227,227"),
-    "age_net": ("age", "50,3,227,227"),
-    "squeezenet": ("squeezenet11", "16,3,227,227"),
-    "resnet18": ("resnet18", "8,3,224,224"),
-    "resnet50": ("resnet50", "8,3,224,224"),
-    "mobilenet": ("mobilenet", "8,3,224,224"),
-    "googlenet": ("googlenet", "16,3,224,224"),
-    "vgg16": ("vgg16", "4,3,224,224"),
-}
+PARTS = ("inference", "forward", "forward + backward", "step", "memory")
+MODES = ("eager", "channels_last", "compile", "compile_cl")
+# Modes that were slower than the best by more than this in every part are not timed again.
+NEAR = 1.15
 
 
 def python_with_torch(path):
@@ -50,67 +44,102 @@ def python_with_torch(path):
     return str(python)
 
 
-PARTS = ("inference", "forward", "forward + backward", "step")
-# Layers that read data; in their place constants are fed.
-SOURCES = ("Data", "ImageData", "HDF5Data", "Input")
+class Torch:
+    """PyTorch; a mode is its name there, the way of LRN, and the number of threads."""
+
+    name = "PyTorch"
+
+    def __init__(self, arguments):
+        self.python = python_with_torch(arguments.torch)
+        self.cap = arguments.cap
+        names = arguments.modes.split(",")
+        if not set(names) <= set(MODES):
+            sys.exit(f"PyTorch's modes are {', '.join(MODES)}")
+        # With one thread only what needs no compiling.
+        counts = lambda mode: {arguments.threads, 1} if not mode.startswith("compile") else {arguments.threads}
+        self.all = [(mode, lrn, count) for mode in names for lrn in ("native", "band") for count in sorted(counts(mode))]
+
+    def modes(self, net):
+        """`band` is another way to the same LRN."""
+        has_lrn = net.rstrip("+") in ("cifar10_full", "caffenet", "age_net", "googlenet")
+        return [m for m in self.all if has_lrn or m[1] == "native"]
+
+    def time(self, net, mode):
+        peer, shape = NETS[net]
+        name, lrn, threads = mode
+        script = [HERE / "torch_nets.py", "--nets", peer, "--batch", shape.split(",")[0], "--modes", name, "--lrn", lrn]
+        limits = ["--threads", threads, "--min-time", 2, "--max-iters", 50, "--timeout", self.cap]
+        with tempfile.NamedTemporaryFile("r") as out:
+            nets.run([self.python, *script, *limits, "--out", out.name])
+            (result,) = json.load(out)["results"]
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        parts = ("infer_ms", "forward_ms", "fwd_bwd_ms", "step_ms")
+        return [result[part]["median"] for part in parts] + [result["peak_mb"]]
 
 
-def blocks(text):
-    """The top-level parts of a net's text: layers, and the rest."""
-    at, depth = 0, 0
-    for match in re.finditer(r'"[^"]*"|\'[^\']*\'|#[^\n]*|[{}]', text):
-        if match[0] in "{}":
-            depth += 1 if match[0] == "{" else -1
-            if depth == 0:
-                yield text[at : match.end()]
-                at = match.end()
+class Caffe:
+    """Caffe; a mode is a number of threads."""
+
+    name = "Caffe"
+
+    def __init__(self, arguments):
+        self.binary = arguments.caffe
+        self.counts = sorted({arguments.threads, 1})
+        self.core = nets.fastest_core(self.binary)
+        print(f"OpenBLAS of Caffe runs kernels of {self.core or 'its own choice'}", file=sys.stderr)
+
+    def modes(self, _):
+        return [("threads", count) for count in self.counts]
+
+    def time(self, net, mode):
+        return nets.caffe(self.binary, net.rstrip("+"), NETS[net][1], mode[1], self.core)
 
 
-def step(net, shape, threads, iterations):
-    """Milliseconds of a training step: the time between two lines of its log."""
-    model = (ROOT / "models" / net / "train_val.prototxt").read_text()
-    kept = [b for b in blocks(model) if not re.search(rf'type:\s*"({"|".join(SOURCES)})"', b)]
-    of = lambda dims: "shape { " + " ".join(f"dim: {d}" for d in dims) + " }"
-    data = of(shape.split(",")) + of(shape.split(",")[:1])
-    source = f"layer {{ name: 'data' type: 'DummyData' top: 'data' top: 'label' dummy_data_param {{ {data} }} }}\n"
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "net.prototxt").write_text(source + "".join(kept))
-        (folder / "solver.prototxt").write_text(
-            f"net: '{folder}/net.prototxt' base_lr: 1e-6 lr_policy: 'fixed' momentum: 0.9 weight_decay: 5e-4 "
-            f"display: 1 max_iter: {iterations + 2} snapshot_prefix: '{folder}/s' snapshot_after_train: false"
-        )
-        command = [CNNCTL, "train", "--solver", folder / "solver.prototxt", "--threads", str(threads)]
-        log = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    found = re.findall(r"^I\d{4} (\d+):(\d+):([\d.]+).*Iteration \d+[ ,].*loss = ", log, re.M)
-    seconds = [3600 * int(h) + 60 * int(m) + float(s) for h, m, s in found]
-    return 1e3 * statistics.median(b - a for a, b in zip(seconds[1:], seconds[2:]))
+def contenders(times):
+    """The modes that came near the best in any part."""
+    firsts = {mode: found[0] for mode, found in times.items()}
+    best = [min(first[i] for first in firsts.values()) for i in range(len(PARTS))]
+    return [mode for mode, first in firsts.items() if any(t <= NEAR * b for t, b in zip(first, best))]
 
 
-def ours(net, shape, threads):
-    """Milliseconds of each part."""
-    model = ROOT / "models" / net / "train_val.prototxt"
-    iterations = 50 if net in ("lenet", "cifar10_quick", "cifar10_full") else 5
+def compare(net, peers, arguments, notes):
+    """A row of each table: cnnctl, and for each peer its best number and mode, or None."""
+    mine, others = [], [{} for _ in peers]
+    modes = [peer.modes(net) for peer in peers]
+    for _ in range(arguments.rounds):
+        mine.append(nets.cnnctl(net.rstrip("+"), NETS[net][1], arguments.threads))
+        for i, (peer, times) in enumerate(zip(peers, others)):
+            for mode in modes[i]:
+                try:
+                    found = peer.time(net, mode)
+                except RuntimeError as error:
+                    times.pop(mode, None)
+                    notes.append(f"{net}: {peer.name} ({', '.join(map(str, mode))}) failed: {str(error).strip().splitlines()[-1]}")
+                    continue
+                times.setdefault(mode, []).append(found)
+                print(f"{net} {peer.name} {mode}: {found}", file=sys.stderr, flush=True)
+            modes[i] = contenders(times) if times else []
+        print(f"{net} cnnctl: {mine[-1]}", file=sys.stderr, flush=True)
+    median = lambda times, i: statistics.median(t[i] for t in times)
+    best = lambda times, i: min(((median(t, i), mode) for mode, t in times.items()), default=None)
+    return [(median(mine, i), [best(times, i) for times in others]) for i in range(len(PARTS))]
 
-    def timed(phase):
-        command = [CNNCTL, "time", "--model", model, "--shape", f"data={shape}", "--threads", str(threads), "--phase", phase]
-        text = subprocess.run(command + ["--iterations", str(iterations)], capture_output=True, text=True, check=True).stdout
-        return [float(re.search(rf"Average {name}: ([0-9.]+) ms", text)[1]) for name in ("Forward pass", "Forward-Backward")]
 
-    return timed("TEST")[0], *timed("TRAIN"), step(net, shape, threads, 2 * iterations)
-
-
-def theirs(python, net, shape, threads, modes):
-    """The same, by mode."""
-    batch = shape.split(",")[0]
-    script = [HERE / "torch_nets.py", "--nets", net, "--batch", batch, "--threads", str(threads), "--modes", modes]
-    # What pins a BLAS to a kernel would slow it down.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    run = subprocess.run([python, *script, "--min-time", "2", "--max-iters", "50"], capture_output=True, text=True, check=True, env=env)
-    results = json.loads(run.stdout)["results"]
-    done = [r for r in results if "error" not in r]
-    names = ("infer_ms", "forward_ms", "fwd_bwd_ms", "step_ms")
-    return {(r["mode"], r["lrn"]): [r[name]["median"] for name in names] for r in done}
+def table(part, rows, peers):
+    """Prints a part of all nets, and the mean of its ratios."""
+    unit = "MB" if part == "memory" else "ms"
+    print(f"\n| {part}, {unit} | batch | cnnctl |" + "".join(f" {peer.name} |" for peer in peers) + " ratio |")
+    print("|---|---|---|" + "---|" * len(peers) + "---|")
+    ratios = []
+    for net, (mine, found) in rows:
+        cells = [f"{f[0]:.2f} ({', '.join(map(str, f[1]))})" if f else "-" for f in found]
+        of = [f[0] for f in found if f]
+        ratios += [mine / min(of)] if of else []
+        ratio = f"{ratios[-1]:.2f}" if of else "-"
+        print("| " + " | ".join([net.rstrip("+"), NETS[net][1].split(",")[0], f"{mine:.2f}", *cells, ratio]) + " |")
+    if ratios:
+        print(f"\nGeometric mean {math.exp(statistics.mean(map(math.log, ratios))):.2f}, worst {max(ratios):.2f}", flush=True)
 
 
 def main():
@@ -118,31 +147,22 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nets", default=",".join(NETS))
-    parser.add_argument("--modes", default="eager,channels_last")
-    parser.add_argument("--torch", default=str(ROOT / "target/torch"))
+    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--torch", default=str(ROOT / "target/torch"), help="its virtual environment, or `none`")
+    parser.add_argument("--caffe", help="Caffe's binary")
+    parser.add_argument("--cap", type=float, default=900, help="seconds that a mode may take for a net, compiling included")
     arguments = parser.parse_args()
-    python = python_with_torch(arguments.torch)
-    print("| net | batch |" + "".join(f" {part}, ms: cnnctl | PyTorch | ratio |" for part in PARTS))
-    print("|---|---|" + "---|" * 3 * len(PARTS))
-    ratios = [[] for _ in PARTS]
+    peers = ([Torch(arguments)] if arguments.torch != "none" else []) + ([Caffe(arguments)] if arguments.caffe else [])
+    rows, notes = [], []
     for net in arguments.nets.split(","):
-        peer, shape = NETS[net]
-        mine, others = [], {}
-        for _ in range(arguments.rounds):
-            mine.append(ours(net.rstrip("+"), shape, arguments.threads))
-            for mode, times in theirs(python, peer, shape, arguments.threads, arguments.modes).items():
-                others.setdefault(mode, []).append(times)
-        row = [net.rstrip("+"), shape.split(",")[0]]
-        for i, part in enumerate(ratios):
-            my = statistics.median(t[i] for t in mine)
-            their, mode = min((statistics.median(t[i] for t in times), mode) for mode, times in others.items())
-            row += [f"{my:.2f}", f"{their:.2f} ({mode[0]})", f"{my / their:.2f}"]
-            part.append(my / their)
-        print("| " + " | ".join(row) + " |", flush=True)
-    for part, found in zip(PARTS, ratios):
-        print(f"\nGeometric mean of {part}: {math.exp(statistics.mean(map(math.log, found))):.2f}")
+        rows.append((net, compare(net, peers, arguments, notes)))
+    for i, part in enumerate(PARTS):
+        table(part, [(net, found[i]) for net, found in rows], peers)
+    print()
+    for note in notes:
+        print(f"- {note}")
     load = os.getloadavg()[0]
-    print(f"{arguments.threads} threads, {arguments.rounds} rounds, load of the machine at the end {load:.1f}", file=sys.stderr)
+    print(f"\n{arguments.threads} threads, {arguments.rounds} rounds, load of the machine at the end {load:.1f}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ What is measured, median over the iterations, in ms (random data, fixed in memor
   infer_ms         eval-phase forward without loss                    (inference_mode)
   fwd_bwd_ms       forward with loss + backward (grads set to None before), weights only: data gets no gradient, as in Caffe
   step_ms          fwd_bwd + SGD(momentum .9, weight decay 5e-4), fused CPU optimizer where torch has it
+  peak_mb          the most memory in use until then, in MiB
 Nets follow Caffe's prototxts: ceil-mode pooling, Caffe's LRN, groups, ResNet with the stride in the 1x1 (He's Caffe files).
 """
 import argparse, json, os, statistics, subprocess, sys, time
@@ -157,6 +158,12 @@ def med(f, a):
     return dict(median=round(statistics.median(ts), 3), min=round(min(ts), 3), max=round(max(ts), 3), n=len(ts))
 
 
+def peak_mb():
+    """The most memory that this process had at a time."""
+    line = next(s for s in open("/proc/self/status") if s.startswith("VmHWM"))
+    return round(int(line.split()[1]) / 1024, 1)
+
+
 def one(a):
     import torch, torch.nn.functional as F
     torch.set_num_threads(a.threads)
@@ -194,6 +201,7 @@ def one(a):
              params_caffe=PARAMS.get(name), optimizer=opt_kind)
     r["fwd_bwd_ms"] = med(fwdbwd, a)
     r["step_ms"] = med(step, a)
+    r["peak_mb"] = peak_mb()            # of a process that has only trained; the compiler's memory counts
     r["forward_ms"] = med(fwd, a)
     raw.eval(); net.eval()
     r["infer_ms"] = med(infer, a)
