@@ -1,0 +1,185 @@
+//! The training loop allocates next to nothing: an allocator that counts, beneath whole nets.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(unsafe_code, reason = "an allocator is unsafe by nature")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use cnnctl::{
+    config,
+    solver::{Event, Observer, Solver, net_sources},
+};
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, which counts what all threads ask for.
+struct Counting;
+
+// SAFETY: passes everything on.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Relaxed);
+        BYTES.fetch_add(layout.size(), Relaxed);
+        LARGEST.fetch_max(layout.size(), Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a step has asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Step {
+    count: usize,
+    bytes: usize,
+    largest: usize,
+}
+
+/// Takes the counts from one update to the next.
+struct Steps(Vec<Step>);
+
+impl Observer for Steps {
+    fn see(&mut self, _: &Solver, event: &Event<'_>) {
+        if let Event::Train { .. } = event {
+            let step = Step {
+                count: COUNT.swap(0, Relaxed),
+                bytes: BYTES.swap(0, Relaxed),
+                largest: LARGEST.swap(0, Relaxed),
+            };
+            self.0.push(step);
+        }
+    }
+}
+
+/// The steps of a training run on one thread after the first few.
+fn steps(net: &str) -> Vec<Step> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("net.prototxt"), net).unwrap();
+    let solver = "net: 'net.prototxt' base_lr: 0.001 lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.001
+        clip_gradients: 10 average_loss: 5 display: 0 max_iter: 12 snapshot_after_train: false random_seed: 1";
+    std::fs::write(path("solver.prototxt"), solver).unwrap();
+    let file = config::load_solver(path("solver.prototxt")).unwrap();
+    let sources = net_sources(&file).unwrap();
+    let mut steps = Steps(Vec::with_capacity(12));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| Solver::new(file.solver.clone(), &sources, 1).unwrap().solve(&mut steps)).unwrap();
+    steps.0.split_off(6)
+}
+
+/// A layer of the prototxt.
+fn layer(kind: &str, bottoms: &[&str], top: &str, settings: &str) -> String {
+    let bottoms: String = bottoms.iter().map(|b| format!("bottom: '{b}' ")).collect();
+    format!("layer {{ name: '{kind} {top}' type: '{kind}' {bottoms} top: '{top}' {settings} }}\n")
+}
+
+/// Random images and labels.
+fn source(batch: usize, channels: usize, side: usize) -> String {
+    format!(
+        "layer {{ name: 'data' type: 'DummyData' top: 'data' top: 'label' dummy_data_param {{
+           shape {{ dim: {batch} dim: {channels} dim: {side} dim: {side} }} shape {{ dim: {batch} }}
+           data_filler {{ type: 'gaussian' std: 1 }} data_filler {{ type: 'constant' value: 1 }} }} }}\n"
+    )
+}
+
+/// A classifier of ten classes on top of a blob.
+fn head(last: &str) -> String {
+    let settings = "inner_product_param { num_output: 10 weight_filler { type: 'msra' } }";
+    layer("InnerProduct", &[last], "ip", settings) + &layer("SoftmaxWithLoss", &["ip", "label"], "loss", "")
+}
+
+fn convolution(outputs: usize, kernel: usize, pad: usize) -> String {
+    format!(
+        "convolution_param {{ num_output: {outputs} kernel_size: {kernel} pad: {pad} weight_filler {{ type: 'msra' }} }}"
+    )
+}
+
+/// Convolutions, both kinds of response normalization and of pooling, and dropout.
+fn classic(batch: usize) -> String {
+    let pool = |kind| format!("pooling_param {{ pool: {kind} kernel_size: 3 stride: 2 }}");
+    [
+        source(batch, 3, 28),
+        layer("Convolution", &["data"], "conv1", &convolution(16, 5, 2)),
+        layer("ReLU", &["conv1"], "conv1", ""),
+        layer("LRN", &["conv1"], "norm1", "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"),
+        layer("Pooling", &["norm1"], "pool1", &pool("MAX")),
+        layer("Convolution", &["pool1"], "conv2", &convolution(32, 3, 1)),
+        layer("ReLU", &["conv2"], "conv2", ""),
+        layer("LRN", &["conv2"], "norm2", "lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL }"),
+        layer("Pooling", &["norm2"], "pool2", &pool("AVE")),
+        layer(
+            "InnerProduct",
+            &["pool2"],
+            "fc",
+            "inner_product_param { num_output: 300 weight_filler { type: 'xavier' } }",
+        ),
+        layer("ReLU", &["fc"], "fc", ""),
+        layer("Dropout", &["fc"], "fc", "dropout_param { dropout_ratio: 0.5 }"),
+        head("fc"),
+    ]
+    .concat()
+}
+
+/// Blocks of convolutions and batch normalization whose ends are summed, or stand side by side.
+fn blocks(batch: usize, join: &str) -> String {
+    let mut net = source(batch, 3, 20);
+    let mut last = "data".to_owned();
+    for i in 0..3 {
+        let [a, b, joined] = ["a", "b", "joined"].map(|part| format!("{part}{i}"));
+        for (from, to) in [(&last, &a), (&a, &b)] {
+            net += &layer("Convolution", &[from], to, &convolution(16, 3, 1));
+            net += &layer("BatchNorm", &[to], to, "");
+            net += &layer("Scale", &[to], to, "scale_param { bias_term: true }");
+            net += &layer("ReLU", &[to], to, "");
+        }
+        net += &layer(join, &[&a, &b], &joined, "");
+        last = joined;
+    }
+    net + &layer("Pooling", &[&last], "pool", "pooling_param { pool: AVE global_pooling: true }")
+        + &head("pool")
+}
+
+/// Digits read from files, in batches of 200 KB.
+fn digits() -> String {
+    let file = |what| format!("{}/data/digits/digits-{what}-ubyte.gz", env!("CARGO_MANIFEST_DIR"));
+    let settings = format!(
+        "top: 'label' data_param {{ source: '{}' labels: '{}' backend: IDX batch_size: 64 shuffle: true }}",
+        file("images-idx3"),
+        file("labels-idx1")
+    );
+    layer("Data", &[], "data", &settings) + &head("data")
+}
+
+/// The pass makes lists of the slices that it lends to each layer, and some layers keep a few numbers a channel: small,
+/// and as many whatever the batch. All else has its memory before the first step, or after it.
+#[test]
+fn steps_allocate_little() {
+    let nets: [(&str, &dyn Fn(usize) -> String); 3] = [
+        ("classic", &classic),
+        ("sums", &|batch| blocks(batch, "Eltwise")),
+        ("side by side", &|batch| blocks(batch, "Concat")),
+    ];
+    for (name, net) in nets {
+        let small = steps(&net(2));
+        assert!(small.iter().all(|step| *step == small[0]), "{name}: steps differ: {small:?}");
+        assert_eq!(small, steps(&net(8)), "{name}: larger batches allocate otherwise");
+        let layers = net(2).matches("layer {").count();
+        assert!(small[0].largest <= 1024, "{name}: {:?}", small[0]);
+        assert!(small[0].count <= 12 * layers, "{name}: {:?} for {layers} layers", small[0]);
+    }
+    // Reading goes on in threads of its own, at times of its own.
+    for step in steps(&digits()) {
+        assert!(step.largest < 64 * 1024, "digits: {step:?}");
+    }
+}
