@@ -10,6 +10,7 @@ mod dims;
 mod gradient;
 mod lines;
 mod phases;
+mod strided;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -23,10 +24,10 @@ use convolve::{Convolve, images_together};
 use gradient::Cut;
 use lines::{Line, Lines};
 use phases::Phase;
+use strided::Strided;
 use winograd::Winograd;
 
 use super::channels::Channels;
-use super::gemm::scratch;
 use super::simd::{Isa, MatMut};
 use super::{affine, parallel};
 
@@ -237,45 +238,21 @@ fn plain_backward_input(
         weights::pack_backward(isa, dims, &phase, weights, packed);
     }
     let packed = &scratch[..dims.weight_len()];
-    let (m, area) = (dims.group_in(), dims.in_area());
-    let (out_image, out_group) = (dims.out_channels * dims.out_area(), dims.group_out() * dims.out_area());
-    let everything = phases::phases(dims).find(Phase::is_everything);
-    let none = Lines::new(std::iter::empty());
+    let Some(phase) = phases::phases(dims).find(Phase::is_everything) else {
+        return Strided { isa, dims, top_diff, packed }.run(bottom_diff);
+    };
     let whole = Convolve {
         isa,
-        lines: everything.as_ref().map_or(&none, |phase| &phase.lines),
+        lines: &phase.lines,
         images: 1,
         channels: dims.group_out(),
         input: top_diff,
-        image_stride: out_image,
+        image_stride: dims.out_channels * dims.out_area(),
         weights: packed,
         bias: None,
         relu: false,
     };
-    if everything.is_some() {
-        return convolve_groups(dims.group, dims.in_channels, area, &whole, bottom_diff);
-    }
-    parallel::for_chunks_mut(bottom_diff, m * area, |start, bottom_diff| {
-        let index = start / (m * area);
-        let mut packed = packed;
-        for phase in phases::phases(dims) {
-            let k = dims.group_out() * phase.lines.taps();
-            let weights;
-            (weights, packed) = packed.split_at(dims.in_channels * k);
-            let weights = &weights[index % dims.group * m * k..][..m * k];
-            let part =
-                Convolve { lines: &phase.lines, input: &top_diff[index * out_group..], weights, ..whole };
-            let outputs = phase.lines.outputs();
-            scratch::lend(m * outputs, |values| {
-                part.run(m, 0, MatMut::new(values, m, outputs, outputs));
-                for (values, image) in
-                    values.chunks_exact(outputs.max(1)).zip(bottom_diff.chunks_exact_mut(area))
-                {
-                    phase.scatter(values, image);
-                }
-            });
-        }
-    });
+    convolve_groups(dims.group, dims.in_channels, dims.in_area(), &whole, bottom_diff);
 }
 
 /// Adds the weights' gradient, summed over the batch, to `weight_diff`.

@@ -23,6 +23,9 @@ const POSITIONS: usize = 256;
 const RUNS: usize = 64;
 /// Such steps whose right factor is packed at a time, so that rows of the left are read in long pieces.
 const STEPS: usize = 4;
+/// Blocks of channels that each copy the planes they read, unless these are small: for more it is done once, which takes
+/// memory.
+const MOST_COPIES: usize = 2;
 /// Taps whose offsets are worked out at a time.
 const TAPS: usize = 256;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
@@ -58,11 +61,11 @@ struct Step {
     end: usize,
 }
 
-/// Planes of some images, or of a band of one: each image's `image` apart, each channel's `channel` apart.
+/// Planes of images, each image's `image` apart, each channel's `channel` apart.
+#[derive(Clone, Copy)]
 struct Planes<'a> {
     lines: &'a Lines,
     values: &'a [f32],
-    images: usize,
     image: usize,
     channel: usize,
 }
@@ -86,6 +89,8 @@ pub struct Cut<'a> {
     bands: usize,
     /// Images taken together.
     together: usize,
+    /// Values of the planes of all images, which are made once where many tasks read each.
+    planes: usize,
 }
 
 impl<'a> Cut<'a> {
@@ -105,9 +110,12 @@ impl<'a> Cut<'a> {
         let channels = padded(&right);
         let blocks = dims.group * channels.div_ceil(PANELS * isa.tile_cols()).max(1);
         let together = images_together(dims.batch, lines.outputs());
-        let cut =
-            Self { dims, isa, lines, left, right, exchanged, channels, splits: 1, band, bands, together };
-        Self { splits: (TASKS / blocks).max(1).min(cut.units()), ..cut }
+        let small = lines.plane_len() <= left.area / 2;
+        let copies = blocks / dims.group;
+        let once = lines.in_place().is_none() && copies > if small { 1 } else { MOST_COPIES };
+        let planes = if once { dims.batch * left.channels * lines.plane_len() } else { 0 };
+        let splits = (TASKS / blocks).max(1).min(dims.batch.div_ceil(together) * bands);
+        Self { dims, isa, lines, left, right, exchanged, channels, splits, band, bands, together, planes }
     }
 
     /// Groups of images, or bands of one: what the splits share out.
@@ -115,9 +123,9 @@ impl<'a> Cut<'a> {
         self.dims.batch.div_ceil(self.together) * self.bands
     }
 
-    /// Floats of scratch: the splits' sums.
+    /// Floats of scratch: the splits' sums and the planes.
     pub fn scratch_len(&self) -> usize {
-        self.splits * self.split_len()
+        self.splits * self.split_len() + self.planes
     }
 
     fn split_len(&self) -> usize {
@@ -132,17 +140,18 @@ impl<'a> Cut<'a> {
     /// Adds the gradient.
     pub fn run(&self, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32], scratch: &mut [f32]) {
         let k = self.rows();
-        let sums = &mut scratch[..self.scratch_len()];
+        let (planes, sums) = scratch[..self.scratch_len()].split_at_mut(self.planes);
         if sums.is_empty() {
             return;
         }
         let (left, right) = if self.exchanged { (top_diff, input) } else { (input, top_diff) };
+        let left = self.planes(left, planes);
         let block = k * PANELS * self.isa.tile_cols();
         parallel::for_chunks_mut(sums, k * self.channels, |start, sums| {
             let (split, group) = (start / self.split_len(), start / (k * self.channels) % self.dims.group);
             parallel::for_chunks_mut(sums, block, |start, sums| {
                 let part = Part { split, group, channel: start / k };
-                self.sum(left, right, &part, sums);
+                self.sum(&left, right, &part, sums);
             });
         });
         let (first, others) = sums.split_at_mut(self.split_len());
@@ -178,60 +187,72 @@ impl<'a> Cut<'a> {
         });
     }
 
-    /// Sums one part: for each panel of columns, a row a tap.
-    fn sum(&self, left: &[f32], right: &[f32], part: &Part, sums: &mut [f32]) {
-        let (Side { group, area, .. }, in_image) = (self.left, self.left.image());
+    /// The planes of all images, where they are made at once; else the images.
+    fn planes<'p>(&'p self, left: &'p [f32], planes: &'p mut [f32]) -> Planes<'p> {
+        let (lines, side) = (&self.lines, self.left);
+        if planes.is_empty() {
+            return Planes { lines, values: left, image: side.image(), channel: side.area };
+        }
+        let channel = lines.plane_len();
+        parallel::for_chunks_mut(planes, channel * side.group, |start, planes| {
+            lines.fill_planes(&left[start / channel * side.area..], planes);
+        });
+        Planes { lines, values: planes, image: side.channels * channel, channel }
+    }
+
+    /// Sums one part: for each panel of columns, a row a tap. `left` are planes, or images to copy planes from.
+    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
+        let group = self.left.group;
         let units = self.units();
+        let line = self.lines.outputs() / self.lines.outer_outputs();
         let mut add = false;
         for unit in part.split * units / self.splits..(part.split + 1) * units / self.splits {
             let image = unit / self.bands * self.together;
             let images = self.together.min(self.dims.batch - image);
             let outer = unit % self.bands * self.band;
             let outer = outer..(outer + self.band).min(self.lines.outer_outputs());
-            let lines = self.lines.band(outer.clone());
-            let left = &left[image * in_image + part.group * group * area..];
-            let position = outer.start * (self.right.area / self.lines.outer_outputs());
             let row = part.group * self.right.group + part.channel;
-            let right = &right[image * self.right.image() + row * self.right.area + position..];
-            if let Some(start) = lines.in_place() {
-                let values = &left[start..];
-                let planes = Planes { lines: &lines, values, images, image: in_image, channel: area };
-                self.add_images(&planes, right, part.channel, add, sums);
+            let right = &right[image * self.right.image() + row * self.right.area..];
+            let values = &left.values[image * left.image + part.group * group * left.channel..];
+            if self.planes > 0 || self.lines.in_place().is_some() {
+                let outputs = outer.start * line..(images - 1) * self.lines.outputs() + outer.end * line;
+                self.add_images(&Planes { values, ..*left }, right, part.channel, outputs, add, sums);
             } else {
-                let plane = lines.plane_len();
-                let image = group * plane;
-                scratch::lend(images * image, |values| {
-                    for (left, planes) in left.chunks(in_image).zip(values.chunks_exact_mut(image)) {
-                        lines.fill_planes(&left[..group * area], planes);
+                let lines = self.lines.band(outer.clone());
+                let channel = lines.plane_len();
+                let image = group * channel;
+                scratch::lend(images * image, |copied| {
+                    for (values, planes) in values.chunks(left.image).zip(copied.chunks_exact_mut(image)) {
+                        lines.fill_planes(&values[..group * left.channel], planes);
                     }
-                    let planes = Planes { lines: &lines, values, images, image, channel: plane };
-                    self.add_images(&planes, right, part.channel, add, sums);
+                    let planes = Planes { lines: &lines, values: copied, image, channel };
+                    let (right, outputs) = (&right[outer.start * line..], 0..images * lines.outputs());
+                    self.add_images(&planes, right, part.channel, outputs, add, sums);
                 });
             }
             add = true;
         }
     }
 
-    /// Adds some images, or a band of one.
+    /// Adds `outputs`, counted over images.
     fn add_images(
         &self,
         planes: &Planes<'_>,
         right: &[f32],
         channel: usize,
+        outputs: Range<usize>,
         mut add: bool,
         sums: &mut [f32],
     ) {
-        let k = self.rows();
-        let block = sums.len() / k;
-        let all = planes.images * planes.lines.outputs();
+        let block = sums.len() / self.rows();
         scratch::lend(block * STEPS * POSITIONS, |packed| {
-            let mut at = 0;
-            while at < all {
+            let mut at = outputs.start;
+            while at < outputs.end {
                 let (mut runs, mut steps, mut count) = ([Run::default(); RUNS], [Step::default(); STEPS], 0);
                 let mut used = 0;
-                while count < STEPS && at < all && used < RUNS {
+                while count < STEPS && at < outputs.end && used < RUNS {
                     let (start, first) = (at, used);
-                    let end = all.min(at + POSITIONS);
+                    let end = outputs.end.min(at + POSITIONS);
                     at = planes.lines.for_runs(at..end, planes.image, RUNS - used, |_, from, len| {
                         runs[used] = Run { from, len };
                         used += 1;

@@ -78,28 +78,28 @@ impl Axis {
         self.run * self.stride
     }
 
-    /// Copies a line of the last axis, positions of equal remainder together.
-    fn fill_row(&self, row: &[f32], out: &mut [f32]) {
+    /// Which positions of `remainder`'s run lie inside the image, and where in a row the first is.
+    fn inside(&self, remainder: usize) -> (Range<usize>, usize) {
         let step = self.line.stride;
-        for (remainder, out) in out.chunks_exact_mut(self.run).enumerate() {
-            let first = self.line.first + (remainder * self.grain) as isize;
-            // The first position inside the image, and the first after it.
-            let start = (-first).max(0).unsigned_abs().div_ceil(step).min(self.run);
-            let end =
-                (row.len() as isize - first).max(0).unsigned_abs().div_ceil(step).clamp(start, self.run);
-            out[..start].fill(0.0);
-            out[end..].fill(0.0);
-            if start == end {
-                continue;
-            }
-            let from = (first + (start * step) as isize).unsigned_abs();
-            let inside = &mut out[start..end];
-            if step == 1 {
-                inside.copy_from_slice(&row[from..from + inside.len()]);
-            } else {
-                inside.iter_mut().zip(row[from..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
-            }
+        let first = self.line.first + (remainder * self.grain) as isize;
+        let start = (-first).max(0).unsigned_abs().div_ceil(step).min(self.run);
+        let end = (self.line.input as isize - first).max(0).unsigned_abs().div_ceil(step);
+        let end = end.clamp(start, self.run);
+        (start..end, if start == end { 0 } else { (first + (start * step) as isize).unsigned_abs() })
+    }
+}
+
+/// Every `step`th value of a row, which may be longer than needed.
+fn copy_every(step: usize, row: &[f32], out: &mut [f32]) {
+    match step {
+        1 => out.copy_from_slice(&row[..out.len()]),
+        2 => {
+            let (pairs, rest) = row.as_chunks::<2>();
+            let count = pairs.len().min(out.len());
+            out.iter_mut().zip(pairs).for_each(|(o, &[v, _])| *o = v);
+            out[count..].iter_mut().zip(rest).for_each(|(o, &v)| *o = v);
         }
+        _ => out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, &v)| *o = v),
     }
 }
 
@@ -200,10 +200,19 @@ impl Lines {
             return;
         }
         for (image, plane) in image.chunks_exact(area).zip(planes.chunks_exact_mut(rows * row_len)) {
-            for (row, out) in plane.chunks_exact_mut(row_len).enumerate() {
-                match outer_position(outer, row) {
-                    Some(from) => last.fill_row(&image[from * input..][..input], out),
-                    None => out.fill(0.0),
+            for remainder in 0..last.stride {
+                let (inside, first) = last.inside(remainder);
+                for row in 0..rows {
+                    let out = &mut plane[row * row_len + remainder * last.run..][..last.run];
+                    match outer_position(outer, row).filter(|_| !inside.is_empty()) {
+                        Some(line) => {
+                            let row = &image[line * input..][..input];
+                            out[..inside.start].fill(0.0);
+                            copy_every(last.line.stride, &row[first..], &mut out[inside.clone()]);
+                            out[inside.end..].fill(0.0);
+                        }
+                        None => out.fill(0.0),
+                    }
                 }
             }
         }

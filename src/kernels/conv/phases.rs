@@ -4,6 +4,8 @@
 //! of equal remainder by the stride (a phase) meet the same taps, each at every output: so every phase is a
 //! convolution of stride 1 over a share of the taps, and no multiplication meets a zero that the stride put in.
 
+use std::ops::Range;
+
 use super::lines::{Line, Lines, MAX_AXES, gcd};
 use super::{ConvAxis, ConvDims};
 
@@ -55,17 +57,25 @@ pub struct Phase {
 }
 
 /// All phases of a convolution: one where nothing strides. A stride beyond the input has no more phases than that.
+///
+/// Those that differ only in the last axis follow one another: together they fill lines of the input.
 pub fn phases(dims: &ConvDims) -> impl Iterator<Item = Phase> {
-    (0..dims.axes.iter().map(remainders).product()).map(|index| Phase::new(dims, index))
+    (0..count(dims)).map(|index| Phase::new(dims, index))
+}
+
+/// Number of phases.
+pub fn count(dims: &ConvDims) -> usize {
+    dims.axes.iter().map(remainders).product()
 }
 
 /// Remainders by the stride that positions of the input have.
-fn remainders(axis: &ConvAxis) -> usize {
+pub fn remainders(axis: &ConvAxis) -> usize {
     axis.stride.min(axis.input.max(1))
 }
 
 impl Phase {
-    fn new(dims: &ConvDims, mut index: usize) -> Self {
+    /// Phase number `index`.
+    pub fn new(dims: &ConvDims, mut index: usize) -> Self {
         let none = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
         let (mut axes, count) = ([PhaseAxis::new(&none, 0); MAX_AXES], dims.axes.len());
         for (place, axis) in axes[..count].iter_mut().zip(&dims.axes).rev() {
@@ -96,19 +106,33 @@ impl Phase {
         self.axes[..self.count].iter().map(|a| a.kernel).product()
     }
 
+    /// This phase's outputs along the outermost axis among positions `range` of the input.
+    pub fn outer(&self, range: &Range<usize>) -> Range<usize> {
+        let axis = &self.axes[0];
+        let before = |at: usize| at.saturating_sub(axis.remainder).div_ceil(axis.stride);
+        before(range.start)..before(range.end)
+    }
+
+    /// Where the input's line that holds this phase's line of outputs `row` starts.
+    pub fn line_start(&self, mut row: usize) -> usize {
+        let Some((last, outer)) = self.axes[..self.count].split_last() else { return 0 };
+        let (mut at, mut scale) = (0, last.input);
+        for axis in outer.iter().rev() {
+            at += (axis.remainder + row % axis.line.outputs * axis.stride) * scale;
+            row /= axis.line.outputs;
+            scale *= axis.input;
+        }
+        at
+    }
+
     /// Writes this phase's values of one channel to their places in the channel's image.
     pub fn scatter(&self, values: &[f32], image: &mut [f32]) {
-        let Some((last, outer)) = self.axes[..self.count].split_last() else {
+        let Some(last) = self.axes[..self.count].last() else {
             return image.copy_from_slice(values);
         };
-        for (mut row, values) in values.chunks_exact(last.line.outputs.max(1)).enumerate() {
-            let (mut at, mut scale) = (last.remainder, last.input);
-            for axis in outer.iter().rev() {
-                at += (axis.remainder + row % axis.line.outputs * axis.stride) * scale;
-                row /= axis.line.outputs;
-                scale *= axis.input;
-            }
-            image[at..].iter_mut().step_by(last.stride).zip(values).for_each(|(i, &v)| *i = v);
+        for (row, values) in values.chunks_exact(last.line.outputs.max(1)).enumerate() {
+            let line = &mut image[self.line_start(row) + last.remainder..];
+            line.iter_mut().step_by(last.stride).zip(values).for_each(|(i, &v)| *i = v);
         }
     }
 }
