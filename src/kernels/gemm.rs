@@ -4,6 +4,7 @@
 //! blocking. k is summed in blocks of `DEPTH`, in order, whatever the cut of C: so the bits of C do not depend on
 //! the number of threads, nor on which entry is called.
 
+use super::parallel;
 use super::simd::{self, Isa, MatMut};
 
 pub(super) mod pack;
@@ -100,7 +101,11 @@ pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
     if slender::serves(isa, product) {
         return slender::run(isa, product, slender::task_cols(isa, product), c);
     }
-    split(isa, product, task_size(product), 0, 0, c);
+    let task = task_size(product);
+    if task.0 < product.m && task.1 < product.n {
+        return shared(isa, product, task, c);
+    }
+    split(task, 0, 0, c, &|row, col, c| block(isa, product, row, col, c));
 }
 
 fn checked<'c>(product: &Gemm<'_>, c: &'c mut [f32]) -> MatMut<'c> {
@@ -135,26 +140,52 @@ fn task_size(product: &Gemm<'_>) -> (usize, usize) {
     }
 }
 
-/// Halves C, on boundaries of tasks, until one task is left.
-fn split(isa: Isa, product: &Gemm<'_>, task: (usize, usize), row: usize, col: usize, c: MatMut<'_>) {
+/// Halves C, on boundaries of tasks, until one is left, which `f` computes: its first row and column, and itself.
+fn split(
+    task: (usize, usize),
+    row: usize,
+    col: usize,
+    c: MatMut<'_>,
+    f: &(impl Fn(usize, usize, MatMut<'_>) + Sync),
+) {
     let (rows, cols) = (c.rows().div_ceil(task.0), c.cols().div_ceil(task.1));
     if rows <= 1 && cols <= 1 {
-        block(isa, product, row, col, c);
+        f(row, col, c);
     } else if rows > cols {
         let at = rows / 2 * task.0;
         let (top, rest) = c.split_rows(at);
-        rayon::join(
-            || split(isa, product, task, row, col, top),
-            || split(isa, product, task, row + at, col, rest),
-        );
+        rayon::join(|| split(task, row, col, top, f), || split(task, row + at, col, rest, f));
     } else {
         let at = cols / 2 * task.1;
         let (left, rest) = c.split_cols(at);
-        rayon::join(
-            || split(isa, product, task, row, col, left),
-            || split(isa, product, task, row, col + at, rest),
-        );
+        rayon::join(|| split(task, row, col, left, f), || split(task, row, col + at, rest, f));
     }
+}
+
+/// Packs each block of k of both factors once for all tasks: each of many would pack the same.
+fn shared(isa: Isa, product: &Gemm<'_>, task: (usize, usize), mut c: MatMut<'_>) {
+    let Gemm { m, n, k, ref a, ref b, alpha, beta, .. } = *product;
+    let task = (task.0, task.1.next_multiple_of(isa.tile_cols()));
+    let width = n.next_multiple_of(isa.lanes());
+    scratch::lend((m + width) * DEPTH.min(k), |scratch| {
+        for depth in (0..k.max(1)).step_by(DEPTH) {
+            let len = DEPTH.min(k - depth);
+            let (packed_a, packed_b) = scratch[..(m + width) * len].split_at_mut(m * len);
+            parallel::for_chunks_mut(packed_a, task.0 * len, |start, packed| {
+                let rows = start / len..(start + packed.len()) / len;
+                pack::rows(isa, a, rows, depth..depth + len, packed);
+            });
+            parallel::for_chunks_mut(packed_b, task.1 * len, |start, packed| {
+                let cols = start / len..((start + packed.len()) / len).min(n);
+                pack::columns(isa, b, depth..depth + len, cols, packed);
+            });
+            let beta = if depth == 0 { beta } else { 1.0 };
+            split(task, 0, 0, c.block(0..m, 0..n), &|row, col, c| {
+                let packed = Packed { k: len, a: &packed_a[row * len..], b: &packed_b[col * len..] };
+                tiles(isa, &packed, (alpha, beta), c);
+            });
+        }
+    });
 }
 
 /// Computes the block `c` of C whose first element is (`row`, `col`).

@@ -15,9 +15,12 @@ const MAX_COLS: usize = 32;
 /// Whether a product is computed so.
 pub fn serves(isa: Isa, product: &Gemm<'_>) -> bool {
     let Gemm { m, n, k, b, .. } = *product;
+    // Beside what packing costs, which is as much as ten rows.
+    let padding_pays = m <= isa.lanes() || m + 10 >= m.next_multiple_of(isa.lanes());
     let reach = b.col_stride.saturating_mul(isa.tile_rows()).saturating_add(k);
     b.row_stride == 1
         && m <= isa.tile_cols()
+        && padding_pays
         && n >= isa.tile_rows()
         && k >= isa.lanes()
         && reach <= u32::MAX as usize

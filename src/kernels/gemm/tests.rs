@@ -41,10 +41,12 @@ fn every_instruction_set_matches_the_reference() {
                 let mut product = Gemm::new(m, n, k, matrix(&a, m, k, ta), matrix(&b, k, n, tb));
                 (product.alpha, product.beta, product.c_stride) = (0.5, -2.0, n + 3);
                 let old = values(m * (n + 3), 3);
-                let (mut got, mut want) = (old.clone(), old);
+                let (mut got, mut packed_once, mut want) = (old.clone(), old.clone(), old);
                 block(isa, &product, 0, 0, checked(&product, &mut got));
                 reference::gemm(&product, &mut want);
                 assert_close(&got, &want, &format!("{} {m}x{n}x{k} {ta} {tb}", isa.name()));
+                shared(isa, &product, (20, 40), checked(&product, &mut packed_once));
+                assert_eq!(packed_once, got, "{} {m}x{n}x{k} {ta} {tb}", isa.name());
             }
         }
     }
