@@ -62,12 +62,13 @@ struct Step {
 }
 
 /// Planes of images, each image's `image` apart, each channel's `channel` apart.
-#[derive(Clone, Copy)]
 struct Planes<'a> {
     lines: &'a Lines,
     values: &'a [f32],
     image: usize,
     channel: usize,
+    /// The outputs to sum over, counted over images.
+    outputs: Range<usize>,
 }
 
 /// How the work is cut.
@@ -191,13 +192,13 @@ impl<'a> Cut<'a> {
     fn planes<'p>(&'p self, left: &'p [f32], planes: &'p mut [f32]) -> Planes<'p> {
         let (lines, side) = (&self.lines, self.left);
         if planes.is_empty() {
-            return Planes { lines, values: left, image: side.image(), channel: side.area };
+            return Planes { lines, values: left, image: side.image(), channel: side.area, outputs: 0..0 };
         }
         let channel = lines.plane_len();
         parallel::for_chunks_mut(planes, channel * side.group, |start, planes| {
             lines.fill_planes(&left[start / channel * side.area..], planes);
         });
-        Planes { lines, values: planes, image: side.channels * channel, channel }
+        Planes { lines, values: planes, image: side.channels * channel, channel, outputs: 0..0 }
     }
 
     /// Sums one part: for each panel of columns, a row a tap. `left` are planes, or images to copy planes from.
@@ -216,7 +217,8 @@ impl<'a> Cut<'a> {
             let values = &left.values[image * left.image + part.group * group * left.channel..];
             if self.planes > 0 || self.lines.in_place().is_some() {
                 let outputs = outer.start * line..(images - 1) * self.lines.outputs() + outer.end * line;
-                self.add_images(&Planes { values, ..*left }, right, part.channel, outputs, add, sums);
+                let planes = Planes { values, outputs, ..*left };
+                self.add_images(&planes, right, part.channel, add, sums);
             } else {
                 let lines = self.lines.band(outer.clone());
                 let channel = lines.plane_len();
@@ -225,25 +227,25 @@ impl<'a> Cut<'a> {
                     for (values, planes) in values.chunks(left.image).zip(copied.chunks_exact_mut(image)) {
                         lines.fill_planes(&values[..group * left.channel], planes);
                     }
-                    let planes = Planes { lines: &lines, values: copied, image, channel };
-                    let (right, outputs) = (&right[outer.start * line..], 0..images * lines.outputs());
-                    self.add_images(&planes, right, part.channel, outputs, add, sums);
+                    let outputs = 0..images * lines.outputs();
+                    let planes = Planes { lines: &lines, values: copied, image, channel, outputs };
+                    self.add_images(&planes, &right[outer.start * line..], part.channel, add, sums);
                 });
             }
             add = true;
         }
     }
 
-    /// Adds `outputs`, counted over images.
+    /// Adds the planes' outputs.
     fn add_images(
         &self,
         planes: &Planes<'_>,
         right: &[f32],
         channel: usize,
-        outputs: Range<usize>,
         mut add: bool,
         sums: &mut [f32],
     ) {
+        let outputs = &planes.outputs;
         let block = sums.len() / self.rows();
         scratch::lend(block * STEPS * POSITIONS, |packed| {
             let mut at = outputs.start;
