@@ -102,15 +102,15 @@ impl Channels {
         );
     }
 
-    /// Calls `done(i, sums)` for the channels from `first` on, one for each setting: the sums of both f(settings of the
+    /// Calls `done(i, sums)` for the channels from `first` on, one for each setting: the sums of all f(settings of the
     /// channel, a, b).
-    pub fn sums<S: Copy>(
+    pub fn sums<S: Copy, const N: usize>(
         &self,
         first: usize,
         [a, b]: [&[f32]; 2],
         settings: &[S],
-        f: impl Fn(S, f32, f32) -> [f32; 2],
-        mut done: impl FnMut(usize, [f64; 2]),
+        f: impl Fn(S, f32, f32) -> [f32; N],
+        mut done: impl FnMut(usize, [f64; N]),
     ) {
         vectorized(
             #[inline(always)]
@@ -118,11 +118,11 @@ impl Channels {
                 // Runs of no values are summed to 0.
                 if self.inner != 1 {
                     for (i, &s) in settings.iter().enumerate() {
-                        let mut sums = [0.0; 2];
+                        let mut sums = [0.0; N];
                         for n in 0..self.images {
                             let run = self.run(n, first + i);
                             let more = sums_of([&a[run.clone()], &b[run]], |a, b| f(s, a, b));
-                            sums = [sums[0] + more[0], sums[1] + more[1]];
+                            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
                         }
                         done(i, sums);
                     }
@@ -130,17 +130,16 @@ impl Channels {
                 }
                 for (tile, settings) in settings.chunks(COLUMNS).enumerate() {
                     let (at, len) = (first + tile * COLUMNS, settings.len());
-                    let (mut sums, mut others) = ([0f64; COLUMNS], [0f64; COLUMNS]);
+                    let mut sums = [[0f64; COLUMNS]; N];
                     for n in 0..self.images {
                         let start = n * self.channels + at;
                         let (a, b) = (&a[start..][..len], &b[start..][..len]);
                         for i in 0..len {
-                            let [sum, other] = f(settings[i], a[i], b[i]);
-                            sums[i] += f64::from(sum);
-                            others[i] += f64::from(other);
+                            let more = f(settings[i], a[i], b[i]);
+                            sums.iter_mut().zip(more).for_each(|(sums, more)| sums[i] += f64::from(more));
                         }
                     }
-                    (0..len).for_each(|i| done(tile * COLUMNS + i, [sums[i], others[i]]));
+                    (0..len).for_each(|i| done(tile * COLUMNS + i, sums.map(|sums| sums[i])));
                 }
             },
         );
@@ -181,27 +180,24 @@ impl Channels {
     }
 }
 
-/// The sums of both f(a, b), in `f32` lanes by blocks and in `f64` over them.
+/// The sums of all f(a, b), in `f32` lanes by blocks and in `f64` over them.
 #[inline(always)]
-pub fn sums_of([a, b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
-    let mut sums = [0f64; 2];
+pub fn sums_of<const N: usize>([a, b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; N]) -> [f64; N] {
+    let mut sums = [0f64; N];
     for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
         let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-        let (mut first, mut second) = ([0f32; 16], [0f32; 16]);
+        let mut lanes = [[0f32; 16]; N];
         for (a, b) in a.iter().zip(b) {
             for i in 0..16 {
-                let [x, y] = f(a[i], b[i]);
-                first[i] += x;
-                second[i] += y;
+                let more = f(a[i], b[i]);
+                (0..N).for_each(|k| lanes[k][i] += more[k]);
             }
         }
         for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-            let [x, y] = f(a, b);
-            first[i] += x;
-            second[i] += y;
+            let more = f(a, b);
+            (0..N).for_each(|k| lanes[k][i] += more[k]);
         }
-        sums[0] += f64::from(first.iter().sum::<f32>());
-        sums[1] += f64::from(second.iter().sum::<f32>());
+        (0..N).for_each(|k| sums[k] += f64::from(lanes[k].iter().sum::<f32>()));
     }
     sums
 }

@@ -4,6 +4,7 @@
 //! chunks that depend on the shape alone, so the same bytes come out on any number of threads.
 
 pub mod affine;
+pub mod batch_norm;
 pub mod channels;
 pub mod contrast;
 pub mod conv;
