@@ -5,9 +5,10 @@ mod common;
 
 use cnnctl::kernels::{
     affine,
+    batch_norm::{BatchNorm, Finish, Slopes},
     channels::Channels,
     lrn::{Across, Response, Within, across, across_backward, within, within_backward},
-    norm::{Moments, batch_normalize, batch_normalize_backward, normalize},
+    norm::Moments,
 };
 
 /// Name, images, channels, side.
@@ -28,17 +29,24 @@ fn main() {
         let (x, dy) = (common::values(n, 1), common::values(n, 2));
         let (mut y, mut dx) = (vec![0.0; n], vec![0.0; n]);
         let mut moments = vec![Moments::default(); channels];
-        let mut sums = vec![[0.0; 2]; channels];
+        let (mut sums, mut slopes) = (vec![[0.0; 2]; channels], vec![Slopes::default(); channels]);
+        let norm = BatchNorm { dims, eps: 1e-5, finish: Finish::default() };
         let (scale, bias) = (common::values(channels, 3), common::values(channels, 4));
         common::memory_row(&format!("{name} bn fwd"), 2 * n, || {
-            batch_normalize(dims, 1e-5, &x, &mut y, &mut moments);
+            norm.forward(&x, &mut y, &mut moments);
         });
-        batch_normalize(dims, 1e-5, &x, &mut y, &mut moments);
+        norm.forward(&x, &mut y, &mut moments);
         common::memory_row(&format!("{name} bn bwd"), 3 * n, || {
-            batch_normalize_backward(dims, 1e-5, &moments, [&y, &dy], &mut dx);
+            norm.backward(&moments, [&x, &dy], &mut dx, &mut slopes);
         });
-        common::memory_row(&format!("{name} bn test"), 2 * n, || {
-            normalize(dims, 1e-5, &moments, &x, &mut dx)
+        common::memory_row(&format!("{name} bn test"), 2 * n, || norm.forward_given(&moments, &x, &mut dx));
+        let finish = Finish { scale: Some(&scale), bias: Some(&bias), rectify: true };
+        let whole = BatchNorm { finish, ..norm };
+        common::memory_row(&format!("{name} bn scale relu fwd"), 2 * n, || {
+            whole.forward(&x, &mut y, &mut moments);
+        });
+        common::memory_row(&format!("{name} bn scale relu bwd"), 3 * n, || {
+            whole.backward(&moments, [&x, &dy], &mut dx, &mut slopes);
         });
         common::memory_row(&format!("{name} scale fwd"), 2 * n, || {
             affine::scale(dims, &scale, Some(&bias), &x, &mut dx);

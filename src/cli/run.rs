@@ -95,6 +95,7 @@ impl RunArgs {
             seed: self.seed,
             backward: self.backward,
             keep_all: true,
+            fuse: false,
             given_diffs: self.top_diff.iter().map(|(name, _)| name.clone()).collect(),
             shard: crate::net::Shard::default(),
         };

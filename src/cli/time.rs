@@ -32,8 +32,8 @@ use crate::{
 ///
 /// The table gives the mean of the iterations, and for layers that multiply matrices the billions of floating-point
 /// operations a second that this makes, and their share of what the machine's threads reach in registers. Operations are
-/// counted as plain sums need them: fast convolution needs fewer, so its share can exceed 100%. A net without a loss runs
-/// backward from its outputs.
+/// counted as plain sums need them: fast convolution needs fewer, so its share can exceed 100%. A layer without times is done
+/// by the layer before it. A net without a loss runs backward from its outputs.
 #[derive(Args, Debug)]
 pub struct TimeArgs {
     /// The net
@@ -234,14 +234,19 @@ impl Stopwatch {
         ];
         let peak = simd::peak();
         let mut table = Table::new(&columns);
-        let mut all = [0.0; 2];
+        let (mut all, mut fused) = ([0.0; 2], false);
         for (layer, &times) in net.layers().zip(&self.layers) {
             let times = times.map(ms);
             let flops = flops(&layer);
             all.iter_mut().zip(flops).for_each(|(sum, f)| *sum += f);
-            let [forward, mut backward] = cells(times, flops, peak);
+            let [mut forward, mut backward] = cells(times, flops, peak);
             if !layer.backward {
                 backward.fill(String::new());
+            }
+            if layer.within.is_some() {
+                forward.fill(String::new());
+                backward.fill(String::new());
+                fused = true;
             }
             table.row(row([layer.config.name().into(), layer.kind.name.into()], [forward, backward]));
         }
@@ -249,10 +254,11 @@ impl Stopwatch {
         table.row(row(["total".into(), String::new()], cells(passes, all, peak)));
         let [forward, backward] = passes;
         format!(
-            "{}\nPeak of {} threads: {:.1} GFLOP/s.\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
+            "{}{}\nPeak of {} threads: {:.1} GFLOP/s.\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
              Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n\
              Waiting for data: {:.1}% of the time.\n{}",
             table.plain(),
+            if fused { "Layers without times are done by the layer before them.\n" } else { "" },
             rayon::current_num_threads(),
             peak / 1e9,
             forward + backward,

@@ -1,6 +1,6 @@
 //! Layers that work on each value by itself: the maths is two functions, the rest is here.
 
-use super::{Backward, Forward, Layer, LayerError, Outline, Reads};
+use super::{Backward, Follow, Forward, Layer, LayerError, Outline, Reads};
 use crate::{
     kernels::{
         parallel::{CHUNK, for_chunks_mut},
@@ -13,6 +13,11 @@ use crate::{
 pub trait Activation: Send + Sync {
     /// What `derivative` looks at, the less the better: a layer that does not look at x can work in place.
     fn reads(&self) -> Reads;
+
+    /// What the layer before could do as well.
+    fn follows(&self) -> Option<Follow> {
+        None
+    }
 
     /// f(x).
     fn value(&self, x: f32) -> f32;
@@ -27,6 +32,10 @@ pub struct Pointwise<A>(pub A);
 impl<A: Activation> Layer for Pointwise<A> {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         Ok(Outline::of([bottoms[0].clone()]).reads(self.0.reads()))
+    }
+
+    fn follows(&self) -> Option<Follow> {
+        self.0.follows()
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

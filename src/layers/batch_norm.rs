@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Role, Setup,
+    Arity, Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Role,
+    Setup, Taken,
 };
 use crate::{
     config::proto::{LayerParameter, Phase},
     kernels::{
+        batch_norm::{self, Finish, Slopes, channel_moments, scale_by_deviation},
         channels::Channels,
-        norm::{
-            Moments, batch_normalize, batch_normalize_backward, batch_normalize_backward_given,
-            channel_moments, normalize, normalize_backward, slope_means,
-        },
+        norm::Moments,
     },
     tensor::Shape,
 };
@@ -41,6 +40,7 @@ pub const KIND: Kind = Kind {
 /// the mean (C) and of the variance (C), and the factor (1) that they are divided by; 0 gives mean = variance = 0.
 /// With m = N x ... values of a channel, each pass that uses the batch's statistics does
 /// sum = moving_average_fraction * sum + statistic, where variance counts m / (m - 1) times and the factor's is 1.
+/// A `Scale` by channels and a `ReLU` above are done in the same passes.
 /// Reference: Ioffe and Szegedy 2015. Differs from Caffe: no.
 struct BatchNorm {
     /// Whether the running statistics are used, and not the batch's.
@@ -50,6 +50,11 @@ struct BatchNorm {
     dims: Channels,
     /// What the last forward pass used.
     moments: Vec<Moments>,
+    /// Sums of the backward pass.
+    slopes: Vec<Slopes>,
+    /// The layers above whose work is done here: a scale and a rectifier.
+    scale: bool,
+    relu: bool,
     /// Whose batches count, too.
     peers: Option<Arc<dyn Peers>>,
 }
@@ -74,8 +79,30 @@ fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>,
         eps: param.eps(),
         dims: Channels::default(),
         moments: vec![],
+        slopes: vec![],
+        scale: false,
+        relu: false,
         peers: None,
     }))
+}
+
+impl BatchNorm {
+    /// What is to be computed, given the learned parameters of the layer above.
+    fn kernel<'a>(&self, params: &[&'a [f32]]) -> batch_norm::BatchNorm<'a> {
+        let [scale, bias] = [0, 1].map(|i| params.get(i).copied());
+        let finish = Finish { scale, bias, rectify: self.relu };
+        batch_norm::BatchNorm { dims: self.dims, eps: self.eps, finish }
+    }
+
+    /// The sums of the backward pass as means, over all ranks if there are several.
+    fn means(&self) -> Vec<[f64; 2]> {
+        let n = self.dims.per_channel() as f64;
+        let mut means: Vec<[f64; 2]> = self.slopes.iter().map(|s| s.normalized.map(|sum| sum / n)).collect();
+        if let Some(peers) = self.peers.as_deref() {
+            peers.mean(means.as_flattened_mut());
+        }
+        means
+    }
 }
 
 impl Layer for BatchNorm {
@@ -88,12 +115,24 @@ impl Layer for BatchNorm {
         };
         let channels = self.dims.channels;
         self.moments = vec![Moments::default(); channels];
+        self.slopes = vec![Slopes::default(); channels];
         let params = [channels, channels, 1].map(|n| ParamOutline::state([n])).into();
-        let reads = if self.global { Reads::NOTHING } else { Reads::TOPS };
+        let alone = !self.scale && !self.relu;
+        let reads = if self.global && alone { Reads::NOTHING } else { Reads::BOTTOMS };
         Ok(Outline::of([bottom.clone()]).params(params).reads(reads))
     }
 
+    fn take_up(&mut self, next: Follow) -> Taken {
+        match next {
+            Follow::Rectify if !self.relu => self.relu = true,
+            Follow::Scale if !self.scale && !self.relu => self.scale = true,
+            _ => return Taken::Nothing,
+        }
+        Taken::Both
+    }
+
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
+        let kernel = self.kernel(pass.params);
         let (x, y) = (pass.bottoms[0].data, &mut *pass.tops[0].data);
         let [means, variances, factor] = &mut *pass.state else { return Ok(()) };
         let sums = means.iter_mut().zip(&mut **variances);
@@ -102,15 +141,15 @@ impl Layer for BatchNorm {
             for (moments, (mean, variance)) in self.moments.iter_mut().zip(sums) {
                 *moments = Moments { mean: *mean * share, variance: *variance * share };
             }
-            normalize(self.dims, self.eps, &self.moments, x, y);
+            kernel.forward_given(&self.moments, x, y);
             return Ok(());
         }
         match self.peers.as_deref() {
-            None => batch_normalize(self.dims, self.eps, x, y, &mut self.moments),
+            None => kernel.forward(x, y, &mut self.moments),
             Some(peers) => {
                 channel_moments(self.dims, x, &mut self.moments);
                 of_all_ranks(&mut self.moments, peers);
-                normalize(self.dims, self.eps, &self.moments, x, y);
+                kernel.forward_given(&self.moments, x, y);
             }
         }
         let m = (self.dims.per_channel() * self.peers.as_ref().map_or(1, |peers| peers.count())) as f32;
@@ -125,16 +164,26 @@ impl Layer for BatchNorm {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(dx) = &mut pass.bottom_diffs[0] else { return };
-        let top = &pass.tops[0];
+        let (kernel, dy) = (self.kernel(pass.params), pass.tops[0].diff);
+        if self.global && !self.scale && !self.relu {
+            return scale_by_deviation(self.dims, self.eps, &self.moments, dy, dx);
+        }
+        let x_and_dy = [pass.bottoms[0].data, dy];
         if self.global {
-            normalize_backward(self.dims, self.eps, &self.moments, top.diff, dx);
-        } else if let Some(peers) = self.peers.as_deref() {
-            let mut means = slope_means(self.dims, [top.data, top.diff]);
-            peers.mean(means.as_flattened_mut());
-            let (moments, y_and_dy) = (&self.moments, [top.data, top.diff]);
-            batch_normalize_backward_given(self.dims, self.eps, moments, &means, y_and_dy, dx);
+            kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
+            kernel.backward_given(&self.moments, &vec![[0.0; 2]; self.moments.len()], x_and_dy, dx);
+        } else if self.peers.is_some() {
+            kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
+            kernel.backward_given(&self.moments, &self.means(), x_and_dy, dx);
         } else {
-            batch_normalize_backward(self.dims, self.eps, &self.moments, [top.data, top.diff], dx);
+            kernel.backward(&self.moments, x_and_dy, dx, &mut self.slopes);
+        }
+        let of_scale = |s: &Slopes| s.scale as f32;
+        let of_bias = |s: &Slopes| s.bias as f32;
+        for (diff, of) in pass.param_diffs.iter_mut().zip([of_scale as fn(&Slopes) -> f32, of_bias]) {
+            if let Some(diff) = diff {
+                diff.iter_mut().zip(&self.slopes).for_each(|(diff, slopes)| *diff += of(slopes));
+            }
         }
     }
 

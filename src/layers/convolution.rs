@@ -38,6 +38,8 @@ pub const KIND: Kind = Kind {
 pub(super) struct Convolution {
     /// One group a channel, whatever `group` says.
     depthwise: bool,
+    /// Whether negative results become 0.
+    relu: bool,
     dims: ConvDims,
 }
 
@@ -82,8 +84,13 @@ impl Filters for Convolution {
         })
     }
 
+    fn rectify(&mut self) -> bool {
+        self.relu = true;
+        true
+    }
+
     fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
-        conv::forward(&self.dims, x, weights, Epilogue { bias, relu: false }, y, scratch);
+        conv::forward(&self.dims, x, weights, Epilogue { bias, relu: self.relu }, y, scratch);
     }
 
     fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {

@@ -1,6 +1,8 @@
 //! `Eltwise`: bottoms of one shape multiplied, added, or their maximum taken, value by value.
 
-use super::{Arity, Backward, Blob, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{
+    Arity, Backward, Blob, Follow, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, Taken,
+};
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
@@ -40,6 +42,8 @@ const MAX_BOTTOMS: usize = 256;
 /// Shapes: bottoms and top alike. Params: none. Differs from Caffe: MAX takes at most 256 bottoms.
 struct Eltwise {
     operation: Operation,
+    /// Whether negative sums of two bottoms become 0.
+    relu: bool,
     /// Where a backward pass will come, which bottom each maximum came from.
     taken: Vec<u8>,
     backward: bool,
@@ -74,7 +78,7 @@ fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>,
         EltwiseOp::Sum => Operation::Sum(coeff.clone()),
         EltwiseOp::Max => Operation::Maximum,
     };
-    Ok(Box::new(Eltwise { operation, taken: Vec::new(), backward: setup.backward }))
+    Ok(Box::new(Eltwise { operation, relu: false, taken: Vec::new(), backward: setup.backward }))
 }
 
 impl Layer for Eltwise {
@@ -96,10 +100,19 @@ impl Layer for Eltwise {
         Ok(Outline::of([first.clone()]).reads(reads))
     }
 
+    fn take_up(&mut self, next: Follow) -> Taken {
+        self.relu = next == Follow::Rectify && matches!(&self.operation, Operation::Sum(c) if c.len() == 2);
+        if self.relu { Taken::Forward } else { Taken::Nothing }
+    }
+
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (bottoms, top) = (pass.bottoms, &mut *pass.tops[0].data);
         match &self.operation {
             Operation::Sum(c) => match bottoms {
+                [a, b] if self.relu => map2(a.data, b.data, top, |a, b| {
+                    let y = c[0] * a + c[1] * b;
+                    if y <= 0.0 { 0.0 } else { y }
+                }),
                 [a, b] => map2(a.data, b.data, top, |a, b| c[0] * a + c[1] * b),
                 _ => combine(bottoms, top, |a, b| c[0] * a + c[1] * b, |k, x, y| y + c[k] * x),
             },

@@ -1,7 +1,7 @@
 //! What the layers with learned filters share: the same filters over every bottom.
 
 use super::{
-    Backward, Forward, Layer, LayerError, Outline, Reads,
+    Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken,
     convolution_settings::{ConvolutionSettings, Window},
 };
 use crate::tensor::Shape;
@@ -18,6 +18,11 @@ pub trait Filters: Send {
         window: &Window,
         bottom: &Shape,
     ) -> Result<Fitted, LayerError>;
+
+    /// Cuts off negative values of the tops from now on, if it can.
+    fn rectify(&mut self) -> bool {
+        false
+    }
 
     /// One bottom's top.
     fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]);
@@ -69,6 +74,10 @@ impl<F: Filters> Layer for FilterLayer<F> {
         let params = self.settings.params(fitted.weights, [fitted.biases]);
         let tops = vec![fitted.top; bottoms.len()];
         Ok(Outline::of(tops).params(params).workspace(fitted.scratch).reads(Reads::BOTTOMS))
+    }
+
+    fn take_up(&mut self, next: Follow) -> Taken {
+        if next == Follow::Rectify && self.filters.rectify() { Taken::Forward } else { Taken::Nothing }
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -10,6 +10,7 @@ mod batches;
 mod error;
 pub mod filler;
 mod filters;
+mod follow;
 #[cfg(test)]
 pub(crate) mod gradient_check;
 mod kind;
@@ -95,6 +96,7 @@ mod window_data;
 pub use crate::data::{BadSamples, LabelRange, Shard};
 pub use convolution_settings::{ConvolutionSettings, Window};
 pub use error::LayerError;
+pub use follow::{Follow, Taken};
 pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -193,6 +195,17 @@ pub trait Layer: Send {
 
     /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted.
     fn backward(&mut self, _pass: &mut Backward<'_>) {}
+
+    /// What the layer does to each value of its bottom, if the layer before it could do that as well; asked after
+    /// [`Layer::outline`].
+    fn follows(&self) -> Option<Follow> {
+        None
+    }
+
+    /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's.
+    fn take_up(&mut self, _next: Follow) -> Taken {
+        Taken::Nothing
+    }
 
     /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.
     fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {

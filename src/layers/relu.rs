@@ -1,7 +1,7 @@
 //! `ReLU`: y = max(0, x) + slope * min(0, x).
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Arity, Follow, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::config::proto::LayerParameter;
@@ -26,16 +26,40 @@ pub const KIND: Kind = Kind {
 ///
 /// Shapes: bottom `N x ...`, top the same. Params: none.
 /// Reference: Maas et al. 2013. Differs from Caffe: no.
-struct Relu {
+struct Relu;
+
+/// With a slope that is not 0.
+struct LeakyRelu {
     slope: f32,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let slope = config.relu_param.unwrap_or_default().negative_slope();
-    Ok(Box::new(Pointwise(Relu { slope })))
+    Ok(if slope == 0.0 { Box::new(Pointwise(Relu)) } else { Box::new(Pointwise(LeakyRelu { slope })) })
 }
 
 impl Activation for Relu {
+    fn reads(&self) -> Reads {
+        Reads::TOPS
+    }
+
+    fn follows(&self) -> Option<Follow> {
+        Some(Follow::Rectify)
+    }
+
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        // What is not a number stays one.
+        if x <= 0.0 { 0.0 } else { x }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, _: f32, y: f32) -> f32 {
+        if y > 0.0 { 1.0 } else { 0.0 }
+    }
+}
+
+impl Activation for LeakyRelu {
     fn reads(&self) -> Reads {
         // Unless the slope is negative, y has the sign of x.
         if self.slope >= 0.0 { Reads::TOPS } else { Reads::BOTTOMS }

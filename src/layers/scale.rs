@@ -1,7 +1,7 @@
 //! `Scale`: y = x * scale, with an array laid over some axes; and a bias if asked for.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
+    Arity, Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
     filler::constant_of, spread::spread,
 };
 use crate::{
@@ -33,13 +33,15 @@ pub const KIND: Kind = Kind {
 struct Scale {
     param: ScaleParameter,
     dims: Channels,
+    /// Whether it has a learned factor for each channel, along axis 1.
+    by_channel: bool,
     /// Sums of dy * x and dy.
     sums: Vec<[f32; 2]>,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let param = config.scale_param.clone().unwrap_or_default();
-    Ok(Box::new(Scale { param, dims: Channels::default(), sums: vec![] }))
+    Ok(Box::new(Scale { param, dims: Channels::default(), by_channel: false, sums: vec![] }))
 }
 
 impl Layer for Scale {
@@ -47,6 +49,8 @@ impl Layer for Scale {
         let p = &self.param;
         let (shape, dims) = spread(bottoms, (p.axis(), p.num_axes()), "scale_param")?;
         (self.dims, self.sums) = (dims, vec![[0.0; 2]; dims.channels]);
+        self.by_channel =
+            bottoms.len() == 1 && bottoms[0].len() > 1 && dims == Channels::of(&bottoms[0], 1, 2);
         let mut params = vec![];
         if bottoms.len() == 1 {
             let filler = p.filler.clone().unwrap_or(constant_of(1.0));
@@ -56,6 +60,10 @@ impl Layer for Scale {
             params.push(ParamOutline::learned(shape, p.bias_filler.clone().unwrap_or_default()));
         }
         Ok(Outline::of([bottoms[0].clone()]).params(params).reads(Reads::BOTTOMS))
+    }
+
+    fn follows(&self) -> Option<Follow> {
+        self.by_channel.then_some(Follow::Scale)
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

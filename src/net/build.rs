@@ -2,7 +2,7 @@
 
 use super::{
     BlobId, BlobPlan, Net, NetError, Node, Options, Params,
-    plan::{filter, memory, need, split, wire},
+    plan::{filter, fuse, memory, need, split, wire},
 };
 use crate::{
     config::proto::{LayerParameter, NetParameter},
@@ -79,7 +79,7 @@ impl Net {
             .collect();
         let wish = need::Wish { force: net.force_backward(), given: &options.given_diffs };
         let needs = need::needs(&wiring, &learns, wish);
-        let nodes = (wiring.layers.into_iter().zip(built).zip(needs))
+        let mut nodes: Vec<Node> = (wiring.layers.into_iter().zip(built).zip(needs))
             .map(|((wired, (layer, outline, params)), need)| Node {
                 config: wired.config,
                 kind: wired.kind,
@@ -90,8 +90,14 @@ impl Net {
                 params,
                 loss_weights: wired.loss_weights,
                 need: if options.backward { need } else { need::Need::default() },
+                run: fuse::Run::default(),
+                within: None,
             })
             .collect();
+        nodes.iter_mut().for_each(|node| node.run = fuse::Run::of(node));
+        if options.fuse && !options.keep_all {
+            fuse::fuse(&mut nodes, |blob| options.given_diffs.contains(&blobs[blob].name));
+        }
         let mut net = Self {
             name: net.name().to_owned(),
             options,
@@ -102,6 +108,7 @@ impl Net {
             planned: only_planned.then_some(0),
             passes: 0,
         };
+        net.outline_from(0)?;
         net.lay_out()?;
         net.make_diffs(params)?;
         net.expect_labels();
@@ -161,10 +168,15 @@ impl Net {
         let mut diff: Vec<Option<usize>> = vec![None; self.blobs.len()];
         for i in 0..self.nodes.len() {
             let node = &self.nodes[i];
+            if let Some(head) = node.within {
+                // Of all blobs of the layers that it does the work of only the last has values.
+                data[node.tops[0]] = data[self.nodes[head].run.tops[0]];
+                continue;
+            }
             let pinned = self.options.keep_all || node.kind.role == Role::Source;
             let shows = if node.outline.alias { node.bottoms.first().copied() } else { None };
             let backward = 2 * self.nodes.len() - 1 - i;
-            for &t in &node.tops {
+            for &t in &node.run.tops {
                 let blob = &mut self.blobs[t];
                 blob.root = t;
                 blob.diff_written = false;
@@ -206,12 +218,13 @@ impl Net {
                 }
             }
             let node = &self.nodes[i];
+            node.tops.iter().zip(&node.run.tops).for_each(|(&own, &last)| data[own] = data[last]);
             let read_back = |yes: bool| if yes && node.need.backward { backward } else { i };
             for &b in &node.bottoms {
                 extend(&mut values[data[b]], read_back(node.outline.reads.bottoms));
             }
-            for &t in &node.tops {
-                extend(&mut values[data[t]], read_back(node.outline.reads.tops));
+            for &t in &node.run.tops {
+                extend(&mut values[data[t]], read_back(node.outline.reads.tops || node.run.clears));
             }
         }
         self.keep_results(&mut values, &data, last);

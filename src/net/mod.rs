@@ -36,6 +36,9 @@ pub struct Options {
     pub backward: bool,
     /// Whether every blob keeps its values and diffs until the next pass, at the price of memory.
     pub keep_all: bool,
+    /// Whether layers may do the work of those that follow them: then the blobs between have no values, or those of
+    /// the last. Results are the same. Never in a net that keeps all.
+    pub fuse: bool,
     /// Blobs whose diffs will be given from outside, and so count as losses.
     pub given_diffs: Vec<String>,
     /// Which of several nets that train together it is.
@@ -56,6 +59,7 @@ impl Options {
             seed,
             backward: phase == Phase::Train,
             keep_all: false,
+            fuse: true,
             given_diffs: Vec::new(),
             shard: Shard::default(),
         }
@@ -91,6 +95,9 @@ struct Node {
     params: Vec<ParamId>,
     loss_weights: Vec<f32>,
     need: plan::need::Need,
+    run: plan::fuse::Run,
+    /// The layer that does this one's work.
+    within: Option<usize>,
 }
 
 /// A layer graph that is ready to run.
@@ -136,6 +143,8 @@ pub struct LayerView<'a> {
     pub backward: bool,
     /// Which diffs its backward pass makes.
     pub need: &'a plan::need::Need,
+    /// The number of the layer that does its work, if another does.
+    pub within: Option<usize>,
     /// The layer.
     pub layer: &'a dyn Layer,
 }
@@ -174,6 +183,7 @@ impl Net {
             tops: &n.tops,
             backward: n.need.backward,
             need: &n.need,
+            within: n.within,
             layer: &*n.layer,
         })
     }

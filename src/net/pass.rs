@@ -4,7 +4,7 @@ use std::mem::take;
 
 use super::{BlobId, Net, NetError, Params};
 use crate::{
-    kernels::random::Draw,
+    kernels::{elementwise::update, random::Draw},
     layers::{Backward, Blob, BlobMut, Forward, Role, TopDiff},
     tensor::Buffer,
 };
@@ -28,24 +28,22 @@ impl Net {
     /// # Errors
     /// As [`Net::forward`].
     pub fn forward_layer(&mut self, i: usize, params: &mut Params) -> Result<f64, NetError> {
+        if self.nodes[i].within.is_some() {
+            return Ok(0.0);
+        }
         self.follow_shapes(i)?;
         let node = &mut self.nodes[i];
         if !node.outline.alias {
             let mut tops: Vec<Buffer> =
-                node.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
-            let mut running: Vec<Buffer> = Vec::new();
-            for (&id, outline) in node.params.iter().zip(&node.outline.params) {
-                if !outline.learned {
-                    running.push(take(&mut params[id].data));
-                }
-            }
+                node.run.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
+            let mut running: Vec<Buffer> =
+                node.run.state.iter().map(|&id| take(&mut params[id].data)).collect();
             let result = {
                 let (blobs, slots) = (&self.blobs, &self.slots);
-                let learned = node.params.iter().zip(&node.outline.params).filter(|(_, p)| p.learned);
-                let learned: Vec<&[f32]> = learned.map(|(&id, _)| &params[id].data[..]).collect();
+                let learned: Vec<&[f32]> = node.run.learned.iter().map(|&id| &params[id].data[..]).collect();
                 let mut state: Vec<&mut [f32]> = running.iter_mut().map(|b| &mut b[..]).collect();
                 let bottoms: Vec<Blob<'_>> = node.bottoms.iter().map(|&b| view(blobs, slots, b)).collect();
-                let mut tops: Vec<BlobMut<'_>> = (node.tops.iter().zip(&mut tops))
+                let mut tops: Vec<BlobMut<'_>> = (node.run.tops.iter().zip(&mut tops))
                     .map(|(&t, data)| {
                         let shape = &blobs[t].shape;
                         BlobMut { shape, data: &mut data[..shape.count()] }
@@ -61,9 +59,8 @@ impl Net {
                     workspace: &mut self.workspace[..node.outline.workspace],
                 })
             };
-            node.tops.iter().zip(tops).for_each(|(&t, buffer)| self.slots[self.blobs[t].slot] = buffer);
-            let state = node.params.iter().zip(&node.outline.params).filter(|(_, p)| !p.learned);
-            state.zip(running).for_each(|((&id, _), buffer)| params[id].data = buffer);
+            node.run.tops.iter().zip(tops).for_each(|(&t, buffer)| self.slots[self.blobs[t].slot] = buffer);
+            node.run.state.iter().zip(running).for_each(|(&id, buffer)| params[id].data = buffer);
             result.map_err(|e| NetError::of(&node.config, e))?;
         }
         let node = &self.nodes[i];
@@ -127,7 +124,10 @@ impl Net {
 
     /// Completes the diffs of layer `i`'s tops: loss weights, diffs from outside, zeros where nothing came back.
     pub fn prepare_diffs(&mut self, i: usize, given: &[(BlobId, &[f32])]) {
-        for (&t, &weight) in self.nodes[i].tops.iter().zip(&self.nodes[i].loss_weights) {
+        if self.nodes[i].within.is_some() {
+            return;
+        }
+        for (&t, &weight) in self.nodes[i].run.tops.iter().zip(&self.nodes[i].loss_weights) {
             let blob = &self.blobs[t];
             let Some(slot) = blob.diff else { continue };
             let diff = &mut self.slots[slot][..blob.shape.count()];
@@ -144,8 +144,12 @@ impl Net {
 
     /// Runs layer `i` backwards, if it needs to.
     pub fn backward_layer(&mut self, i: usize, params: &mut Params) {
-        if !self.nodes[i].need.backward || self.shares_diff(i).is_some() {
+        let idle = !self.nodes[i].need.backward || self.nodes[i].within.is_some();
+        if idle || self.shares_diff(i).is_some() {
             return;
+        }
+        if self.nodes[i].run.clears {
+            self.clear_cut_off(i);
         }
         let node = &mut self.nodes[i];
         let mut bottom_diffs: Vec<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
@@ -153,20 +157,13 @@ impl Net {
                 self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))
             })
             .collect();
-        let learned: Vec<usize> = node
-            .params
-            .iter()
-            .zip(&node.outline.params)
-            .filter(|(_, p)| p.learned)
-            .map(|(&id, _)| id)
-            .collect();
-        let mut param_diffs: Vec<Option<Buffer>> = (learned.iter().zip(&node.need.params))
+        let learned = &node.run.learned;
+        let mut param_diffs: Vec<Option<Buffer>> = (learned.iter().zip(&node.run.wanted))
             .map(|(&id, &wanted)| wanted.then(|| take(&mut params[id].diff)))
             .collect();
         {
             let (blobs, slots) = (&self.blobs, &self.slots);
             let reads = node.outline.reads;
-            let state = node.params.iter().zip(&node.outline.params).filter(|(_, p)| !p.learned);
             let bottoms: Vec<Blob<'_>> = (node.bottoms.iter())
                 .map(|&b| {
                     if reads.bottoms {
@@ -176,7 +173,7 @@ impl Net {
                     }
                 })
                 .collect();
-            let tops: Vec<TopDiff<'_>> = (node.tops.iter())
+            let tops: Vec<TopDiff<'_>> = (node.run.tops.iter())
                 .map(|&t| {
                     let shape = &blobs[t].shape;
                     let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
@@ -192,7 +189,7 @@ impl Net {
             node.layer.backward(&mut Backward {
                 params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Vec<_>>(),
                 param_diffs: &mut param_slices,
-                state: &state.map(|(&id, _)| &params[id].data[..]).collect::<Vec<_>>(),
+                state: &node.run.state.iter().map(|&id| &params[id].data[..]).collect::<Vec<_>>(),
                 bottoms: &bottoms,
                 tops: &tops,
                 bottom_diffs: &mut bottom_slices,
@@ -208,6 +205,18 @@ impl Net {
             if let Some(buffer) = buffer {
                 params[id].diff = buffer;
             }
+        }
+    }
+
+    /// The backward pass of a rectifier whose forward pass layer `i` has done: no gradient where the top is not above 0.
+    fn clear_cut_off(&mut self, i: usize) {
+        for &t in &self.nodes[i].run.tops {
+            let blob = &self.blobs[t];
+            let Some(slot) = blob.diff else { continue };
+            let (len, mut diff) = (blob.shape.count(), take(&mut self.slots[slot]));
+            let values = &self.slots[blob.slot][..len];
+            update(values, &mut diff[..len], |y, diff| if y > 0.0 { diff } else { 0.0 });
+            self.slots[slot] = diff;
         }
     }
 

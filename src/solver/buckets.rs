@@ -47,7 +47,10 @@ impl Bucket {
 pub fn of_net(net: &Net, params: &Params) -> Vec<Bucket> {
     let mut first_user: HashMap<ParamId, usize> = HashMap::new();
     for (i, layer) in net.layers().enumerate() {
-        layer.params.iter().for_each(|&id| _ = first_user.entry(id).or_insert(i));
+        let at = layer.within.unwrap_or(i);
+        for &id in layer.params {
+            first_user.entry(id).and_modify(|first| *first = at.min(*first)).or_insert(at);
+        }
     }
     let learns = |id: &ParamId| !params[*id].diff.is_empty();
     let mut ids: Vec<ParamId> = first_user.keys().copied().filter(learns).collect();

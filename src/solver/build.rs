@@ -31,6 +31,7 @@ impl Solver {
             move |error| SolverError::Net { path, error }
         };
         let mut options = Options::new(Phase::Train, seed);
+        options.fuse = !config.debug_info();
         options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
         let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
         epoch::resolve(&mut config, &train, 1)?;

@@ -1,6 +1,7 @@
 //! The passes between a `NetParameter` and a wired net: each a function from a plan to the next.
 
 pub mod filter;
+pub(in crate::net) mod fuse;
 pub mod memory;
 pub mod need;
 pub mod split;

@@ -1,0 +1,25 @@
+//! Work of one layer that the layer before it can do while it stores its top, so that the values between the two never
+//! go to memory.
+//!
+//! A layer says by [`Layer::follows`](super::Layer::follows) what it does to each value, and another takes that up by
+//! [`Layer::take_up`](super::Layer::take_up); the net brings them together. No bit of any result depends on it.
+
+/// What a layer of one bottom and one top does to each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// max(0, y).
+    Rectify,
+    /// y times a learned factor of its channel (axis 1), plus a learned bias of its channel, if it has one.
+    Scale,
+}
+
+/// How much of the following layer's work was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// None.
+    Nothing,
+    /// The forward pass. For the backward pass the net clears the diffs of values that were cut off.
+    Forward,
+    /// Both passes: the parameters and their diffs come after the layer's own.
+    Both,
+}

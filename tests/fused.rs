@@ -1,0 +1,156 @@
+//! Layers that do the work of those above them give the bits of the layers one by one.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use cnnctl::{
+    config::{
+        self,
+        proto::{BlobShape, InputParameter, NetParameter, Phase},
+    },
+    net::{Net, Options, Params},
+};
+
+/// Two passes forward, in training backward as well; the names of the layers whose work others did, and the bits of all that is left.
+fn run(net: &NetParameter, phase: Phase, fuse: bool) -> (Vec<String>, Vec<Vec<u32>>) {
+    let mut params = Params::new();
+    let options = Options { fuse, ..Options::new(phase, 7) };
+    let mut net = Net::new(net, options, &mut params).unwrap();
+    let done: Vec<String> =
+        net.layers().filter(|l| l.within.is_some()).map(|l| l.config.name().to_owned()).collect();
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    let mut left = Vec::new();
+    let data: Vec<f32> = {
+        let id = net.blob("data").unwrap();
+        (0..net.shape(id).count()).map(|i| ((i * 7919 + i / 13) % 101) as f32 / 25.0 - 2.0).collect()
+    };
+    for pass in 0..2 {
+        let shift = pass as f32 * 0.1;
+        net.set_input("data", &data.iter().map(|v| v + shift).collect::<Vec<_>>()).unwrap();
+        left.push(bits(&[net.forward(&mut params).unwrap()]));
+        left.extend(net.outputs().iter().map(|output| bits(output.values)));
+        if phase == Phase::Train {
+            net.backward(&mut params);
+        }
+    }
+    for id in net.params() {
+        left.push(bits(&params[id].data));
+        left.push(params[id].diff.iter().map(|v| (v + 0.0).to_bits()).collect());
+    }
+    (done, left)
+}
+
+/// Both ways, in both phases; gives the names of the layers whose work others did in training.
+fn check(net: &NetParameter) -> Vec<String> {
+    let [train, test] = [Phase::Train, Phase::Test].map(|phase| {
+        let ((done, fused), (none, apart)) = (run(net, phase, true), run(net, phase, false));
+        assert!(none.is_empty(), "{none:?}");
+        assert!(fused.iter().flatten().any(|&bits| bits != 0), "all is 0");
+        for (i, (fused, apart)) in fused.iter().zip(&apart).enumerate() {
+            assert!(fused == apart, "{phase:?}: values {i} of {} differ", apart.len());
+        }
+        done
+    });
+    assert!(!test.is_empty());
+    train
+}
+
+fn model(name: &str, shape: [i64; 4]) -> NetParameter {
+    let mut net = config::load_net(format!("models/{name}/train_val.prototxt")).unwrap().net;
+    net.layer.retain(|l| !(l.r#type() == "Data" && l.include.iter().any(|rule| rule.phase() == Phase::Test)));
+    for layer in net.layer.iter_mut().filter(|l| l.r#type() == "Data") {
+        layer.include.clear();
+        layer.r#type = Some("Input".into());
+        let shape = [BlobShape { dim: shape.into() }, BlobShape { dim: vec![shape[0]] }];
+        layer.input_param = Some(InputParameter { shape: shape.into() });
+    }
+    net
+}
+
+#[test]
+fn real_nets() {
+    let resnet = check(&model("resnet18", [3, 3, 33, 35]));
+    assert!(
+        resnet.contains(&"scale_conv1".to_owned()) && resnet.contains(&"conv1_relu".to_owned()),
+        "{resnet:?}"
+    );
+    assert!(resnet.contains(&"res2a_relu".to_owned()), "a rectified sum: {resnet:?}");
+    let mobilenet = check(&model("mobilenet", [2, 3, 40, 36]));
+    assert!(mobilenet.len() > 50, "{mobilenet:?}");
+    assert!(check(&model("squeezenet", [1, 3, 67, 67])).len() > 20);
+    assert_eq!(check(&model("cifar10_full", [3, 3, 32, 32])), ["relu2", "relu3"]);
+}
+
+/// A net of one column: its layers' settings, each over the top of the last, in place if marked so.
+fn column(layers: &[(&str, bool)]) -> NetParameter {
+    let mut text = String::from(
+        "layer { name: 'in' type: 'Input' top: 'data' input_param { shape { dim: 3 dim: 4 dim: 5 dim: 7 } } }\n",
+    );
+    let mut below = "data".to_owned();
+    for (i, (layer, in_place)) in layers.iter().enumerate() {
+        let top = if *in_place { below.clone() } else { format!("top{i}") };
+        text += &format!("layer {{ name: 'l{i}' bottom: '{below}' top: '{top}' {layer} }}\n");
+        below = top;
+    }
+    text += &format!(
+        "layer {{ name: 'ip' type: 'InnerProduct' bottom: '{below}' top: 'ip' inner_product_param {{ num_output: 1
+            weight_filler {{ type: 'gaussian' std: 0.5 }} }} }}
+         layer {{ name: 'loss' type: 'Reduction' bottom: 'ip' top: 'loss' loss_weight: 1 reduction_param {{ operation: SUMSQ }} }}"
+    );
+    config::net_from_text("net.prototxt", text).unwrap().net
+}
+
+const CONVOLUTION: &str = "type: 'Convolution' convolution_param { num_output: 6 kernel_size: 3 pad: 1
+    weight_filler { type: 'xavier' } bias_filler { type: 'uniform' min: -1 } }";
+const NORM: &str = "type: 'BatchNorm'";
+const SCALE: &str = "type: 'Scale' scale_param { bias_term: true filler { type: 'uniform' min: -1 }
+    bias_filler { type: 'gaussian' } }";
+const RELU: &str = "type: 'ReLU'";
+
+#[test]
+fn columns_of_layers() {
+    let all = [(CONVOLUTION, false), (NORM, true), (SCALE, true), (RELU, true)];
+    assert_eq!(check(&column(&all)), ["l2", "l3"]);
+    assert_eq!(check(&column(&all.map(|(layer, _)| (layer, false)))), ["l2", "l3"], "not in place");
+    let plain = "type: 'Scale' scale_param { filler { type: 'uniform' min: -1 } }";
+    assert_eq!(
+        check(&column(&[(CONVOLUTION, false), (NORM, true), (plain, true)])),
+        ["l2"],
+        "without a bias"
+    );
+    assert_eq!(
+        check(&column(&[(CONVOLUTION, false), (NORM, true), (RELU, true)])),
+        ["l2"],
+        "without a scale"
+    );
+    assert_eq!(check(&column(&[(CONVOLUTION, false), (RELU, false), (RELU, true)])), ["l1"], "one rectifier");
+    let given = "type: 'BatchNorm' batch_norm_param { use_global_stats: true }";
+    assert_eq!(
+        check(&column(&[(CONVOLUTION, false), (given, true), (SCALE, true), (RELU, true)])),
+        ["l2", "l3"]
+    );
+    let depthwise = "type: 'ConvolutionDepthwise' convolution_param { kernel_size: 3
+        weight_filler { type: 'xavier' } }";
+    assert_eq!(check(&column(&[(depthwise, false), (RELU, true)])), ["l1"]);
+}
+
+#[test]
+fn what_must_stay_apart() {
+    let of = |layers: &[(&str, bool)]| run(&column(layers), Phase::Train, true).0;
+    let leaky = "type: 'ReLU' relu_param { negative_slope: 0.1 }";
+    assert_eq!(of(&[(CONVOLUTION, false), (leaky, true)]), [""; 0], "a slope");
+    assert_eq!(of(&[(NORM, false), (SCALE, true)]), [""; 0], "statistics of the data, a scale that learns");
+    let over_all = "type: 'Scale' scale_param { num_axes: -1 }";
+    assert_eq!(
+        of(&[(CONVOLUTION, false), (NORM, true), (over_all, true)]),
+        [""; 0],
+        "a scale of every value"
+    );
+    // Blobs that somebody looks at.
+    let net = column(&[(CONVOLUTION, false), (RELU, true)]);
+    let fused = |options: Options| {
+        Net::new(&net, options, &mut Params::new()).unwrap().layers().any(|l| l.within.is_some())
+    };
+    let plain = Options::new(Phase::Train, 1);
+    assert!(fused(plain.clone()));
+    assert!(!fused(Options { keep_all: true, ..plain.clone() }));
+    assert!(!fused(Options { given_diffs: vec!["top0".into()], ..plain }));
+}
