@@ -66,7 +66,10 @@ impl Way {
     }
 
     fn backward_weights(isa: Isa, dims: &ConvDims) -> Self {
-        Self::forward(isa, dims)
+        if depthwise::serves(dims) {
+            return Self::Depthwise;
+        }
+        Winograd::gradient(isa, dims).map_or(Self::Plain, Self::Fast)
     }
 }
 

@@ -297,6 +297,8 @@ impl<'a> Cut<'a> {
                             runs: &runs[step.first..step.end],
                             b: &b[..width * step.positions],
                             add: add || i > 0,
+                            longest: None,
+                            next: &[],
                         };
                         simd::outer(isa, &factors, MatMut::new(sums, rows.len(), width, width));
                     }

@@ -1,9 +1,9 @@
 //! Fast convolution (Winograd, Toom-Cook) for square kernels that move by one: fewer multiplications, by sums.
 //!
-//! The output is cut into tiles of `side x side`, `side + taps = 7`. At each of 36 points the channels of a tile's input
-//! times a matrix of weights are the tile's products, from which its outputs are sums. So 3 x 3 taps take 36 products for
-//! 16 outputs instead of 144, and 5 x 5 take 36 for 4 instead of 100. The transforms go over a register of channels at a
-//! time: neither the size of the image nor its margins leave lanes empty.
+//! The output is cut into tiles of `side x side`, `side + taps = points + 1`. At each of `points x points` points the
+//! channels of a tile's input times a matrix of weights are the tile's products, from which its outputs are sums. So
+//! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. The transforms go
+//! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty.
 
 mod gradient;
 mod product;
@@ -11,10 +11,7 @@ mod product;
 use std::ops::Range;
 
 use super::ConvDims;
-use crate::kernels::simd::{self, Grid, Isa, Map, POINTS};
-
-/// Points of a tile along both axes.
-const SQUARE: usize = POINTS * POINTS;
+use crate::kernels::simd::{self, Grid, Isa, Map};
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +22,8 @@ pub struct Winograd {
     channels: usize,
     rows: usize,
     taps: usize,
+    /// Points of a tile along an axis.
+    points: usize,
     /// Height and width.
     input: [usize; 2],
     pad: [usize; 2],
@@ -32,8 +31,35 @@ pub struct Winograd {
 }
 
 impl Winograd {
-    /// The forward pass and the weights' gradient; `None` where plain sums serve better.
+    /// The forward pass, `None` where plain sums serve better.
     pub fn forward(isa: Isa, dims: &ConvDims) -> Option<Self> {
+        let this = Self::new(isa, dims)?;
+        this.with_points(this.channels, 20).if_it_pays()
+    }
+
+    /// The input's gradient: a forward pass over the output's, with the weights turned round.
+    pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
+        let forward = Self::new(isa, dims)?;
+        let this = Self {
+            channels: forward.rows,
+            rows: forward.channels,
+            input: forward.output,
+            output: forward.input,
+            pad: forward.pad.map(|pad| forward.taps - 1 - pad),
+            ..forward
+        };
+        this.with_points(this.channels, 20).if_it_pays()
+    }
+
+    /// The weights' gradient.
+    pub fn gradient(isa: Isa, dims: &ConvDims) -> Option<Self> {
+        let this = Self::new(isa, dims)?;
+        let eight = Self { points: 8, ..this };
+        this.with_points(eight.images * eight.tiles(), 192).if_it_pays()
+    }
+
+    /// Square kernels of 3 to 5 taps that move by one, with six points.
+    fn new(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let [y, x] = dims.axes.as_slice() else { return None };
         let plain = [y, x]
             .iter()
@@ -45,41 +71,40 @@ impl Winograd {
             channels: dims.group_in(),
             rows: dims.group_out(),
             taps: y.kernel,
+            points: 6,
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
         };
-        (plain && this.pays()).then_some(this)
+        (plain && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
     }
 
-    /// The input's gradient: a forward pass over the output's, with the weights turned round.
-    pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
-        let forward = Self::forward(isa, dims)?;
-        let this = Self {
-            channels: forward.rows,
-            rows: forward.channels,
-            input: forward.output,
-            output: forward.input,
-            pad: forward.pad.map(|pad| forward.taps - 1 - pad),
-            ..forward
-        };
-        this.pays().then_some(this)
+    /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
+    /// stay near those of plain sums, which have many more.
+    fn with_points(self, products: usize, enough: usize) -> Self {
+        let points = if self.taps > 3 && products >= enough { 8 } else { 6 };
+        Self { points, ..self }
     }
 
-    /// Whether this way takes less time than plain sums, as measured: in multiply-adds for each pair of channels, a tile
-    /// costs 50 and its transforms 600 shared by the channels of the other side; those of the weights cost 2,260.
-    fn pays(&self) -> bool {
-        if !(3..=5).contains(&self.taps) || self.channels == 0 || self.rows == 0 {
-            return false;
-        }
-        let (c, k, tiles) = (self.channels as f64, self.rows as f64, (self.images * self.tiles()) as f64);
-        let plain = (self.images * self.area() * self.taps * self.taps) as f64;
-        tiles * (50.0 + 600.0 / c + 600.0 / k) + 2260.0 < plain
+    /// `None` where plain sums take less time, as measured: both sides are multiply-adds for each pair of channels. What
+    /// stands alone is the weights', transformed or packed at each step.
+    fn if_it_pays(self) -> Option<Self> {
+        let (c, k) = (self.channels as f64, self.rows as f64);
+        let (tiles, taps) = ((self.images * self.tiles()) as f64, (self.taps * self.taps) as f64);
+        let outputs = (self.images * self.area()) as f64;
+        let fast = self.square() as f64 * (tiles * (1.25 + 35.0 / c + 38.0 / k) + 45.0);
+        let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
+        (fast < plain).then_some(self)
     }
 
     /// Length of a tile of outputs.
     fn side(&self) -> usize {
-        POINTS + 1 - self.taps
+        self.points + 1 - self.taps
+    }
+
+    /// Points of a tile.
+    fn square(&self) -> usize {
+        self.points * self.points
     }
 
     fn tiles_down(&self) -> usize {
@@ -99,12 +124,6 @@ impl Winograd {
         self.output[0] * self.output[1]
     }
 
-    /// Tiles of a task: their values at all points should stay in the second-level cache.
-    fn tiles_together(&self) -> usize {
-        const FLOATS: usize = 1 << 18;
-        (FLOATS / (SQUARE * (self.channels + self.rows))).clamp(28, 112)
-    }
-
     /// Output channels of a group, in whole registers.
     fn padded_rows(&self) -> usize {
         self.rows.next_multiple_of(self.isa.lanes())
@@ -118,14 +137,17 @@ impl Winograd {
 
 /// Values at the points: for each point, for each tile, one a channel.
 struct Points {
+    /// Points along an axis.
+    across: usize,
     channels: usize,
     tiles: usize,
     lanes: usize,
 }
 
 impl Points {
-    fn new(channels: usize, tiles: usize, lanes: usize) -> Self {
-        Self { channels: channels.next_multiple_of(lanes), tiles, lanes }
+    fn new(of: &Winograd, channels: usize, tiles: usize) -> Self {
+        let lanes = of.isa.lanes();
+        Self { across: of.points, channels: channels.next_multiple_of(lanes), tiles, lanes }
     }
 
     /// Distance between points: a register more than they need, so that points do not meet in the same lines of the cache.
@@ -134,12 +156,12 @@ impl Points {
     }
 
     fn len(&self) -> usize {
-        SQUARE * self.point()
+        self.across * self.across * self.point()
     }
 
     /// `tile` and its neighbours, from `channel` on.
     fn grid(&self, tile: usize, channel: usize) -> Grid {
-        let (row, col) = (POINTS * self.point(), self.point());
+        let (row, col) = (self.across * self.point(), self.point());
         Grid { first: tile * self.channels + channel, row, col, tile: self.channels }
     }
 }
@@ -231,7 +253,7 @@ impl<'a> Source<'a> {
             for y in 0..down.len() {
                 let from = Grid { first: y * side * pitch, row: pitch, col: lanes, tile: side * lanes };
                 let place = points.grid(tile + y * across, channel);
-                simd::transform(isa, self.map, across, (plane, from), (to, place));
+                simd::transform(isa, self.of.points, self.map, across, (plane, from), (to, place));
             }
         }
     }

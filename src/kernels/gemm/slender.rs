@@ -64,6 +64,8 @@ fn block(isa: Isa, product: &Gemm<'_>, packed: &[f32], first: usize, mut c: MatM
                 runs: &[Run { from: depth, len }],
                 b: &packed[depth * width..][..len * width],
                 add: depth > 0,
+                longest: None,
+                next: &[],
             };
             simd::outer(isa, &factors, MatMut::new(&mut sums, cols.len(), m, MAX_COLS));
         }

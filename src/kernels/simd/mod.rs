@@ -29,7 +29,7 @@ pub use outer::{Outer, Run, outer};
 pub use peak::peak;
 pub use tile::{Tile, multiply};
 pub use transpose::{Transposed, copy_lines, copy_panels, interleave, transpose};
-pub use winograd::{Grid, Map, POINTS, transform};
+pub use winograd::{Grid, Map, transform};
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
 pub trait Simd: Copy + Send + Sync + 'static {

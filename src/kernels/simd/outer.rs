@@ -29,6 +29,10 @@ pub struct Outer<'a> {
     pub b: &'a [f32],
     /// Whether to add to what `c` holds, or else overwrite it.
     pub add: bool,
+    /// Positions of a run that are summed before their sum is added: shorter sums are nearer. `None`: all of all runs.
+    pub longest: Option<usize>,
+    /// What will be read next: as many registers of it as there are positions are fetched meanwhile.
+    pub next: &'a [f32],
 }
 
 /// `c[r][j] (+)=` the sum over positions x of `data[offsets[r] + x] * b[x][j]`.
@@ -78,41 +82,71 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
             return;
         }
         let Fixed { factors, c } = self;
-        let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
-        let last = cols - (NV - 1) * S::LANES;
         prefetch::<S, MR, NV>(simd, c);
         let mut sum = [[simd.splat(0.0); NV]; MR];
-        let mut b = factors.b.as_ptr();
-        for run in factors.runs {
+        let (mut b, mut add) = (factors.b.as_ptr(), factors.add);
+        let (mut next, step) =
+            if factors.next.is_empty() { (b, 0) } else { (factors.next.as_ptr(), S::LANES) };
+        let runs = if factors.runs.is_empty() { &[Run::default()] } else { factors.runs };
+        for (index, run) in runs.iter().enumerate() {
             let rows: [*const f32; MR] = std::array::from_fn(|r| {
                 factors.data.as_ptr().wrapping_add(factors.offsets[r] as usize + run.from)
             });
-            for x in 0..run.len {
-                let mut lanes = [simd.splat(0.0); NV];
-                for (v, lanes) in lanes.iter_mut().enumerate() {
-                    // SAFETY: `outer` checked that `b` has `NV * LANES` values for each position.
-                    *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
-                }
-                for (sums, row) in sum.iter_mut().zip(&rows) {
-                    // SAFETY: `outer` checked that every tap of every run lies inside `data`.
-                    let value = simd.splat(unsafe { *row.add(x) });
-                    for (s, &lanes) in sums.iter_mut().zip(&lanes) {
-                        *s = simd.fma(value, lanes, *s);
+            let mut x = 0_usize;
+            loop {
+                let end = run.len.min(x.saturating_add(factors.longest.unwrap_or(usize::MAX)));
+                while x < end {
+                    let mut lanes = [simd.splat(0.0); NV];
+                    for (v, lanes) in lanes.iter_mut().enumerate() {
+                        // SAFETY: `outer` checked that `b` has `NV * LANES` values for each position.
+                        *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
                     }
+                    for (sums, row) in sum.iter_mut().zip(&rows) {
+                        // SAFETY: `outer` checked that every tap of every run lies inside `data`.
+                        let value = simd.splat(unsafe { *row.add(x) });
+                        for (s, &lanes) in sums.iter_mut().zip(&lanes) {
+                            *s = simd.fma(value, lanes, *s);
+                        }
+                    }
+                    simd.prefetch(next);
+                    (b, next, x) = (b.wrapping_add(NV * S::LANES), next.wrapping_add(step), x + 1);
                 }
-                b = b.wrapping_add(NV * S::LANES);
+                if factors.longest.is_some() || index + 1 == runs.len() {
+                    // SAFETY: `c` has `MR` rows of `cols` columns.
+                    unsafe { flush(simd, &mut sum, add, c) };
+                    add = true;
+                }
+                if x == run.len {
+                    break;
+                }
             }
         }
-        for (r, sums) in sum.into_iter().enumerate() {
-            for (v, s) in sums.into_iter().enumerate() {
-                let n = if v + 1 == NV { last } else { S::LANES };
-                // SAFETY: row `r < MR` of `c` has `n` values from column `v * LANES` on.
-                unsafe {
-                    let p = out.add(r * stride + v * S::LANES);
-                    let old = if factors.add { simd.load_first(p, n) } else { simd.splat(0.0) };
-                    simd.store_first(p, n, simd.add(old, s));
-                }
+    }
+}
+
+/// Adds the sums to `c`, or overwrites it, and makes them 0.
+///
+/// # Safety
+/// `c` has `MR` rows, and more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
+#[inline(always)]
+unsafe fn flush<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    sum: &mut [[S::V; NV]; MR],
+    add: bool,
+    c: &mut MatMut<'_>,
+) {
+    let (stride, out) = (c.stride(), c.as_mut_ptr());
+    let last = c.cols() - (NV - 1) * S::LANES;
+    for (r, sums) in sum.iter_mut().enumerate() {
+        for (v, s) in sums.iter_mut().enumerate() {
+            let n = if v + 1 == NV { last } else { S::LANES };
+            // SAFETY: row `r < MR` of `c` has `n` values from column `v * LANES` on.
+            unsafe {
+                let p = out.add(r * stride + v * S::LANES);
+                let old = if add { simd.load_first(p, n) } else { simd.splat(0.0) };
+                simd.store_first(p, n, simd.add(old, *s));
             }
+            *s = simd.splat(0.0);
         }
     }
 }

@@ -1,30 +1,26 @@
-//! The transforms of fast convolution: Toom-Cook with six points along each of two axes.
+//! The transforms of fast convolution: Toom-Cook with six or eight points along each of two axes.
 //!
-//! A tile of `n` outputs and a kernel of `r` taps, `n + r = 7`, are polynomials whose product is found by its values at
-//! the points 0, a, -a, b, -b and infinity, with a = sqrt(1/2) and b = sqrt(2). With these points (instead of 0, 1, -1, 2,
-//! -2) rounding errors stay near those of plain summation.
+//! A tile of `n` outputs and a kernel of `r` taps, `n + r = points + 1`, are polynomials whose product is found by its
+//! values at 0, infinity and pairs of points: +-sqrt(1/2) and +-sqrt(2) of six, +-1/2, +-1 and +-2 of eight. No others
+//! make rounding errors as small: of six they stay near those of plain summation, of eight within three times those if
+//! no sum over channels is longer than 32.
 //!
 //! Reference: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; the points: Barabasz et al. 2020,
 //! "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks".
 
 use super::{Isa, Job, Simd};
 
-/// Values that a tile reads along an axis, and products that it needs.
-pub const POINTS: usize = 6;
-/// a and b.
-const A: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const B: f32 = std::f32::consts::SQRT_2;
-/// a^2 + b^2; a b is 1.
-const SUM: f32 = 2.5;
+/// Most pairs of points.
+const PAIRS: usize = 3;
 
 /// What a transform computes along each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Map {
-    /// The tile's input: 6 values to 6.
+    /// The tile's input: as many values as there are points to as many.
     Input,
-    /// A polynomial of so many coefficients (2 to 5) to its values at the points, divided by what interpolation divides by.
+    /// A polynomial of so many coefficients to its values at the points, divided by what interpolation divides by.
     Values(usize),
-    /// Values at the points to as many sums (2 to 5).
+    /// Values at the points to so many sums.
     Sums(usize),
 }
 
@@ -48,12 +44,13 @@ impl Grid {
     }
 }
 
-/// Transforms `tiles` tiles, register by register.
+/// Transforms `tiles` tiles, register by register, by so many `points`.
 ///
 /// # Panics
-/// When a tile reaches outside its slice, or `map` has not 2 to 5 coefficients.
+/// When a tile reaches outside its slice, or `map` has not 2 to 5 coefficients with six points, 4 or 5 with eight.
 pub fn transform(
     isa: Isa,
+    points: usize,
     map: Map,
     tiles: usize,
     (from, at): (&[f32], Grid),
@@ -63,31 +60,33 @@ pub fn transform(
         return;
     }
     let (reads, writes) = match map {
-        Map::Input => (POINTS, POINTS),
-        Map::Values(n) => (n, POINTS),
-        Map::Sums(n) => (POINTS, n),
+        Map::Input => (points, points),
+        Map::Values(n) => (n, points),
+        Map::Sums(n) => (points, n),
     };
     assert!(at.end(reads, tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
     assert!(place.end(writes, tiles, isa.lanes()) <= to.len(), "tiles reach outside what is written");
-    macro_rules! sides {
-        ($name:ident, $n:expr, $($side:literal)*) => {
-            match $n {
-                $($side => isa.run($name::<$side> { tiles, from, at, to, place }),)*
-                n => panic!("{n} coefficients"),
+    macro_rules! maps {
+        ($($points:literal: $($side:literal)*;)*) => {
+            match (points, map) {
+                $(
+                    ($points, Map::Input) => isa.run(Input::<$points> { tiles, from, at, to, place }),
+                    $(
+                        ($points, Map::Values($side)) => isa.run(Values::<$points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Sums($side)) => isa.run(Sums::<$points, $side> { tiles, from, at, to, place }),
+                    )*
+                )*
+                _ => panic!("{points} points, {map:?}"),
             }
         };
     }
-    match map {
-        Map::Input => isa.run(Input { tiles, from, at, to, place }),
-        Map::Values(n) => sides!(Values, n, 2 3 4 5),
-        Map::Sums(n) => sides!(Sums, n, 2 3 4 5),
-    }
+    maps!(6: 2 3 4 5; 8: 4 5;);
 }
 
 macro_rules! job {
-    ($(#[$doc:meta])* $name:ident $(<const $side:ident>)?, $reads:expr, $writes:expr, $map:ident) => {
+    ($(#[$doc:meta])* $name:ident<$(const $side:ident),*>, $reads:expr, $writes:expr, $map:ident) => {
         $(#[$doc])*
-        struct $name<'a, $(const $side: usize)?> {
+        struct $name<'a, $(const $side: usize),*> {
             tiles: usize,
             from: &'a [f32],
             at: Grid,
@@ -95,19 +94,20 @@ macro_rules! job {
             place: Grid,
         }
 
-        impl<$(const $side: usize)?> Job for $name<'_, $($side)?> {
+        impl<$(const $side: usize),*> Job for $name<'_, $($side),*> {
             type Output = ();
 
             #[inline(always)]
             fn run<S: Simd>(self, simd: S) {
                 let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
+                // Outside the loop and never moved: it may be too large for registers.
+                let mut half = [[simd.splat(0.0); $reads]; $writes];
                 for tile in 0..self.tiles {
                     // SAFETY: `transform` checked that all rows and columns of all tiles lie inside the slices.
                     unsafe {
                         let from = from.add(self.at.first + tile * self.at.tile);
                         let to = to.add(self.place.first + tile * self.place.tile);
                         // Columns first, then rows.
-                        let mut half = [[simd.splat(0.0); $reads]; $writes];
                         for j in 0..$reads {
                             let mut column = [simd.splat(0.0); $reads];
                             for (i, v) in column.iter_mut().enumerate() {
@@ -118,8 +118,8 @@ macro_rules! job {
                                 half[i][j] = column[i];
                             }
                         }
-                        for (i, row) in half.into_iter().enumerate() {
-                            let row: [S::V; $writes] = $map(simd, row);
+                        for (i, row) in half.iter().enumerate() {
+                            let row: [S::V; $writes] = $map(simd, *row);
                             for (j, v) in row.into_iter().enumerate() {
                                 simd.store(to.add(i * self.place.row + j * self.place.col), v);
                             }
@@ -131,74 +131,141 @@ macro_rules! job {
     };
 }
 
-job!(Input, POINTS, POINTS, input);
-job!(Values<const N>, N, POINTS, values);
-job!(Sums<const N>, POINTS, N, sums);
+job!(Input<const P>, P, P, input);
+job!(Values<const P, const N>, N, P, values);
+job!(Sums<const P, const N>, P, N, sums);
 
-/// `v - x * w`. A function and not a closure: intrinsics are inlined only into code compiled for them.
-#[inline(always)]
-fn less<S: Simd>(simd: S, v: S::V, x: f32, w: S::V) -> S::V {
-    simd.fma(simd.splat(-x), w, v)
+/// The pairs +-p of points, and what the transforms make of them.
+struct Pairs {
+    point: [f32; PAIRS],
+    square: [f32; PAIRS],
+    /// Coefficients of the product of x^2 - q^2 over the other pairs, by powers of x^2; the last is 1.
+    others: [[f32; PAIRS]; PAIRS],
+    /// That over all pairs.
+    all: [f32; PAIRS + 1],
+    /// 1 over the product of p - q for the other points q.
+    factor: [f32; PAIRS],
 }
 
-/// Rows of coefficients of m(x) / (x - p), m(x) = x (x^2 - a^2) (x^2 - b^2), for each point p; m(x) for infinity.
-#[inline(always)]
-fn input<S: Simd>(simd: S, d: [S::V; POINTS]) -> [S::V; POINTS] {
-    let (even_a, odd_a) = (less(simd, d[4], B * B, d[2]), less(simd, d[3], B * B, d[1]));
-    let (even_b, odd_b) = (less(simd, d[4], A * A, d[2]), less(simd, d[3], A * A, d[1]));
-    [
-        simd.add(less(simd, d[0], SUM, d[2]), d[4]),
-        less(simd, even_a, -A, odd_a),
-        less(simd, even_a, A, odd_a),
-        less(simd, even_b, -B, odd_b),
-        less(simd, even_b, B, odd_b),
-        simd.add(less(simd, d[1], SUM, d[3]), d[5]),
-    ]
-}
-
-/// The even and the odd part of a polynomial's value at `point`, times `factor`.
-#[inline(always)]
-fn parts<S: Simd, const N: usize>(simd: S, g: [S::V; N], point: f32, factor: f32) -> (S::V, S::V) {
-    let square = simd.splat(point * point);
-    let mut sums = [simd.splat(0.0); 2];
-    for (k, &g) in g.iter().enumerate().rev() {
-        sums[k % 2] = if k + 2 >= N { g } else { simd.fma(square, sums[k % 2], g) };
+/// The pairs of 6 or 8 points. The product of all their squares is 1.
+const fn pairs(points: usize) -> Pairs {
+    let (count, point, square): (_, [f64; PAIRS], [f64; PAIRS]) = match points {
+        6 => (2, [std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2, 0.0], [0.5, 2.0, 0.0]),
+        8 => (3, [0.5, 1.0, 2.0], [0.25, 1.0, 4.0]),
+        _ => panic!("6 or 8 points"),
+    };
+    let mut pairs = Pairs {
+        point: [0.0; PAIRS],
+        square: [0.0; PAIRS],
+        others: [[0.0; PAIRS]; PAIRS],
+        all: [0.0; PAIRS + 1],
+        factor: [0.0; PAIRS],
+    };
+    // Loops of a constant are `while` loops. The last turn skips no pair.
+    let mut skip = 0;
+    while skip <= count {
+        let mut product = [0.0; PAIRS + 1];
+        product[0] = 1.0;
+        let (mut k, mut factor) = (0, 1.0);
+        while k < count {
+            if k != skip {
+                let mut power = PAIRS;
+                while power > 0 {
+                    product[power] = product[power - 1] - square[k] * product[power];
+                    power -= 1;
+                }
+                product[0] *= -square[k];
+                if skip < count {
+                    factor *= square[skip] - square[k];
+                }
+            }
+            k += 1;
+        }
+        let mut power = 0;
+        while power <= PAIRS {
+            if skip == count {
+                pairs.all[power] = product[power] as f32;
+            } else if power < PAIRS {
+                pairs.others[skip][power] = product[power] as f32;
+            }
+            power += 1;
+        }
+        if skip < count {
+            pairs.point[skip] = point[skip] as f32;
+            pairs.square[skip] = square[skip] as f32;
+            pairs.factor[skip] = (1.0 / (2.0 * square[skip] * factor)) as f32;
+        }
+        skip += 1;
     }
-    (simd.mul(simd.splat(factor), sums[0]), simd.mul(simd.splat(factor * point), sums[1]))
+    pairs
+}
+
+/// Rows of coefficients of m(x) / (x - p), m(x) = x times the product of x^2 - q^2 over all pairs, for each point p; m(x)
+/// for infinity. 0 has the opposite sign where there are three pairs, as it has in [`values`].
+#[inline(always)]
+fn input<S: Simd, const P: usize>(simd: S, d: [S::V; P]) -> [S::V; P] {
+    let pairs = const { &pairs(P) };
+    let (mut out, last) = ([d[0]; P], P - 1);
+    out[last] = d[last];
+    for pair in 0..P / 2 - 1 {
+        let even = simd.splat(pairs.all[pair + 1] * pairs.all[0]);
+        out[0] = simd.fma(even, d[2 * pair + 2], out[0]);
+        let odd = simd.splat(pairs.all[P / 2 - 2 - pair]);
+        out[last] = simd.fma(odd, d[last - 2 - 2 * pair], out[last]);
+    }
+    for pair in 0..P / 2 - 1 {
+        let (mut even, mut odd) = (d[last - 1], d[last - 2]);
+        for k in 1..P / 2 - 1 {
+            let factor = simd.splat(pairs.others[pair][P / 2 - 2 - k]);
+            even = simd.fma(factor, d[last - 1 - 2 * k], even);
+            odd = simd.fma(factor, d[last - 2 - 2 * k], odd);
+        }
+        let point = pairs.point[pair];
+        out[2 * pair + 1] = simd.fma(simd.splat(point), odd, even);
+        out[2 * pair + 2] = simd.fma(simd.splat(-point), odd, even);
+    }
+    out
 }
 
 /// The polynomial's value at each point p over the product of p - q for the other points q; the last coefficient.
 #[inline(always)]
-fn values<S: Simd, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; POINTS] {
-    // That product is 2 p^2 (p^2 - q^2) with q the other of a and b; at 0 it is a^2 b^2 = 1.
-    let (even_a, odd_a) = parts(simd, g, A, 1.0 / (2.0 * A * A * (A * A - B * B)));
-    let (even_b, odd_b) = parts(simd, g, B, 1.0 / (2.0 * B * B * (B * B - A * A)));
-    [
-        g[0],
-        simd.add(even_a, odd_a),
-        less(simd, even_a, 1.0, odd_a),
-        simd.add(even_b, odd_b),
-        less(simd, even_b, 1.0, odd_b),
-        g[N - 1],
-    ]
+fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; P] {
+    let pairs = const { &pairs(P) };
+    let mut out = [g[0]; P];
+    for pair in 0..P / 2 - 1 {
+        let square = simd.splat(pairs.square[pair]);
+        // The even and the odd part.
+        let mut sums = [simd.splat(0.0); 2];
+        for (k, &g) in g.iter().enumerate().rev() {
+            sums[k % 2] = if k + 2 >= N { g } else { simd.fma(square, sums[k % 2], g) };
+        }
+        let (factor, point) = (simd.splat(pairs.factor[pair]), pairs.point[pair]);
+        out[2 * pair + 1] = simd.mul(factor, simd.fma(simd.splat(point), sums[1], sums[0]));
+        out[2 * pair + 2] = simd.mul(factor, simd.fma(simd.splat(-point), sums[1], sums[0]));
+    }
+    out[P - 1] = g[N - 1];
+    out
 }
 
 /// Sum i is that of v_p p^i over the points p; infinity counts in the last alone.
 #[inline(always)]
-fn sums<S: Simd, const N: usize>(simd: S, v: [S::V; POINTS]) -> [S::V; N] {
-    let a = [simd.add(v[1], v[2]), less(simd, v[1], 1.0, v[2])];
-    let b = [simd.add(v[3], v[4]), less(simd, v[3], 1.0, v[4])];
-    let (mut power_a, mut power_b) = (1.0, 1.0);
-    let mut out = [simd.splat(0.0); N];
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = if i == 0 {
-            simd.add(v[0], simd.add(a[0], b[0]))
-        } else {
-            simd.fma(simd.splat(power_a), a[i % 2], simd.mul(simd.splat(power_b), b[i % 2]))
-        };
-        (power_a, power_b) = (power_a * A, power_b * B);
+fn sums<S: Simd, const P: usize, const N: usize>(simd: S, v: [S::V; P]) -> [S::V; N] {
+    let pairs = const { &pairs(P) };
+    let mut out = [v[0]; N];
+    for pair in 0..P / 2 - 1 {
+        let (plus, minus) = (v[2 * pair + 1], v[2 * pair + 2]);
+        let parts = [simd.add(plus, minus), simd.fma(simd.splat(-1.0), minus, plus)];
+        let mut power = 1.0;
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = match (i, pair) {
+                (0, _) => simd.add(*out, parts[0]),
+                (_, 0) => simd.mul(simd.splat(power), parts[i % 2]),
+                _ => simd.fma(simd.splat(power), parts[i % 2], *out),
+            };
+            power *= pairs.point[pair];
+        }
     }
-    out[N - 1] = simd.add(out[N - 1], v[5]);
+    out[N - 1] = simd.add(out[N - 1], v[P - 1]);
     out
 }
 
@@ -207,32 +274,33 @@ mod tests {
     use super::*;
 
     /// Products of a tile with a kernel, both read from squares of registers whose lanes are all alike.
-    fn tile(isa: Isa, taps: usize, d: &[f32], g: &[f32]) -> Vec<f32> {
-        let (lanes, outputs) = (isa.lanes(), 7 - taps);
+    fn tile(isa: Isa, points: usize, taps: usize, d: &[f32], g: &[f32]) -> Vec<f32> {
+        let (lanes, outputs) = (isa.lanes(), points + 1 - taps);
         let spread = |values: &[f32]| values.iter().flat_map(|&v| vec![v; lanes]).collect::<Vec<_>>();
         let square = |side: usize| Grid { first: 0, row: side * lanes, col: lanes, tile: 0 };
-        let (mut v, mut u) = (vec![0.0; 36 * lanes], vec![0.0; 36 * lanes]);
-        transform(isa, Map::Input, 1, (&spread(d), square(6)), (&mut v, square(6)));
-        transform(isa, Map::Values(taps), 1, (&spread(g), square(taps)), (&mut u, square(6)));
+        let (mut v, mut u) = (vec![0.0; points * points * lanes], vec![0.0; points * points * lanes]);
+        transform(isa, points, Map::Input, 1, (&spread(d), square(points)), (&mut v, square(points)));
+        transform(isa, points, Map::Values(taps), 1, (&spread(g), square(taps)), (&mut u, square(points)));
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
         let mut y = vec![f32::NAN; outputs * outputs * lanes];
-        transform(isa, Map::Sums(outputs), 1, (&v, square(6)), (&mut y, square(outputs)));
+        transform(isa, points, Map::Sums(outputs), 1, (&v, square(points)), (&mut y, square(outputs)));
         y.into_iter().step_by(lanes).collect()
     }
 
     #[test]
     fn transforms_convolve() {
         let number = |i: usize| ((i * 7919 + 13) % 64) as f32 / 32.0 - 1.0;
-        let d: Vec<f32> = (0..36).map(number).collect();
+        let d: Vec<f32> = (0..64).map(number).collect();
         for isa in Isa::all() {
-            for taps in 2..=5 {
+            for (points, taps) in [(6, 2), (6, 3), (6, 4), (6, 5), (8, 4), (8, 5)] {
                 let g: Vec<f32> = (100..100 + taps * taps).map(number).collect();
-                let outputs = 7 - taps;
-                for (at, got) in tile(isa, taps, &d, &g).into_iter().enumerate() {
+                let outputs = points + 1 - taps;
+                for (at, got) in tile(isa, points, taps, &d[..points * points], &g).into_iter().enumerate() {
                     let (y, x) = (at / outputs, at % outputs);
-                    let products = (0..taps * taps).map(|t| d[(y + t / taps) * 6 + x + t % taps] * g[t]);
+                    let products = (0..taps * taps).map(|t| d[(y + t / taps) * points + x + t % taps] * g[t]);
                     let want: f32 = products.sum();
-                    assert!((got - want).abs() < 1e-5, "{taps} taps, output {at}: {got}, not {want}");
+                    let told = format!("{points} points, {taps} taps, output {at}: {got}, not {want}");
+                    assert!((got - want).abs() < 1e-5, "{told}");
                 }
             }
         }
@@ -242,6 +310,6 @@ mod tests {
     #[should_panic(expected = "outside what is written")]
     fn tiles_stay_inside() {
         let grid = Grid { first: 0, row: 0, col: 0, tile: 16 };
-        transform(Isa::best(), Map::Input, 2, (&[0.0; 64], grid), (&mut [0.0; 16], grid));
+        transform(Isa::best(), 6, Map::Input, 2, (&[0.0; 64], grid), (&mut [0.0; 16], grid));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Points, SQUARE, Source, Winograd};
+use super::{Points, Source, Winograd};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Grid, Map, MatMut, POINTS, Tile, Transposed};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Tile, Transposed};
 
 /// Floats that the values at the points of some tiles may take: they should stay in the third-level cache.
 const TOGETHER: usize = 1 << 22;
@@ -25,12 +25,8 @@ struct Unit {
 
 impl Unit {
     fn new(of: &Winograd, rows: usize) -> Self {
-        let (tiles, lanes) = (rows * of.tiles_across(), of.isa.lanes());
-        Self {
-            rows,
-            input: Points::new(of.channels, tiles, lanes),
-            gradient: Points::new(of.rows, tiles, lanes),
-        }
+        let tiles = rows * of.tiles_across();
+        Self { rows, input: Points::new(of, of.channels, tiles), gradient: Points::new(of, of.rows, tiles) }
     }
 
     fn len(&self) -> usize {
@@ -39,9 +35,12 @@ impl Unit {
 }
 
 impl Winograd {
-    /// Rows of tiles of a unit: enough tiles to outweigh reading and writing the sums.
+    /// Enough tiles to outweigh reading and writing the sums, whose values at all points should stay in the second-level
+    /// cache.
     fn unit(&self) -> Unit {
-        let rows = self.tiles_together().div_ceil(self.tiles_across());
+        const FLOATS: usize = 1 << 18;
+        let tiles = (FLOATS / (self.square() * (self.channels + self.rows))).clamp(28, 112);
+        let rows = tiles.div_ceil(self.tiles_across());
         Unit::new(self, rows.min(self.images * self.tiles_down()))
     }
 
@@ -60,7 +59,7 @@ impl Winograd {
     /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
     /// second-level cache. Otherwise 1: all threads share out the points.
     fn splits(&self) -> usize {
-        let most = SUMS / (SQUARE * self.sums_len());
+        let most = SUMS / (self.square() * self.sums_len());
         if most < FEW {
             1
         } else {
@@ -70,7 +69,7 @@ impl Winograd {
 
     /// Floats of scratch that [`Winograd::add_gradient`] needs.
     pub fn gradient_scratch_len(&self) -> usize {
-        let (splits, sums) = (self.splits(), SQUARE * self.sums_len());
+        let (splits, sums) = (self.splits(), self.square() * self.sums_len());
         if splits > 1 { splits * sums } else { sums + self.units() * self.unit().len() }
     }
 
@@ -85,13 +84,14 @@ impl Winograd {
             } else {
                 self.sum_together(&sources, scratch);
             }
-            self.add_sums(&scratch[..SQUARE * self.sums_len()], diff);
+            self.add_sums(&scratch[..self.square() * self.sums_len()], diff);
         }
     }
 
     /// The sums of each part of the tiles, and then those of all.
     fn sum_apart(&self, sources: &[Source<'_>; 2], sums: &mut [f32]) {
-        let (unit, all, len) = (self.unit(), self.images * self.tiles_down(), SQUARE * self.sums_len());
+        let (unit, all, len) =
+            (self.unit(), self.images * self.tiles_down(), self.square() * self.sums_len());
         let share = all.div_ceil(self.splits());
         parallel::for_chunks_mut(sums, len, |start, sums| {
             let first = (start / len * share).min(all);
@@ -124,7 +124,7 @@ impl Winograd {
 
     /// The sums of all tiles: as many units as there is room for are transformed, then multiplied point by point.
     fn sum_together(&self, sources: &[Source<'_>; 2], scratch: &mut [f32]) {
-        let (sums, values) = scratch.split_at_mut(SQUARE * self.sums_len());
+        let (sums, values) = scratch.split_at_mut(self.square() * self.sums_len());
         let (unit, all) = (self.unit(), self.images * self.tiles_down());
         for first in (0..all).step_by(unit.rows * self.units()) {
             let rows = first..(first + unit.rows * self.units()).min(all);
@@ -211,9 +211,9 @@ impl Winograd {
             let width = self.panel_width(panel);
             scratch::lend(c * area * lanes, |kernels| {
                 let first = panel * c + row - panel;
-                let from = Grid { first, row: POINTS * point, col: point, tile: width };
+                let from = Grid { first, row: self.points * point, col: point, tile: width };
                 let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                simd::transform(isa, Map::Sums(self.taps), c, (sums, from), (kernels, to));
+                simd::transform(isa, self.points, Map::Sums(self.taps), c, (sums, from), (kernels, to));
                 let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
                 let rows = diff.len() / (c * area);
                 simd::transpose(isa, kernels, how, MatMut::new(diff, rows, c * area, c * area));

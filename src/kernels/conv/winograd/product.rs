@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Points, SQUARE, Source, Winograd};
+use super::{Points, Source, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Outer, POINTS, Run, Transposed};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Outer, Run, Transposed};
 
 /// The most rows of a tile of products on any instruction set.
 const MAX_ROWS: usize = 14;
@@ -23,7 +23,7 @@ impl Winograd {
 
     fn group_len(&self) -> usize {
         let panels = self.rows.div_ceil(self.isa.tile_cols());
-        SQUARE * (self.channels * self.padded_rows() + panels * self.isa.lanes())
+        self.square() * (self.channels * self.padded_rows() + panels * self.isa.lanes())
     }
 
     /// Distance between the points of a panel: a register more than it needs, so that points do not meet in the same lines
@@ -37,7 +37,7 @@ impl Winograd {
     pub fn pack(&self, weights: &[f32], turned: bool, packed: &mut [f32]) {
         let (isa, c, area) = (self.isa, self.channels, self.taps * self.taps);
         let (lanes, group, panel) =
-            (isa.lanes(), self.rows * c * area, SQUARE * self.point_len(isa.tile_cols()));
+            (isa.lanes(), self.rows * c * area, self.square() * self.point_len(isa.tile_cols()));
         parallel::for_chunks_mut(packed, self.group_len(), |start, packed| {
             let weights = &weights[start / packed.len() * group..][..group];
             parallel::for_chunks_mut(packed, panel, |start, packed| {
@@ -57,8 +57,15 @@ impl Winograd {
                             simd::interleave(isa, &weights[row * c * area..], c * area, count, lanes, plain);
                         }
                         let from = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                        let to = Grid { first: at, row: POINTS * point, col: point, tile: width };
-                        simd::transform(isa, Map::Values(self.taps), c, (plain, from), (packed, to));
+                        let to = Grid { first: at, row: self.points * point, col: point, tile: width };
+                        simd::transform(
+                            isa,
+                            self.points,
+                            Map::Values(self.taps),
+                            c,
+                            (plain, from),
+                            (packed, to),
+                        );
                     }
                 });
             });
@@ -78,6 +85,7 @@ impl Winograd {
             packed,
             epilogue,
             image,
+            together: together > 1,
             group: row / self.rows,
             rows: row % self.rows..row % self.rows + rows,
             down,
@@ -100,6 +108,30 @@ impl Winograd {
                 task(image, row, first..(first + band).min(down)).run(block);
             });
         });
+    }
+
+    /// Channels whose products are summed before they are added to those of others: eight points need short sums.
+    fn longest_sum(&self) -> Option<usize> {
+        let longest = match (self.points, self.channels) {
+            (6, _) => return None,
+            (_, ..=64) => 16,
+            _ => 32,
+        };
+        Some(self.channels.div_ceil(self.channels.div_ceil(longest)))
+    }
+
+    /// Tiles of a task: the values of their inputs at all points should fill at most half of the second-level cache, and
+    /// there should be enough of them to outweigh reading the weights.
+    fn tiles_together(&self) -> usize {
+        const FLOATS: usize = 300_000;
+        (FLOATS / (self.square() * self.channels)).clamp(28, 56)
+    }
+
+    /// Output channels whose products are there at a time: they should fill a small part of it, as weights pass, too.
+    fn rows_near(&self, tiles: usize) -> usize {
+        const FLOATS: usize = 80_000;
+        let panel = self.isa.tile_cols();
+        (FLOATS / (self.square() * tiles) / panel).max(1) * panel
     }
 
     /// Images of a task, at most `most`: fewer where that makes more tasks and the weights, which each task reads whole, are
@@ -139,21 +171,21 @@ struct Task<'a> {
     packed: &'a [f32],
     epilogue: Epilogue<'a>,
     image: usize,
+    /// Whether there may be more images: a row of the outputs is then an image, and otherwise a channel.
+    together: bool,
     group: usize,
     rows: Range<usize>,
     down: Range<usize>,
 }
 
 impl Task<'_> {
-    /// Overwrites `c`: of one image, a row a channel; of several, a row an image.
+    /// Overwrites `c`.
     fn run(&self, mut c: MatMut<'_>) {
-        let Winograd { isa, channels, .. } = *self.of;
-        let (lanes, rows) = (isa.lanes(), self.rows.len());
-        let area = self.down_outputs() * self.of.output[1];
-        let of_one = c.cols() == area;
-        let images = if of_one { 1 } else { c.rows() };
+        let rows = self.rows.len();
+        let images = if self.together { c.rows() } else { 1 };
         let tiles = images * self.down.len() * self.of.tiles_across();
-        let (from, to) = (Points::new(channels, tiles, lanes), Points::new(rows, tiles, lanes));
+        let near = self.of.rows_near(tiles).min(rows);
+        let (from, to) = (Points::new(self.of, self.of.channels, tiles), Points::new(self.of, near, tiles));
         let source = Source::input(self.of, self.input, self.group);
         // The plane of the outputs is no larger than that of the inputs.
         let plane = source.plane_len(self.down.len());
@@ -164,20 +196,36 @@ impl Task<'_> {
                 let tile = image * self.down.len() * self.of.tiles_across();
                 source.transform(self.image + image, self.down.clone(), plane, tile, (&from, inputs));
             }
-            self.multiply((&from, inputs), (&to, products));
-            for image in 0..images {
-                for first in (0..rows).step_by(lanes) {
-                    let count = lanes.min(rows - first);
-                    self.transform_output(image, first, plane, (&to, products));
-                    let c = if of_one {
-                        c.block(first..first + count, 0..area)
-                    } else {
-                        MatMut::new(&mut c.row(image)[first * area..], count, area, area)
-                    };
-                    self.store(first, plane, c);
-                }
+            for first in (0..rows).step_by(near) {
+                let block = first..(first + near).min(rows);
+                self.multiply(block.clone(), (&from, inputs), (&to, products));
+                self.finish(block, images, plane, (&to, products), &mut c);
             }
         });
+    }
+
+    /// Makes the outputs of a block of channels from their products.
+    fn finish(
+        &self,
+        block: Range<usize>,
+        images: usize,
+        plane: &mut [f32],
+        (to, products): (&Points, &[f32]),
+        c: &mut MatMut<'_>,
+    ) {
+        let (lanes, area) = (self.of.isa.lanes(), self.down_outputs() * self.of.output[1]);
+        for image in 0..images {
+            for first in block.clone().step_by(lanes) {
+                let count = lanes.min(block.end - first);
+                self.transform_output(image, first - block.start, plane, (to, products));
+                let c = if self.together {
+                    MatMut::new(&mut c.row(image)[first * area..], count, area, area)
+                } else {
+                    c.block(first..first + count, 0..area)
+                };
+                self.store(first, plane, c);
+            }
+        }
     }
 
     /// Output rows.
@@ -186,27 +234,40 @@ impl Task<'_> {
         (self.down.end * side).min(self.of.output[0]) - self.down.start * side
     }
 
-    /// At each point, the tiles' channels times the weights.
-    fn multiply(&self, (from, inputs): (&Points, &[f32]), (to, products): (&Points, &mut [f32])) {
+    /// At each point, the tiles' channels times the weights of a block of output channels.
+    fn multiply(
+        &self,
+        block: Range<usize>,
+        (from, inputs): (&Points, &[f32]),
+        (to, products): (&Points, &mut [f32]),
+    ) {
         let Winograd { isa, channels, .. } = *self.of;
         let group = self.of.group_len();
         let packed = &self.packed[self.group * group..][..group];
-        let panel = SQUARE * self.of.point_len(isa.tile_cols());
-        let run = [Run { from: 0, len: channels }];
+        let runs = &[Run { from: 0, len: channels }];
+        let longest = self.of.longest_sum();
+        let panel = self.of.square() * self.of.point_len(isa.tile_cols());
         for ((point, inputs), products) in
             inputs.chunks_exact(from.point()).enumerate().zip(products.chunks_exact_mut(to.point()))
         {
             let mut c = MatMut::new(products, to.tiles, to.channels, to.channels);
-            for first in self.rows.clone().step_by(isa.tile_cols()) {
+            for col in block.clone().step_by(isa.tile_cols()) {
+                let first = self.rows.start + col;
                 let width = self.of.panel_width(first);
                 let at = first / isa.tile_cols() * panel + point * self.of.point_len(width);
                 let b = &packed[at..][..channels * width];
-                let cols = first - self.rows.start..first - self.rows.start + width;
-                for tiles in panels(to.tiles, isa.tile_rows()) {
+                let cols = col - block.start..col - block.start + width;
+                // What follows are the weights of the next point or panel: two tiles fetch all of it.
+                let next = &packed[(at + self.of.point_len(width)).min(packed.len())..];
+                for (index, tiles) in panels(to.tiles, isa.tile_rows()).enumerate() {
+                    let next = match index {
+                        0 | 1 => next.get(index * channels * isa.lanes()..).unwrap_or_default(),
+                        _ => &[],
+                    };
                     let mut offsets = [0; MAX_ROWS];
                     let offsets = &mut offsets[..tiles.len()];
                     offsets.iter_mut().zip(tiles.clone()).for_each(|(o, t)| *o = (t * from.channels) as u32);
-                    let outer = Outer { data: inputs, offsets, runs: &run, b, add: false };
+                    let outer = Outer { data: inputs, offsets, runs, b, add: false, longest, next };
                     simd::outer(isa, &outer, c.block(tiles, cols.clone()));
                 }
             }
@@ -226,7 +287,7 @@ impl Task<'_> {
         for down in 0..self.down.len() {
             let from = points.grid((image * self.down.len() + down) * across, first);
             let to = Grid { first: down * side * pitch, row: pitch, col: lanes, tile: side * lanes };
-            simd::transform(isa, Map::Sums(side), across, (products, from), (plane, to));
+            simd::transform(isa, self.of.points, Map::Sums(side), across, (products, from), (plane, to));
         }
     }
 
