@@ -1,6 +1,9 @@
-//! Loops over each value beside the floor, a copy of the same array: `cargo bench --bench elementwise`.
+//! Loops over each value beside the copy bandwidth: `cargo bench --bench elementwise [part of a name]...`
 //!
-//! The arrays, 64 MiB each, lie in memory, not in a cache. Bytes count what a loop must read and write.
+//! The arrays, 64 MiB each, lie in memory, not in a cache. Values moved are those that a loop must read and write.
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+
+mod common;
 
 use std::hint::black_box;
 
@@ -11,14 +14,22 @@ use cnnctl::kernels::{
     math,
     random::Draw,
     rows::{Band, gather_rows, put_band, repeat_rows, take_band},
+    softmax::{SoftmaxDims, softmax, softmax_backward},
+    update::{Gradient, with_one, with_two},
 };
-use divan::{Bencher, counter::BytesCount};
 
 /// Values per array.
 const LEN: usize = 16 << 20;
 
 fn main() {
-    divan::main();
+    common::memory_header("loops over each value");
+    let [x, y, mut out] = [0; 3].map(|_| values());
+    functions(&x, &mut out);
+    arithmetic(&x, &y, &mut out);
+    masks(&x, &mut out);
+    rows(&x, &mut out);
+    shares(&x, &y, &mut out);
+    updates(out);
 }
 
 /// An array of numbers from -8 to 8.
@@ -26,142 +37,97 @@ fn values() -> Vec<f32> {
     (0..LEN).map(|i| ((i * 7919) % 16_001) as f32 * 1e-3 - 8.0).collect()
 }
 
-/// Runs a loop that reads and writes so many arrays in all.
-fn bench(bencher: Bencher, arrays: usize, mut f: impl FnMut(&mut [f32])) {
-    let mut out = vec![0.0; LEN];
-    f(&mut out);
-    bencher.counter(BytesCount::new(arrays * LEN * size_of::<f32>())).bench_local(|| f(black_box(&mut out)));
+/// One function of one array.
+fn functions(x: &[f32], out: &mut [f32]) {
+    common::memory_row("copy", 2 * LEN, || copy(x, out));
+    common::memory_row("relu", 2 * LEN, || map(x, out, |x| if x > 0.0 { x } else { 0.1 * x }));
+    common::memory_row("exp", 2 * LEN, || map(x, out, math::exp));
+    common::memory_row("exp of std", 2 * LEN, || map(x, out, f32::exp));
+    common::memory_row("ln", 2 * LEN, || map(x, out, math::ln));
+    common::memory_row("softplus", 2 * LEN, || map(x, out, math::softplus));
+    common::memory_row("sigmoid", 2 * LEN, || map(x, out, math::sigmoid));
+    common::memory_row("tanh", 2 * LEN, || map(x, out, math::tanh));
 }
 
-/// A loop of one function of one array.
-fn mapped(bencher: Bencher, f: impl Fn(f32) -> f32 + Sync + Copy) {
-    let x = values();
-    bench(bencher, 2, |y| map(&x, y, f));
-}
-
-#[divan::bench]
-fn a_copy(bencher: Bencher) {
-    let x = values();
-    bench(bencher, 2, |y| copy(&x, y));
-}
-
-#[divan::bench]
-fn relu(bencher: Bencher) {
-    mapped(bencher, |x| if x > 0.0 { x } else { 0.1 * x });
-}
-
-#[divan::bench]
-fn exp(bencher: Bencher) {
-    mapped(bencher, math::exp);
-}
-
-#[divan::bench]
-fn exp_of_std(bencher: Bencher) {
-    mapped(bencher, f32::exp);
-}
-
-#[divan::bench]
-fn ln(bencher: Bencher) {
-    mapped(bencher, math::ln);
-}
-
-#[divan::bench]
-fn softplus(bencher: Bencher) {
-    mapped(bencher, math::softplus);
-}
-
-#[divan::bench]
-fn sigmoid(bencher: Bencher) {
-    mapped(bencher, math::sigmoid);
-}
-
-#[divan::bench]
-fn tanh(bencher: Bencher) {
-    mapped(bencher, math::tanh);
-}
-
-#[divan::bench]
-fn axpy(bencher: Bencher) {
-    let x = values();
-    bench(bencher, 3, |y| add_scaled(1e-3, &x, y));
-}
-
-#[divan::bench]
-fn add_2(bencher: Bencher) {
-    let (x, y) = (values(), values());
-    bench(bencher, 3, |z| map2(&x, &y, z, |x, y| x + y));
-}
-
-#[divan::bench]
-fn add_3(bencher: Bencher) {
-    let (x, y, z) = (values(), values(), values());
-    bench(bencher, 4, |w| map3(&x, &y, &z, w, |x, y, z| x + y + z));
-}
-
-#[divan::bench]
-fn maximum_2(bencher: Bencher) {
-    let (x, y, mut taken) = (values(), values(), vec![0; LEN]);
-    bench(bencher, 3, |z| max2(&x, &y, z, &mut taken));
-}
-
-#[divan::bench]
-fn sum_of_squares(bencher: Bencher) {
-    let x = values();
-    bench(bencher, 1, |_| {
-        black_box(sum(&x, |x| x * x));
+/// Sums of arrays and over arrays.
+fn arithmetic(x: &[f32], y: &[f32], out: &mut [f32]) {
+    common::memory_row("relu backward", 3 * LEN, || {
+        map2(x, y, out, |x, d| if x > 0.0 { d } else { 0.0 });
+    });
+    common::memory_row("axpy", 3 * LEN, || add_scaled(1e-3, x, out));
+    common::memory_row("add 2", 3 * LEN, || map2(x, y, out, |x, y| x + y));
+    common::memory_row("add 3", 4 * LEN, || map3(x, y, x, out, |x, y, z| x + y + z));
+    let mut taken = vec![0; LEN];
+    common::memory_row("maximum of 2", 3 * LEN, || max2(x, y, out, &mut taken));
+    common::memory_row("sum of squares", LEN, || {
+        black_box(sum(x, |x| x * x));
+    });
+    common::memory_row("dot", 2 * LEN, || {
+        black_box(sum2(x, y, |x, y| x * y));
     });
 }
 
-#[divan::bench]
-fn dot(bencher: Bencher) {
-    let (x, y) = (values(), values());
-    bench(bencher, 2, |_| {
-        black_box(sum2(&x, &y, |x, y| x * y));
+/// Dropout.
+fn masks(x: &[f32], out: &mut [f32]) {
+    let mut mask = vec![0; mask_words(LEN)];
+    for (name, ratio) in [("dropout 0.5", 0.5), ("dropout 0.3", 0.3)] {
+        let (keep, draw) = (Keep::with_probability(1.0 - ratio), Draw::new(1, "bench", 0));
+        common::memory_row(name, 2 * LEN, || drop_values(x, 2.0, keep, draw, out, &mut mask));
+    }
+    common::memory_row("dropout backward", 2 * LEN, || apply_mask(x, 2.0, &mask, out));
+}
+
+/// Bands of rows as Concat and Slice make them, long ones and the short ones of a fine image, and whole rows.
+fn rows(x: &[f32], out: &mut [f32]) {
+    for len in [28 * 28 * 32, 49] {
+        let rows = LEN / (2 * len);
+        let row = 2 * len;
+        common::memory_row(&format!("concat two of {len}"), 2 * rows * row, || {
+            let out = &mut out[..rows * row];
+            put_band(&x[..rows * len], Band { row, start: 0, len }, out);
+            put_band(&x[rows * len..][..rows * len], Band { row, start: len, len }, out);
+        });
+        common::memory_row(&format!("slice half of {row}"), rows * row, || {
+            take_band(&x[..rows * row], Band { row, start: len, len }, &mut out[..rows * len]);
+        });
+    }
+    let index: Vec<u32> = (0..1024).rev().collect();
+    common::memory_row("gather", 2 * LEN, || gather_rows(x, LEN / 1024, &index, out));
+    common::memory_row("tile 4", LEN + LEN / 4, || repeat_rows(&x[..LEN / 4], 1024, 4, out));
+}
+
+/// Softmax over rows, and over the channels of images.
+fn shares(x: &[f32], y: &[f32], out: &mut [f32]) {
+    for (name, outer, classes, inner) in [
+        ("softmax 1000", 16_384, 1000, 1),
+        ("softmax 10", 1 << 20, 10, 1),
+        ("softmax 21 x 64 x 64", 190, 21, 4096),
+    ] {
+        let dims = SoftmaxDims { outer, classes, inner };
+        let n = dims.count();
+        let mut scratch = vec![0.0; dims.scratch()];
+        common::memory_row(name, 2 * n, || softmax(&dims, &x[..n], &mut out[..n], &mut scratch));
+        common::memory_row(&format!("{name} backward"), 3 * n, || {
+            softmax_backward(&dims, &x[..n], &y[..n], &mut out[..n], &mut scratch);
+        });
+    }
+}
+
+/// SGD with momentum, which reads and writes weights, diffs and one history, and Adam, which has two.
+fn updates(mut weights: Vec<f32>) {
+    let gradient = Gradient { scale: 1.0, decay: 5e-4, shrink: 0.0, l1: false, keep_step: false };
+    let [mut diff, mut first, mut second] = [0; 3].map(|_| vec![0.0; LEN]);
+    common::memory_row("update SGD", 6 * LEN, || {
+        with_one(gradient, &mut weights, &mut diff, &mut first, |g, h| {
+            *h = 1e-3 * g + 0.9 * *h;
+            *h
+        });
     });
-}
-
-#[divan::bench(args = [0.5, 0.3])]
-fn dropout(bencher: Bencher, ratio: f64) {
-    let (x, mut mask) = (values(), vec![0; mask_words(LEN)]);
-    let (keep, draw) = (Keep::with_probability(1.0 - ratio), Draw::new(1, "bench", 0));
-    bench(bencher, 2, |y| drop_values(&x, 2.0, keep, draw, y, &mut mask));
-}
-
-#[divan::bench]
-fn dropout_backward(bencher: Bencher) {
-    let (x, mask) = (values(), vec![0x1234_5678; mask_words(LEN)]);
-    bench(bencher, 2, |y| apply_mask(&x, 2.0, &mask, y));
-}
-
-/// Bands of rows as Concat and Slice make them: long ones, and the short ones of a fine image.
-#[divan::bench(args = [28 * 28 * 32, 49])]
-fn concat_two(bencher: Bencher, len: usize) {
-    let x = values();
-    let rows = LEN / (2 * len);
-    bench(bencher, 2, |y| {
-        let y = &mut y[..rows * 2 * len];
-        put_band(&x[..rows * len], Band { row: 2 * len, start: 0, len }, y);
-        put_band(&x[rows * len..][..rows * len], Band { row: 2 * len, start: len, len }, y);
+    common::memory_row("update Adam", 8 * LEN, || {
+        with_two(gradient, &mut weights, &mut diff, (&mut first, &mut second), |g, m, v| {
+            *m = 0.9 * *m + 0.1 * g;
+            *v = 0.999 * *v + 0.001 * g * g;
+            1e-3 * *m / (v.sqrt() + 1e-8)
+        });
     });
-}
-
-#[divan::bench(args = [28 * 28 * 32, 49])]
-fn slice_half(bencher: Bencher, len: usize) {
-    let x = values();
-    let rows = LEN / (2 * len);
-    bench(bencher, 1, |y| {
-        take_band(&x[..rows * 2 * len], Band { row: 2 * len, start: len, len }, &mut y[..rows * len]);
-    });
-}
-
-#[divan::bench]
-fn gather(bencher: Bencher) {
-    let (x, index) = (values(), (0..1024).rev().collect::<Vec<u32>>());
-    bench(bencher, 2, |y| gather_rows(&x, LEN / 1024, &index, y));
-}
-
-#[divan::bench]
-fn tile_4(bencher: Bencher) {
-    let x = values();
-    bench(bencher, 1, |y| repeat_rows(&x[..LEN / 4], 1024, 4, y));
 }
