@@ -33,8 +33,14 @@ const SHAPES: &[(&str, &str, usize, usize, usize)] = &[
     ("alex fc6 dX 256", "NN", 256, 9216, 4096),
     ("alex fc6 dX 16", "NN", 16, 9216, 4096),
     ("alex fc6 fwd 1", "NT", 1, 4096, 9216),
+    ("vgg fc6 fwd 4", "NT", 4, 4096, 25088),
+    ("vgg fc6 dW 4", "TN", 4096, 25088, 4),
+    ("vgg fc6 dX 4", "NN", 4, 25088, 4096),
     ("resnet fc fwd 8", "NT", 8, 1000, 2048),
+    ("square 512", "NN", 512, 512, 512),
     ("square 1024", "NN", 1024, 1024, 1024),
+    ("square 1024 NT", "NT", 1024, 1024, 1024),
+    ("square 1024 TN", "TN", 1024, 1024, 1024),
     ("square 2048", "NN", 2048, 2048, 2048),
 ];
 
