@@ -28,9 +28,18 @@ pub fn pack_backward(isa: Isa, dims: &ConvDims, phase: &Phase, weights: &[f32], 
     parallel::for_chunks_mut(packed, m * k, |start, packed| {
         let group = start / (m * k);
         let weights = &weights[group * dims.group_out() * dims.depth()..];
+        // One tap: a matrix.
+        let matrix = (taps == 1).then(|| Matrix {
+            data: &weights[phase.kernel_tap(0)..],
+            row_stride: area,
+            col_stride: dims.depth(),
+        });
         parallel::for_chunks_mut(packed, m * DEPTH, |start, packed| {
             let depth = start / m;
             let k = packed.len() / m;
+            if let Some(matrix) = matrix {
+                return pack::rows(isa, &matrix, 0..m, depth..depth + k, packed);
+            }
             for (i, tap) in (depth..depth + k).enumerate() {
                 let from = tap / taps * dims.depth() + phase.kernel_tap(tap % taps);
                 for rows in panels(m, isa.tile_rows()) {
