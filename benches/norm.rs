@@ -56,9 +56,12 @@ fn main() {
         });
     }
     let response = Response { size: 5, scale: 1e-4 / 5.0, k: 1.0, beta: 0.75 };
-    for (name, images, channels, side) in
-        [("caffenet norm1", 16, 96, 27), ("caffenet norm2", 16, 256, 13), ("googlenet norm1", 16, 64, 56)]
-    {
+    for (name, images, channels, side) in [
+        ("caffenet norm1", 16, 96, 27),
+        ("caffenet norm2", 16, 256, 13),
+        ("googlenet norm1", 16, 64, 56),
+        ("googlenet norm2", 16, 192, 56),
+    ] {
         let dims = Across { images, channels, inner: side * side };
         let n = images * channels * side * side;
         let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), vec![0.0; n]);
@@ -68,14 +71,15 @@ fn main() {
         });
     }
     let response = Response { size: 3, scale: 5e-5 / 9.0, k: 1.0, beta: 0.75 };
-    for (name, planes, side) in [("cifar_full norm1", 3200, 16), ("cifar_full norm2", 3200, 8)] {
+    for (name, planes, side) in
+        [("cifar_full norm1", 3200, 16), ("cifar_full norm2", 3200, 8), ("wide plane", 320, 64)]
+    {
         let dims = Within { planes, height: side, width: side };
         let n = planes * side * side;
-        let (x, dy, mut y, mut ratios) =
-            (common::values(n, 1), common::values(n, 2), vec![0.0; n], vec![0.0; n]);
+        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), vec![0.0; n]);
         common::memory_row(&format!("{name} fwd"), 2 * n, || within(dims, response, &x, &mut y));
         common::memory_row(&format!("{name} bwd"), 3 * n, || {
-            within_backward(dims, response, &x, &dy, &mut ratios, &mut y);
+            within_backward(dims, response, &x, &dy, &mut y);
         });
     }
 }

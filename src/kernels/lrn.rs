@@ -4,6 +4,8 @@
 //! Backward computes s anew from x: that costs less than to write it and read it back. Sums are taken afresh for
 //! each position, since a running window keeps the rounding errors of large values that have left it.
 
+use super::math;
+
 /// The largest side of a neighbourhood.
 pub const MAX_SIZE: usize = 511;
 /// Values in a tile's buffers, which live on the stack.
@@ -59,12 +61,18 @@ impl Power for Half {
 
 /// Any beta.
 #[derive(Clone, Copy)]
-struct Any(f32);
+struct Any(math::Power);
+
+impl Any {
+    fn new(beta: f32) -> Self {
+        Self(math::Power::new(-beta))
+    }
+}
 
 impl Power for Any {
     #[inline(always)]
     fn of(self, s: f32) -> (f32, f32) {
-        (s.powf(-self.0), 1.0 / s)
+        (self.0.of(s), 1.0 / s)
     }
 }
 
@@ -81,7 +89,7 @@ macro_rules! with_power {
                 $run
             }
             Response { beta, .. } => {
-                let $power = Any(beta);
+                let $power = Any::new(beta);
                 $run
             }
         }
@@ -98,6 +106,7 @@ pub use within::{Within, within, within_backward};
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Isa;
 
     /// The formula in `f64`; `near(i)` gives the neighbourhood of an element.
     fn plain(
@@ -158,8 +167,8 @@ mod tests {
 
     #[test]
     fn within_equals_the_plain_one() {
-        for (height, width) in [(1, 1), (4, 7), (13, 3), (3, 1100)] {
-            for (size, beta) in [1, 3, 5, 9].into_iter().zip(BETAS) {
+        for (height, width) in [(1, 1), (4, 7), (8, 8), (16, 17), (13, 3), (3, 1100)] {
+            for (size, beta) in [1, 3, 5, 9, 33].into_iter().zip(BETAS.into_iter().cycle()) {
                 let dims = Within { planes: 2, height, width };
                 let response = Response { size, scale: 0.2, k: 1.0, beta };
                 let n = 2 * height * width;
@@ -172,11 +181,13 @@ mod tests {
                         .collect()
                 };
                 let (y, dx) = plain(response, near, &x, &dy);
-                let (mut got, mut ratios) = (vec![f32::NAN; n], vec![f32::NAN; n]);
-                within(dims, response, &x, &mut got);
-                assert_close(&got, &y);
-                within_backward(dims, response, &x, &dy, &mut ratios, &mut got);
-                assert_close(&got, &dx);
+                for isa in Isa::all() {
+                    let mut got = vec![f32::NAN; n];
+                    within::within_on(isa, dims, response, &x, &mut got);
+                    assert_close(&got, &y);
+                    within::within_backward_on(isa, dims, response, [&x, &dy], &mut got);
+                    assert_close(&got, &dx);
+                }
             }
         }
     }

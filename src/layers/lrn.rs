@@ -71,7 +71,7 @@ impl Layer for Lrn {
             }
             (NormRegion::WithinChannel, &[n, c, height, width]) => {
                 self.dims = Dims::Within(Within { planes: n * c, height, width });
-                Ok(outline.workspace(bottom.count()))
+                Ok(outline)
             }
             (NormRegion::AcrossChannels, _) => Err(LayerError::shape(format!(
                 "the bottom needs two axes or more (N x C x ...), found {bottom}"
@@ -96,9 +96,7 @@ impl Layer for Lrn {
         let (x, dy) = (pass.bottoms[0].data, pass.tops[0].diff);
         match self.dims {
             Dims::Across(dims) => across_backward(dims, self.response, x, dy, dx),
-            Dims::Within(dims) => {
-                within_backward(dims, self.response, x, dy, &mut pass.workspace[..x.len()], dx);
-            }
+            Dims::Within(dims) => within_backward(dims, self.response, x, dy, dx),
         }
     }
 }

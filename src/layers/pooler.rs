@@ -4,7 +4,7 @@ use super::{LayerError, Reads, Setup};
 use crate::{
     config::proto::Phase,
     kernels::{
-        pool::{self, Norm, Pool, Weights},
+        pool::{self, Norm, Pool, Taken, Weights},
         random::Draw,
     },
 };
@@ -31,8 +31,8 @@ pub struct Pooler {
     draws: bool,
     pool: Pool,
     weights: Weights,
-    /// Of each output, the element of its plane that was taken.
-    places: Vec<u32>,
+    /// Which elements were taken, if anyone will ask.
+    taken: Option<Taken>,
 }
 
 impl Pooler {
@@ -47,10 +47,12 @@ impl Pooler {
             _ => Weights::even(&pool, Norm::Inside),
         };
         let draws = setup.phase == Phase::Train;
-        let takes =
-            method == Method::Max && (setup.backward || places) || method == Method::Stochastic && draws;
-        let places = if takes { vec![0; pool.planes * pool.outputs()] } else { vec![] };
-        Self { method, draws, pool, weights, places }
+        let taken = match method {
+            Method::Max if setup.backward || places => Some(Taken::new(&pool)),
+            Method::Stochastic if draws => Some(Taken::Places(vec![0; pool.planes * pool.outputs()])),
+            _ => None,
+        };
+        Self { method, draws, pool, weights, taken }
     }
 
     /// What [`Pooler::backward`] reads.
@@ -62,17 +64,19 @@ impl Pooler {
         }
     }
 
-    /// Of each output, the element of its plane that was taken in the last forward pass.
-    pub fn places(&self) -> &[u32] {
-        &self.places
+    /// The element of its plane that output `o` took in the last forward pass; 0 if nobody asked for places.
+    pub fn place(&self, o: usize) -> usize {
+        self.taken.as_ref().map_or(0, |taken| taken.place(&self.pool, o))
     }
 
     /// Pools `x` into `y`.
     pub fn forward(&mut self, x: &[f32], y: &mut [f32], draw: Draw) -> Result<(), LayerError> {
         let pool = &self.pool;
         match self.method {
-            Method::Max if self.places.is_empty() => pool::max(pool, x, y),
-            Method::Max => pool::max_with_places(pool, x, y, &mut self.places),
+            Method::Max => match &mut self.taken {
+                Some(taken) => pool::max_taking(pool, x, y, taken),
+                None => pool::max(pool, x, y),
+            },
             Method::Mean | Method::Gaussian(_) => pool::weighted_mean(pool, &self.weights, x, y),
             Method::L2 => pool::l2(pool, &self.weights, x, y),
             Method::Stochastic => {
@@ -82,10 +86,9 @@ impl Pooler {
                          put a ReLU below"
                     )));
                 }
-                if self.draws {
-                    pool::sample(pool, x, draw, y, &mut self.places);
-                } else {
-                    pool::stochastic_mean(pool, x, y);
+                match &mut self.taken {
+                    Some(Taken::Places(places)) => pool::sample(pool, x, draw, y, places),
+                    _ => pool::stochastic_mean(pool, x, y),
                 }
             }
         }
@@ -99,7 +102,10 @@ impl Pooler {
             Method::Mean | Method::Gaussian(_) => pool::weighted_mean_backward(pool, &self.weights, dy, dx),
             Method::L2 => pool::l2_backward(pool, &self.weights, x, y, dy, dx),
             Method::Stochastic if !self.draws => pool::stochastic_mean_backward(pool, x, y, dy, dx),
-            Method::Max | Method::Stochastic => pool::max_backward(pool, &self.places, dy, dx),
+            Method::Max | Method::Stochastic => {
+                let taken = self.taken.as_ref().expect("a net with a backward pass asked for places");
+                pool::max_backward(pool, taken, dy, dx);
+            }
         }
     }
 }

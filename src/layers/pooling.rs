@@ -214,9 +214,8 @@ impl Layer for Pooling {
         let (top, rest) = pass.tops.split_at_mut(1);
         pooler.forward(pass.bottoms[0].data, top[0].data, pass.draw)?;
         if let [second] = rest {
-            let places = pooler.places();
             for_chunks_mut(second.data, CHUNK, |start, out| {
-                out.iter_mut().zip(&places[start..]).for_each(|(out, &place)| *out = place as f32);
+                out.iter_mut().zip(start..).for_each(|(out, o)| *out = pooler.place(o) as f32);
             });
         }
         Ok(())

@@ -1,12 +1,21 @@
 //! Neighbourhoods of squares in a plane.
+//!
+//! A plane lies in scratch with zeros around it, and one margin between its rows serves both. So sums over columns and
+//! then along rows are loops over the whole plane, as are the powers; only what goes in and out is done row by row.
+
+use std::ops::Range;
 
 use super::{
     super::{
-        elementwise::vectorized,
-        parallel::{CHUNK, for_chunks_mut, for_parts_mut},
+        gemm::scratch,
+        parallel::{CHUNK, for_chunks_mut},
+        simd::{Isa, Job, Simd},
     },
-    Any, Half, MAX_SIZE, Power, Response, TILE, ThreeQuarters,
+    Any, Half, MAX_SIZE, Power, Response, ThreeQuarters,
 };
+
+/// Values that are worked on at a time: the widest register.
+const STEP: usize = 16;
 
 /// Blobs whose neighbourhoods are squares within a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,132 +30,239 @@ pub struct Within {
 
 /// y, over squares within planes.
 pub fn within(dims: Within, response: Response, x: &[f32], y: &mut [f32]) {
+    within_on(Isa::best(), dims, response, x, y);
+}
+
+/// [`within`] by one instruction set.
+pub(super) fn within_on(isa: Isa, dims: Within, response: Response, x: &[f32], y: &mut [f32]) {
     let plane = dims.height * dims.width;
     assert!(x.len() == y.len() && x.len() == dims.planes * plane && response.size <= MAX_SIZE);
+    let boxes = Boxes::new(dims, response.size);
     with_power!(response, |power| {
         for_chunks_mut(y, plane * (CHUNK / plane.max(1)).max(1), |start, y| {
-            let x = x[start..].chunks_exact(plane);
-            for (x, y) in x.zip(y.chunks_exact_mut(plane)) {
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        for_boxes(
-                            dims,
-                            response.size,
-                            x,
-                            |x| x * x,
-                            |at, sums| {
-                                let n = sums.len();
-                                for (y, (x, sum)) in
-                                    y[at..][..n].iter_mut().zip(x[at..][..n].iter().zip(sums))
-                                {
-                                    *y = x * power.of(response.k + response.scale * sum).0;
-                                }
-                            },
-                        );
-                    },
-                );
-            }
+            let x = &x[start..][..y.len()];
+            scratch::lend(boxes.scratch_len(), |scratch| {
+                isa.run(Normalize { boxes, response, power, x, y, scratch });
+            });
         });
     });
 }
 
-/// dx, over squares within planes, given x and dy; `ratios` is scratch as large as x.
-pub fn within_backward(
+/// dx, over squares within planes, given x and dy.
+pub fn within_backward(dims: Within, response: Response, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    within_backward_on(Isa::best(), dims, response, [x, dy], dx);
+}
+
+/// [`within_backward`] by one instruction set.
+pub(super) fn within_backward_on(
+    isa: Isa,
     dims: Within,
     response: Response,
-    x: &[f32],
-    dy: &[f32],
-    ratios: &mut [f32],
+    [x, dy]: [&[f32]; 2],
     dx: &mut [f32],
 ) {
     let plane = dims.height * dims.width;
     assert!(x.len() == dims.planes * plane && x.len() == dy.len() && x.len() == dx.len());
-    assert!(x.len() == ratios.len() && response.size <= MAX_SIZE);
-    let chunk = plane * (CHUNK / plane.max(1)).max(1);
+    assert!(response.size <= MAX_SIZE);
+    let boxes = Boxes::new(dims, response.size);
     with_power!(response, |power| {
-        for_parts_mut(dx, chunk, ratios, chunk, |part, dx, ratios| {
-            let from = x[part * chunk..].chunks_exact(plane).zip(dy[part * chunk..].chunks_exact(plane));
-            let to = dx.chunks_exact_mut(plane).zip(ratios.chunks_exact_mut(plane));
-            for ((x, dy), (dx, ratios)) in from.zip(to) {
-                within_plane_backward(dims, response, power, [x, dy], ratios, dx);
-            }
+        for_chunks_mut(dx, plane * (CHUNK / plane.max(1)).max(1), |start, dx| {
+            let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
+            scratch::lend(boxes.scratch_len(), |scratch| {
+                isa.run(Backward { boxes, response, power, x, dy, dx, scratch });
+            });
         });
     });
 }
 
-fn within_plane_backward(
-    dims: Within,
-    response: Response,
-    power: impl Power,
-    [x, dy]: [&[f32]; 2],
-    ratios: &mut [f32],
-    dx: &mut [f32],
-) {
-    let slope = 2.0 * response.scale * response.beta;
-    vectorized(
-        #[inline(always)]
-        || {
-            for_boxes(
-                dims,
-                response.size,
-                x,
-                |x| x * x,
-                |at, sums| {
-                    let n = sums.len();
-                    let (x, dy) = (&x[at..][..n], &dy[at..][..n]);
-                    let (dx, ratios) = (&mut dx[at..][..n], &mut ratios[at..][..n]);
-                    for i in 0..n {
-                        let (power, inverse) = power.of(response.k + response.scale * sums[i]);
-                        dx[i] = dy[i] * power;
-                        ratios[i] = dy[i] * x[i] * power * inverse;
-                    }
-                },
-            );
-            for_boxes(
-                dims,
-                response.size,
-                ratios,
-                |r| r,
-                |at, sums| {
-                    let dx = dx[at..][..sums.len()].iter_mut();
-                    dx.zip(x[at..].iter().zip(sums)).for_each(|(dx, (x, sum))| *dx -= slope * x * sum);
-                },
-            );
-        },
-    );
+/// How a plane lies in scratch, for sums over squares.
+#[derive(Clone, Copy)]
+struct Boxes {
+    width: usize,
+    height: usize,
+    /// Columns on either side that a square can reach, and likewise rows.
+    side: usize,
+    above: usize,
+    /// A row with a margin.
+    line: usize,
+    /// Values of the rows with their margins, and what sums along rows read; whole steps.
+    sums: usize,
+    columns: usize,
 }
 
-/// Calls `f(start, sums)` for tiles of a plane's rows: the sum of value(x) over the square around each element.
-#[inline(always)]
-fn for_boxes(
-    dims: Within,
-    size: usize,
-    x: &[f32],
-    value: impl Fn(f32) -> f32,
-    mut f: impl FnMut(usize, &[f32]),
-) {
-    let (width, half) = (dims.width, size / 2);
-    // Sums of columns, with zeros for what lies beside the plane; then sums along the row.
-    let (mut columns, mut sums) = ([0f32; TILE], [0f32; TILE]);
-    for row in 0..dims.height {
-        let rows = row.saturating_sub(half)..(row + half + 1).min(dims.height);
-        for at in (0..width).step_by(TILE - (size - 1)) {
-            let n = (TILE - (size - 1)).min(width - at);
-            let (from, to) = (at.saturating_sub(half), (at + n + half).min(width));
-            let columns = &mut columns[..n + size - 1];
-            columns.fill(0.0);
-            let inside = &mut columns[from + half - at..][..to - from];
-            for r in rows.clone() {
-                let x = &x[r * width + from..][..to - from];
-                inside.iter_mut().zip(x).for_each(|(sum, &x)| *sum += value(x));
+/// Scratch: the plane, its sums over columns, over squares, and their powers.
+struct Parts<'a> {
+    padded: &'a mut [f32],
+    columns: &'a mut [f32],
+    sums: &'a mut [f32],
+    powers: &'a mut [f32],
+}
+
+impl Boxes {
+    fn new(dims: Within, size: usize) -> Self {
+        let Within { height, width, .. } = dims;
+        let reach = |n: usize| (size / 2).min(n.saturating_sub(1));
+        let (side, above) = (reach(width), reach(height));
+        let line = width + side;
+        let sums = (height * line).next_multiple_of(STEP);
+        let columns = (sums + 2 * side).next_multiple_of(STEP);
+        Self { width, height, side, above, line, sums, columns }
+    }
+
+    fn padded(&self) -> usize {
+        self.columns + 2 * self.above * self.line
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.padded() + self.columns + 2 * self.sums
+    }
+
+    fn parts<'a>(&self, scratch: &'a mut [f32]) -> Parts<'a> {
+        let (padded, rest) = scratch.split_at_mut(self.padded());
+        let (columns, rest) = rest.split_at_mut(self.columns);
+        let (sums, powers) = rest.split_at_mut(self.sums);
+        padded.fill(0.0);
+        Parts { padded, columns, sums, powers }
+    }
+
+    /// Registers of the rows: where each lies in the plane, where among the sums, and how many values it has.
+    #[inline(always)]
+    fn for_rows<S: Simd>(&self, _: S, mut f: impl FnMut(Range<usize>, usize)) {
+        for row in 0..self.height {
+            for column in (0..self.width).step_by(S::LANES) {
+                let at = row * self.width + column;
+                f(at..at + S::LANES.min(self.width - column), row * self.line + column);
             }
-            let sums = &mut sums[..n];
-            sums.copy_from_slice(&columns[..n]);
-            for k in 1..size {
-                sums.iter_mut().zip(&columns[k..]).for_each(|(sum, column)| *sum += column);
+        }
+    }
+
+    /// Where the value that belongs to sum `at` lies in the padded plane.
+    fn centre(&self, at: usize) -> usize {
+        at + self.above * self.line + self.side
+    }
+
+    /// Sums over the squares of the padded plane.
+    #[inline(always)]
+    fn sum<S: Simd>(&self, simd: S, Parts { padded, columns, sums, .. }: &mut Parts<'_>) {
+        for at in (0..self.columns).step_by(S::LANES) {
+            let mut sum = simd.read(&padded[at..]);
+            for k in 1..=2 * self.above {
+                sum = simd.add(sum, simd.read(&padded[at + k * self.line..]));
             }
-            f(row * width + at, sums);
+            simd.write_first(&mut columns[at..], sum);
+        }
+        for at in (0..self.sums).step_by(S::LANES) {
+            let mut sum = simd.read(&columns[at..]);
+            for k in 1..=2 * self.side {
+                sum = simd.add(sum, simd.read(&columns[at + k..]));
+            }
+            simd.write_first(&mut sums[at..], sum);
+        }
+    }
+
+    /// Sums of squares of a plane.
+    #[inline(always)]
+    fn squares<S: Simd>(&self, simd: S, x: &[f32], parts: &mut Parts<'_>) {
+        self.for_rows(
+            simd,
+            #[inline(always)]
+            |range, at| {
+                let n = range.len();
+                let v = simd.read_first(&x[range]);
+                simd.write_first(&mut parts.padded[self.centre(at)..][..n], simd.mul(v, v));
+            },
+        );
+        self.sum(simd, parts);
+    }
+}
+
+struct Normalize<'a, P> {
+    boxes: Boxes,
+    response: Response,
+    power: P,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl<P: Power> Job for Normalize<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Normalize { boxes, response, power, x, y, scratch } = self;
+        let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
+        for (x, y) in x.chunks_exact(plane).zip(y.chunks_exact_mut(plane)) {
+            boxes.squares(simd, x, &mut parts);
+            let sums = parts.sums.as_chunks::<STEP>().0;
+            for (powers, sums) in parts.powers.as_chunks_mut::<STEP>().0.iter_mut().zip(sums) {
+                for (p, sum) in powers.iter_mut().zip(sums) {
+                    *p = power.of(response.k + response.scale * sum).0;
+                }
+            }
+            boxes.for_rows(
+                simd,
+                #[inline(always)]
+                |range, at| {
+                    let v =
+                        simd.mul(simd.read_first(&x[range.clone()]), simd.read_first(&parts.powers[at..]));
+                    simd.write_first(&mut y[range], v);
+                },
+            );
+        }
+    }
+}
+
+struct Backward<'a, P> {
+    boxes: Boxes,
+    response: Response,
+    power: P,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl<P: Power> Job for Backward<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Backward { boxes, response, power, x, dy, dx, scratch } = self;
+        let slope = simd.splat(-2.0 * response.scale * response.beta);
+        let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
+        let from = x.chunks_exact(plane).zip(dy.chunks_exact(plane));
+        for ((x, dy), dx) in from.zip(dx.chunks_exact_mut(plane)) {
+            boxes.squares(simd, x, &mut parts);
+            // s^-beta, and in place of the sums s^(-beta - 1).
+            let sums = parts.sums.as_chunks_mut::<STEP>().0;
+            for (powers, sums) in parts.powers.as_chunks_mut::<STEP>().0.iter_mut().zip(sums) {
+                for (p, sum) in powers.iter_mut().zip(sums) {
+                    let (power, inverse) = power.of(response.k + response.scale * *sum);
+                    (*p, *sum) = (power, power * inverse);
+                }
+            }
+            boxes.for_rows(
+                simd,
+                #[inline(always)]
+                |range, at| {
+                    let n = range.len();
+                    let product = simd.mul(simd.read_first(&dy[range.clone()]), simd.read_first(&x[range]));
+                    let ratio = simd.mul(product, simd.read_first(&parts.sums[at..]));
+                    simd.write_first(&mut parts.padded[boxes.centre(at)..][..n], ratio);
+                },
+            );
+            boxes.sum(simd, &mut parts);
+            boxes.for_rows(
+                simd,
+                #[inline(always)]
+                |range, at| {
+                    let x = simd.mul(simd.read_first(&x[range.clone()]), slope);
+                    let direct =
+                        simd.mul(simd.read_first(&dy[range.clone()]), simd.read_first(&parts.powers[at..]));
+                    simd.write_first(&mut dx[range], simd.fma(x, simd.read_first(&parts.sums[at..]), direct));
+                },
+            );
         }
     }
 }

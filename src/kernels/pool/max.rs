@@ -1,224 +1,333 @@
-//! The largest value of each window, the first of equals, and where it is.
+//! The largest value of each window, the first of equals, and which that is.
 
-use super::{Axis, Pool, cells, edges, for_rows};
+use super::{
+    Axis, Pool,
+    fold::{Fold, Outputs, fold},
+    for_rows,
+    rows::scratch_len,
+};
 use crate::kernels::{
     elementwise::vectorized,
+    gemm::scratch,
     parallel::{for_chunks_mut, for_parts_mut},
+    simd::{
+        Isa, Job, Simd,
+        windows::{Taps, largest, largest_with_entry},
+    },
 };
+
+/// Which element of its window each output is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Its position in the window, where windows are small.
+    Taps(Vec<u8>),
+    /// Its place in the plane.
+    Places(Vec<u32>),
+}
+
+impl Taken {
+    /// For all windows of `pool`.
+    pub fn new(pool: &Pool) -> Self {
+        let outputs = pool.planes * pool.outputs();
+        if pool.taps() <= 256 && !pool.is_global() {
+            Self::Taps(vec![0; outputs])
+        } else {
+            Self::Places(vec![0; outputs])
+        }
+    }
+
+    /// The place in its plane of what output `o` took.
+    pub fn place(&self, pool: &Pool, o: usize) -> usize {
+        let taps = match self {
+            Self::Taps(taps) => taps,
+            Self::Places(places) => return places[o] as usize,
+        };
+        let (mut o, mut tap, mut place, mut step) = (o, usize::from(taps[o]), 0, 1);
+        for a in pool.axes.iter().rev() {
+            place += (o % a.output * a.stride + tap % a.kernel - a.pad) * step;
+            (o, tap, step) = (o / a.output, tap / a.kernel, step * a.input);
+        }
+        place
+    }
+}
 
 /// y = the largest of each window.
 pub fn max(pool: &Pool, x: &[f32], y: &mut [f32]) {
+    max_on(Isa::best(), pool, x, y);
+}
+
+/// [`max`] by one instruction set.
+fn max_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     for_chunks_mut(y, planes * outputs, |start, y| {
-        let x = &x[start / outputs * inputs..][..y.len() / outputs * inputs];
-        for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            plane::<false>(pool, x, y, &mut []);
-        }
+        largest_of(isa, pool, &x[start / outputs * inputs..], y);
     });
 }
 
-/// y = the largest of each window; places = which element of its plane that is.
-pub fn max_with_places(pool: &Pool, x: &[f32], y: &mut [f32], places: &mut [u32]) {
+/// y = the largest of each window; taken, made for `pool`, = which element that is.
+pub fn max_taking(pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Taken) {
+    max_taking_on(Isa::best(), pool, x, y, taken);
+}
+
+/// [`max_taking`] by one instruction set.
+fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Taken) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
-    assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs && places.len() == y.len());
+    assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     assert!(inputs <= u32::MAX as usize, "a place in a plane fits 32 bits");
-    for_parts_mut(y, planes * outputs, places, planes * outputs, |part, y, places| {
-        let x = &x[part * planes * inputs..][..y.len() / outputs * inputs];
-        let outs = y.chunks_exact_mut(outputs).zip(places.chunks_exact_mut(outputs));
-        for (x, (y, places)) in x.chunks_exact(inputs).zip(outs) {
-            plane::<true>(pool, x, y, places);
+    let part = planes * outputs;
+    match taken {
+        Taken::Taps(taps) => {
+            assert_eq!(taps.len(), y.len());
+            for_parts_mut(y, part, taps, part, |i, y, taps| {
+                let x = &x[i * planes * inputs..];
+                let table = table_len(pool);
+                scratch::lend(table + scratch_len(pool, isa.lanes()), |lent| {
+                    let (table, scratch) = lent.split_at_mut(table);
+                    isa.run(Take { pool, x, y, taps, table, scratch });
+                });
+            });
         }
-    });
+        Taken::Places(places) => {
+            assert_eq!(places.len(), y.len());
+            for_parts_mut(y, part, places, part, |i, y, places| {
+                let x = &x[i * planes * inputs..];
+                largest_of(isa, pool, x, y);
+                let to = y.chunks_exact(outputs).zip(places.chunks_exact_mut(outputs));
+                x.chunks_exact(inputs).zip(to).for_each(|(x, (y, places))| find(pool, x, y, places));
+            });
+        }
+    }
 }
 
-/// dx = each dy at the place of its maximum, added up.
-pub fn max_backward(pool: &Pool, places: &[u32], dy: &[f32], dx: &mut [f32]) {
+/// dx = each dy at the place of its maximum, added up in the order of the windows.
+pub fn max_backward(pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    assert_eq!(places.len(), dy.len());
+    let offsets = if let Taken::Taps(_) = taken { offsets(pool) } else { [0; 256] };
     for_chunks_mut(dx, planes * inputs, |start, dx| {
-        let range = start / inputs * outputs..(start + dx.len()) / inputs * outputs;
-        let from = dy[range.clone()].chunks_exact(outputs).zip(places[range].chunks_exact(outputs));
-        for (dx, (dy, places)) in dx.chunks_exact_mut(inputs).zip(from) {
+        let first = start / inputs * outputs;
+        for (i, dx) in dx.chunks_exact_mut(inputs).enumerate() {
+            let range = first + i * outputs..first + (i + 1) * outputs;
+            let dy = &dy[range.clone()];
             dx.fill(0.0);
-            dy.iter().zip(places).for_each(|(d, &place)| dx[place as usize] += d);
+            match taken {
+                Taken::Taps(taps) => plane_backward(pool, &offsets, dy, &taps[range], dx),
+                Taken::Places(places) => {
+                    dy.iter().zip(&places[range]).for_each(|(d, &place)| dx[place as usize] += d);
+                }
+            }
         }
     });
 }
 
-/// One plane, by the loop for its kernel and stride.
-fn plane<const PLACES: bool>(pool: &Pool, x: &[f32], y: &mut [f32], places: &mut [u32]) {
-    if pool.is_global() {
-        return whole::<PLACES>(x, y, places);
+/// Where each tap of a window lies in the plane, counted from the window's first.
+fn offsets(pool: &Pool) -> [usize; 256] {
+    let mut offsets = [0; 256];
+    for (tap, offset) in offsets.iter_mut().enumerate() {
+        let (mut tap, mut step) = (tap, 1);
+        for a in pool.axes.iter().rev() {
+            *offset += tap % a.kernel * step;
+            (tap, step) = (tap / a.kernel, step * a.input);
+        }
     }
-    let (axis, _) = pool.split();
-    match (axis.kernel, axis.stride) {
-        (2, 1) => rows::<PLACES>(pool, x, y, places, fixed::<2, 1, PLACES>),
-        (2, 2) => rows::<PLACES>(pool, x, y, places, fixed::<2, 2, PLACES>),
-        (3, 1) => rows::<PLACES>(pool, x, y, places, fixed::<3, 1, PLACES>),
-        (3, 2) => rows::<PLACES>(pool, x, y, places, fixed::<3, 2, PLACES>),
-        _ => rows::<PLACES>(pool, x, y, places, any::<PLACES>),
-    }
+    offsets
 }
 
-/// A row of windows over a row of the plane.
-struct Row<'a> {
-    /// From the first value of the first window to the last of the last.
-    x: &'a [f32],
-    /// The place of `x[0]` in the plane.
-    at: u32,
-    /// Whether there is no maximum yet.
-    first: bool,
-    axis: &'a Axis,
-}
-
-/// Goes over the rows of each window with `interior`, and finishes the edges one by one.
-#[inline(always)]
-fn rows<const PLACES: bool>(
-    pool: &Pool,
-    x: &[f32],
-    y: &mut [f32],
-    places: &mut [u32],
-    interior: impl Fn(Row<'_>, &mut [f32], &mut [u32]),
-) {
+/// Adds the gradients of a plane's outputs to the taps that they took.
+fn plane_backward(pool: &Pool, offsets: &[usize; 256], dy: &[f32], taps: &[u8], dx: &mut [f32]) {
     let (axis, outer) = pool.split();
-    let inside = axis.interior();
-    vectorized(
-        #[inline(always)]
-        || {
-            for (o, y) in y.chunks_exact_mut(axis.output).enumerate() {
-                let places = if PLACES { &mut places[o * axis.output..][..axis.output] } else { &mut [][..] };
-                let mut first = true;
-                for_rows(outer, o, |row, _| {
-                    let start = row * axis.input;
-                    let x = &x[start..start + axis.input];
-                    for o in edges(axis, &inside) {
-                        for i in axis.window(o) {
-                            let none = first && i == axis.window(o).start;
-                            if none || x[i] > y[o] {
-                                y[o] = x[i];
-                                if PLACES {
-                                    places[o] = (start + i) as u32;
-                                }
-                            }
-                        }
-                    }
-                    if !inside.is_empty() {
-                        let begin = axis.window(inside.start).start;
-                        let x = &x[begin..axis.window(inside.end - 1).end];
-                        let places = if PLACES { &mut places[inside.clone()] } else { &mut [][..] };
-                        let row = Row { x, at: (start + begin) as u32, first, axis };
-                        interior(row, &mut y[inside.clone()], places);
-                    }
-                    first = false;
-                });
-            }
-        },
-    );
+    let rows = dy.chunks_exact(axis.output).zip(taps.chunks_exact(axis.output));
+    for (row, (dy, taps)) in rows.enumerate() {
+        // A window may begin before the plane; what it took does not lie there.
+        let mut at = match outer {
+            [a] => (row * a.stride).wrapping_sub(a.pad).wrapping_mul(axis.input),
+            _ => first_of_row(outer, axis.input, row),
+        };
+        at = at.wrapping_sub(axis.pad);
+        for (d, &tap) in dy.iter().zip(taps) {
+            dx[at.wrapping_add(offsets[usize::from(tap)])] += d;
+            at = at.wrapping_add(axis.stride);
+        }
+    }
 }
 
-/// A kernel of `K` at stride `S`, with the maximum so far in registers.
-#[inline(always)]
-fn fixed<const K: usize, const S: usize, const PLACES: bool>(
-    row: Row<'_>,
-    y: &mut [f32],
-    places: &mut [u32],
-) {
-    if row.first {
-        taps::<K, S, PLACES, true>(row.x, row.at, y, places);
+/// Where the windows of an output row begin, given the length of a row of inputs; before the plane if it wraps.
+fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
+    let mut at = 0usize;
+    for a in outer.iter().rev() {
+        at = at.wrapping_add((row % a.output * a.stride).wrapping_sub(a.pad).wrapping_mul(step));
+        (row, step) = (row / a.output, step * a.input);
+    }
+    at
+}
+
+/// The largest values of the first planes, as many as `y` has.
+fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
+    if pool.is_global() {
+        x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
     } else {
-        taps::<K, S, PLACES, false>(row.x, row.at, y, places);
+        scratch::lend(scratch_len(pool, isa.lanes()), |scratch| isa.run(Largest { pool, x, y, scratch }));
     }
 }
 
-#[inline(always)]
-fn taps<const K: usize, const S: usize, const PLACES: bool, const FIRST: bool>(
-    x: &[f32],
-    at: u32,
-    y: &mut [f32],
-    places: &mut [u32],
-) {
-    let n = y.len();
-    let places = if PLACES { &mut places[..n] } else { places };
-    let taps: [&[[f32; S]]; K] = std::array::from_fn(
-        #[inline(always)]
-        |k| cells(x, k, n),
-    );
-    for i in 0..n {
-        let here = at + (i * S) as u32;
-        let mut best = if FIRST { taps[0][i][0] } else { y[i] };
-        let mut place = if FIRST || !PLACES { here } else { places[i] };
-        for k in usize::from(FIRST)..K {
-            let v = taps[k][i][k.min(S - 1)];
-            let more = v > best;
-            best = if more { v } else { best };
-            place = if more { here + k as u32 } else { place };
-        }
-        y[i] = best;
-        if PLACES {
-            places[i] = place;
-        }
-    }
-}
-
-/// Any kernel and stride.
-#[inline(always)]
-fn any<const PLACES: bool>(row: Row<'_>, y: &mut [f32], places: &mut [u32]) {
-    let (n, stride) = (y.len(), row.axis.stride);
-    let places = if PLACES { &mut places[..n] } else { places };
-    for k in 0..row.axis.kernel {
-        let none = row.first && k == 0;
-        if stride == 1 {
-            let x = &row.x[k..][..n];
-            for i in 0..n {
-                let more = none | (x[i] > y[i]);
-                y[i] = if more { x[i] } else { y[i] };
-                if PLACES {
-                    places[i] = if more { row.at + (i + k) as u32 } else { places[i] };
-                }
-            }
-        } else {
-            for i in 0..n {
-                let v = row.x[i * stride + k];
-                if none || v > y[i] {
-                    y[i] = v;
-                    if PLACES {
-                        places[i] = row.at + (i * stride + k) as u32;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One window over the whole plane.
-fn whole<const PLACES: bool>(x: &[f32], y: &mut [f32], places: &mut [u32]) {
-    let mut best = x[0];
+/// The largest of a plane.
+fn whole(x: &[f32]) -> f32 {
     vectorized(
         #[inline(always)]
         || {
             let (blocks, rest) = x.as_chunks::<16>();
-            let mut lanes = [x[0]; 16];
+            let (mut lanes, mut best) = ([x[0]; 16], x[0]);
             for block in blocks {
                 for (lane, &v) in lanes.iter_mut().zip(block) {
                     *lane = if v > *lane { v } else { *lane };
                 }
             }
             lanes.iter().chain(rest).for_each(|&v| best = if v > best { v } else { best });
+            best
         },
-    );
-    y[0] = best;
-    if PLACES {
+    )
+}
+
+/// The first place of each window of a plane that holds the window's largest value.
+fn find(pool: &Pool, x: &[f32], y: &[f32], places: &mut [u32]) {
+    let (axis, outer) = pool.split();
+    for (o, (y, place)) in y.iter().zip(places).enumerate() {
+        let columns = axis.window(o % axis.output);
+        let (mut first, mut found) = (None, None);
+        for_rows(outer, o / axis.output, |row, _| {
+            let at = row * axis.input + columns.start;
+            first = first.or(Some(at));
+            if found.is_none() {
+                let column = x[at..][..columns.len()].iter().position(|v| v == y);
+                found = column.map(|column| at + column);
+            }
+        });
         // Only a first value that is not a number is equal to none.
-        places[0] = x.iter().position(|&v| v == best).unwrap_or(0) as u32;
+        *place = found.or(first).expect("a window holds some of the input") as u32;
+    }
+}
+
+struct Largest<'a> {
+    pool: &'a Pool,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Job for Largest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let planes = self.y.len() / self.pool.outputs();
+        fold(simd, self.pool, (self.x, planes), self.scratch, &mut Values(self.y));
+    }
+}
+
+/// The largest value alone.
+struct Values<'a>(&'a mut [f32]);
+
+impl Fold for Values<'_> {
+    // What a window meets again in its padding is not larger than what it has.
+    const REPEATS: bool = true;
+
+    #[inline(always)]
+    fn fold<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        lines: &[f32],
+        step: usize,
+        taps: Taps<'_>,
+        to: Outputs,
+    ) {
+        let best: [S::V; N] = largest(simd, lines, step, taps);
+        for (i, best) in best.into_iter().enumerate() {
+            simd.write_first(&mut self.0[to.range(i)], best);
+        }
+    }
+}
+
+struct Take<'a> {
+    pool: &'a Pool,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    taps: &'a mut [u8],
+    table: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Job for Take<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Take { pool, x, y, taps, table, scratch } = self;
+        let (axis, _) = pool.split();
+        let edges = clipped(axis).div_ceil(S::LANES);
+        let window = pool.taps() * S::LANES;
+        for (block, table) in table.chunks_exact_mut(window).take(edges + 1).enumerate() {
+            for (at, tap) in table.iter_mut().enumerate() {
+                let (number, lane) = (at / S::LANES, at % S::LANES);
+                // The first tap on the input; all are in the block that stands for those behind the edge.
+                let first = axis.pad.saturating_sub((block * S::LANES + lane) * axis.stride);
+                let first = if block == edges { 0 } else { first };
+                let k = number % axis.kernel;
+                *tap = (number - k + k.max(first)) as f32;
+            }
+        }
+        let planes = y.len() / pool.outputs();
+        fold(simd, pool, (x, planes), scratch, &mut Both { y, taps, table, window, edges });
+    }
+}
+
+/// Windows of a row that begin before the row.
+fn clipped(axis: &Axis) -> usize {
+    axis.pad.div_ceil(axis.stride).min(axis.output)
+}
+
+/// Values of the table of taps for any register.
+fn table_len(pool: &Pool) -> usize {
+    let (axis, _) = pool.split();
+    pool.taps() * (clipped(axis) + 2 * 16)
+}
+
+/// The largest value and its tap.
+struct Both<'a> {
+    y: &'a mut [f32],
+    taps: &'a mut [u8],
+    /// For each register of windows that begin before the row, and one for the others: what each tap is for each lane.
+    /// A tap in the padding is the first on the input, whose value stands there.
+    table: &'a [f32],
+    window: usize,
+    edges: usize,
+}
+
+impl Fold for Both<'_> {
+    const REPEATS: bool = true;
+
+    #[inline(always)]
+    fn fold<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        lines: &[f32],
+        step: usize,
+        taps: Taps<'_>,
+        to: Outputs,
+    ) {
+        let table = &self.table[(to.column / S::LANES).min(self.edges) * self.window..];
+        let (best, tap): ([S::V; N], _) = largest_with_entry(simd, lines, step, taps, table);
+        for (i, (best, tap)) in best.into_iter().zip(tap).enumerate() {
+            simd.write_first(&mut self.y[to.range(i)], best);
+            simd.write_bytes_first(&mut self.taps[to.range(i)], tap);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::pool::tests::{assert_close, geometries, values, windows};
+    use crate::kernels::pool::tests::{geometries, values, windows};
 
     /// The places of the maxima, plainly.
     fn reference(pool: &Pool, x: &[f32]) -> Vec<u32> {
@@ -239,31 +348,48 @@ mod tests {
         for pool in geometries() {
             let x = values(pool.planes * pool.inputs());
             let n = pool.planes * pool.outputs();
-            let (mut y, mut only, mut places) = (vec![f32::NAN; n], vec![f32::NAN; n], vec![9; n]);
-            max_with_places(&pool, &x, &mut y, &mut places);
-            max(&pool, &x, &mut only);
             let want = reference(&pool, &x);
-            assert_eq!(places, want, "{pool:?}");
-            assert_eq!(y, only);
-            let at = |o: usize| o / pool.outputs() * pool.inputs() + places[o] as usize;
-            assert!((0..n).all(|o| y[o] == x[at(o)]));
+            let at = |o: usize| o / pool.outputs() * pool.inputs() + want[o] as usize;
+            for isa in Isa::all() {
+                let mut only = vec![f32::NAN; n];
+                max_on(isa, &pool, &x, &mut only);
+                assert!((0..n).all(|o| only[o] == x[at(o)]), "{pool:?} on {}", isa.name());
+            }
 
-            let dy: Vec<f32> = (0..n).map(|i| i as f32).collect();
-            let (mut dx, mut plain) = (vec![f32::NAN; x.len()], vec![0.0; x.len()]);
-            max_backward(&pool, &places, &dy, &mut dx);
+            let dy: Vec<f32> = (0..n).map(|i| i as f32 / 3.0).collect();
+            let mut plain = vec![0.0; x.len()];
             (0..n).for_each(|o| plain[at(o)] += dy[o]);
-            assert_close(&dx, &plain, &pool);
+            let kinds = || [Taken::new(&pool), Taken::Places(vec![9; n])];
+            for (isa, mut taken) in Isa::all().flat_map(|isa| kinds().map(|taken| (isa, taken))) {
+                let (mut y, mut dx) = (vec![f32::NAN; n], vec![f32::NAN; x.len()]);
+                max_taking_on(isa, &pool, &x, &mut y, &mut taken);
+                assert!((0..n).all(|o| y[o] == x[at(o)]), "{pool:?} on {}", isa.name());
+                assert!((0..n).all(|o| taken.place(&pool, o) == want[o] as usize), "{pool:?}");
+                max_backward(&pool, &taken, &dy, &mut dx);
+                assert_eq!(dx, plain, "the same sums in the same order in {pool:?}");
+            }
         }
     }
 
     #[test]
-    fn what_is_not_a_number_stays_when_there_is_nothing_else() {
+    fn what_is_not_a_number_stays_only_where_it_is_first() {
         let pool = Pool { planes: 1, axes: vec![Axis::fit(4, 2, 2, 0, true).unwrap(); 2] };
-        let (mut y, mut places) = ([0.0; 4], [9; 4]);
-        max_with_places(&pool, &[f32::NAN; 16], &mut y, &mut places);
-        assert!(y.iter().all(|y| y.is_nan()));
-        assert_eq!(places, [0, 2, 8, 10]);
-        max_with_places(&pool, &[f32::NEG_INFINITY; 16], &mut y, &mut places);
-        assert_eq!(y, [f32::NEG_INFINITY; 4]);
+        for mut taken in [Taken::new(&pool), Taken::Places(vec![9; 4])] {
+            let mut y = [0.0; 4];
+            max_taking(&pool, &[f32::NAN; 16], &mut y, &mut taken);
+            assert!(y.iter().all(|y| y.is_nan()));
+            assert_eq!([0, 1, 2, 3].map(|o| taken.place(&pool, o)), [0, 2, 8, 10]);
+            max_taking(&pool, &[f32::NEG_INFINITY; 16], &mut y, &mut taken);
+            assert_eq!(y, [f32::NEG_INFINITY; 4]);
+            assert_eq!([0, 1, 2, 3].map(|o| taken.place(&pool, o)), [0, 2, 8, 10]);
+        }
+        // With padding the first is the first on the input, wherever it stands in the window.
+        let padded = Pool { planes: 1, axes: vec![Axis::fit(3, 3, 1, 1, true).unwrap(); 2] };
+        let x = [f32::NAN, 1.0, 2.0, 3.0, f32::NAN, 5.0, 6.0, 7.0, f32::NAN];
+        let (mut y, mut taken) = ([0.0; 9], Taken::new(&padded));
+        max_taking(&padded, &x, &mut y, &mut taken);
+        let want = [f32::NAN, f32::NAN, 5.0, f32::NAN, f32::NAN, 7.0, 7.0, 7.0, f32::NAN];
+        assert!(y.iter().zip(&want).all(|(y, w)| y == w || y.is_nan() && w.is_nan()), "{y:?}");
+        assert_eq!([0, 1, 2, 8].map(|o| taken.place(&padded, o)), [0, 0, 5, 4]);
     }
 }

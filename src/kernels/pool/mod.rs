@@ -1,16 +1,19 @@
 //! Pooling: one number for each window of a plane, over any number of axes.
 //!
 //! A window is a list of rows of the last axis. The outer axes only choose the rows, so windows that hang over their
-//! edges are shorter lists and cost nothing; along the last axis, outputs whose window lies inside the row are done
-//! by loops of fixed kernel and stride without index arithmetic, and the few at either end one by one.
+//! edges are shorter lists and cost nothing; rows are copied to scratch with their padding, where every tap of a
+//! register of windows is one read (`rows.rs`).
 
+mod fold;
 mod max;
+mod rows;
+mod spread;
 mod stochastic;
 mod sum;
 
 use std::ops::Range;
 
-pub use max::{max, max_backward, max_with_places};
+pub use max::{Taken, max, max_backward, max_taking};
 pub use stochastic::{sample, stochastic_mean, stochastic_mean_backward};
 pub use sum::{Norm, Weights, l2, l2_backward, weighted_mean, weighted_mean_backward};
 
@@ -59,14 +62,10 @@ impl Axis {
         i + self.pad - o * self.stride
     }
 
-    /// The outputs whose window lies inside the input.
-    fn interior(&self) -> Range<usize> {
-        let low = self.pad.div_ceil(self.stride).min(self.output);
-        let high = match (self.input + self.pad).checked_sub(self.kernel) {
-            Some(last) => (last / self.stride + 1).min(self.output),
-            None => 0,
-        };
-        low..high.max(low)
+    /// The outputs whose windows hold input `i`; it may end before it starts, where there is none.
+    fn reaching(&self, i: usize) -> Range<usize> {
+        let low = (i + self.pad + 1).saturating_sub(self.kernel).div_ceil(self.stride);
+        low..((i + self.pad) / self.stride + 1).min(self.output)
     }
 }
 
@@ -88,6 +87,11 @@ impl Pool {
     /// Values in an output plane.
     pub fn outputs(&self) -> usize {
         self.axes.iter().map(|a| a.output).fold(1, usize::saturating_mul)
+    }
+
+    /// Positions in a window.
+    fn taps(&self) -> usize {
+        self.axes.iter().map(|a| a.kernel).fold(1, usize::saturating_mul)
     }
 
     /// The axis along a row, and the axes that choose rows.
@@ -136,18 +140,24 @@ fn nested(outer: &[Axis], o: usize, row: usize, tap: usize, f: &mut dyn FnMut(us
     }
 }
 
-/// The outputs of a row that are done one by one: before and after the interior.
+/// Calls `f(output row, tap)` for each row of outputs whose windows hold row `row`, in order, the tap as in [`for_rows`].
 #[inline(always)]
-fn edges(axis: &Axis, interior: &Range<usize>) -> impl Iterator<Item = usize> {
-    (0..interior.start).chain(interior.end..axis.output)
+fn for_reaching_rows(outer: &[Axis], row: usize, mut f: impl FnMut(usize, usize)) {
+    match outer {
+        [] => f(0, 0),
+        [a] => a.reaching(row).for_each(|o| f(o, a.tap(o, row))),
+        _ => nested_reaching(outer, row, 0, 0, &mut f),
+    }
 }
 
-/// For tap `k` of `n` windows at stride `S`: cells of `S` values, of which that with index `min(k, S - 1)` is the
-/// tap's. No cell reaches beyond the last window, given a kernel of at least `S`.
-#[inline(always)]
-fn cells<const S: usize>(x: &[f32], k: usize, n: usize) -> &[[f32; S]] {
-    let start = k.saturating_sub(S - 1);
-    &x[start..start + S * n].as_chunks::<S>().0[..n]
+/// [`for_reaching_rows`] for any number of axes.
+fn nested_reaching(outer: &[Axis], row: usize, o: usize, tap: usize, f: &mut dyn FnMut(usize, usize)) {
+    let Some((a, rest)) = outer.split_first() else { return f(o, tap) };
+    let below: usize = rest.iter().map(|a| a.input).product();
+    let i = row / below;
+    for p in a.reaching(i) {
+        nested_reaching(rest, row % below, o * a.output + p, tap * a.kernel + a.tap(p, i), f);
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +193,13 @@ mod tests {
                     }
                 }
             }
+        }
+        // Planes that scratch holds in bands, and so many that it holds them in groups.
+        for (kernel, stride, pad) in [(3, 1, 1), (3, 2, 0), (5, 3, 1)] {
+            let axis = |n| Axis::fit(n, kernel, stride, pad, true).unwrap();
+            all.push(Pool { planes: 2, axes: vec![axis(97), axis(83)] });
+            all.push(Pool { planes: 1, axes: vec![axis(21), axis(22), axis(23)] });
+            all.push(Pool { planes: 301, axes: vec![axis(5), axis(7)] });
         }
         all.push(Pool { planes: 0, axes: vec![Axis::fit(4, 2, 2, 0, true).unwrap()] });
         all
@@ -240,6 +257,6 @@ mod tests {
     fn padding_counts_and_overhang_does_not() {
         let a = Axis::fit(6, 3, 3, 1, true).unwrap();
         assert_eq!((a.output, a.window(2), a.padded_extent(2)), (3, 5..6, 2));
-        assert_eq!((a.window(0), a.padded_extent(0), a.interior()), (0..2, 3, 1..2));
+        assert_eq!((a.window(0), a.padded_extent(0), a.reaching(1)), (0..2, 3, 0..1));
     }
 }

@@ -69,6 +69,21 @@ impl Simd for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn where_greater(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), j, i) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
@@ -113,6 +128,14 @@ impl Simd for Avx512 {
     unsafe fn store_first(self, p: *mut f32, n: usize, v: __m512) {
         // SAFETY: see above; masked lanes are not touched.
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: __m512) {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe {
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v));
+            _mm_mask_storeu_epi8(p.cast(), mask(n), bytes);
+        }
     }
     #[inline(always)]
     fn prefetch(self, p: *const f32) {

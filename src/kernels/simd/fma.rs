@@ -67,6 +67,21 @@ impl Simd for Fma {
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn where_greater(self, a: __m256, b: __m256, i: __m256, j: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {
@@ -110,6 +125,22 @@ impl Simd for Fma {
     unsafe fn store_first(self, p: *mut f32, n: usize, v: __m256) {
         // SAFETY: see above; masked lanes are not touched.
         unsafe { _mm256_maskstore_ps(p, mask(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: __m256) {
+        // SAFETY: see above; `n` bytes are written.
+        unsafe {
+            // The lowest byte of each lane, gathered in either half.
+            let whole = _mm256_cvttps_epi32(v);
+            let low = _mm256_shuffle_epi8(whole, _mm256_set1_epi32(0x0c08_0400));
+            let halves = _mm256_permutevar8x32_epi32(low, _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+            let bytes = _mm_cvtsi128_si64(_mm256_castsi256_si128(halves)).to_le_bytes();
+            if n == 8 {
+                p.cast::<[u8; 8]>().write(bytes);
+            } else {
+                p.copy_from_nonoverlapping(bytes.as_ptr(), n);
+            }
+        }
     }
     #[inline(always)]
     fn prefetch(self, p: *const f32) {

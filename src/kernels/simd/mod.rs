@@ -17,6 +17,7 @@ mod peak;
 mod portable;
 mod tile;
 mod transpose;
+pub mod windows;
 mod winograd;
 
 use std::sync::OnceLock;
@@ -48,8 +49,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
     /// The larger of the two; `b` where either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `i` where `a > b`, else `j`.
+    fn where_greater(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
@@ -78,6 +85,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values are writable at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+    /// Writes the first `n <= LANES` lanes, whole numbers from 0 to 255, as bytes.
+    ///
+    /// # Safety
+    /// `n` bytes are writable at `p`.
+    unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: Self::V);
     /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
     /// Asks for the cache line of `p`, which will be written; `p` may point anywhere.
@@ -90,6 +102,40 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `rows` lines of `cols` values, `from_stride` apart, are readable, and `cols` lines of `LANES` values writable.
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize);
+
+    /// The first `LANES` values, of which there must be so many.
+    #[inline(always)]
+    fn read(self, x: &[f32]) -> Self::V {
+        assert!(x.len() >= Self::LANES, "fewer values than lanes");
+        // SAFETY: there are `LANES` values.
+        unsafe { self.load(x.as_ptr()) }
+    }
+    /// The first values, as many as fit or there are; the other lanes are 0.
+    #[inline(always)]
+    fn read_first(self, x: &[f32]) -> Self::V {
+        // SAFETY: there are as many values.
+        unsafe {
+            if x.len() >= Self::LANES { self.load(x.as_ptr()) } else { self.load_first(x.as_ptr(), x.len()) }
+        }
+    }
+    /// Writes the first lanes, as many as fit.
+    #[inline(always)]
+    fn write_first(self, y: &mut [f32], v: Self::V) {
+        // SAFETY: there is room for as many lanes.
+        unsafe {
+            if y.len() >= Self::LANES {
+                self.store(y.as_mut_ptr(), v);
+            } else {
+                self.store_first(y.as_mut_ptr(), y.len(), v);
+            }
+        }
+    }
+    /// Writes the first lanes, whole numbers from 0 to 255, as many as fit.
+    #[inline(always)]
+    fn write_bytes_first(self, y: &mut [u8], v: Self::V) {
+        // SAFETY: there is room for as many lanes.
+        unsafe { self.store_bytes_first(y.as_mut_ptr(), y.len().min(Self::LANES), v) }
+    }
 }
 
 /// Lines of values in memory.
@@ -204,5 +250,55 @@ impl Isa {
             Isa::Fma(simd) => simd.run(job),
             Isa::Portable(simd) => job.run(simd),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each operation on lanes, written out.
+    struct Lanes;
+
+    impl Job for Lanes {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let n = S::LANES;
+            let numbers: Vec<f32> = (0..2 * n).map(|v| v as f32).collect();
+            let lanes = |v: S::V| {
+                let mut out = vec![f32::NAN; n];
+                simd.write_first(&mut out, v);
+                out
+            };
+            let (a, b) = (simd.read(&numbers), simd.read(&numbers[n..]));
+            let (even, odd) = simd.unzip(a, b);
+            assert!(
+                (0..n).all(|i| (lanes(even)[i], lanes(odd)[i]) == (2.0 * i as f32, 2.0 * i as f32 + 1.0))
+            );
+            let (low, high) = simd.zip(even, odd);
+            assert_eq!([lanes(low), lanes(high)].concat(), numbers);
+            assert!(lanes(simd.div(b, simd.splat(4.0))).iter().zip(n..).all(|(&q, i)| q == i as f32 / 4.0));
+            assert!(lanes(simd.sqrt(simd.mul(a, a))) == numbers[..n]);
+            for count in 0..=n {
+                let mut out = vec![-1.0; n];
+                simd.write_first(&mut out[..count], simd.read_first(&numbers[1..][..count]));
+                assert!((0..n).all(|i| out[i] == if i < count { i as f32 + 1.0 } else { -1.0 }));
+                let mut bytes = vec![7; n];
+                simd.write_bytes_first(&mut bytes[..count], simd.mul(a, simd.splat(17.0)));
+                assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));
+            }
+            let two = simd.splat(2.0);
+            let greater = lanes(simd.where_greater(a, two, a, simd.splat(-1.0)));
+            assert!((0..n).all(|i| greater[i] == if i > 2 { i as f32 } else { -1.0 }));
+            let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);
+            assert!(lanes(none).iter().all(|&v| v == 2.0));
+        }
+    }
+
+    #[test]
+    fn lanes_do_as_they_say() {
+        Isa::all().for_each(|isa| isa.run(Lanes));
     }
 }

@@ -47,6 +47,18 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn div(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: [f32; 4]) -> [f32; 4] {
+        a.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn where_greater(self, a: [f32; 4], b: [f32; 4], i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| if a[l] > b[l] { i[l] } else { j[l] })
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
@@ -82,6 +94,13 @@ impl Simd for Portable {
         for (i, &lane) in v.iter().enumerate().take(n) {
             // SAFETY: `i < n`, and `n` values are writable.
             unsafe { *p.add(i) = lane };
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: [f32; 4]) {
+        for (i, &lane) in v.iter().enumerate().take(n) {
+            // SAFETY: `i < n`, and `n` bytes are writable.
+            unsafe { *p.add(i) = lane as u8 };
         }
     }
     #[inline(always)]
