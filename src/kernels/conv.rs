@@ -7,6 +7,7 @@ mod columns;
 mod convolve;
 mod depthwise;
 mod dims;
+mod few;
 mod gradient;
 mod lines;
 mod phases;
@@ -21,6 +22,7 @@ pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
 
 use convolve::{Convolve, images_together};
+use few::Few;
 use gradient::Cut;
 use lines::{Line, Lines};
 use phases::Phase;
@@ -96,7 +98,8 @@ pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_weights(Isa::best(), dims) {
         Way::Depthwise => 0,
         Way::Fast(fast) => fast.gradient_scratch_len(),
-        Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),
+        Way::Plain => Few::new(Isa::best(), dims)
+            .map_or_else(|| Cut::new(Isa::best(), dims).scratch_len(), |few| few.scratch_len()),
     }
 }
 
@@ -277,7 +280,10 @@ pub fn backward_weights(
     match Way::backward_weights(isa, dims) {
         Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
         Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
-        Way::Plain => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),
+        Way::Plain => match Few::new(isa, dims) {
+            Some(few) => few.run(input, top_diff, weight_diff, scratch),
+            None => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),
+        },
     }
 }
 

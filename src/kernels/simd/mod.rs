@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod dots;
 mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
@@ -22,6 +23,7 @@ mod winograd;
 
 use std::sync::OnceLock;
 
+pub use dots::{Dots, dots};
 pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
 pub use matrix::MatMut;

@@ -1,0 +1,219 @@
+//! The micro-kernel of weight gradients of few input channels: some channels of the output's gradient times some taps, both
+//! with positions along the lanes.
+//!
+//! Neither factor is packed: what a tap meets at neighbouring positions is contiguous in the plane, and the output's
+//! gradient is read where it lies. Lanes are summed at the end of the positions.
+
+use super::{Isa, Job, MatMut, Run, Simd};
+
+/// The most taps of a tile, and its channels: what 32 registers hold, and what 16 do.
+const MANY: (usize, usize) = (6, 4);
+const FEW: (usize, usize) = (5, 2);
+/// Registers set aside for the sums of a channel, and for all.
+const SLOT: usize = 8;
+const SLOTS: usize = MANY.1 * SLOT;
+
+/// The factors.
+#[derive(Clone, Copy, Debug)]
+pub struct Dots<'a> {
+    /// The planes.
+    pub data: &'a [f32],
+    /// Where each tap reads.
+    pub offsets: &'a [u32],
+    /// The positions.
+    pub runs: &'a [Run],
+    /// The output's gradient at the positions, a line a channel.
+    pub top: &'a [f32],
+    /// Distance between lines.
+    pub stride: usize,
+}
+
+/// `c[i][t] +=` the sum over positions x of `top[i * stride + x] * data[offsets[t] + x]`.
+///
+/// # Panics
+/// When there are not as many columns as taps, or something reaches outside.
+pub fn dots(isa: Isa, factors: &Dots<'_>, c: MatMut<'_>) {
+    let positions: usize = factors.runs.iter().map(|r| r.len).sum();
+    if c.rows() == 0 || c.cols() == 0 || positions == 0 {
+        return;
+    }
+    assert_eq!(factors.offsets.len(), c.cols(), "one column a tap");
+    assert!((c.rows() - 1) * factors.stride + positions <= factors.top.len(), "lines reach outside");
+    let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
+    let end = factors.runs.iter().map(|r| r.from + r.len).max().unwrap_or(0);
+    assert!(furthest + end <= factors.data.len(), "runs reach outside");
+    isa.run(Tiles { factors, c });
+}
+
+struct Tiles<'a, 'c> {
+    factors: &'a Dots<'a>,
+    c: MatMut<'c>,
+}
+
+impl Job for Tiles<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match S::LANES {
+            16 => self.channels::<S, { MANY.1 }>(simd, MANY.0),
+            _ => self.channels::<S, { FEW.1 }>(simd, FEW.0),
+        }
+    }
+}
+
+impl Tiles<'_, '_> {
+    /// Tiles of `C` channels and at most `most` taps, shared out equally.
+    #[inline(always)]
+    fn channels<S: Simd, const C: usize>(self, simd: S, most: usize) {
+        let Self { factors, mut c } = self;
+        let (channels, taps, groups) = (c.rows(), c.cols(), c.cols().div_ceil(most));
+        for first in (0..channels).step_by(C) {
+            let mut tops = [factors.top.as_ptr(); C];
+            for (i, top) in tops.iter_mut().enumerate() {
+                // Channels that do not exist repeat the last.
+                *top = factors.top[(first + i).min(channels - 1) * factors.stride..].as_ptr();
+            }
+            for group in 0..groups {
+                let (from, to) = (group * taps / groups, (group + 1) * taps / groups);
+                let offsets = &factors.offsets[from..to];
+                // Each group fetches one of the channels that come next.
+                let next = (first + C + group.min(C - 1)).min(channels - 1);
+                let lines = (tops, factors.top[next * factors.stride..].as_ptr());
+                // SAFETY: `dots` checked that every position of every line and tap lies inside.
+                let sums = unsafe {
+                    match offsets.len() {
+                        1 => tile::<S, 1, C>(simd, factors, offsets, lines),
+                        2 => tile::<S, 2, C>(simd, factors, offsets, lines),
+                        3 => tile::<S, 3, C>(simd, factors, offsets, lines),
+                        4 => tile::<S, 4, C>(simd, factors, offsets, lines),
+                        5 => tile::<S, 5, C>(simd, factors, offsets, lines),
+                        _ => tile::<S, 6, C>(simd, factors, offsets, lines),
+                    }
+                };
+                for (i, sums) in sums.chunks_exact(SLOT).enumerate().take(C.min(channels - first)) {
+                    let row = &mut c.row(first + i)[from..to];
+                    row.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of `T` taps and `C` channels, `SLOT` a channel, while the positions of another line are fetched.
+///
+/// # Safety
+/// There are `T` offsets; all positions of every tap and top are readable.
+#[inline(always)]
+unsafe fn tile<S: Simd, const T: usize, const C: usize>(
+    simd: S,
+    factors: &Dots<'_>,
+    offsets: &[u32],
+    (mut tops, mut ahead): ([*const f32; C], *const f32),
+) -> [f32; SLOTS] {
+    let mut sum = [[simd.splat(0.0); T]; C];
+    for run in factors.runs {
+        let mut rows = [factors.data.as_ptr(); T];
+        for (row, &offset) in rows.iter_mut().zip(offsets) {
+            *row = row.wrapping_add(offset as usize + run.from);
+        }
+        let mut x = 0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            while x + S::LANES <= run.len {
+                simd.prefetch(ahead.wrapping_add(x));
+                add::<S, T, C, true>(simd, (&rows, &tops), x, S::LANES, &mut sum);
+                x += S::LANES;
+            }
+            if x < run.len {
+                add::<S, T, C, false>(simd, (&rows, &tops), x, run.len - x, &mut sum);
+            }
+        }
+        ahead = ahead.wrapping_add(run.len);
+        for top in &mut tops {
+            *top = top.wrapping_add(run.len);
+        }
+    }
+    lanes::<S, T, C>(simd, &sum)
+}
+
+/// Adds the products at `n` positions from `x` on, a `FULL` register or part of one.
+///
+/// # Safety
+/// These positions of every row and top are readable.
+#[inline(always)]
+unsafe fn add<S: Simd, const T: usize, const C: usize, const FULL: bool>(
+    simd: S,
+    (rows, tops): (&[*const f32; T], &[*const f32; C]),
+    x: usize,
+    n: usize,
+    sum: &mut [[S::V; T]; C],
+) {
+    let mut values = [simd.splat(0.0); C];
+    for (value, top) in values.iter_mut().zip(tops) {
+        // SAFETY: the caller's promise.
+        *value = unsafe { if FULL { simd.load(top.add(x)) } else { simd.load_first(top.add(x), n) } };
+    }
+    for (t, row) in rows.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        let tap = unsafe { if FULL { simd.load(row.add(x)) } else { simd.load_first(row.add(x), n) } };
+        for (sums, &value) in sum.iter_mut().zip(&values) {
+            sums[t] = simd.fma(value, tap, sums[t]);
+        }
+    }
+}
+
+/// The sums of the lanes: neighbours are added until a register holds one sum of each of as many as it has lanes.
+#[inline(always)]
+fn lanes<S: Simd, const T: usize, const C: usize>(simd: S, sum: &[[S::V; T]; C]) -> [f32; SLOTS] {
+    let mut registers = [simd.splat(0.0); SLOTS];
+    for (slots, sums) in registers.chunks_exact_mut(SLOT).zip(sum) {
+        slots[..T].copy_from_slice(sums);
+    }
+    let (mut count, mut width) = (C * SLOT, S::LANES);
+    while width > 1 {
+        for i in 0..count / 2 {
+            let (even, odd) = simd.unzip(registers[2 * i], registers[2 * i + 1]);
+            registers[i] = simd.add(even, odd);
+        }
+        (count, width) = (count / 2, width / 2);
+    }
+    let mut sums = [0.0; SLOTS];
+    for (sums, &register) in sums.chunks_exact_mut(S::LANES).zip(&registers[..count]) {
+        // SAFETY: the chunk has a register's values.
+        unsafe { simd.store(sums.as_mut_ptr(), register) };
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_match_the_definition() {
+        let numbers = |len: usize| (0..len).map(|v| (v * 7 % 11) as f32 - 5.0).collect::<Vec<_>>();
+        let runs = [Run { from: 3, len: 37 }, Run { from: 50, len: 5 }, Run { from: 60, len: 16 }];
+        let positions: Vec<usize> = runs.iter().flat_map(|r| r.from..r.from + r.len).collect();
+        let (stride, data) = (positions.len() + 3, numbers(200));
+        for (isa, rows) in Isa::all().flat_map(|isa| [1, 2, 3, 4, 9].map(|rows| (isa, rows))) {
+            for taps in (1..=17).chain([25, 27]) {
+                let offsets: Vec<u32> = (0..taps as u32).map(|t| t * 13 % 100).collect();
+                let top = numbers((rows - 1) * stride + positions.len());
+                let mut c = vec![1.0; rows * (taps + 1)];
+                let factors = Dots { data: &data, offsets: &offsets, runs: &runs, top: &top, stride };
+                dots(isa, &factors, MatMut::new(&mut c, rows, taps, taps + 1));
+                for (i, row) in c.chunks_exact(taps + 1).enumerate() {
+                    for (&offset, &got) in offsets.iter().zip(row) {
+                        let products = positions
+                            .iter()
+                            .enumerate()
+                            .map(|(x, p)| top[i * stride + x] * data[offset as usize + p]);
+                        assert_eq!(got, 1.0 + products.sum::<f32>(), "{rows} x {taps} on {}", isa.name());
+                    }
+                    assert_eq!(row[taps], 1.0);
+                }
+            }
+        }
+    }
+}
