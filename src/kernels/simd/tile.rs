@@ -73,12 +73,12 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         // SAFETY: `multiply` checked that `a`, `b` and `bias` are long enough, and that `c` has `MR` rows and
         // more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
         unsafe {
-            let sum = product::<S, MR, NV>(
-                simd,
-                tile.k,
-                (tile.a.as_ptr(), tile.a_stride),
-                (tile.b.as_ptr(), tile.b_stride),
-            );
+            let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
+            let sum = if tile.a_stride > MR {
+                product::<S, MR, NV, true>(simd, tile.k, a, b)
+            } else {
+                product::<S, MR, NV, false>(simd, tile.k, a, b)
+            };
             store(simd, tile, sum, c);
         }
     }
@@ -94,12 +94,13 @@ pub(super) fn prefetch<S: Simd, const MR: usize, const NV: usize>(simd: S, c: &m
     }
 }
 
-/// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row.
+/// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row. What is `FAR` from the values of
+/// the next k is fetched eight ahead.
 ///
 /// # Safety
 /// `a` has `k` groups of `MR` values; `b` has `k` rows of `NV * LANES` readable values.
 #[inline(always)]
-unsafe fn product<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     simd: S,
     k: usize,
     (mut a, a_stride): (*const f32, usize),
@@ -117,6 +118,14 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize>(
             let x = simd.splat(unsafe { *a.add(i) });
             for (s, &lanes) in sums.iter_mut().zip(&row) {
                 *s = simd.fma(x, lanes, *s);
+            }
+        }
+        if FAR {
+            // The first and the last value of `a` may lie in two lines.
+            simd.prefetch(a.wrapping_add(8 * a_stride));
+            simd.prefetch(a.wrapping_add(8 * a_stride + MR - 1));
+            for v in 0..NV {
+                simd.prefetch(b.wrapping_add(8 * b_stride + v * S::LANES));
             }
         }
         a = a.wrapping_add(a_stride);
