@@ -1,9 +1,8 @@
 //! Normalization of the channels of a batch, with what follows it: a scale and a bias for each channel, and a rectifier.
 
 use super::{
-    channels::Channels,
-    elementwise::vectorized,
-    norm::{Moments, Running},
+    channels::{Channels, sums_of},
+    norm::Moments,
     simd::MatMut,
 };
 
@@ -42,6 +41,9 @@ pub struct Slopes {
 
 /// Channels whose settings are made together, on the stack.
 const STRETCH: usize = 64;
+
+/// Values whose mean is taken to be near that of all.
+const FIRST: usize = 1024;
 
 /// One channel's v = (x - mean) * inverse and y = v * scale + bias, cut off at and below `floor`.
 #[derive(Clone, Copy, Default)]
@@ -250,23 +252,21 @@ fn columns<'a>(dims: Channels, out: &'a mut MatMut<'_>, at: usize, len: usize) -
 
 /// The moments of a stretch of channels from `first` on.
 fn find_moments(dims: Channels, first: usize, x: &[f32], moments: &mut [Moments]) {
-    if dims.inner > 1 {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (i, moments) in moments.iter_mut().enumerate() {
-                    let mut running = Running::default();
-                    (0..dims.images).for_each(|n| running.add(&x[dims.run(n, first + i)]));
-                    *moments = running.moments();
-                }
-            },
-        );
-        return;
-    }
-    // Around 0 to find the means, then around those.
-    let (n, len) = (dims.images.max(1) as f64, moments.len());
+    let (n, len) = (dims.per_channel().max(1) as f64, moments.len());
+    // Distances are taken from a value near the mean, so that their squares do not cancel: the mean of a channel's first
+    // values, or, where each image has one, that of all.
     let mut near = [0f32; STRETCH];
-    for _ in 0..2 {
+    let rounds = if dims.inner > 1 && dims.images > 0 {
+        for (i, near) in near.iter_mut().enumerate().take(len) {
+            let values = &x[dims.run(0, first + i)];
+            let values = &values[..values.len().min(FIRST)];
+            *near = (sums_of([values, values], |x, _| [x])[0] / values.len() as f64) as f32;
+        }
+        1
+    } else {
+        2
+    };
+    for _ in 0..rounds {
         let around = near;
         let f = |near: f32, x: f32, _| [x - near, (x - near) * (x - near)];
         dims.sums(first, [x, x], &around[..len], f, |i, [sum, squares]| {

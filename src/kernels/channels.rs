@@ -118,13 +118,12 @@ impl Channels {
                 // Runs of no values are summed to 0.
                 if self.inner != 1 {
                     for (i, &s) in settings.iter().enumerate() {
-                        let mut sums = [0.0; N];
+                        let mut sums = Sums::new();
                         for n in 0..self.images {
                             let run = self.run(n, first + i);
-                            let more = sums_of([&a[run.clone()], &b[run]], |a, b| f(s, a, b));
-                            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+                            sums.add([&a[run.clone()], &b[run]], |a, b| f(s, a, b));
                         }
-                        done(i, sums);
+                        done(i, sums.total());
                     }
                     return;
                 }
@@ -183,23 +182,68 @@ impl Channels {
 /// The sums of all f(a, b), in `f32` lanes by blocks and in `f64` over them.
 #[inline(always)]
 pub fn sums_of<const N: usize>([a, b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; N]) -> [f64; N] {
-    let mut sums = [0f64; N];
-    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-        let mut lanes = [[0f32; 16]; N];
-        for (a, b) in a.iter().zip(b) {
-            for i in 0..16 {
-                let more = f(a[i], b[i]);
+    let mut sums = Sums::new();
+    sums.add([a, b], f);
+    sums.total()
+}
+
+/// Sums that several runs go into.
+struct Sums<const N: usize> {
+    lanes: [[f32; 16]; N],
+    /// How many values the lanes hold.
+    held: usize,
+    sums: [f64; N],
+}
+
+impl<const N: usize> Sums<N> {
+    fn new() -> Self {
+        Self { lanes: [[0.0; 16]; N], held: 0, sums: [0.0; N] }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, [mut a, mut b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; N]) {
+        while !a.is_empty() {
+            let now = (BLOCK - self.held).min(a.len());
+            let ((a_now, a_later), (b_now, b_later)) = (a.split_at(now), b.split_at(now));
+            let ((a16, a_rest), (b16, b_rest)) = (a_now.as_chunks::<16>(), b_now.as_chunks::<16>());
+            // In registers while the loop runs.
+            let mut lanes = self.lanes;
+            for (a, b) in a16.iter().zip(b16) {
+                for i in 0..16 {
+                    let more = f(a[i], b[i]);
+                    (0..N).for_each(|k| lanes[k][i] += more[k]);
+                }
+            }
+            for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+                let more = f(a, b);
                 (0..N).for_each(|k| lanes[k][i] += more[k]);
             }
+            (self.lanes, self.held, a, b) = (lanes, self.held + now, a_later, b_later);
+            if self.held == BLOCK {
+                self.empty();
+            }
         }
-        for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-            let more = f(a, b);
-            (0..N).for_each(|k| lanes[k][i] += more[k]);
-        }
-        (0..N).for_each(|k| sums[k] += f64::from(lanes[k].iter().sum::<f32>()));
     }
-    sums
+
+    /// Adds the lanes up, by halves.
+    #[inline(always)]
+    fn empty(&mut self) {
+        for (sum, lanes) in self.sums.iter_mut().zip(&mut self.lanes) {
+            for half in [8, 4, 2, 1] {
+                let (low, high) = lanes.split_at_mut(half);
+                low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+            }
+            *sum += f64::from(lanes[0]);
+            *lanes = [0.0; 16];
+        }
+        self.held = 0;
+    }
+
+    #[inline(always)]
+    fn total(mut self) -> [f64; N] {
+        self.empty();
+        self.sums
+    }
 }
 
 #[cfg(test)]

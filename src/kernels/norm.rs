@@ -28,7 +28,7 @@ impl Moments {
 
 /// Moments of what has been seen so far: blocks are merged by Chan's formula, which does not cancel.
 #[derive(Default)]
-pub(super) struct Running {
+struct Running {
     count: f64,
     mean: f64,
     squares: f64,
@@ -37,7 +37,7 @@ pub(super) struct Running {
 impl Running {
     /// Takes up some values, in one pass over memory.
     #[inline(always)]
-    pub(super) fn add(&mut self, values: &[f32]) {
+    fn add(&mut self, values: &[f32]) {
         for block in values.chunks(BLOCK) {
             let n = block.len() as f64;
             let near = (sums_of([block, block], |v, _| [v, 0.0])[0] / n) as f32;
@@ -50,8 +50,7 @@ impl Running {
         }
     }
 
-    /// Of all that was taken up.
-    pub(super) fn moments(&self) -> Moments {
+    fn moments(&self) -> Moments {
         let variance = if self.count > 0.0 { self.squares / self.count } else { 0.0 };
         Moments { mean: self.mean as f32, variance: variance.max(0.0) as f32 }
     }
