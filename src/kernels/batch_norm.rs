@@ -230,7 +230,7 @@ pub fn channel_moments(dims: Channels, x: &[f32], moments: &mut [Moments]) {
     });
 }
 
-/// dx where v was dE/dy's only use of moments that are given: dy / sqrt(variance + eps), without x.
+/// dx where the moments are given and nothing follows, so that x is not needed: dy / sqrt(variance + eps).
 pub fn scale_by_deviation(dims: Channels, eps: f32, moments: &[Moments], dy: &[f32], dx: &mut [f32]) {
     assert!(dy.len() == dx.len() && dx.len() == dims.count() && moments.len() == dims.channels);
     dims.for_groups(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
