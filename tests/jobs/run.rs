@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::common::Folder;
 
 /// A running program. Its log is a pipe: when nobody reads, the program goes on until the pipe is full, 64 KiB, and
@@ -34,6 +36,12 @@ impl Run {
         let start = self.seen.len();
         self.log.read_line(&mut self.seen).unwrap();
         &self.seen[start..]
+    }
+
+    /// Whether there is something to read, a line or the end.
+    pub fn has_line(&self) -> bool {
+        let mut log = [PollFd::new(self.log.get_ref(), PollFlags::IN)];
+        !self.log.buffer().is_empty() || poll(&mut log, Some(&Timespec::default())).unwrap() > 0
     }
 
     /// Reads until a line has `what` in it.
