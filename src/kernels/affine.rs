@@ -1,9 +1,21 @@
 //! A factor and a summand for each channel.
 
-use super::channels::Channels;
+use super::{
+    channels::{Channels, STRETCH, Terms},
+    norm::{Plain, Products},
+    simd::Simd,
+};
 
-/// Channels whose sums are taken before their results are written.
-const STRETCH: usize = 64;
+/// a * setting.
+#[derive(Clone, Copy)]
+pub struct Scaled;
+
+impl Terms<1, 1, 1> for Scaled {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [scale]: [S::V; 1], [a]: [S::V; 1]) -> [S::V; 1] {
+        [simd.mul(a, scale)]
+    }
+}
 
 /// y = x * scale + bias, by channel; no bias is 0.
 pub fn scale(dims: Channels, scale: &[f32], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
@@ -30,37 +42,14 @@ pub fn scale_backward(
         x.len() == dims.count() && dy.len() == x.len() && dx.as_ref().is_none_or(|dx| dx.len() == x.len())
     );
     assert_eq!(scale.len(), dims.channels);
-    dims.for_groups(dx, sums, |first, mut dx, sums| {
-        for (i, sums) in sums.chunks_mut(STRETCH).enumerate() {
-            let (at, len) = (first + i * STRETCH, sums.len());
-            let f = |(), x: f32, dy: f32| [x * dy, dy];
-            dims.sums(at, [x, dy], &[(); STRETCH][..len], f, |i, [slope, sum]| {
-                sums[i] = [slope as f32, sum as f32];
-            });
-            if let Some(dx) = &mut dx {
-                let columns = i * STRETCH * dims.inner..(i * STRETCH + len) * dims.inner;
-                let dx = &mut dx.block(0..dims.images, columns);
-                dims.apply(at, dx, [dy, dy], &scale[at..][..len], |scale, dy, _| dy * scale);
-            }
-        }
-    });
-}
-
-/// The sum of dy for each channel.
-pub fn add_backward(dims: Channels, dy: &[f32], sums: &mut [[f32; 2]]) {
-    assert_eq!(dy.len(), dims.count());
-    dims.for_groups(None, sums, |first, _, sums| {
-        for (i, sums) in sums.chunks_mut(STRETCH).enumerate() {
-            let none = &[(); STRETCH][..sums.len()];
-            dims.sums(
-                first + i * STRETCH,
-                [dy, dy],
-                none,
-                |(), dy, _| [0.0, dy],
-                |i, [_, sum]| {
-                    sums[i] = [0.0, sum as f32];
-                },
-            );
+    dims.for_stretches(dx, sums, |first, dx, sums| {
+        let own = first..first + sums.len();
+        let [sum, slope] = dims.sums(own.clone(), [dy, x], None, &[], Products);
+        sums.iter_mut().enumerate().for_each(|(i, sums)| *sums = [slope[i] as f32, sum[i] as f32]);
+        if let Some(dx) = dx {
+            let mut settings = [[0.0; STRETCH]];
+            settings[0][..own.len()].copy_from_slice(&scale[own]);
+            dims.apply(first, dx, [dy], &settings, Scaled);
         }
     });
 }
@@ -68,11 +57,9 @@ pub fn add_backward(dims: Channels, dy: &[f32], sums: &mut [[f32; 2]]) {
 /// sums += the sum of dy for each channel.
 pub fn add_sums(dims: Channels, dy: &[f32], sums: &mut [f32]) {
     assert_eq!(dy.len(), dims.count());
-    dims.for_groups(None, sums, |first, _, sums| {
-        for (i, sums) in sums.chunks_mut(STRETCH).enumerate() {
-            let (at, none) = (first + i * STRETCH, &[(); STRETCH][..sums.len()]);
-            dims.sums(at, [dy, dy], none, |(), dy, _| [0.0, dy], |i, [_, sum]| sums[i] += sum as f32);
-        }
+    dims.for_stretches(None, sums, |first, _, sums| {
+        let [more] = dims.sums(first..first + sums.len(), [dy], None, &[], Plain);
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more as f32);
     });
 }
 
@@ -107,8 +94,6 @@ mod tests {
                 plain[channel(i)][1] += dy[i];
             }
             assert_eq!(sums, plain);
-            add_backward(dims, &dy, &mut sums);
-            assert!(sums.iter().zip(&plain).all(|(got, want)| got[1] == want[1]));
             let mut added = vec![1.0; channels];
             add_sums(dims, &dy, &mut added);
             assert!(added.iter().zip(&plain).all(|(got, want)| *got == 1.0 + want[1]));

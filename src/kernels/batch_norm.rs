@@ -1,9 +1,10 @@
 //! Normalization of the channels of a batch, with what follows it: a scale and a bias for each channel, and a rectifier.
 
 use super::{
-    channels::{Channels, sums_of},
-    norm::Moments,
-    simd::MatMut,
+    affine::Scaled,
+    channels::{Channels, STRETCH, Settings, Terms},
+    norm::{Distance, Moments, Plain},
+    simd::{MatMut, Simd},
 };
 
 /// What happens to a normalized value v before it is stored: y = v * scale + bias, then max(0, y).
@@ -39,56 +40,83 @@ pub struct Slopes {
     pub normalized: [f64; 2],
 }
 
-/// Channels whose settings are made together, on the stack.
-const STRETCH: usize = 64;
-
 /// Values whose mean is taken to be near that of all.
 const FIRST: usize = 1024;
 
-/// One channel's v = (x - mean) * inverse and y = v * scale + bias, cut off at and below `floor`.
-#[derive(Clone, Copy, Default)]
-struct Setting {
-    mean: f32,
-    inverse: f32,
-    scale: f32,
-    bias: f32,
-    floor: f32,
+/// y = v * scale + bias of v = (x - mean) * inverse, cut off at and below `floor`; the settings are the mean taken with the
+/// other sign, `inverse`, `scale`, `bias` and `floor`.
+#[derive(Clone, Copy)]
+struct Value;
+
+impl Value {
+    /// v, and y before it is cut off.
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, [minus_mean, inverse, scale, bias, _]: [S::V; 5], x: S::V) -> [S::V; 2] {
+        let v = simd.mul(simd.add(x, minus_mean), inverse);
+        [v, simd.add(simd.mul(v, scale), bias)]
+    }
 }
 
-impl Setting {
+impl Terms<5, 1, 1> for Value {
     #[inline(always)]
-    fn normalized(self, x: f32) -> f32 {
-        (x - self.mean) * self.inverse
+    fn of<S: Simd>(self, simd: S, settings: [S::V; 5], [x]: [S::V; 1]) -> [S::V; 1] {
+        let [_, y] = Value::of(simd, settings, x);
+        [simd.where_at_most(y, settings[4], settings[4], y)]
     }
+}
 
+/// With g = dE/dy where y was not cut off, and h = dE/dv = g * scale: v * g, g, h and h * v.
+#[derive(Clone, Copy)]
+struct Slope;
+
+impl Slope {
+    /// v and h, and g between.
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        let y = self.normalized(x) * self.scale + self.bias;
-        if y <= self.floor { self.floor } else { y }
+    fn of<S: Simd>(simd: S, settings: [S::V; 5], [x, dy]: [S::V; 2]) -> [S::V; 3] {
+        let [v, y] = Value::of(simd, settings, x);
+        let g = simd.where_at_most(y, settings[4], simd.splat(0.0), dy);
+        [v, g, simd.mul(g, settings[2])]
     }
+}
 
-    /// v and g.
+impl Terms<5, 2, 4> for Slope {
     #[inline(always)]
-    fn slope(self, x: f32, dy: f32) -> [f32; 2] {
-        let v = self.normalized(x);
-        [v, if v * self.scale + self.bias <= self.floor { 0.0 } else { dy }]
+    fn of<S: Simd>(self, simd: S, settings: [S::V; 5], values: [S::V; 2]) -> [S::V; 4] {
+        let [v, g, h] = Slope::of(simd, settings, values);
+        [simd.mul(v, g), g, h, simd.mul(h, v)]
+    }
+}
+
+/// dx = (h - mean h - v * mean(h * v)) * inverse; the settings are those of [`Value`] and both means with the other sign.
+#[derive(Clone, Copy)]
+struct Descent;
+
+impl Terms<7, 2, 1> for Descent {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, settings: [S::V; 7], values: [S::V; 2]) -> [S::V; 1] {
+        let [a, inverse, b, c, d, minus_mean, minus_slope] = settings;
+        let [v, _, h] = Slope::of(simd, [a, inverse, b, c, d], values);
+        [simd.mul(simd.add(simd.add(h, minus_mean), simd.mul(v, minus_slope)), inverse)]
     }
 }
 
 impl BatchNorm<'_> {
-    /// Settings of the channels from `first` on, whose moments these are. What does not follow changes no bit: a factor of
-    /// 1, a summand of -0, a floor below everything.
-    fn settings(&self, first: usize, moments: &[Moments]) -> [Setting; STRETCH] {
+    /// Settings of the channels from `first` on, whose moments these are, and as many more as there are means of h and of
+    /// h * v. What does not follow changes no bit: a factor of 1, a summand of -0, a floor below everything.
+    fn settings<const P: usize>(
+        &self,
+        first: usize,
+        moments: &[Moments],
+        means: impl Fn(usize) -> [f64; 2],
+    ) -> Settings<P> {
         let of = |values: Option<&[f32]>, i: usize, none| values.map_or(none, |values| values[first + i]);
-        let mut settings = [Setting::default(); STRETCH];
-        for (i, (setting, moments)) in settings.iter_mut().zip(moments).enumerate() {
-            *setting = Setting {
-                mean: moments.mean,
-                inverse: moments.inverse(self.eps),
-                scale: of(self.finish.scale, i, 1.0),
-                bias: of(self.finish.bias, i, -0.0),
-                floor: if self.finish.rectify { 0.0 } else { f32::NEG_INFINITY },
-            };
+        let floor = if self.finish.rectify { 0.0 } else { f32::NEG_INFINITY };
+        let mut settings = [[0.0; STRETCH]; P];
+        for (i, m) in moments.iter().enumerate() {
+            let (scale, bias) = (of(self.finish.scale, i, 1.0), of(self.finish.bias, i, -0.0));
+            let [mean, slope] = means(i).map(|mean| mean as f32);
+            let all = [-m.mean, m.inverse(self.eps), scale, bias, floor, -mean, -slope];
+            settings.iter_mut().zip(all).for_each(|(of_all, setting)| of_all[i] = setting);
         }
         settings
     }
@@ -96,32 +124,26 @@ impl BatchNorm<'_> {
     /// y, by the moments of each channel of x, which are kept.
     pub fn forward(&self, x: &[f32], y: &mut [f32], moments: &mut [Moments]) {
         assert!(x.len() == y.len() && x.len() == self.dims.count());
-        self.dims.for_groups(Some(y), moments, |first, y, moments| {
+        self.dims.for_stretches(Some(y), moments, |first, y, moments| {
             let Some(mut y) = y else { return };
-            for (i, moments) in moments.chunks_mut(STRETCH).enumerate() {
-                find_moments(self.dims, first + i * STRETCH, x, moments);
-                let y = &mut columns(self.dims, &mut y, i * STRETCH, moments.len());
-                self.standardize(first + i * STRETCH, moments, x, y);
-            }
+            find_moments(self.dims, first, x, Some(&mut y), moments);
+            self.standardize(first, moments, x, y);
         });
     }
 
     /// y, by the moments given.
     pub fn forward_given(&self, moments: &[Moments], x: &[f32], y: &mut [f32]) {
         assert!(x.len() == y.len() && x.len() == self.dims.count() && moments.len() == self.dims.channels);
-        self.dims.for_groups(Some(y), &mut vec![(); self.dims.channels], |first, y, own| {
-            let Some(mut y) = y else { return };
-            for (i, moments) in moments[first..][..own.len()].chunks(STRETCH).enumerate() {
-                let y = &mut columns(self.dims, &mut y, i * STRETCH, moments.len());
-                self.standardize(first + i * STRETCH, moments, x, y);
-            }
+        self.dims.for_stretches(Some(y), &mut vec![(); self.dims.channels], |first, y, own| {
+            let Some(y) = y else { return };
+            self.standardize(first, &moments[first..][..own.len()], x, y);
         });
     }
 
     /// y for a stretch of channels from `first` on.
-    fn standardize(&self, first: usize, moments: &[Moments], x: &[f32], y: &mut MatMut<'_>) {
-        let settings = &self.settings(first, moments)[..moments.len()];
-        self.dims.apply(first, y, [x, x], settings, |setting, x, _| setting.value(x));
+    fn standardize(&self, first: usize, moments: &[Moments], x: &[f32], y: MatMut<'_>) {
+        let settings = self.settings(first, moments, |_| [0.0; 2]);
+        self.dims.apply(first, y, [x], &settings, Value);
     }
 
     /// dx and the sums of each channel, given x and dy of [`BatchNorm::forward`]:
@@ -130,27 +152,20 @@ impl BatchNorm<'_> {
         assert!(x.len() == dx.len() && dy.len() == dx.len() && dx.len() == self.dims.count());
         assert_eq!(moments.len(), self.dims.channels);
         let n = self.dims.per_channel() as f64;
-        self.dims.for_groups(Some(dx), slopes, |first, dx, slopes| {
+        self.dims.for_stretches(Some(dx), slopes, |first, dx, slopes| {
             let Some(mut dx) = dx else { return };
-            for (i, slopes) in slopes.chunks_mut(STRETCH).enumerate() {
-                let (at, len) = (first + i * STRETCH, slopes.len());
-                let moments = &moments[at..][..len];
-                self.find_slopes(at, moments, [x, dy], slopes);
-                let dx = &mut columns(self.dims, &mut dx, i * STRETCH, len);
-                let means = |i: usize| slopes[i].normalized.map(|sum| sum / n);
-                self.descend(at, moments, means, [x, dy], dx);
-            }
+            let moments = &moments[first..][..slopes.len()];
+            self.find_slopes(first, moments, [x, dy], Some(&mut dx), slopes);
+            let means = |i: usize| slopes[i].normalized.map(|sum| sum / n);
+            self.descend(first, moments, means, [x, dy], dx);
         });
     }
 
     /// The sums of each channel, given x and dy.
     pub fn slopes(&self, moments: &[Moments], [x, dy]: [&[f32]; 2], slopes: &mut [Slopes]) {
         assert!(x.len() == self.dims.count() && dy.len() == x.len() && moments.len() == self.dims.channels);
-        self.dims.for_groups(None, slopes, |first, _, slopes| {
-            for (i, slopes) in slopes.chunks_mut(STRETCH).enumerate() {
-                let at = first + i * STRETCH;
-                self.find_slopes(at, &moments[at..][..slopes.len()], [x, dy], slopes);
-            }
+        self.dims.for_stretches(None, slopes, |first, _, slopes| {
+            self.find_slopes(first, &moments[first..][..slopes.len()], [x, dy], None, slopes);
         });
     }
 
@@ -165,31 +180,26 @@ impl BatchNorm<'_> {
     ) {
         assert!(x.len() == dx.len() && dy.len() == dx.len() && dx.len() == self.dims.count());
         assert!(moments.len() == self.dims.channels && means.len() == moments.len());
-        self.dims.for_groups(Some(dx), &mut vec![(); self.dims.channels], |first, dx, own| {
-            let Some(mut dx) = dx else { return };
-            for (i, moments) in moments[first..][..own.len()].chunks(STRETCH).enumerate() {
-                let at = first + i * STRETCH;
-                let dx = &mut columns(self.dims, &mut dx, i * STRETCH, moments.len());
-                self.descend(at, moments, |i| means[at + i], [x, dy], dx);
-            }
+        self.dims.for_stretches(Some(dx), &mut vec![(); self.dims.channels], |first, dx, own| {
+            let Some(dx) = dx else { return };
+            self.descend(first, &moments[first..][..own.len()], |i| means[first + i], [x, dy], dx);
         });
     }
 
     /// The sums of a stretch of channels from `first` on.
-    fn find_slopes(&self, first: usize, moments: &[Moments], [x, dy]: [&[f32]; 2], slopes: &mut [Slopes]) {
-        let settings = &self.settings(first, moments)[..slopes.len()];
-        self.dims.sums(
-            first,
-            [x, dy],
-            settings,
-            #[inline(always)]
-            |setting, x, dy| {
-                let [v, g] = setting.slope(x, dy);
-                let h = g * setting.scale;
-                [v * g, g, h, h * v]
-            },
-            |i, [scale, bias, h, hv]| slopes[i] = Slopes { scale, bias, normalized: [h, hv] },
-        );
+    fn find_slopes(
+        &self,
+        first: usize,
+        moments: &[Moments],
+        [x, dy]: [&[f32]; 2],
+        dx: Option<&mut MatMut<'_>>,
+        slopes: &mut [Slopes],
+    ) {
+        let settings = self.settings(first, moments, |_| [0.0; 2]);
+        let [scale, bias, h, hv] = self.dims.sums(first..first + slopes.len(), [x, dy], dx, &settings, Slope);
+        for (i, slopes) in slopes.iter_mut().enumerate() {
+            *slopes = Slopes { scale: scale[i], bias: bias[i], normalized: [h[i], hv[i]] };
+        }
     }
 
     /// dx for a stretch of channels from `first` on, given the means of h and of h * v.
@@ -199,81 +209,59 @@ impl BatchNorm<'_> {
         moments: &[Moments],
         means: impl Fn(usize) -> [f64; 2],
         x_and_dy: [&[f32]; 2],
-        dx: &mut MatMut<'_>,
+        dx: MatMut<'_>,
     ) {
-        let settings = self.settings(first, moments);
-        let mut all = [(Setting::default(), [0f32; 2]); STRETCH];
-        for (i, (all, setting)) in all.iter_mut().zip(settings).enumerate().take(moments.len()) {
-            *all = (setting, means(i).map(|mean| mean as f32));
-        }
-        self.dims.apply(
-            first,
-            dx,
-            x_and_dy,
-            &all[..moments.len()],
-            #[inline(always)]
-            |(setting, [mean, slope]), x, dy| {
-                let [v, g] = setting.slope(x, dy);
-                (g * setting.scale - mean - v * slope) * setting.inverse
-            },
-        );
+        let settings = self.settings(first, moments, means);
+        self.dims.apply(first, dx, x_and_dy, &settings, Descent);
     }
 }
 
 /// The moments of each channel of x.
 pub fn channel_moments(dims: Channels, x: &[f32], moments: &mut [Moments]) {
     assert!(x.len() == dims.count() && moments.len() == dims.channels);
-    dims.for_groups(None, moments, |first, _, moments| {
-        for (i, moments) in moments.chunks_mut(STRETCH).enumerate() {
-            find_moments(dims, first + i * STRETCH, x, moments);
-        }
-    });
+    dims.for_stretches(None, moments, |first, _, moments| find_moments(dims, first, x, None, moments));
 }
 
 /// dx where the moments are given and nothing follows, so that x is not needed: dy / sqrt(variance + eps).
 pub fn scale_by_deviation(dims: Channels, eps: f32, moments: &[Moments], dy: &[f32], dx: &mut [f32]) {
     assert!(dy.len() == dx.len() && dx.len() == dims.count() && moments.len() == dims.channels);
-    dims.for_groups(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
-        let Some(mut dx) = dx else { return };
-        for (i, moments) in moments[first..][..own.len()].chunks(STRETCH).enumerate() {
-            let mut inverses = [0f32; STRETCH];
-            inverses.iter_mut().zip(moments).for_each(|(inverse, m)| *inverse = m.inverse(eps));
-            let dx = &mut columns(dims, &mut dx, i * STRETCH, moments.len());
-            let inverses = &inverses[..moments.len()];
-            dims.apply(first + i * STRETCH, dx, [dy, dy], inverses, |inverse, dy, _| dy * inverse);
-        }
+    dims.for_stretches(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
+        let Some(dx) = dx else { return };
+        let mut inverses = [[0.0; STRETCH]];
+        let of_moments = moments[first..][..own.len()].iter().map(|moments| moments.inverse(eps));
+        inverses[0].iter_mut().zip(of_moments).for_each(|(to, inverse)| *to = inverse);
+        dims.apply(first, dx, [dy], &inverses, Scaled);
     });
 }
 
-/// The columns of `len` channels from the `at`-th on.
-fn columns<'a>(dims: Channels, out: &'a mut MatMut<'_>, at: usize, len: usize) -> MatMut<'a> {
-    out.block(0..dims.images, at * dims.inner..(at + len) * dims.inner)
-}
-
 /// The moments of a stretch of channels from `first` on.
-fn find_moments(dims: Channels, first: usize, x: &[f32], moments: &mut [Moments]) {
-    let (n, len) = (dims.per_channel().max(1) as f64, moments.len());
+fn find_moments(
+    dims: Channels,
+    first: usize,
+    x: &[f32],
+    mut y: Option<&mut MatMut<'_>>,
+    moments: &mut [Moments],
+) {
+    let (n, stretch) = (dims.per_channel().max(1) as f64, first..first + moments.len());
     // Distances are taken from a value near the mean, so that their squares do not cancel: the mean of a channel's first
     // values, or, where each image has one, that of all.
     let mut near = [0f32; STRETCH];
     let rounds = if dims.inner > 1 && dims.images > 0 {
-        for (i, near) in near.iter_mut().enumerate().take(len) {
-            let values = &x[dims.run(0, first + i)];
-            let values = &values[..values.len().min(FIRST)];
-            *near = (sums_of([values, values], |x, _| [x])[0] / values.len() as f64) as f32;
-        }
+        let [sums] = dims.first_sums(stretch.clone(), FIRST, [x], &[], Plain);
+        let count = dims.inner.min(FIRST) as f64;
+        near.iter_mut().zip(sums).for_each(|(near, sum)| *near = (sum / count) as f32);
         1
     } else {
         2
     };
     for _ in 0..rounds {
-        let around = near;
-        let f = |near: f32, x: f32, _| [x - near, (x - near) * (x - near)];
-        dims.sums(first, [x, x], &around[..len], f, |i, [sum, squares]| {
-            near[i] = (f64::from(around[i]) + sum / n) as f32;
-            let variance = ((squares - sum * sum / n) / n).max(0.0) as f32;
-            moments[i] = Moments { mean: near[i], variance };
-        });
+        let around = [near.map(|near| -near)];
+        let [sums, squares] = dims.sums(stretch.clone(), [x], y.as_deref_mut(), &around, Distance);
+        for (i, moments) in moments.iter_mut().enumerate() {
+            let variance = ((squares[i] - sums[i] * sums[i] / n) / n).max(0.0) as f32;
+            near[i] = (f64::from(near[i]) + sums[i] / n) as f32;
+            *moments = Moments { mean: near[i], variance };
+        }
     }
 }
 

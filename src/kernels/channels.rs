@@ -1,12 +1,12 @@
-//! Blobs seen as channels: each channel has a run of values in every image, and loops that go over a channel at a
-//! time, so that what one pass has read is still in the cache for the next.
+//! Blobs seen as channels: each channel has a run of values in every image, and loops that go over a stretch of channels
+//! at a time, so that what one pass has read is still in the cache for the next.
 
 use std::ops::Range;
 
 use super::{
     elementwise::vectorized,
     parallel::{CHUNK, for_chunks_mut, for_columns_mut},
-    simd::MatMut,
+    simd::{Isa, Job, MatMut, Simd},
 };
 
 /// `images x channels x inner` values.
@@ -20,10 +20,25 @@ pub struct Channels {
     pub inner: usize,
 }
 
-/// Channels that are worked on together where a run is one value, so that the loops go along rows.
-const COLUMNS: usize = 64;
+/// The most channels that are worked on together.
+pub const STRETCH: usize = 64;
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
+/// The most values of all blobs that are kept near while a stretch is worked on: most of a second-level cache.
+const NEAR: usize = 400 * 1024;
+/// How many values ahead of the last written a line is asked for.
+const AHEAD: usize = 128;
+/// The widest register.
+const LANES: usize = 16;
+
+/// `P` numbers for each channel of a stretch.
+pub type Settings<const P: usize> = [[f32; STRETCH]; P];
+
+/// `N` numbers made of one value of each of `B` blobs and the `P` settings of its channel.
+pub trait Terms<const P: usize, const B: usize, const N: usize>: Copy {
+    /// The numbers for a register of values. Must be `#[inline(always)]`.
+    fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> [S::V; N];
+}
 
 impl Channels {
     /// The axes of `shape` before `from`, those from there to `to`, and the rest.
@@ -52,9 +67,9 @@ impl Channels {
         start..start + self.inner
     }
 
-    /// Calls `f(first, out, own)` for groups of channels: their columns of `out`, a row for each image, and what they
+    /// Calls `f(first, out, own)` for stretches of channels: their columns of `out`, a row for each image, and what they
     /// own, one `T` a channel.
-    pub fn for_groups<T: Send>(
+    pub fn for_stretches<T: Send>(
         &self,
         out: Option<&mut [f32]>,
         own: &mut [T],
@@ -62,86 +77,55 @@ impl Channels {
     ) {
         assert_eq!(own.len(), self.channels);
         let group = (CHUNK / self.per_channel().max(1)).max(1);
-        let group = if self.inner == 1 { group.next_multiple_of(COLUMNS) } else { group };
+        let group = if self.inner == 1 { group.next_multiple_of(STRETCH) } else { group };
         let row = self.channels * self.inner;
         let matrix = out.map(|out| MatMut::new(out, self.images, row, row));
-        for_columns_mut(matrix, self.inner, own, group, &f);
+        for_columns_mut(matrix, self.inner, own, group, &|first, mut out, own| {
+            for (i, own) in own.chunks_mut(STRETCH).enumerate() {
+                let at = i * STRETCH;
+                let columns = at * self.inner..(at + own.len()) * self.inner;
+                let out = out.as_mut().map(|out| out.block(0..self.images, columns));
+                f(first + at, out, own);
+            }
+        });
     }
 
-    /// out = f(settings of the channel, a, b) for the channels from `first` on whose columns `out` is.
-    pub fn apply<S: Copy>(
-        &self,
+    /// out = terms(settings, values of the blobs) for the stretch of channels from `first` on whose columns `out` is.
+    pub fn apply<const P: usize, const B: usize>(
+        self,
         first: usize,
-        out: &mut MatMut<'_>,
-        [a, b]: [&[f32]; 2],
-        settings: &[S],
-        f: impl Fn(S, f32, f32) -> f32,
+        out: MatMut<'_>,
+        blobs: [&[f32]; B],
+        settings: &Settings<P>,
+        terms: impl Terms<P, B, 1>,
     ) {
-        let inner = self.inner;
-        vectorized(
-            #[inline(always)]
-            || {
-                for n in 0..self.images {
-                    let start = self.run(n, first).start;
-                    let out = out.row(n);
-                    let (a, b) = (&a[start..][..out.len()], &b[start..][..out.len()]);
-                    if inner == 1 {
-                        let settings = &settings[..out.len()];
-                        for i in 0..out.len() {
-                            out[i] = f(settings[i], a[i], b[i]);
-                        }
-                        continue;
-                    }
-                    for (c, &s) in settings.iter().enumerate() {
-                        let (at, out) = (c * inner, &mut out[c * inner..][..inner]);
-                        let from = a[at..][..inner].iter().zip(&b[at..][..inner]);
-                        out.iter_mut().zip(from).for_each(|(out, (&a, &b))| *out = f(s, a, b));
-                    }
-                }
-            },
-        );
+        Isa::best().run(Apply { dims: self, first, out, blobs, settings, terms });
     }
 
-    /// Calls `done(i, sums)` for the channels from `first` on, one for each setting: the sums of all f(settings of the
-    /// channel, a, b).
-    pub fn sums<S: Copy, const N: usize>(
-        &self,
-        first: usize,
-        [a, b]: [&[f32]; 2],
-        settings: &[S],
-        f: impl Fn(S, f32, f32) -> [f32; N],
-        mut done: impl FnMut(usize, [f64; N]),
-    ) {
-        vectorized(
-            #[inline(always)]
-            || {
-                // Runs of no values are summed to 0.
-                if self.inner != 1 {
-                    for (i, &s) in settings.iter().enumerate() {
-                        let mut sums = Sums::new();
-                        for n in 0..self.images {
-                            let run = self.run(n, first + i);
-                            sums.add([&a[run.clone()], &b[run]], |a, b| f(s, a, b));
-                        }
-                        done(i, sums.total());
-                    }
-                    return;
-                }
-                for (tile, settings) in settings.chunks(COLUMNS).enumerate() {
-                    let (at, len) = (first + tile * COLUMNS, settings.len());
-                    let mut sums = [[0f64; COLUMNS]; N];
-                    for n in 0..self.images {
-                        let start = n * self.channels + at;
-                        let (a, b) = (&a[start..][..len], &b[start..][..len]);
-                        for i in 0..len {
-                            let more = f(settings[i], a[i], b[i]);
-                            sums.iter_mut().zip(more).for_each(|(sums, more)| sums[i] += f64::from(more));
-                        }
-                    }
-                    (0..len).for_each(|i| done(tile * COLUMNS + i, sums.map(|sums| sums[i])));
-                }
-            },
-        );
+    /// The sums of all terms(settings, values of the blobs) for a stretch of channels; its columns of `out`, if there are any,
+    /// are asked for meanwhile, as they will be written.
+    pub fn sums<const P: usize, const B: usize, const N: usize>(
+        self,
+        stretch: Range<usize>,
+        blobs: [&[f32]; B],
+        out: Option<&mut MatMut<'_>>,
+        settings: &Settings<P>,
+        terms: impl Terms<P, B, N>,
+    ) -> [[f64; STRETCH]; N] {
+        Isa::best().run(Total { dims: self, stretch, upto: self.inner, blobs, out, settings, terms })
+    }
+
+    /// As [`Channels::sums`], of the first values of the first image, `upto` at most.
+    pub fn first_sums<const P: usize, const B: usize, const N: usize>(
+        self,
+        stretch: Range<usize>,
+        upto: usize,
+        blobs: [&[f32]; B],
+        settings: &Settings<P>,
+        terms: impl Terms<P, B, N>,
+    ) -> [[f64; STRETCH]; N] {
+        let (dims, upto) = (Self { images: self.images.min(1), ..self }, self.inner.min(upto));
+        Isa::best().run(Total { dims, stretch, upto, blobs, out: None, settings, terms })
     }
 
     /// out = f(both settings of the channel, x) over the whole blob, in pieces that may cut runs.
@@ -179,49 +163,265 @@ impl Channels {
     }
 }
 
-/// The sums of all f(a, b), in `f32` lanes by blocks and in `f64` over them.
+struct Apply<'a, T, const P: usize, const B: usize> {
+    dims: Channels,
+    first: usize,
+    out: MatMut<'a>,
+    blobs: [&'a [f32]; B],
+    settings: &'a Settings<P>,
+    terms: T,
+}
+
+impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let (inner, width) = (self.dims.inner, self.out.cols());
+        let last = self.first + width / inner.max(1) == self.dims.channels;
+        // The first images of the next stretch, as many as there is room for, are on their way meanwhile.
+        let room = NEAR.saturating_sub((B + 1) * self.dims.images * width);
+        let ahead = if last { 0 } else { room / (B * width).max(1) };
+        for n in (0..self.dims.images).rev() {
+            let (start, out) = (self.dims.run(n, self.first).start, self.out.row(n));
+            let mut blobs = self.blobs;
+            for blob in &mut blobs {
+                *blob = &blob[start..][..width];
+            }
+            if inner == 1 {
+                for at in (0..width).step_by(S::LANES) {
+                    let mut settings = [simd.splat(0.0); P];
+                    for (register, of_all) in settings.iter_mut().zip(self.settings) {
+                        *register = simd.read(&of_all[at..]);
+                    }
+                    let [v] = self.terms.of(simd, settings, read(simd, blobs, at));
+                    simd.write_first(&mut out[at..], v);
+                }
+                continue;
+            }
+            for (i, out) in out.chunks_exact_mut(inner).enumerate() {
+                let settings = splat(simd, self.settings, i);
+                let mut run = blobs;
+                for blob in &mut run {
+                    *blob = &blob[i * inner..][..inner];
+                }
+                for at in (0..inner).step_by(S::LANES) {
+                    simd.prefetch_to_write(out.as_ptr().wrapping_add(at + AHEAD));
+                    if n < ahead {
+                        for blob in run {
+                            simd.prefetch_to_second(blob.as_ptr().wrapping_add(width + at));
+                        }
+                    }
+                    let [v] = self.terms.of(simd, settings, read(simd, run, at));
+                    simd.write_first(&mut out[at..], v);
+                }
+            }
+        }
+    }
+}
+
+/// The values from `at` on.
 #[inline(always)]
-pub fn sums_of<const N: usize>([a, b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; N]) -> [f64; N] {
-    let mut sums = Sums::new();
-    sums.add([a, b], f);
-    sums.total()
+fn read<S: Simd, const B: usize>(simd: S, blobs: [&[f32]; B], at: usize) -> [S::V; B] {
+    let mut values = [simd.splat(0.0); B];
+    for (value, blob) in values.iter_mut().zip(blobs) {
+        *value = simd.read_first(&blob[at..]);
+    }
+    values
+}
+
+/// The settings of channel `i` of a stretch.
+#[inline(always)]
+fn splat<S: Simd, const P: usize>(simd: S, settings: &Settings<P>, i: usize) -> [S::V; P] {
+    let mut registers = [simd.splat(0.0); P];
+    for (register, of_all) in registers.iter_mut().zip(settings) {
+        *register = simd.splat(of_all[i]);
+    }
+    registers
+}
+
+struct Total<'a, 'b, T, const P: usize, const B: usize, const N: usize> {
+    dims: Channels,
+    stretch: Range<usize>,
+    /// Values of a run that are summed.
+    upto: usize,
+    blobs: [&'a [f32]; B],
+    out: Option<&'a mut MatMut<'b>>,
+    settings: &'a Settings<P>,
+    terms: T,
+}
+
+impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for Total<'_, '_, T, P, B, N> {
+    type Output = [[f64; STRETCH]; N];
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) -> [[f64; STRETCH]; N] {
+        let mut totals = [[0.0; STRETCH]; N];
+        if self.dims.inner == 1 {
+            self.add_columns(simd, &mut totals);
+            return totals;
+        }
+        let mut sums = [Sums::<N>::NONE; STRETCH];
+        let width = self.stretch.len() * self.dims.inner;
+        let near = (B + 1) * self.dims.images * width <= NEAR;
+        for n in 0..self.dims.images {
+            let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
+            for (i, (c, sums)) in self.stretch.clone().zip(&mut sums).enumerate() {
+                let start = self.dims.run(n, c).start;
+                let mut run = self.blobs;
+                for blob in &mut run {
+                    *blob = &blob[start..][..self.upto];
+                }
+                let soon = soon.map(|soon| soon.wrapping_add(i * self.dims.inner));
+                sums.add(simd, run, soon, splat(simd, self.settings, i), self.terms);
+            }
+        }
+        for (i, sums) in sums.into_iter().enumerate().take(self.stretch.len()) {
+            let sums = sums.total();
+            (0..N).for_each(|k| totals[k][i] = sums[k]);
+        }
+        totals
+    }
+}
+
+impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
+    /// Where a run is one value, channels lie side by side.
+    #[inline(always)]
+    fn add_columns<S: Simd>(&self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
+        for n in 0..self.dims.images {
+            let row = self.dims.run(n, 0).start;
+            let mut blobs = self.blobs;
+            for blob in &mut blobs {
+                *blob = &blob[row..][self.stretch.clone()];
+            }
+            for at in (0..self.stretch.len()).step_by(S::LANES) {
+                let mut settings = [simd.splat(0.0); P];
+                for (register, of_all) in settings.iter_mut().zip(self.settings) {
+                    *register = simd.read(&of_all[at..]);
+                }
+                let more = self.terms.of(simd, settings, read(simd, blobs, at));
+                for (totals, more) in totals.iter_mut().zip(more) {
+                    let mut lanes = [0.0; LANES];
+                    simd.write_first(&mut lanes, more);
+                    let totals = totals[at..self.stretch.len()].iter_mut();
+                    totals.zip(&lanes[..S::LANES]).for_each(|(total, &more)| *total += f64::from(more));
+                }
+            }
+        }
+    }
+}
+
+/// The sums of all terms(settings, values), in `f32` lanes by blocks and in `f64` over them.
+pub fn sums_of<const P: usize, const B: usize, const N: usize>(
+    values: [&[f32]; B],
+    settings: [f32; P],
+    terms: impl Terms<P, B, N>,
+) -> [f64; N] {
+    Isa::best().run(TotalOf { values, settings, terms })
+}
+
+struct TotalOf<'a, T, const P: usize, const B: usize, const N: usize> {
+    values: [&'a [f32]; B],
+    settings: [f32; P],
+    terms: T,
+}
+
+impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for TotalOf<'_, T, P, B, N> {
+    type Output = [f64; N];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> [f64; N] {
+        let mut settings = [simd.splat(0.0); P];
+        for (register, v) in settings.iter_mut().zip(self.settings) {
+            *register = simd.splat(v);
+        }
+        let mut sums = Sums::NONE;
+        sums.add(simd, self.values, None, settings, self.terms);
+        sums.total()
+    }
 }
 
 /// Sums that several runs go into.
+#[derive(Clone, Copy)]
 struct Sums<const N: usize> {
-    lanes: [[f32; 16]; N],
+    lanes: [[f32; LANES]; N],
     /// How many values the lanes hold.
     held: usize,
     sums: [f64; N],
 }
 
 impl<const N: usize> Sums<N> {
-    fn new() -> Self {
-        Self { lanes: [[0.0; 16]; N], held: 0, sums: [0.0; N] }
-    }
+    const NONE: Self = Self { lanes: [[0.0; LANES]; N], held: 0, sums: [0.0; N] };
 
     #[inline(always)]
-    fn add(&mut self, [mut a, mut b]: [&[f32]; 2], f: impl Fn(f32, f32) -> [f32; N]) {
-        while !a.is_empty() {
-            let now = (BLOCK - self.held).min(a.len());
-            let ((a_now, a_later), (b_now, b_later)) = (a.split_at(now), b.split_at(now));
-            let ((a16, a_rest), (b16, b_rest)) = (a_now.as_chunks::<16>(), b_now.as_chunks::<16>());
-            // In registers while the loop runs.
-            let mut lanes = self.lanes;
-            for (a, b) in a16.iter().zip(b16) {
-                for i in 0..16 {
-                    let more = f(a[i], b[i]);
-                    (0..N).for_each(|k| lanes[k][i] += more[k]);
-                }
+    fn add<S: Simd, const P: usize, const B: usize>(
+        &mut self,
+        simd: S,
+        blobs: [&[f32]; B],
+        soon: Option<*const f32>,
+        settings: [S::V; P],
+        terms: impl Terms<P, B, N>,
+    ) {
+        let (mut at, len) = (0, blobs[0].len());
+        while at < len {
+            let end = (at + BLOCK - self.held).min(len);
+            let mut now = blobs;
+            for blob in &mut now {
+                *blob = &blob[at..end];
             }
-            for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-                let more = f(a, b);
-                (0..N).for_each(|k| lanes[k][i] += more[k]);
-            }
-            (self.lanes, self.held, a, b) = (lanes, self.held + now, a_later, b_later);
+            let soon = soon.map(|soon| soon.wrapping_add(at));
+            self.add_to_lanes(simd, now, soon, settings, terms);
+            (self.held, at) = (self.held + end - at, end);
             if self.held == BLOCK {
                 self.empty();
             }
+        }
+    }
+
+    /// Adds values to the lanes; registers of even and of odd number go their own ways.
+    #[inline(always)]
+    fn add_to_lanes<S: Simd, const P: usize, const B: usize>(
+        &mut self,
+        simd: S,
+        blobs: [&[f32]; B],
+        soon: Option<*const f32>,
+        settings: [S::V; P],
+        terms: impl Terms<P, B, N>,
+    ) {
+        let len = blobs[0].len();
+        let (mut even, mut odd) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
+        for (even, lanes) in even.iter_mut().zip(&self.lanes) {
+            *even = simd.read(lanes);
+        }
+        let mut at = 0;
+        while at + 2 * S::LANES <= len {
+            if let Some(soon) = soon {
+                for line in (at..at + 2 * S::LANES).step_by(LANES) {
+                    simd.prefetch_to_write(soon.wrapping_add(line));
+                }
+            }
+            let first = terms.of(simd, settings, read(simd, blobs, at));
+            let second = terms.of(simd, settings, read(simd, blobs, at + S::LANES));
+            for k in 0..N {
+                even[k] = simd.add(even[k], first[k]);
+                odd[k] = simd.add(odd[k], second[k]);
+            }
+            at += 2 * S::LANES;
+        }
+        for k in 0..N {
+            simd.write_first(&mut self.lanes[k], simd.add(even[k], odd[k]));
+        }
+        while at < len {
+            if let Some(soon) = soon {
+                simd.prefetch_to_write(soon.wrapping_add(at));
+            }
+            let more = terms.of(simd, settings, read(simd, blobs, at));
+            let n = S::LANES.min(len - at);
+            for (lanes, more) in self.lanes.iter_mut().zip(more) {
+                let sum = simd.add(simd.read(lanes), more);
+                simd.write_first(&mut lanes[..n], sum);
+            }
+            at += n;
         }
     }
 
@@ -234,7 +434,7 @@ impl<const N: usize> Sums<N> {
                 low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
             }
             *sum += f64::from(lanes[0]);
-            *lanes = [0.0; 16];
+            *lanes = [0.0; LANES];
         }
         self.held = 0;
     }
@@ -263,6 +463,29 @@ pub(crate) mod tests {
         (300, 130, 1),
     ];
 
+    /// s * a - b.
+    #[derive(Clone, Copy)]
+    struct Less;
+
+    impl Terms<1, 2, 1> for Less {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; 1] {
+            [simd.fma(s, a, simd.mul(b, simd.splat(-1.0)))]
+        }
+    }
+
+    /// The same, and a.
+    #[derive(Clone, Copy)]
+    struct Both;
+
+    impl Terms<1, 2, 2> for Both {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, settings: [S::V; 1], values: [S::V; 2]) -> [S::V; 2] {
+            let [less] = Less.of(simd, settings, values);
+            [less, values[0]]
+        }
+    }
+
     #[test]
     fn loops_find_each_value_and_its_channel() {
         for (images, channels, inner) in SHAPES {
@@ -271,15 +494,23 @@ pub(crate) mod tests {
             let channel = |i: usize| i / inner % channels;
             let a: Vec<f32> = (0..n).map(|i| (i % 17) as f32).collect();
             let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
-            let settings: Vec<f32> = (0..channels).map(|c| c as f32).collect();
+            let numbers: Vec<f32> = (0..channels).map(|c| c as f32).collect();
             let want: Vec<f32> = (0..n).map(|i| channel(i) as f32 * a[i] - b[i]).collect();
             let mut out = vec![f32::NAN; n];
             let mut sums = vec![[f64::NAN; 2]; channels];
-            dims.for_groups(Some(&mut out), &mut sums, |first, out, sums| {
-                let settings = &settings[first..][..sums.len()];
-                dims.apply(first, &mut out.unwrap(), [&a, &b], settings, |s, a, b| s * a - b);
-                let f = |s, a, b| [s * a - b, a];
-                dims.sums(first, [&a, &b], settings, f, |i, found| sums[i] = found);
+            dims.for_stretches(Some(&mut out), &mut sums, |first, out, sums| {
+                let (own, mut settings) = (first..first + sums.len(), [[f32::NAN; STRETCH]]);
+                settings[0][..sums.len()].copy_from_slice(&numbers[own.clone()]);
+                let mut out = out.unwrap();
+                let [less, only] = dims.sums(own.clone(), [&a, &b], Some(&mut out), &settings, Both);
+                sums.iter_mut().enumerate().for_each(|(i, sums)| *sums = [less[i], only[i]]);
+                dims.apply(first, out, [&a, &b], &settings, Less);
+                let [of_first, _] = dims.first_sums(own.clone(), 7, [&a, &b], &settings, Both);
+                for c in own.filter(|_| images > 0) {
+                    let head = &want[dims.run(0, c)];
+                    let head: f32 = head[..head.len().min(7)].iter().sum();
+                    assert_eq!(of_first[c - first], f64::from(head));
+                }
             });
             assert_eq!(out, want);
             let mut plain = vec![[0.0; 2]; channels];
@@ -290,7 +521,21 @@ pub(crate) mod tests {
             for (got, want) in sums.iter().flatten().zip(plain.iter().flatten()) {
                 assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} is not {want} in {dims:?}");
             }
-            dims.map(&a, &mut out, [&settings, &settings], |s, t, a| s + t + a);
+            for isa in Isa::all() {
+                let (len, mut settings) = (channels.min(STRETCH), [[f32::NAN; STRETCH]]);
+                settings[0][..len].copy_from_slice(&numbers[..len]);
+                let (settings, blobs, mut again) = (&settings, [&a[..], &b], vec![f32::NAN; n]);
+                let mut matrix = MatMut::new(&mut again, images, channels * inner, channels * inner);
+                let (stretch, upto, out) = (0..len, inner, None);
+                let found = isa.run(Total { dims, stretch, upto, blobs, out, settings, terms: Both });
+                for (i, plain) in plain[..len].iter().enumerate() {
+                    assert!((0..2).all(|k| (found[k][i] - plain[k]).abs() <= 1e-6 * plain[k].abs().max(1.0)));
+                }
+                let out = matrix.block(0..images, 0..len * inner);
+                isa.run(Apply { dims, first: 0, out, blobs, settings, terms: Less });
+                assert!((0..n).all(|i| channel(i) >= len || again[i] == want[i]), "{dims:?}");
+            }
+            dims.map(&a, &mut out, [&numbers, &numbers], |s, t, a| s + t + a);
             assert!((0..n).all(|i| out[i] == 2.0 * channel(i) as f32 + a[i]));
         }
     }

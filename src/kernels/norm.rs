@@ -2,9 +2,10 @@
 //! takes them.
 
 use super::{
-    channels::sums_of,
+    channels::{Terms, sums_of},
     elementwise::vectorized,
     parallel::{CHUNK, for_parts_mut},
+    simd::Simd,
 };
 
 /// Values whose mean is taken before their squares are: few enough to stay in the first cache.
@@ -26,6 +27,40 @@ impl Moments {
     }
 }
 
+/// v.
+#[derive(Clone, Copy)]
+pub struct Plain;
+
+impl Terms<0, 1, 1> for Plain {
+    #[inline(always)]
+    fn of<S: Simd>(self, _: S, _: [S::V; 0], [v]: [S::V; 1]) -> [S::V; 1] {
+        [v]
+    }
+}
+
+/// The distance of v from a value, and its square; the setting is the value with the other sign.
+#[derive(Clone, Copy)]
+pub struct Distance;
+
+impl Terms<1, 1, 2> for Distance {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [minus]: [S::V; 1], [v]: [S::V; 1]) -> [S::V; 2] {
+        let distance = simd.add(v, minus);
+        [distance, simd.mul(distance, distance)]
+    }
+}
+
+/// a, and a * b.
+#[derive(Clone, Copy)]
+pub struct Products;
+
+impl Terms<0, 2, 2> for Products {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2]) -> [S::V; 2] {
+        [a, simd.mul(a, b)]
+    }
+}
+
 /// Moments of what has been seen so far: blocks are merged by Chan's formula, which does not cancel.
 #[derive(Default)]
 struct Running {
@@ -40,8 +75,9 @@ impl Running {
     fn add(&mut self, values: &[f32]) {
         for block in values.chunks(BLOCK) {
             let n = block.len() as f64;
-            let near = (sums_of([block, block], |v, _| [v, 0.0])[0] / n) as f32;
-            let [sum, squares] = sums_of([block, block], |v, _| [v - near, (v - near) * (v - near)]);
+            let [sum] = sums_of([block], [], Plain);
+            let near = (sum / n) as f32;
+            let [sum, squares] = sums_of([block], [-near], Distance);
             let delta = f64::from(near) + sum / n - self.mean;
             let count = self.count + n;
             self.squares += squares - sum * sum / n + delta * delta * self.count * n / count;
@@ -107,7 +143,7 @@ pub fn normalize_rows_backward(
                 #[inline(always)]
                 || {
                     let n = rows.len as f64;
-                    let [sum, slope] = sums_of([dy, y], |dy, y| [dy, dy * y]);
+                    let [sum, slope] = sums_of([dy, y], [], Products);
                     let mean = (sum / n) as f32;
                     let slope = if rows.divide { (slope / n) as f32 } else { 0.0 };
                     let factor = rows.factor(*moments, eps);

@@ -1,12 +1,33 @@
 //! A slope for each channel below 0.
 
 use super::{
-    channels::Channels,
+    channels::{Channels, STRETCH, Terms},
     elementwise::{map2, sum2},
+    simd::Simd,
 };
 
-/// Channels whose sums are taken before their results are written.
-const STRETCH: usize = 64;
+/// a * b where a <= 0.
+#[derive(Clone, Copy)]
+struct Below;
+
+impl Terms<0, 2, 1> for Below {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2]) -> [S::V; 1] {
+        let zero = simd.splat(0.0);
+        [simd.where_greater(a, zero, zero, simd.mul(a, b))]
+    }
+}
+
+/// b where a > 0, else setting * b.
+#[derive(Clone, Copy)]
+struct Passed;
+
+impl Terms<1, 2, 1> for Passed {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [slope]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; 1] {
+        [simd.where_greater(a, simd.splat(0.0), b, simd.mul(slope, b))]
+    }
+}
 
 /// y = x if x > 0, else slope * x, by channel.
 pub fn prelu(dims: Channels, slopes: &[f32], x: &[f32], y: &mut [f32]) {
@@ -22,26 +43,22 @@ pub fn prelu_backward(
     sums: &mut [f32],
 ) {
     assert!(x.len() == dims.count() && dy.len() == x.len() && slopes.len() == dims.channels);
-    let below = |x: f32, dy: f32| if x > 0.0 { 0.0 } else { x * dy };
-    let passed = |slope: f32, x: f32, dy: f32| if x > 0.0 { dy } else { slope * dy };
     if let &[slope] = slopes {
         // One slope for all: cut by values, since there are no channels to cut by.
-        sums[0] = sum2(x, dy, below) as f32;
+        sums[0] = sum2(x, dy, |x, dy| if x > 0.0 { 0.0 } else { x * dy }) as f32;
         if let Some(dx) = dx {
-            map2(x, dy, dx, |x, dy| passed(slope, x, dy));
+            map2(x, dy, dx, |x, dy| if x > 0.0 { dy } else { slope * dy });
         }
         return;
     }
-    dims.for_groups(dx, sums, |first, mut dx, sums| {
-        for (i, sums) in sums.chunks_mut(STRETCH).enumerate() {
-            let (at, len) = (first + i * STRETCH, sums.len());
-            let none = &[(); STRETCH][..len];
-            dims.sums(at, [x, dy], none, |(), x, dy| [below(x, dy), 0.0], |i, [sum, _]| sums[i] = sum as f32);
-            if let Some(dx) = &mut dx {
-                let columns = i * STRETCH * dims.inner..(i * STRETCH + len) * dims.inner;
-                let dx = &mut dx.block(0..dims.images, columns);
-                dims.apply(at, dx, [x, dy], &slopes[at..][..len], passed);
-            }
+    dims.for_stretches(dx, sums, |first, dx, sums| {
+        let own = first..first + sums.len();
+        let [below] = dims.sums(own.clone(), [x, dy], None, &[], Below);
+        sums.iter_mut().zip(below).for_each(|(sum, below)| *sum = below as f32);
+        if let Some(dx) = dx {
+            let mut settings = [[0.0; STRETCH]];
+            settings[0][..own.len()].copy_from_slice(&slopes[own]);
+            dims.apply(first, dx, [x, dy], &settings, Passed);
         }
     });
 }

@@ -33,19 +33,18 @@ pub const KIND: Kind = Kind {
 struct Bias {
     param: BiasParameter,
     dims: Channels,
-    sums: Vec<[f32; 2]>,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let param = config.bias_param.clone().unwrap_or_default();
-    Ok(Box::new(Bias { param, dims: Channels::default(), sums: vec![] }))
+    Ok(Box::new(Bias { param, dims: Channels::default() }))
 }
 
 impl Layer for Bias {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let p = &self.param;
         let (shape, dims) = spread(bottoms, (p.axis(), p.num_axes()), "bias_param")?;
-        (self.dims, self.sums) = (dims, vec![[0.0; 2]; dims.channels]);
+        self.dims = dims;
         let filler = p.filler.clone().unwrap_or_default();
         let params = if bottoms.len() == 1 { vec![ParamOutline::learned(shape, filler)] } else { vec![] };
         Ok(Outline::of([bottoms[0].clone()]).params(params).reads(Reads::NOTHING))
@@ -63,17 +62,12 @@ impl Layer for Bias {
         if let Some(dx) = &mut first[0] {
             copy(dy, dx);
         }
-        let param = pass.param_diffs.first_mut().and_then(|diff| diff.as_deref_mut());
-        let bottom = second.first_mut().and_then(|diff| diff.as_deref_mut());
-        if param.is_none() && bottom.is_none() {
-            return;
+        if let Some(diff) = pass.param_diffs.first_mut().and_then(|diff| diff.as_deref_mut()) {
+            affine::add_sums(self.dims, dy, diff);
         }
-        affine::add_backward(self.dims, dy, &mut self.sums);
-        if let Some(diff) = param {
-            diff.iter_mut().zip(&self.sums).for_each(|(diff, sums)| *diff += sums[1]);
-        }
-        if let Some(diff) = bottom {
-            diff.iter_mut().zip(&self.sums).for_each(|(diff, sums)| *diff = sums[1]);
+        if let Some(diff) = second.first_mut().and_then(|diff| diff.as_deref_mut()) {
+            diff.fill(0.0);
+            affine::add_sums(self.dims, dy, diff);
         }
     }
 }

@@ -84,6 +84,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), j, i) }
     }
     #[inline(always)]
+    fn where_at_most(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b), j, i) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
@@ -141,6 +146,11 @@ impl Simd for Avx512 {
     fn prefetch(self, p: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_to_second(self, p: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]
     fn prefetch_to_write(self, p: *const f32) {

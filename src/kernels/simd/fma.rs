@@ -82,6 +82,11 @@ impl Simd for Fma {
         unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn where_at_most(self, a: __m256, b: __m256, i: __m256, j: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {
@@ -146,6 +151,11 @@ impl Simd for Fma {
     fn prefetch(self, p: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_to_second(self, p: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]
     fn prefetch_to_write(self, p: *const f32) {

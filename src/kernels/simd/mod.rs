@@ -59,6 +59,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `i` where `a > b`, else `j`.
     fn where_greater(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
+    /// `i` where `a <= b`, else `j`.
+    fn where_at_most(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
@@ -94,6 +96,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: Self::V);
     /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
+    /// Asks for the cache line of `p`, which will be read later, to wait in the second-level cache; `p` may point anywhere.
+    fn prefetch_to_second(self, p: *const f32);
     /// Asks for the cache line of `p`, which will be written; `p` may point anywhere.
     fn prefetch_to_write(self, p: *const f32);
     /// Transposes up to `LANES x LANES` values: column j of the `rows x cols` values at `from` becomes the `LANES`
@@ -294,6 +298,10 @@ mod tests {
             let two = simd.splat(2.0);
             let greater = lanes(simd.where_greater(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| greater[i] == if i > 2 { i as f32 } else { -1.0 }));
+            let at_most = lanes(simd.where_at_most(a, two, a, simd.splat(-1.0)));
+            assert!((0..n).all(|i| at_most[i] == if i <= 2 { i as f32 } else { -1.0 }));
+            let none = simd.where_at_most(a, simd.splat(f32::NAN), a, two);
+            assert!(lanes(none).iter().all(|&v| v == 2.0));
             let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);
             assert!(lanes(none).iter().all(|&v| v == 2.0));
         }

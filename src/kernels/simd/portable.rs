@@ -59,6 +59,10 @@ impl Simd for Portable {
         std::array::from_fn(|l| if a[l] > b[l] { i[l] } else { j[l] })
     }
     #[inline(always)]
+    fn where_at_most(self, a: [f32; 4], b: [f32; 4], i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| if a[l] <= b[l] { i[l] } else { j[l] })
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
@@ -105,6 +109,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
+    fn prefetch_to_second(self, _: *const f32) {}
     #[inline(always)]
     fn prefetch_to_write(self, _: *const f32) {}
     #[inline(always)]
