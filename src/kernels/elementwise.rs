@@ -5,7 +5,7 @@
 //! body may be large are jobs here.
 
 use super::{
-    parallel::{CHUNK, for_chunks_mut, sum_chunks},
+    parallel::{CHUNK, for_chunks_mut, for_chunks_mut2, sum_chunks},
     simd::{Isa, Job, Simd},
 };
 
@@ -41,10 +41,55 @@ impl<F: Fn(f32) -> f32> Job for Map<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Map(x, y, f) = self;
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = f(x);
+    fn run<S: Simd>(self, simd: S) {
+        let Map(x, mut y, f) = self;
+        for x in x.chunks(PIECE) {
+            for (y, &x) in next_piece(simd, &mut y).iter_mut().zip(x) {
+                *y = f(x);
+            }
+        }
+    }
+}
+
+/// Values that are written before more are asked for.
+const PIECE: usize = 128;
+/// Values in a line of the cache.
+const LINE: usize = 16;
+
+/// The next values to be written. Those after them are asked for, so that their lines do not have to be waited for.
+#[inline(always)]
+fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a mut [f32] {
+    let all = std::mem::take(rest);
+    let (piece, later) = all.split_at_mut(all.len().min(PIECE));
+    for line in later[..later.len().min(PIECE)].chunks(LINE) {
+        simd.prefetch_to_write(line.as_ptr());
+    }
+    *rest = later;
+    piece
+}
+
+/// y, z = f(x).
+pub fn map_both(x: &[f32], y: &mut [f32], z: &mut [f32], f: impl Fn(f32) -> [f32; 2] + Sync) {
+    assert!(x.len() == y.len() && x.len() == z.len());
+    for_chunks_mut2(y, z, CHUNK, |start, y, z| {
+        let x = &x[start..][..y.len()];
+        Isa::best().run(MapBoth(x, y, z, &f));
+    });
+}
+
+struct MapBoth<'a, F>(&'a [f32], &'a mut [f32], &'a mut [f32], &'a F);
+
+impl<F: Fn(f32) -> [f32; 2]> Job for MapBoth<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let MapBoth(x, mut y, mut z, f) = self;
+        for x in x.chunks(PIECE) {
+            let (y, z) = (next_piece(simd, &mut y), next_piece(simd, &mut z));
+            for ((y, z), &x) in y.iter_mut().zip(z).zip(x) {
+                [*y, *z] = f(x);
+            }
         }
     }
 }
@@ -64,10 +109,12 @@ impl<F: Fn(f32, f32) -> f32> Job for Map2<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Map2(x, y, z, f) = self;
-        for (z, (&x, &y)) in z.iter_mut().zip(x.iter().zip(y)) {
-            *z = f(x, y);
+    fn run<S: Simd>(self, simd: S) {
+        let Map2(x, y, mut z, f) = self;
+        for (x, y) in x.chunks(PIECE).zip(y.chunks(PIECE)) {
+            for (z, (&x, &y)) in next_piece(simd, &mut z).iter_mut().zip(x.iter().zip(y)) {
+                *z = f(x, y);
+            }
         }
     }
 }
@@ -88,10 +135,13 @@ impl<F: Fn(f32, f32, f32) -> f32> Job for Map3<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Map3(x, y, z, w, f) = self;
-        for (w, (&x, (&y, &z))) in w.iter_mut().zip(x.iter().zip(y.iter().zip(z))) {
-            *w = f(x, y, z);
+    fn run<S: Simd>(self, simd: S) {
+        let Map3(x, y, z, mut w, f) = self;
+        for (x, (y, z)) in x.chunks(PIECE).zip(y.chunks(PIECE).zip(z.chunks(PIECE))) {
+            let values = x.iter().zip(y.iter().zip(z));
+            for (w, (&x, (&y, &z))) in next_piece(simd, &mut w).iter_mut().zip(values) {
+                *w = f(x, y, z);
+            }
         }
     }
 }
@@ -117,8 +167,7 @@ pub fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
 
 /// y = x, in parallel.
 pub fn copy(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    for_chunks_mut(y, CHUNK, |start, y| y.copy_from_slice(&x[start..][..y.len()]));
+    map(x, y, |x| x);
 }
 
 /// The sum of f(x), in `f64` and in an order fixed by the length.
@@ -219,6 +268,8 @@ mod tests {
             apply(&mut z, |z| -z);
             copy(&z, &mut y);
             assert!(y.iter().all(|&y| y == -1.0));
+            map_both(&x, &mut y, &mut z, |x| [x, 2.0 * x]);
+            assert!(y == x && z.iter().zip(&x).all(|(&z, &x)| z == 2.0 * x));
         }
     }
 }

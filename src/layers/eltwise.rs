@@ -6,7 +6,7 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
-        elementwise::{copy, map, map2, map3, update},
+        elementwise::{copy, map, map_both, map2, map3, update},
         extremes::{max_update, max2, where_mask},
         parallel::{CHUNK, for_chunks_mut},
     },
@@ -109,11 +109,13 @@ impl Layer for Eltwise {
         let (bottoms, top) = (pass.bottoms, &mut *pass.tops[0].data);
         match &self.operation {
             Operation::Sum(c) => match bottoms {
-                [a, b] if self.relu => map2(a.data, b.data, top, |a, b| {
-                    let y = c[0] * a + c[1] * b;
-                    if y <= 0.0 { 0.0 } else { y }
-                }),
-                [a, b] => map2(a.data, b.data, top, |a, b| c[0] * a + c[1] * b),
+                [a, b] => {
+                    let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+                    map2(a.data, b.data, top, |a, b| {
+                        let y = c[0] * a + c[1] * b;
+                        if y <= floor { floor } else { y }
+                    });
+                }
                 _ => combine(bottoms, top, |a, b| c[0] * a + c[1] * b, |k, x, y| y + c[k] * x),
             },
             Operation::Product { .. } => combine(bottoms, top, |a, b| a * b, |_, x, y| x * y),
@@ -133,6 +135,9 @@ impl Layer for Eltwise {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let (bottoms, top) = (pass.bottoms, &pass.tops[0]);
+        if let (Operation::Sum(c), [Some(first), Some(second)]) = (&self.operation, &mut *pass.bottom_diffs) {
+            return map_both(top.diff, first, second, |d| [c[0] * d, c[1] * d]);
+        }
         for (k, diff) in pass.bottom_diffs.iter_mut().enumerate() {
             let Some(diff) = diff else { continue };
             match &self.operation {
