@@ -199,7 +199,7 @@ impl Stopwatch {
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let start = Instant::now();
             net.prepare_diffs(i, ends);
-            net.backward_layer(i, params);
+            net.backward_layer(i, params, &mut ());
             if let Some(team) = &mut team {
                 team.layer_done(i, params);
             }

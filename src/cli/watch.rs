@@ -72,6 +72,10 @@ impl Observer for Watch {
         }
     }
 
+    fn wants_gradients(&self, iter: i32) -> bool {
+        self.reporter.as_ref().is_some_and(|reporter| reporter.wants_gradients(iter))
+    }
+
     fn poll(&mut self, solver: &Solver) -> Action {
         #[cfg(debug_assertions)]
         panic_on_request(solver);

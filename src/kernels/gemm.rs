@@ -7,10 +7,12 @@
 use super::parallel;
 use super::simd::{self, Isa, MatMut};
 
+mod blocks;
 pub(super) mod pack;
 pub(super) mod scratch;
 mod slender;
 
+pub(super) use blocks::{Cut, gemm_blocks};
 pub(super) use pack::panels;
 
 /// Rows of a block of k: one packed panel of B stays in the first-level cache.
@@ -105,14 +107,18 @@ pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
     if task.0 < product.m && task.1 < product.n {
         return shared(isa, product, task, c);
     }
-    split(task, 0, 0, c, &|row, col, c| block(isa, product, row, col, c));
+    split(task, 0, 0, c, &|row, col, c: MatMut<'_>| block(isa, product, row, col, c));
 }
 
 fn checked<'c>(product: &Gemm<'_>, c: &'c mut [f32]) -> MatMut<'c> {
-    let Gemm { m, n, k, a, b, c_stride, .. } = *product;
+    checked_factors(product);
+    MatMut::new(c, product.m, product.n, product.c_stride)
+}
+
+fn checked_factors(product: &Gemm<'_>) {
+    let Gemm { m, n, k, a, b, .. } = *product;
     assert!(a.holds(m, k), "a is shorter than {m} x {k}");
     assert!(b.holds(k, n), "b is shorter than {k} x {n}");
-    MatMut::new(c, m, n, c_stride)
 }
 
 /// Enough tasks for every thread of a large machine to find work.
@@ -141,14 +147,9 @@ fn task_size(product: &Gemm<'_>) -> (usize, usize) {
 }
 
 /// Halves C, on boundaries of tasks, until one is left, which `f` computes: its first row and column, and itself.
-fn split(
-    task: (usize, usize),
-    row: usize,
-    col: usize,
-    c: MatMut<'_>,
-    f: &(impl Fn(usize, usize, MatMut<'_>) + Sync),
-) {
-    let (rows, cols) = (c.rows().div_ceil(task.0), c.cols().div_ceil(task.1));
+fn split<C: Cut>(task: (usize, usize), row: usize, col: usize, c: C, f: &(impl Fn(usize, usize, C) + Sync)) {
+    let (rows, cols) = c.shape();
+    let (rows, cols) = (rows.div_ceil(task.0), cols.div_ceil(task.1));
     if rows <= 1 && cols <= 1 {
         f(row, col, c);
     } else if rows > cols {
@@ -180,7 +181,7 @@ fn shared(isa: Isa, product: &Gemm<'_>, task: (usize, usize), mut c: MatMut<'_>)
                 pack::columns(isa, b, depth..depth + len, cols, packed);
             });
             let beta = if depth == 0 { beta } else { 1.0 };
-            split(task, 0, 0, c.block(0..m, 0..n), &|row, col, c| {
+            split(task, 0, 0, c.block(0..m, 0..n), &|row, col, c: MatMut<'_>| {
                 let packed = Packed { k: len, a: &packed_a[row * len..], b: &packed_b[col * len..] };
                 tiles(isa, &packed, (alpha, beta), c);
             });

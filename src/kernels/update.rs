@@ -6,7 +6,12 @@
 
 use rayon::prelude::*;
 
-use super::{elementwise::vectorized, parallel::CHUNK};
+use super::{
+    elementwise::vectorized,
+    gemm::{Gemm, gemm_blocks},
+    parallel::CHUNK,
+    simd::MatMut,
+};
 
 /// How the raw sum of gradients becomes the one that the rule sees: g = scale * d + decay * w, or with the sign of
 /// w for L1.
@@ -84,9 +89,38 @@ pub fn with_two(
     });
 }
 
+/// Updates the weights `w` by a gradient that is a product and never stored as a whole: `update(w, d, h0, h1)` is given
+/// pieces of everything as soon as their gradient `d` is known. The second of the histories `h` may be empty.
+///
+/// # Panics
+/// When a slice has not the product's length.
+pub fn by_product(
+    product: &Gemm<'_>,
+    w: &mut [f32],
+    h: [&mut [f32]; 2],
+    update: impl Fn(&mut [f32], &mut [f32], &mut [f32], &mut [f32]) + Sync,
+) {
+    let [h0, h1] = h;
+    let len = product.m * product.n;
+    assert!(w.len() == len && h0.len() == len && (h1.is_empty() || h1.len() == len));
+    let matrix = |values| MatMut::new(values, product.m, product.n, product.n);
+    let pieces = |d: &mut [f32], mut of: (MatMut<'_>, MatMut<'_>), mut second: Option<MatMut<'_>>| {
+        for (i, d) in d.chunks_exact_mut(of.0.cols().max(1)).enumerate() {
+            update(of.0.row(i), d, of.1.row(i), second.as_mut().map_or(&mut [], |h| h.row(i)));
+        }
+    };
+    let beside = (matrix(w), matrix(h0));
+    if h1.is_empty() {
+        gemm_blocks(product, beside, |d, of| pieces(d, of, None));
+    } else {
+        gemm_blocks(product, (beside, matrix(h1)), |d, (of, second)| pieces(d, of, Some(second)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gemm::{Matrix, gemm_parallel};
 
     #[test]
     fn gradients_are_scaled_then_decayed() {
@@ -107,5 +141,40 @@ mod tests {
         with_two(gradient, &mut w, &mut d, (&mut h.0, &mut h.1), |g, _, _| g);
         assert_eq!(w, [2.5, -2.5, 0.0]);
         assert_eq!(d, [0.0; 3]);
+    }
+
+    /// Gradients of several tasks, in blocks that end within a row, by both numbers of histories.
+    #[test]
+    fn pieces_of_a_product_update_as_the_whole() {
+        let gradient = Gradient { scale: 0.5, decay: 0.1, shrink: 0.0, l1: false, keep_step: false };
+        let first = |g: f32, h: &mut f32| {
+            *h = 0.9 * *h + g;
+            *h
+        };
+        for (m, n, k) in [(1, 1, 1), (3, 0, 2), (0, 3, 2), (300, 2100, 3), (70, 700, 17), (90, 40, 0)] {
+            let of = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+            let (a, b, w, h) = (of(m * k, 0.7), of(k * n, 0.3), of(m * n, 0.1), of(m * n, 0.2));
+            let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, n));
+            let mut d = vec![0.0; m * n];
+            gemm_parallel(&Gemm { beta: 1.0, ..product }, &mut d);
+
+            let (mut whole, mut pieces) = ((w.clone(), h.clone()), (w.clone(), h.clone()));
+            with_one(gradient, &mut whole.0, &mut d.clone(), &mut whole.1, first);
+            by_product(&product, &mut pieces.0, [&mut pieces.1, &mut []], |w, d, h, _| {
+                with_one(gradient, w, d, h, first);
+            });
+            assert_eq!(whole, pieces, "{m} x {n} x {k}");
+
+            let second = |g: f32, h: &mut f32, h2: &mut f32| {
+                *h2 += g * g;
+                first(g, h) * *h2
+            };
+            let (mut whole, mut pieces) = ([w.clone(), h.clone(), h.clone()], [w, h.clone(), h]);
+            let [w, h, h2] = &mut whole;
+            with_two(gradient, w, &mut d, (h, h2), second);
+            let [w, h, h2] = &mut pieces;
+            by_product(&product, w, [h, h2], |w, d, h, h2| with_two(gradient, w, d, (h, h2), second));
+            assert_eq!(whole, pieces, "{m} x {n} x {k}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! `InnerProduct`: y = W x + b, a fully connected layer.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup};
+use super::{
+    Arity, Backward, Blob, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
+    TopDiff,
+};
 use crate::{
     config::proto::{InnerProductParameter, LayerParameter},
     kernels::{
@@ -58,6 +61,17 @@ impl InnerProduct {
             Matrix::row_major(data, self.inputs)
         }
     }
+
+    /// The weights' gradient.
+    fn gradient<'a>(&self, bottom: &'a [f32], top_diff: &'a [f32]) -> Gemm<'a> {
+        let (m, n, k) = (self.rows, self.outputs, self.inputs);
+        let (x, dy) = (Matrix::row_major(bottom, k), Matrix::row_major(top_diff, n));
+        if self.config.transpose() {
+            Gemm::new(k, n, m, x.transposed(), dy)
+        } else {
+            Gemm::new(n, k, m, dy.transposed(), x)
+        }
+    }
 }
 
 impl Layer for InnerProduct {
@@ -97,23 +111,22 @@ impl Layer for InnerProduct {
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
-        let (m, n, k) = (self.rows, self.outputs, self.inputs);
-        let dy = Matrix::row_major(pass.tops[0].diff, n);
         if let Some(dw) = &mut pass.param_diffs[0] {
-            let x = Matrix::row_major(pass.bottoms[0].data, k);
-            let product = if self.config.transpose() {
-                Gemm::new(k, n, m, x.transposed(), dy)
-            } else {
-                Gemm::new(n, k, m, dy.transposed(), x)
-            };
-            gemm_parallel(&Gemm { beta: 1.0, ..product }, dw);
+            let gradient = self.gradient(pass.bottoms[0].data, pass.tops[0].diff);
+            gemm_parallel(&Gemm { beta: 1.0, ..gradient }, dw);
         }
         if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
             add_column_sums(pass.tops[0].diff, db);
         }
         if let Some(dx) = &mut pass.bottom_diffs[0] {
-            gemm_parallel(&Gemm::new(m, k, n, dy, self.weights(pass.params[0])), dx);
+            let dy = Matrix::row_major(pass.tops[0].diff, self.outputs);
+            let weights = self.weights(pass.params[0]);
+            gemm_parallel(&Gemm::new(self.rows, self.inputs, self.outputs, dy, weights), dx);
         }
+    }
+
+    fn product<'a>(&self, bottoms: &[Blob<'a>], tops: &[TopDiff<'a>]) -> Option<Gemm<'a>> {
+        Some(self.gradient(bottoms[0].data, tops[0].diff))
     }
 
     fn multiply_adds(&self) -> u64 {

@@ -105,7 +105,7 @@ pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
 pub use spp::pyramid;
 
-use crate::tensor::Shape;
+use crate::{kernels::gemm::Gemm, tensor::Shape};
 
 /// All layer types, sorted by name.
 pub const LAYERS: &[&Kind] = &[
@@ -195,6 +195,12 @@ pub trait Layer: Send {
 
     /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted.
     fn backward(&mut self, _pass: &mut Backward<'_>) {}
+
+    /// The gradient of the first parameter as one product, for whoever uses it block by block; a backward pass that is
+    /// given no diff for this parameter then leaves it out.
+    fn product<'a>(&self, _bottoms: &[Blob<'a>], _tops: &[TopDiff<'a>]) -> Option<Gemm<'a>> {
+        None
+    }
 
     /// What the layer does to each value of its bottom, if the layer before it could do that as well; asked after
     /// [`Layer::outline`].

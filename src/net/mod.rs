@@ -16,6 +16,7 @@ pub mod summary;
 
 pub use error::NetError;
 pub use params::{Param, ParamId, Params};
+pub use pass::Learner;
 
 pub use crate::layers::{Carry, Peers, Shard};
 

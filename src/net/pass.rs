@@ -2,12 +2,28 @@
 
 use std::mem::take;
 
-use super::{BlobId, Net, NetError, Params};
+use super::{BlobId, Net, NetError, Param, ParamId, Params};
 use crate::{
-    kernels::{elementwise::update, random::Draw},
+    kernels::{elementwise::update, gemm::Gemm, random::Draw},
     layers::{Backward, Blob, BlobMut, Forward, Role, TopDiff},
     tensor::Buffer,
 };
+
+/// Whoever learns parameters in the midst of a backward pass, as soon as nothing else reads their old values.
+pub trait Learner {
+    /// Whether it learns this parameter, whose diff is then left as it is.
+    fn takes(&self, param: &Param) -> bool;
+    /// Learns a parameter by its gradient.
+    fn learn(&mut self, id: ParamId, param: &mut Param, gradient: &Gemm<'_>);
+}
+
+/// Learns nothing: all gradients are added to the diffs.
+impl Learner for () {
+    fn takes(&self, _: &Param) -> bool {
+        false
+    }
+    fn learn(&mut self, _: ParamId, _: &mut Param, _: &Gemm<'_>) {}
+}
 
 impl Net {
     /// Runs all layers and gives the net's loss: the weighted sum of its loss tops.
@@ -118,7 +134,7 @@ impl Net {
     pub fn backward_given(&mut self, params: &mut Params, given: &[(BlobId, &[f32])]) {
         for i in (0..self.nodes.len()).rev() {
             self.prepare_diffs(i, given);
-            self.backward_layer(i, params);
+            self.backward_layer(i, params, &mut ());
         }
     }
 
@@ -142,8 +158,9 @@ impl Net {
         }
     }
 
-    /// Runs layer `i` backwards, if it needs to.
-    pub fn backward_layer(&mut self, i: usize, params: &mut Params) {
+    /// Runs layer `i` backwards, if it needs to. The `learner` may have a parameter that no other layer uses and whose
+    /// gradient is a product.
+    pub fn backward_layer(&mut self, i: usize, params: &mut Params, learner: &mut dyn Learner) {
         let idle = !self.nodes[i].need.backward || self.nodes[i].within.is_some();
         if idle || self.shares_diff(i).is_some() {
             return;
@@ -151,6 +168,8 @@ impl Net {
         if self.nodes[i].run.clears {
             self.clear_cut_off(i);
         }
+        let taken = self.nodes[i].run.learned.first().copied();
+        let taken = taken.filter(|&id| learner.takes(&params[id]) && self.is_wanted_once(i, id));
         let node = &mut self.nodes[i];
         let mut bottom_diffs: Vec<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
             .map(|(&b, &wanted)| {
@@ -158,9 +177,7 @@ impl Net {
             })
             .collect();
         let learned = &node.run.learned;
-        let mut param_diffs: Vec<Option<Buffer>> = (learned.iter().zip(&node.run.wanted))
-            .map(|(&id, &wanted)| wanted.then(|| take(&mut params[id].diff)))
-            .collect();
+        let mut param_diffs: Vec<Option<Buffer>>;
         {
             let (blobs, slots) = (&self.blobs, &self.slots);
             let reads = node.outline.reads;
@@ -181,6 +198,13 @@ impl Net {
                     TopDiff { shape, data: if reads.tops { view(blobs, slots, t).data } else { &[] }, diff }
                 })
                 .collect();
+            let product = taken.and_then(|id| Some((id, node.layer.product(&bottoms, &tops)?)));
+            param_diffs = (learned.iter().zip(&node.run.wanted))
+                .map(|(&id, &wanted)| {
+                    let own = wanted && product.as_ref().is_none_or(|(taken, _)| *taken != id);
+                    own.then(|| take(&mut params[id].diff))
+                })
+                .collect();
             let mut bottom_slices: Vec<Option<&mut [f32]>> = (node.bottoms.iter().zip(&mut bottom_diffs))
                 .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
                 .collect();
@@ -195,6 +219,9 @@ impl Net {
                 bottom_diffs: &mut bottom_slices,
                 workspace: &mut self.workspace[..node.outline.workspace],
             });
+            if let Some((id, gradient)) = product {
+                learner.learn(id, &mut params[id], &gradient);
+            }
         }
         for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs) {
             if let (Some(buffer), Some(slot)) = (buffer, self.blobs[b].diff) {
@@ -206,6 +233,12 @@ impl Net {
                 params[id].diff = buffer;
             }
         }
+    }
+
+    /// Whether the first parameter of layer `i` is `id`, learns, and is no other layer's.
+    fn is_wanted_once(&self, i: usize, id: ParamId) -> bool {
+        let users = self.nodes.iter().flat_map(|n| &n.params).filter(|&&used| used == id);
+        self.nodes[i].run.wanted.first() == Some(&true) && users.count() == 1
     }
 
     /// The backward pass of a rectifier whose forward pass layer `i` has done: no gradient where the top is not above 0.

@@ -108,6 +108,10 @@ impl Observer for Reporter {
             self.outcome.sum_up(solver);
         }
     }
+
+    fn wants_gradients(&self, iter: i32) -> bool {
+        self.board.as_ref().is_some_and(|board| board.has_histograms(iter))
+    }
 }
 
 /// How long the layers of all nets have waited for data.

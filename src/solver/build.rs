@@ -64,6 +64,7 @@ impl Solver {
             policy,
             rule,
             history,
+            learned_early: Vec::new(),
             seed,
             iter: 0,
             progress: Progress::default(),

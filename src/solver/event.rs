@@ -13,7 +13,7 @@ use crate::{
 pub enum Event<'a> {
     /// Training begins, at the solver's iteration.
     Start,
-    /// Gradients are there and the update follows; the train net holds the outputs of its last pass.
+    /// Gradients are there and the update follows (see [`Observer::wants_gradients`]); the train net holds the outputs of its last pass.
     Train {
         /// The iteration, from 0.
         iter: i32,
@@ -159,6 +159,12 @@ impl std::fmt::Display for Why {
 pub trait Observer {
     /// Told of everything that happens.
     fn see(&mut self, solver: &Solver, event: &Event<'_>);
+
+    /// Asked before iteration `iter` whether [`Event::Train`] shall find the diffs of all parameters. If not, those that
+    /// can be used at once are never stored, and their parameters are up to date by then.
+    fn wants_gradients(&self, _iter: i32) -> bool {
+        false
+    }
 
     /// Asked after every iteration, and between the batches of a test.
     fn poll(&mut self, _solver: &Solver) -> Action {

@@ -46,7 +46,7 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use crate::{
     config::proto::{NetParameter, SolverParameter},
-    net::{Net, Params},
+    net::{Net, ParamId, Params},
     tensor::Buffer,
 };
 use lr_policy::{Policy, Progress};
@@ -65,6 +65,8 @@ pub struct Solver {
     rule: &'static Rule,
     /// The rule's arrays: the first of every parameter, then the second.
     history: Vec<Buffer>,
+    /// The parameters that were updated within the backward pass of this iteration.
+    learned_early: Vec<ParamId>,
     seed: u64,
     iter: i32,
     progress: Progress,
@@ -255,17 +257,21 @@ impl Solver {
         if let Some(team) = &mut self.team {
             team.remember(&self.params);
         }
+        let early = self.learns_early() && !observer.wants_gradients(self.iter);
+        let mut known = None;
         for pass in 1..=size {
-            loss += self.pass(pass == size, observer)?;
+            loss += self.forward(observer)?;
+            if early {
+                known = Some(self.rate(loss));
+            }
+            let rate = known.map(|(_, rate)| rate).filter(|_| loss.is_finite());
+            self.backward(pass == size, rate, observer);
         }
         loss /= size as f32;
         if let Some(team) = &mut self.team {
             loss = team.finish(&mut self.train, &mut self.params, loss)?;
         }
-        let smoothed = self.smooth(loss);
-        (self.progress.iter, self.progress.loss) = (self.iter, smoothed);
-        let rate = self.policy.rate(&self.config, &mut self.progress);
-        let rate = (f64::from(rate) * self.rate_factor) as f32;
+        let (smoothed, rate) = known.unwrap_or_else(|| self.rate(loss));
         self.last_rate = rate;
         if !loss.is_finite() && self.on_nan != OnNan::Continue {
             return Err(self.diverged(loss, rate));
@@ -282,37 +288,47 @@ impl Solver {
         Ok(())
     }
 
-    /// Forward and backward; with a word after every layer, if `debug_info` asks for it. Gives the loss.
-    ///
-    /// The `last` pass of a step completes the gradients, which go to the other ranks, if there are any.
-    fn pass(&mut self, last: bool, observer: &mut dyn Observer) -> Result<f32, SolverError> {
-        let debug = self.config.debug_info();
-        let layers = self.train.layers().len();
-        let mut loss = 0.0;
-        let span = tracing::trace_span!("forward").entered();
+    /// The smoothed loss and the learning rate of this iteration.
+    fn rate(&mut self, loss: f32) -> (f32, f32) {
+        let smoothed = self.smooth(loss);
+        (self.progress.iter, self.progress.loss) = (self.iter, smoothed);
+        let rate = self.policy.rate(&self.config, &mut self.progress);
+        (smoothed, (f64::from(rate) * self.rate_factor) as f32)
+    }
+
+    /// All layers forward; with a word after each, if `debug_info` asks for it. Gives the loss.
+    fn forward(&mut self, observer: &mut dyn Observer) -> Result<f32, SolverError> {
+        let _span = tracing::trace_span!("forward").entered();
+        let (mut loss, layers) = (0.0, self.train.layers().len());
         for i in 0..layers {
             loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
-            if debug {
+            if self.config.debug_info() {
                 observer.see(self, &Event::Debug(Stage::Forward(i)));
             }
         }
         self.train.resume_passes(self.train.passes() + 1);
-        drop(span);
+        Ok(loss as f32)
+    }
+
+    /// All layers backward; with the `rate` of the update, if it is known, parameters that can are updated on the way.
+    ///
+    /// The `last` pass of a step completes the gradients, which go to the other ranks, if there are any.
+    fn backward(&mut self, last: bool, rate: Option<f32>, observer: &mut dyn Observer) {
         let _span = tracing::trace_span!("backward").entered();
+        let layers = self.train.layers().len();
         for i in (0..layers).rev() {
             self.train.prepare_diffs(i, &[]);
-            self.train.backward_layer(i, &mut self.params);
+            self.backward_layer(i, rate);
             if let Some(team) = self.team.as_mut().filter(|_| last) {
                 team.layer_done(i, &self.params);
             }
-            if debug {
+            if self.config.debug_info() {
                 observer.see(self, &Event::Debug(Stage::Backward(i)));
             }
         }
-        if debug {
+        if self.config.debug_info() {
             observer.see(self, &Event::Debug(Stage::Gradients));
         }
-        Ok(loss as f32)
     }
 
     /// Whether an update leaves the steps in the parameters' diffs, for whoever saves or shows them.

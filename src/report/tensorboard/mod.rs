@@ -69,6 +69,11 @@ impl Board {
         Ok(board)
     }
 
+    /// Whether an iteration has histograms of weights and gradients.
+    pub fn has_histograms(&self, iter: i32) -> bool {
+        self.histograms.is_some_and(|every| iter % every == 0)
+    }
+
     /// Adds what TensorBoard shows of an event.
     pub fn event(&mut self, solver: &Solver, event: &Event<'_>) {
         match event {
@@ -77,7 +82,7 @@ impl Board {
                 if iter % self.stride == 0 || matches!(event, Event::Train { shown: true, .. }) {
                     self.train(solver, event);
                 }
-                if self.histograms.is_some_and(|every| iter % every == 0) {
+                if self.has_histograms(*iter) {
                     self.summary(*iter, histograms(solver));
                 }
             }
