@@ -21,7 +21,7 @@ pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
 
-use convolve::{Convolve, images_together};
+use convolve::Convolve;
 use few::Few;
 use gradient::Cut;
 use lines::{Line, Lines};
@@ -30,7 +30,7 @@ use strided::Strided;
 use winograd::Winograd;
 
 use super::channels::Channels;
-use super::simd::{Isa, MatMut};
+use super::simd::Isa;
 use super::{affine, parallel};
 
 /// What happens to each output value before it is stored.
@@ -155,50 +155,18 @@ fn plain_forward(
     let packed = &mut scratch[..dims.weight_len()];
     weights::pack_forward(isa, dims, weights, packed);
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
-    let area = dims.out_area();
     let whole = Convolve {
         isa,
         lines: &lines,
-        images: 1,
         channels: dims.group_in(),
         input,
         image_stride: dims.in_channels * dims.in_area(),
         weights: packed,
         bias: epilogue.bias,
         relu: epilogue.relu,
+        row_tasks: 1,
     };
-    convolve_groups(dims.group, dims.out_channels, area, &whole, output);
-}
-
-/// Runs a convolution, which describes all images and groups, one task for a few images or a band of one.
-fn convolve_groups(groups: usize, rows: usize, area: usize, whole: &Convolve<'_>, output: &mut [f32]) {
-    let images = images_together(output.len() / (rows * area).max(1), area);
-    let m = rows / groups;
-    let in_group = whole.channels * whole.lines.inputs();
-    let weights = m * whole.channels * whole.lines.taps();
-    let of = |image: usize, images: usize, group: usize| Convolve {
-        images,
-        input: &whole.input[image * whole.image_stride + group * in_group..],
-        weights: &whole.weights[group * weights..][..weights],
-        bias: whole.bias.map(|bias| &bias[group * m..][..m]),
-        ..*whole
-    };
-    if images == 1 {
-        parallel::for_chunks_mut(output, m * area, |start, output| {
-            let index = start / (m * area);
-            let part = of(index / groups, 1, index % groups);
-            part.run_in_bands(m, MatMut::new(output, m, area, area));
-        });
-    } else {
-        parallel::for_chunks_mut(output, images * rows * area, |start, output| {
-            let all = output.len() / area;
-            for group in 0..groups {
-                let part = of(start / (rows * area), all / rows, group);
-                let mut c = MatMut::new(output, all, area, area);
-                part.run(m, rows, c.block(group * m..all, 0..area));
-            }
-        });
-    }
+    whole.run_groups(dims.group, dims.out_channels, output);
 }
 
 /// `bottom_diff` = the input's gradient; what it held is overwritten.
@@ -250,15 +218,15 @@ fn plain_backward_input(
     let whole = Convolve {
         isa,
         lines: &phase.lines,
-        images: 1,
         channels: dims.group_out(),
         input: top_diff,
         image_stride: dims.out_channels * dims.out_area(),
         weights: packed,
         bias: None,
         relu: false,
+        row_tasks: 1,
     };
-    convolve_groups(dims.group, dims.in_channels, dims.in_area(), &whole, bottom_diff);
+    whole.run_groups(dims.group, dims.in_channels, bottom_diff);
 }
 
 /// Adds the weights' gradient, summed over the batch, to `weight_diff`.

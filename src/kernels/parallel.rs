@@ -5,7 +5,9 @@
 
 use rayon::prelude::*;
 
-use super::simd::MatMut;
+use std::ops::Range;
+
+use super::simd::{ImagesMut, MatMut};
 
 /// Elements per chunk of a loop that is bound by memory: 64 KiB of `f32`, large against the cost of a task
 /// (a few microseconds), small enough that 64 threads find work in a blob of 1 Mi elements.
@@ -124,6 +126,25 @@ pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -
     parts.iter().sum()
 }
 
+/// Calls `f(index, block)` for the consecutive blocks of rows number `range`, of which each starts at `first(index)` of its
+/// matrix and `rows` are all.
+pub fn for_row_blocks(
+    mut rows: ImagesMut<'_>,
+    range: Range<usize>,
+    first: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, ImagesMut<'_>) + Sync),
+) {
+    if range.len() <= 1 {
+        return range.for_each(|index| f(index, rows.again()));
+    }
+    let middle = range.start.midpoint(range.end);
+    let (top, rest) = rows.split_rows(first(middle) - first(range.start));
+    rayon::join(
+        || for_row_blocks(top, range.start..middle, first, f),
+        || for_row_blocks(rest, middle..range.end, first, f),
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +190,21 @@ mod tests {
             assert!(own.iter().enumerate().all(|(i, &v)| v == i));
             assert!(data.iter().enumerate().all(|(i, &v)| v == (i / 2 % channels) as f32));
         }
+    }
+
+    #[test]
+    fn rows_are_cut_where_they_should() {
+        let mut data = [0; 2 * 7 * 3].map(|_| 0.0);
+        let starts = [0, 3, 4, 7];
+        let images = ImagesMut::new(&mut data, 2, 7, 3);
+        for_row_blocks(images, 0..3, &|i| starts[i], &|i, mut block| {
+            assert_eq!(block.rows(), starts[i + 1] - starts[i]);
+            for row in 0..block.rows() {
+                (0..2).for_each(|image| block.row(image, row).fill((i + 1) as f32));
+            }
+        });
+        let rows = [1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0];
+        assert!(data.iter().enumerate().all(|(at, &v)| v == rows[at / 3 % 7]));
     }
 
     #[test]

@@ -1,40 +1,56 @@
-//! A few images and one group: C (one row a channel, one column an output) = packed weights times the images' taps.
+//! Forward: for each image and group C (one row a channel, one column an output) = packed weights times the image's taps.
 //!
 //! The matrix of taps (`im2col`) is never stored: a block of outputs and taps is gathered from the planes into the
-//! second-level cache, used for all rows of weights, and forgotten.
+//! second-level cache, used for all rows of weights, and forgotten. Small images are taken together: their outputs
+//! follow one another in a block, and a tile writes what it has of each.
 
 use std::ops::Range;
 
 use super::lines::Lines;
-use crate::kernels::gemm::{DEPTH, panels, scratch};
-use crate::kernels::simd::{self, Isa, MatMut, Piece, Tile};
+use crate::kernels::gemm::{DEPTH, pack, panels, scratch};
+use crate::kernels::parallel;
+use crate::kernels::simd::{self, ImagesMut, Isa, Piece, Tile};
 
 /// The most lanes of a panel on any instruction set, and so the most pieces it may consist of.
 const MAX_LANES: usize = 32;
-/// The most rows of a tile on any instruction set.
-const MAX_ROWS: usize = 14;
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
-/// Images of fewer outputs are small: too many of their registers would be left part empty.
-const SMALL: usize = 128;
-/// Small images are taken together up to this many outputs.
-const TOGETHER: usize = 256;
-
+/// Images are taken together up to so many outputs, and those of fewer than the least always.
+const TOGETHER: usize = 512;
+const LEAST: usize = 128;
+/// Products of an output that take longer than to write it.
+const MANY_TAPS: usize = 128;
+/// Lanes in a hundred that are used where enough images are together.
+const FILLED: usize = 97;
 /// Values of a block of taps and outputs, which stays in the second-level cache.
 const BLOCK: usize = 1 << 17;
+/// Enough tasks for every thread of a large machine; where images and bands are fewer, rows are cut, too.
+const TASKS: usize = 64;
+/// Multiply-adds of a block that outweigh the start of a task.
+const WORK: usize = 1 << 20;
 
-/// How many images of `outputs` values a channel one task takes, of `batch`.
-pub fn images_together(batch: usize, outputs: usize) -> usize {
-    if outputs >= SMALL { 1 } else { TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1) }
+/// How many images of `outputs` values a channel are taken together, of `batch`: the fewest that fill their registers.
+/// Where an image has a good many outputs, of few `taps`, it is better written from end to end.
+pub fn images_together(batch: usize, outputs: usize, taps: usize) -> usize {
+    if outputs >= LEAST && taps < MANY_TAPS {
+        return 1;
+    }
+    let filled = |images: usize| {
+        let values = (images * outputs).max(1);
+        100 * values / values.next_multiple_of(MAX_LANES / 2)
+    };
+    let most = (TOGETHER / outputs.max(1)).clamp(1, batch.max(1));
+    let least = LEAST.div_ceil(outputs.max(1)).min(most);
+    let full = (least..=most).find(|&images| filled(images) >= FILLED);
+    full.or_else(|| (least..=most).max_by_key(|&images| filled(images))).unwrap_or(1)
 }
 
-/// What `run` computes.
+/// A convolution of some images.
 #[derive(Clone, Copy)]
 pub struct Convolve<'a> {
     pub isa: Isa,
     pub lines: &'a Lines,
-    /// Number of images, and what a group has of each.
-    pub images: usize,
+    /// Input channels of a group.
     pub channels: usize,
     /// The first image's group; the next follows `image_stride` later.
     pub input: &'a [f32],
@@ -43,6 +59,8 @@ pub struct Convolve<'a> {
     pub weights: &'a [f32],
     pub bias: Option<&'a [f32]>,
     pub relu: bool,
+    /// How many tasks may share the rows of a block.
+    pub row_tasks: usize,
 }
 
 /// The images' planes, `image` apart, each channel's `channel` apart.
@@ -52,76 +70,105 @@ struct Planes<'a> {
     channel: usize,
 }
 
-/// Where results go: the rows of each image, `image_rows` after those of the last.
-struct Results<'a> {
-    c: MatMut<'a>,
-    rows: usize,
-    image_rows: usize,
+/// Packed taps, from number `depth` on, of the outputs `cols`.
+struct Block<'a> {
+    depth: usize,
+    k: usize,
+    cols: Range<usize>,
+    values: &'a [f32],
 }
 
 impl Convolve<'_> {
-    /// Overwrites `c`, cut into bands of the outermost axis for all threads, with the `rows` rows of one image.
-    pub fn run_in_bands(&self, rows: usize, c: MatMut<'_>) {
-        let (outer, all) = (self.lines.outer_outputs(), self.lines.outputs());
-        if all == 0 {
-            return;
-        }
-        let count = all.div_ceil(BAND).min(outer);
-        self.bands(0..outer, outer.div_ceil(count), rows, c);
+    /// Overwrites `output`, which has `rows` rows an image, for all threads; `self` describes all images and groups.
+    pub fn run_groups(&self, groups: usize, rows: usize, output: &mut [f32]) {
+        let area = self.lines.outputs();
+        let image = rows * area;
+        let batch = output.len() / image.max(1);
+        let together = images_together(batch, area, self.channels * self.lines.taps());
+        let m = rows / groups;
+        let (in_group, weights) =
+            (self.channels * self.lines.inputs(), m * self.channels * self.lines.taps());
+        let units = groups * batch.div_ceil(together) * self.band_count();
+        let row_tasks = (TASKS / units.max(1)).max(1);
+        parallel::for_chunks_mut(output, together * image, |start, output| {
+            let c = ImagesMut::new(output, output.len() / image, rows, area);
+            parallel::for_row_blocks(c, 0..groups, &|group| group * m, &|group, c| {
+                let of_group = Convolve {
+                    input: &self.input[start / image * self.image_stride + group * in_group..],
+                    weights: &self.weights[group * weights..][..weights],
+                    bias: self.bias.map(|bias| &bias[group * m..][..m]),
+                    row_tasks,
+                    ..*self
+                };
+                let outer = self.lines.outer_outputs();
+                of_group.bands(0..outer, outer.div_ceil(self.band_count()), c);
+            });
+        });
+    }
+
+    /// Bands of the outermost axis that large images are cut into.
+    fn band_count(&self) -> usize {
+        self.lines.outputs().div_ceil(BAND).min(self.lines.outer_outputs()).max(1)
     }
 
     /// Halves `range`, on boundaries of bands, until one is left.
-    fn bands(&self, range: Range<usize>, band: usize, rows: usize, c: MatMut<'_>) {
+    fn bands(&self, range: Range<usize>, band: usize, c: ImagesMut<'_>) {
         let count = range.len().div_ceil(band);
         if count == 1 {
             let lines = self.lines.band(range);
-            return Convolve { lines: &lines, ..*self }.run(rows, 0, c);
+            return Convolve { lines: &lines, ..*self }.run(c);
         }
         let at = count / 2 * band;
         let line = c.cols() / range.len();
         let (left, right) = c.split_cols(at * line);
         let middle = range.start + at;
         rayon::join(
-            || self.bands(range.start..middle, band, rows, left),
-            || self.bands(middle..range.end, band, rows, right),
+            || self.bands(range.start..middle, band, left),
+            || self.bands(middle..range.end, band, right),
         );
     }
 
-    /// Overwrites `rows` rows of `c` for each image, `image_rows` apart, whose columns are the outputs of `lines`.
-    pub fn run(&self, rows: usize, image_rows: usize, c: MatMut<'_>) {
+    /// Overwrites `c`, whose columns are the outputs of `lines`.
+    pub fn run(&self, mut c: ImagesMut<'_>) {
         let k = self.channels * self.lines.taps();
-        let mut results = Results { c, rows, image_rows };
-        if k == 0 || rows == 0 {
-            return self.without_taps(&mut results);
+        if k == 0 || c.rows() == 0 {
+            return self.without_taps(&mut c);
         }
-        let n = self.images * self.lines.outputs();
-        let panel_len = DEPTH.min(k) * self.block_cols(k, rows).min(n.next_multiple_of(self.isa.lanes()));
+        let n = c.images() * self.lines.outputs();
+        let panel_len = DEPTH.min(k) * self.block_cols(k, c.rows()).min(n.next_multiple_of(self.isa.lanes()));
         if let Some(start) = self.lines.in_place() {
             let (image, channel) = (self.image_stride, self.lines.inputs());
             let planes = Planes { values: &self.input[start..], image, channel };
-            scratch::lend(panel_len, |panel| self.blocks(&planes, panel, &mut results));
+            scratch::lend(panel_len, |panel| self.blocks(&planes, panel, &mut c));
         } else {
             let channel = self.lines.plane_len();
             let image = self.channels * channel;
-            scratch::lend(panel_len + self.images * image, |scratch| {
+            scratch::lend(panel_len + c.images() * image, |scratch| {
                 let (panel, values) = scratch.split_at_mut(panel_len);
-                let inputs =
-                    self.input.chunks(self.image_stride).map(|i| &i[..self.channels * self.lines.inputs()]);
-                for (input, planes) in inputs.zip(values.chunks_exact_mut(image.max(1))) {
-                    self.lines.fill_planes(input, planes);
-                }
-                self.blocks(&Planes { values, image, channel }, panel, &mut results);
+                self.fill_planes(values, channel);
+                self.blocks(&Planes { values, image, channel }, panel, &mut c);
             });
         }
     }
 
+    /// Copies the planes of all images.
+    fn fill_planes(&self, values: &mut [f32], channel: usize) {
+        let inputs = self.lines.inputs();
+        parallel::for_chunks_mut(values, self.channels * channel, |start, planes| {
+            let input = &self.input[start / (self.channels * channel) * self.image_stride..];
+            let part = self.channels.div_ceil(self.row_tasks) * channel;
+            parallel::for_chunks_mut(planes, part, |start, planes| {
+                self.lines.fill_planes(self.isa, &input[start / channel * inputs..], planes);
+            });
+        });
+    }
+
     /// An empty sum: only the epilogue.
-    fn without_taps(&self, results: &mut Results<'_>) {
-        for image in 0..self.images {
-            for i in 0..results.rows {
+    fn without_taps(&self, c: &mut ImagesMut<'_>) {
+        for image in 0..c.images() {
+            for i in 0..c.rows() {
                 let bias = self.bias.map_or(0.0, |bias| bias[i]);
-                let row = results.c.row(image * results.image_rows + i);
-                row.fill(if self.relu && bias < 0.0 { 0.0 } else { bias });
+                c.row(image, i).fill(if self.relu && bias < 0.0 { 0.0 } else { bias });
             }
         }
     }
@@ -136,39 +183,55 @@ impl Convolve<'_> {
     }
 
     /// Sums the blocks of taps, in order.
-    fn blocks(&self, planes: &Planes<'_>, block: &mut [f32], results: &mut Results<'_>) {
-        let (m, n, all) =
-            (results.rows, self.images * self.lines.outputs(), self.channels * self.lines.taps());
+    fn blocks(&self, planes: &Planes<'_>, block: &mut [f32], c: &mut ImagesMut<'_>) {
+        let (m, n) = (c.rows(), c.images() * self.lines.outputs());
+        let all = self.channels * self.lines.taps();
         let wide = self.block_cols(all, m);
+        let panel_count = m.div_ceil(self.isa.tile_rows());
         let mut offsets = [0; DEPTH];
         for depth in (0..all).step_by(DEPTH) {
             let k = DEPTH.min(all - depth);
             let offsets = &mut offsets[..k];
             self.lines.fill_tap_offsets(depth, planes.channel, offsets);
-            let last = depth + k == all;
-            let weights = &self.weights[depth * m..(depth + k) * m];
             for j in (0..n).step_by(wide) {
                 let cols = j..n.min(j + wide);
-                self.pack(planes, offsets, cols.clone(), block);
-                for rows in panels(m, self.isa.tile_rows()) {
-                    let tile = Tile {
-                        k,
-                        a: &weights[rows.start * k..rows.end * k],
-                        a_stride: rows.len(),
-                        b: block,
-                        b_stride: 0,
-                        alpha: 1.0,
-                        beta: if depth == 0 { 0.0 } else { 1.0 },
-                        bias: self.bias.filter(|_| last).map(|bias| &bias[rows.clone()]),
-                        relu: self.relu && last,
-                    };
-                    // Along the rows of C, which then stream through the cache.
-                    for cols in self.panels(&cols) {
-                        let b = &block[(cols.start - j) * k..];
-                        let b_stride = cols.len().next_multiple_of(self.isa.lanes());
-                        self.multiply(&Tile { b, b_stride, ..tile }, rows.clone(), cols, results);
-                    }
-                }
+                let values = &mut block[..k * cols.len().next_multiple_of(self.isa.lanes())];
+                self.pack(planes, offsets, cols.clone(), values);
+                let tasks = (m * k * cols.len() / WORK).clamp(1, self.row_tasks.min(panel_count));
+                let first_panel = |task: usize| task * panel_count / tasks;
+                let first_row = |task| pack::panel_start(m, self.isa.tile_rows(), first_panel(task));
+                let block = Block { depth, k, cols, values };
+                parallel::for_row_blocks(c.again(), 0..tasks, &first_row, &|task, mut c| {
+                    self.tiles(&block, first_row(task), m, &mut c);
+                });
+            }
+        }
+    }
+
+    /// Multiplies a block by the weights of `c`'s rows, which are those from `first` on, of `m`.
+    fn tiles(&self, block: &Block<'_>, first: usize, m: usize, c: &mut ImagesMut<'_>) {
+        let Block { depth, k, ref cols, values } = *block;
+        let last = depth + k == self.channels * self.lines.taps();
+        let weights = &self.weights[depth * m..(depth + k) * m];
+        let end = first + c.rows();
+        for rows in panels(m, self.isa.tile_rows()).filter(|rows| first <= rows.start && rows.start < end) {
+            // The next rows' weights may lie in slow memory.
+            let next = &weights[rows.end * k..];
+            // Along the rows of C, which then stream through the cache.
+            for cols in self.panels(cols) {
+                let next = if cols.end == block.cols.end { next } else { &[] };
+                let tile = Tile {
+                    k,
+                    a: &weights[rows.start * k..rows.end * k],
+                    a_stride: rows.len(),
+                    b: &values[(cols.start - block.cols.start) * k..],
+                    b_stride: cols.len().next_multiple_of(self.isa.lanes()),
+                    alpha: 1.0,
+                    beta: if depth == 0 { 0.0 } else { 1.0 },
+                    bias: self.bias.filter(|_| last).map(|bias| &bias[rows.clone()]),
+                    relu: self.relu && last,
+                };
+                simd::multiply_across(self.isa, &tile, next, c, rows.start - first..rows.end - first, cols);
             }
         }
     }
@@ -181,42 +244,32 @@ impl Convolve<'_> {
 
     /// Packs the taps at `offsets` of the outputs `cols`, panel by panel.
     fn pack(&self, planes: &Planes<'_>, offsets: &[u32], cols: Range<usize>, block: &mut [f32]) {
+        /// Panels that one task packs, where rows are shared.
+        const PANELS: usize = 4;
         let k = offsets.len();
-        if self.images == 1 && self.lines.is_matrix() {
-            let data = &planes.values[offsets[0] as usize + cols.start..];
-            return simd::copy_panels(self.isa, data, planes.channel, k, cols.len(), block);
-        }
-        for panel in self.panels(&cols) {
-            self.gather(planes, offsets, panel.clone(), &mut block[(panel.start - cols.start) * k..]);
-        }
+        let part = if self.row_tasks > 1 { PANELS * self.isa.tile_cols() * k } else { block.len() };
+        parallel::for_chunks_mut(block, part, |start, block| {
+            let cols = cols.start + start / k..cols.end.min(cols.start + (start + block.len()) / k);
+            if self.lines.is_matrix() {
+                return self.copy(planes, offsets, cols, block);
+            }
+            for panel in self.panels(&cols) {
+                self.gather(planes, offsets, panel.clone(), &mut block[(panel.start - cols.start) * k..]);
+            }
+        });
     }
 
-    /// Computes a tile of C, whose columns are counted over images.
-    fn multiply(&self, tile: &Tile<'_>, rows: Range<usize>, cols: Range<usize>, results: &mut Results<'_>) {
+    /// Packs outputs `cols` where planes are rows of a matrix, image by image.
+    fn copy(&self, planes: &Planes<'_>, offsets: &[u32], cols: Range<usize>, block: &mut [f32]) {
         let outputs = self.lines.outputs();
-        let (first, last) = (cols.start / outputs, (cols.end - 1) / outputs);
-        let place =
-            |image: usize| image * results.image_rows + rows.start..image * results.image_rows + rows.end;
-        if first == last {
-            let c = results.c.block(place(first), cols.start - first * outputs..cols.end - first * outputs);
-            return simd::multiply(self.isa, tile, c);
-        }
-        // Columns of several images: the tile is computed beside C, and its columns then go their ways.
-        let mut beside = [0.0; MAX_ROWS * MAX_LANES];
-        let plain = Tile { beta: 0.0, bias: None, relu: false, ..*tile };
-        simd::multiply(self.isa, &plain, MatMut::new(&mut beside, rows.len(), cols.len(), MAX_LANES));
-        for image in first..=last {
-            let of_image = cols.start.max(image * outputs)..cols.end.min((image + 1) * outputs);
-            for (i, row) in place(image).enumerate() {
-                let c =
-                    &mut results.c.row(row)[of_image.start - image * outputs..of_image.end - image * outputs];
-                let sums = &beside[i * MAX_LANES..][of_image.start - cols.start..];
-                let bias = tile.bias.map_or(0.0, |bias| bias[i]);
-                for (c, &sum) in c.iter_mut().zip(sums) {
-                    let value = sum + bias + if tile.beta == 0.0 { 0.0 } else { *c };
-                    *c = if tile.relu && value < 0.0 { 0.0 } else { value };
-                }
-            }
+        let mut at = cols.start;
+        while at < cols.end {
+            let (image, col) = (at / outputs, at % outputs);
+            let data = &planes.values[image * planes.image + offsets[0] as usize + col..];
+            let end = cols.end.min(at + outputs - col);
+            let place = at - cols.start..end - cols.start;
+            simd::copy_panels(self.isa, data, planes.channel, offsets.len(), place, block);
+            at = end;
         }
     }
 

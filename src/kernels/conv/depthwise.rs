@@ -56,13 +56,19 @@ fn task(channels: usize, area: usize) -> usize {
 }
 
 /// Calls `f(planes, plane length)` with the planes of `channels` channels of `image`.
-fn with_planes<R>(lines: &Lines, channels: usize, image: &[f32], f: impl FnOnce(&[f32], usize) -> R) -> R {
+fn with_planes<R>(
+    isa: Isa,
+    lines: &Lines,
+    channels: usize,
+    image: &[f32],
+    f: impl FnOnce(&[f32], usize) -> R,
+) -> R {
     if let Some(start) = lines.in_place() {
         return f(&image[start..], lines.inputs());
     }
     let plane = lines.plane_len();
     scratch::lend(channels * plane, |planes| {
-        lines.fill_planes(image, planes);
+        lines.fill_planes(isa, image, planes);
         f(planes, plane)
     })
 }
@@ -110,7 +116,7 @@ pub fn forward(
     parallel::for_chunks_mut(output, task * outs * area, |start, output| {
         for (i, output) in output.chunks_exact_mut(outs * area).enumerate() {
             let channel = start / (outs * area) + i;
-            with_planes(&lines, 1, &input[channel * in_area..][..in_area], |data, _| {
+            with_planes(isa, &lines, 1, &input[channel * in_area..][..in_area], |data, _| {
                 for (o, output) in output.chunks_exact_mut(area).enumerate() {
                     let out = channel % dims.group * outs + o;
                     let weights = &weights[out * taps..][..taps];
@@ -182,7 +188,7 @@ fn filter_phase(isa: Isa, phase: &Phase, outs: usize, top: &[f32], weights: &[f3
     if taps == 0 {
         return out.fill(0.0);
     }
-    with_planes(lines, outs, top, |data, pitch| {
+    with_planes(isa, lines, outs, top, |data, pitch| {
         let (mut offsets, mut values) = ([0; TAPS], [0.0; TAPS]);
         let (offsets, values) = (&mut offsets[..outs * taps], &mut values[..outs * taps]);
         lines.fill_tap_offsets(0, pitch, offsets);
@@ -216,7 +222,7 @@ pub fn backward_weights(isa: Isa, dims: &ConvDims, input: &[f32], top_diff: &[f3
         let channel = start / (outs * taps);
         for image in 0..dims.batch {
             let input = &input[(image * dims.in_channels + channel) * in_area..][..in_area];
-            with_planes(&lines, 1, input, |data, _| {
+            with_planes(isa, &lines, 1, input, |data, _| {
                 for (o, diff) in diff.chunks_exact_mut(taps).enumerate() {
                     let top = &top_diff[(image * dims.out_channels + channel * outs + o) * area..][..area];
                     for_steps(&lines, |at, runs| {

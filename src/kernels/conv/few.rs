@@ -92,7 +92,7 @@ impl<'a> Few<'a> {
             }
             let plane = lines.plane_len();
             scratch::lend(dims.group_in() * plane, |planes| {
-                lines.fill_planes(input, planes);
+                lines.fill_planes(self.isa, input, planes);
                 self.add(&lines, (planes, plane), top, sums);
             });
         }

@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use super::ConvDims;
-use super::convolve::images_together;
 use super::lines::{Line, Lines};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
@@ -30,6 +29,15 @@ const MOST_COPIES: usize = 2;
 const TAPS: usize = 256;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
+
+/// Images of fewer outputs are small, and taken together up to so many.
+const SMALL: usize = 128;
+const TOGETHER: usize = 256;
+
+/// How many images of `outputs` values a channel are taken together, of `batch`.
+fn images_together(batch: usize, outputs: usize) -> usize {
+    if outputs >= SMALL { 1 } else { TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1) }
+}
 
 /// One of the two blobs: its channels, those of a group, and the values of a channel.
 #[derive(Clone, Copy)]
@@ -196,7 +204,7 @@ impl<'a> Cut<'a> {
         }
         let channel = lines.plane_len();
         parallel::for_chunks_mut(planes, channel * side.group, |start, planes| {
-            lines.fill_planes(&left[start / channel * side.area..], planes);
+            lines.fill_planes(self.isa, &left[start / channel * side.area..], planes);
         });
         Planes { lines, values: planes, image: side.channels * channel, channel, outputs: 0..0 }
     }
@@ -225,7 +233,7 @@ impl<'a> Cut<'a> {
                 let image = group * channel;
                 scratch::lend(images * image, |copied| {
                     for (values, planes) in values.chunks(left.image).zip(copied.chunks_exact_mut(image)) {
-                        lines.fill_planes(&values[..group * left.channel], planes);
+                        lines.fill_planes(self.isa, &values[..group * left.channel], planes);
                     }
                     let outputs = 0..images * lines.outputs();
                     let planes = Planes { lines: &lines, values: copied, image, channel, outputs };

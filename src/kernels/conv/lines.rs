@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::ConvAxis;
+use crate::kernels::simd::{Isa, Job, Simd};
 
 /// The most spatial axes: blobs have at most 32 axes, two of which are images and channels.
 pub const MAX_AXES: usize = 30;
@@ -89,15 +90,21 @@ impl Axis {
     }
 }
 
-/// Every `step`th value of a row, which may be longer than needed.
-fn copy_every(step: usize, row: &[f32], out: &mut [f32]) {
+/// `out` = every `step`th value of a row, which may be longer than needed.
+#[inline(always)]
+fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
     match step {
-        1 => out.copy_from_slice(&row[..out.len()]),
+        1 => {
+            let row = &row[..out.len()];
+            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(S::LANES)) {
+                simd.write_first(out, simd.read_first(row));
+            }
+        }
         2 => {
-            let (pairs, rest) = row.as_chunks::<2>();
-            let count = pairs.len().min(out.len());
-            out.iter_mut().zip(pairs).for_each(|(o, &[v, _])| *o = v);
-            out[count..].iter_mut().zip(rest).for_each(|(o, &v)| *o = v);
+            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(2 * S::LANES)) {
+                let (low, high) = row.split_at(row.len().min(S::LANES));
+                simd.write_first(out, simd.unzip(simd.read_first(low), simd.read_first(high)).0);
+            }
         }
         _ => out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, &v)| *o = v),
     }
@@ -190,31 +197,10 @@ impl Lines {
         outer.iter().map(|a| a.kept).product::<usize>() * last.row_len()
     }
 
-    /// Copies the planes of an image's channels.
-    pub fn fill_planes(&self, image: &[f32], planes: &mut [f32]) {
-        let (outer, last) = self.split();
-        let rows: usize = outer.iter().map(|a| a.kept).product();
-        let (row_len, input) = (last.row_len(), last.line.input);
-        let area = self.inputs();
-        if rows * row_len == 0 {
-            return;
-        }
-        for (image, plane) in image.chunks_exact(area).zip(planes.chunks_exact_mut(rows * row_len)) {
-            for remainder in 0..last.stride {
-                let (inside, first) = last.inside(remainder);
-                for row in 0..rows {
-                    let out = &mut plane[row * row_len + remainder * last.run..][..last.run];
-                    match outer_position(outer, row).filter(|_| !inside.is_empty()) {
-                        Some(line) => {
-                            let row = &image[line * input..][..input];
-                            out[..inside.start].fill(0.0);
-                            copy_every(last.line.stride, &row[first..], &mut out[inside.clone()]);
-                            out[inside.end..].fill(0.0);
-                        }
-                        None => out.fill(0.0),
-                    }
-                }
-            }
+    /// Copies the planes of as many of an image's channels as `planes` have room for.
+    pub fn fill_planes(&self, isa: Isa, image: &[f32], planes: &mut [f32]) {
+        if self.plane_len() > 0 {
+            isa.run(FillPlanes { lines: self, image, planes });
         }
     }
 
@@ -288,8 +274,55 @@ impl Lines {
     }
 }
 
+struct FillPlanes<'a> {
+    lines: &'a Lines,
+    image: &'a [f32],
+    planes: &'a mut [f32],
+}
+
+impl Job for FillPlanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        /// Rows that are asked for ahead where some between are left out, which the processor does not foresee.
+        const AHEAD: usize = 8;
+        let FillPlanes { lines, image, planes } = self;
+        let (outer, last) = lines.split();
+        let ahead = outer.last().map_or(0, |axis| if axis.grain > 1 { AHEAD * axis.grain } else { 0 });
+        let (row_len, input) = (last.row_len(), last.line.input);
+        let images = image.chunks_exact(lines.inputs());
+        for (image, plane) in images.zip(planes.chunks_exact_mut(lines.plane_len())) {
+            for remainder in 0..last.stride {
+                let (inside, first) = last.inside(remainder);
+                for (row, plane) in plane.chunks_exact_mut(row_len).enumerate() {
+                    let out = &mut plane[remainder * last.run..][..last.run];
+                    match outer_position(outer, row).filter(|_| !inside.is_empty()) {
+                        Some(line) => {
+                            let row = &image[line * input..][..input];
+                            if ahead > 0 {
+                                for at in (0..input).step_by(S::LANES) {
+                                    simd.prefetch(row.as_ptr().wrapping_add(ahead * input + at));
+                                }
+                            }
+                            out[..inside.start].fill(0.0);
+                            copy_every(simd, last.line.stride, &row[first..], &mut out[inside.clone()]);
+                            out[inside.end..].fill(0.0);
+                        }
+                        None => out.fill(0.0),
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The input row kept as plane row `row`; `None` in the padding.
 fn outer_position(outer: &[Axis], mut row: usize) -> Option<usize> {
+    if let [axis] = outer {
+        // Without divisions, which would take as long as a short row.
+        return axis.source(row);
+    }
     let (mut at, mut scale) = (0, 1);
     for axis in outer.iter().rev() {
         at += axis.source(row % axis.kept)? * scale;
@@ -309,8 +342,11 @@ mod tests {
         let line = Line::forward(&ConvAxis::new(5, 3, 2, 1, 1).unwrap());
         let lines = Lines::new([line].into_iter());
         let mut plane = vec![9.0; lines.plane_len()];
-        lines.fill_planes(&[10.0, 11.0, 12.0, 13.0, 14.0], &mut plane);
-        assert_eq!(plane, [0.0, 11.0, 13.0, 0.0, 10.0, 12.0, 14.0, 0.0]);
+        for isa in Isa::all() {
+            plane.fill(9.0);
+            lines.fill_planes(isa, &[10.0, 11.0, 12.0, 13.0, 14.0], &mut plane);
+            assert_eq!(plane, [0.0, 11.0, 13.0, 0.0, 10.0, 12.0, 14.0, 0.0]);
+        }
         let mut taps = [0; 3];
         lines.fill_tap_offsets(0, 8, &mut taps);
         assert_eq!(taps, [0, 4, 1]);

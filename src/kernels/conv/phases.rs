@@ -116,6 +116,10 @@ impl Phase {
     /// Where the input's line that holds this phase's line of outputs `row` starts.
     pub fn line_start(&self, mut row: usize) -> usize {
         let Some((last, outer)) = self.axes[..self.count].split_last() else { return 0 };
+        if let [axis] = outer {
+            // Without divisions, which would take as long as a short line.
+            return (axis.remainder + row * axis.stride) * last.input;
+        }
         let (mut at, mut scale) = (0, last.input);
         for axis in outer.iter().rev() {
             at += (axis.remainder + row % axis.line.outputs * axis.stride) * scale;

@@ -10,7 +10,7 @@ use super::lines::Lines;
 use super::phases::{self, Phase};
 use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
-use crate::kernels::simd::{Isa, MatMut};
+use crate::kernels::simd::{ImagesMut, Isa, Job, MatMut, Simd};
 
 /// Positions of the input in a band.
 const BAND: usize = 2048;
@@ -30,7 +30,8 @@ impl Strided<'_> {
         let (m, area) = (self.dims.group_in(), self.dims.in_area());
         let axis = self.dims.axes[0];
         let outputs = area / phases::count(self.dims);
-        let together = if self.dims.group == 1 { images_together(self.dims.batch, outputs) } else { 1 };
+        let together =
+            if self.dims.group == 1 { images_together(self.dims.batch, outputs, usize::MAX) } else { 1 };
         let line = area / axis.input.max(1);
         let bands = area.div_ceil(BAND).min(axis.input.div_ceil(axis.stride)).max(1);
         let band = axis.input.div_ceil(bands).next_multiple_of(axis.stride);
@@ -49,12 +50,17 @@ impl Strided<'_> {
         let last = dims.axes[dims.axes.len() - 1];
         let len = if dims.axes.len() == 1 { c.cols() } else { last.input };
         let mut packed = self.packed;
-        for first in (0..phases::count(dims)).step_by(phases::remainders(&last)) {
+        let per_line = phases::remainders(&last);
+        let untouched =
+            |first: usize| (first..first + per_line).all(|i| Phase::new(dims, i).lines.taps() == 0);
+        let lines = || (0..phases::count(dims)).step_by(per_line);
+        let mut clear = lines().any(untouched);
+        for first in lines().filter(|&first| !untouched(first)) {
             let phase = Phase::new(dims, first);
             let lines = phase.lines.band(phase.outer(&range)).outputs() / len.div_ceil(last.stride);
             scratch::lend(rows * lines * len, |values| {
                 let mut rest = &mut *values;
-                for number in first..first + phases::remainders(&last) {
+                for number in first..first + per_line {
                     let phase = Phase::new(dims, number);
                     let (k, lines) =
                         (dims.group_out() * phase.lines.taps(), phase.lines.band(phase.outer(&range)));
@@ -62,64 +68,78 @@ impl Strided<'_> {
                     packed = &packed[dims.in_channels * k..];
                     let (of_phase, outputs) = (rows * lines.outputs(), lines.outputs());
                     let (values, others) = std::mem::take(&mut rest).split_at_mut(of_phase);
-                    self.sums(&lines, index, weights, MatMut::new(values, rows, outputs, outputs));
+                    self.sums(&lines, index, weights, ImagesMut::new(values, rows / m, m, outputs));
                     rest = others;
                 }
-                Woven { values, lines, len, stride: last.stride }.weave(&phase, &mut c);
+                let phase = &phase;
+                self.isa.run(Weave { values, lines, len, stride: last.stride, phase, clear, c: &mut c });
             });
+            clear = false;
+        }
+        if clear {
+            (0..rows).for_each(|i| c.row(i).fill(0.0));
         }
     }
 
     /// Overwrites `c` with one phase, or a band of it.
-    fn sums(&self, lines: &Lines, index: usize, weights: &[f32], c: MatMut<'_>) {
-        let (m, channels) = (self.dims.group_in(), self.dims.group_out());
+    fn sums(&self, lines: &Lines, index: usize, weights: &[f32], c: ImagesMut<'_>) {
+        let channels = self.dims.group_out();
         let group = channels * self.dims.out_area();
         let sums = Convolve {
             isa: self.isa,
             lines,
-            images: c.rows() / m,
             channels,
             input: &self.top_diff[index * group..],
             image_stride: group,
             weights,
             bias: None,
             relu: false,
+            row_tasks: 1,
         };
-        sums.run(m, m, c);
+        sums.run(c);
     }
 }
 
 /// Phases that fill lines of the input together: one after the other, each a row a channel.
-struct Woven<'a> {
+struct Weave<'a, 'c> {
     values: &'a [f32],
     /// Lines of a channel, and length of a line of the input.
     lines: usize,
     len: usize,
     /// Distance between values of one phase in a line of the input.
     stride: usize,
+    /// The first phase, which knows the lines' places in `c`, and whether the other lines are to be zeros.
+    phase: &'a Phase,
+    clear: bool,
+    c: &'a mut MatMut<'c>,
 }
 
-impl Woven<'_> {
-    /// Writes all lines to their places, which the first phase knows.
-    fn weave(&self, phase: &Phase, c: &mut MatMut<'_>) {
+impl Job for Weave<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Weave { values, lines, len, stride, phase, clear, c } = self;
         let m = c.rows();
-        let lens = |remainder: usize| (self.len - remainder).div_ceil(self.stride);
+        let len_of = |remainder: usize| (len - remainder).div_ceil(stride);
         for i in 0..m {
             let row = c.row(i);
-            for line in 0..self.lines {
-                let to = &mut row[phase.line_start(line)..][..self.len];
-                let mut phase = self.values;
-                for remainder in 0..self.stride.min(self.len) {
-                    let len = lens(remainder);
+            if clear {
+                row.fill(0.0);
+            }
+            for line in 0..lines {
+                let to = &mut row[phase.line_start(line)..][..len];
+                let mut phase = values;
+                for remainder in 0..stride.min(len) {
                     let of_phase;
-                    (of_phase, phase) = phase.split_at(m * self.lines * len);
-                    let from = &of_phase[(i * self.lines + line) * len..][..len];
-                    if self.stride == 2 && remainder == 0 && self.len > 1 {
-                        let odd = &phase[(i * self.lines + line) * lens(1)..][..lens(1)];
-                        weave_two(from, odd, to);
+                    (of_phase, phase) = phase.split_at(m * lines * len_of(remainder));
+                    let from = &of_phase[(i * lines + line) * len_of(remainder)..][..len_of(remainder)];
+                    if stride == 2 && remainder == 0 && len > 1 {
+                        let odd = &phase[(i * lines + line) * len_of(1)..][..len_of(1)];
+                        weave_two(simd, from, odd, to);
                         break;
                     }
-                    to[remainder..].iter_mut().step_by(self.stride).zip(from).for_each(|(to, &v)| *to = v);
+                    to[remainder..].iter_mut().step_by(stride).zip(from).for_each(|(to, &v)| *to = v);
                 }
             }
         }
@@ -127,8 +147,13 @@ impl Woven<'_> {
 }
 
 /// `to` = the values of `even` and `odd` in turns; `even` may have one more.
-fn weave_two(even: &[f32], odd: &[f32], to: &mut [f32]) {
-    let (pairs, rest) = to.as_chunks_mut::<2>();
-    pairs.iter_mut().zip(even.iter().zip(odd)).for_each(|(pair, (&a, &b))| *pair = [a, b]);
-    rest.iter_mut().zip(&even[odd.len()..]).for_each(|(to, &v)| *to = v);
+#[inline(always)]
+fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], to: &mut [f32]) {
+    for (i, to) in to.chunks_mut(2 * S::LANES).enumerate() {
+        let (even, odd) = (&even[i * S::LANES..], &odd[(i * S::LANES).min(odd.len())..]);
+        let (low, high) = simd.zip(simd.read_first(even), simd.read_first(odd));
+        let (to_low, to_high) = to.split_at_mut(to.len().min(S::LANES));
+        simd.write_first(to_low, low);
+        simd.write_first(to_high, high);
+    }
 }

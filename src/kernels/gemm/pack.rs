@@ -9,12 +9,13 @@ use crate::kernels::simd::{self, Isa};
 ///
 /// Equal tiles waste nothing: 50 rows for tiles of 14 are 13, 13, 12 and 12 rows.
 pub fn panels(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    let count = len.div_ceil(most);
-    let (each, longer) = (len / count.max(1), len % count.max(1));
-    (0..count).map(move |i| {
-        let start = i * each + i.min(longer);
-        start..start + each + usize::from(i < longer)
-    })
+    (0..len.div_ceil(most)).map(move |i| panel_start(len, most, i)..panel_start(len, most, i + 1))
+}
+
+/// Where panel number `index` of [`panels`] starts.
+pub fn panel_start(len: usize, most: usize, index: usize) -> usize {
+    let count = len.div_ceil(most).max(1);
+    index * (len / count) + index.min(len % count)
 }
 
 /// Packs a block of A: for each panel of rows, for each k, one value a row.
@@ -32,7 +33,8 @@ pub fn columns(isa: Isa, b: &Matrix<'_>, depth: Range<usize>, cols: Range<usize>
     let k = depth.len();
     if b.col_stride == 1 && k > 0 && !cols.is_empty() {
         let data = &b.data[depth.start * b.row_stride + cols.start..];
-        return simd::copy_panels(isa, data, b.row_stride, k, cols.len(), out);
+        let width = cols.len().next_multiple_of(isa.lanes());
+        return simd::copy_panels(isa, data, b.row_stride, k, 0..cols.len(), &mut out[..width * k]);
     }
     for j in (0..cols.len()).step_by(isa.tile_cols()) {
         let count = isa.tile_cols().min(cols.len() - j);

@@ -135,6 +135,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
     }
     #[inline(always)]
+    unsafe fn load_lanes(self, p: *const f32, (first, end): (usize, usize)) -> __m512 {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm512_maskz_loadu_ps(mask(end) & !mask(first), p) }
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut f32, (first, end): (usize, usize), v: __m512) {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm512_mask_storeu_ps(p, mask(end) & !mask(first), v) }
+    }
+    #[inline(always)]
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: __m512) {
         // SAFETY: see above; masked lanes are not touched.
         unsafe {

@@ -132,6 +132,16 @@ impl Simd for Fma {
         unsafe { _mm256_maskstore_ps(p, mask(n), v) }
     }
     #[inline(always)]
+    unsafe fn load_lanes(self, p: *const f32, (first, end): (usize, usize)) -> __m256 {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm256_maskload_ps(p, _mm256_andnot_si256(mask(first), mask(end))) }
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut f32, (first, end): (usize, usize), v: __m256) {
+        // SAFETY: see above; masked lanes are not touched.
+        unsafe { _mm256_maskstore_ps(p, _mm256_andnot_si256(mask(first), mask(end)), v) }
+    }
+    #[inline(always)]
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: __m256) {
         // SAFETY: see above; `n` bytes are written.
         unsafe {

@@ -11,6 +11,7 @@ mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
 mod gather;
+mod images;
 mod matrix;
 mod nine;
 mod outer;
@@ -26,11 +27,12 @@ use std::sync::OnceLock;
 pub use dots::{Dots, dots};
 pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
+pub use images::ImagesMut;
 pub use matrix::MatMut;
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer};
 pub use peak::peak;
-pub use tile::{Tile, multiply};
+pub use tile::{Tile, multiply, multiply_across};
 pub use transpose::{Transposed, copy_lines, copy_panels, interleave, transpose};
 pub use winograd::{Grid, Map, transform};
 
@@ -89,6 +91,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values are writable at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+    /// Reads lane i of `lanes`, which end at most at `LANES`, at `p + i`; the others are 0, and `p` may lie outside.
+    ///
+    /// # Safety
+    /// The lanes' values are readable.
+    unsafe fn load_lanes(self, p: *const f32, lanes: (usize, usize)) -> Self::V;
+    /// Writes lane i of `lanes`, which end at most at `LANES`, to `p + i`; `p` may lie outside.
+    ///
+    /// # Safety
+    /// The lanes' values are writable.
+    unsafe fn store_lanes(self, p: *mut f32, lanes: (usize, usize), v: Self::V);
     /// Writes the first `n <= LANES` lanes, whole numbers from 0 to 255, as bytes.
     ///
     /// # Safety
@@ -291,6 +303,15 @@ mod tests {
                 let mut out = vec![-1.0; n];
                 simd.write_first(&mut out[..count], simd.read_first(&numbers[1..][..count]));
                 assert!((0..n).all(|i| out[i] == if i < count { i as f32 + 1.0 } else { -1.0 }));
+                let (mut inner, lanes_of) = (vec![-1.0; n], (count / 2, count));
+                // SAFETY: both hold `LANES` values.
+                unsafe {
+                    let v = simd.load_lanes(numbers[1..].as_ptr(), lanes_of);
+                    simd.store_lanes(inner.as_mut_ptr(), lanes_of, simd.add(v, v));
+                    assert!((0..n).all(|i| i >= count / 2 && i < count || lanes(v)[i] == 0.0));
+                }
+                let doubled = |i| if i >= count / 2 && i < count { 2.0 * i as f32 + 2.0 } else { -1.0 };
+                assert!((0..n).all(|i| inner[i] == doubled(i)));
                 let mut bytes = vec![7; n];
                 simd.write_bytes_first(&mut bytes[..count], simd.mul(a, simd.splat(17.0)));
                 assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));

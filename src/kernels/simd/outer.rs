@@ -82,7 +82,9 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
             return;
         }
         let Fixed { factors, c } = self;
-        prefetch::<S, MR, NV>(simd, c);
+        for v in 0..NV {
+            prefetch::<S, MR>(simd, c.as_mut_ptr().wrapping_add(v * S::LANES), c.stride());
+        }
         let mut sum = [[simd.splat(0.0); NV]; MR];
         let (mut b, mut add) = (factors.b.as_ptr(), factors.add);
         let (mut next, step) =

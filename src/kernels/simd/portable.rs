@@ -101,6 +101,22 @@ impl Simd for Portable {
         }
     }
     #[inline(always)]
+    unsafe fn load_lanes(self, p: *const f32, (first, end): (usize, usize)) -> [f32; 4] {
+        let mut v = [0.0; 4];
+        for (i, lane) in v.iter_mut().enumerate().take(end).skip(first) {
+            // SAFETY: lane `i` is readable.
+            *lane = unsafe { *p.wrapping_add(i) };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut f32, (first, end): (usize, usize), v: [f32; 4]) {
+        for (i, &lane) in v.iter().enumerate().take(end).skip(first) {
+            // SAFETY: lane `i` is writable.
+            unsafe { *p.wrapping_add(i) = lane };
+        }
+    }
+    #[inline(always)]
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: [f32; 4]) {
         for (i, &lane) in v.iter().enumerate().take(n) {
             // SAFETY: `i < n`, and `n` bytes are writable.

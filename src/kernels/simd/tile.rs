@@ -1,6 +1,8 @@
 //! The micro-kernel of matrix multiplication: one tile of C held in registers while k runs.
 
-use super::{Isa, Job, MatMut, Simd};
+use std::ops::Range;
+
+use super::{ImagesMut, Isa, Job, MatMut, Simd};
 
 /// A tile's factors and what happens when it is stored: c = relu(alpha * a b + beta * c + bias).
 #[derive(Clone, Copy, Debug)]
@@ -30,22 +32,70 @@ pub struct Tile<'a> {
 /// # Panics
 /// When `c` is larger than that, or `a`, `b` or `bias` too short.
 pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
-    if c.rows() == 0 || c.cols() == 0 {
+    let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
+    run(isa, tile, &[], c.rows(), &Place { at, stride, cols, first: cols, others: cols, hop: 0 });
+}
+
+/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Of `next`, which will be read
+/// after that, as many registers as the product is deep are fetched meanwhile.
+///
+/// # Panics
+/// When a range reaches outside, and as `multiply` does.
+pub fn multiply_across(
+    isa: Isa,
+    tile: &Tile<'_>,
+    next: &[f32],
+    c: &mut ImagesMut<'_>,
+    rows: Range<usize>,
+    cols: Range<usize>,
+) {
+    if rows.is_empty() || cols.is_empty() {
         return;
     }
-    let width = c.cols().next_multiple_of(isa.lanes());
-    assert!(c.rows() <= isa.tile_rows() && width <= isa.tile_cols(), "tile {} x {}", c.rows(), c.cols());
-    assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + c.rows(), "a is too short");
+    assert!(rows.end <= c.rows(), "rows {rows:?} of {}", c.rows());
+    assert!(cols.end <= c.images() * c.cols(), "columns {cols:?}");
+    let (image, col) = (cols.start / c.cols(), cols.start % c.cols());
+    let place = Place {
+        at: c.row_ptr(image, rows.start).wrapping_add(col),
+        stride: c.stride(),
+        cols: cols.len(),
+        first: c.cols() - col,
+        others: c.cols(),
+        hop: c.image_stride() - c.cols(),
+    };
+    run(isa, tile, next, rows.len(), &place);
+}
+
+/// Where a tile goes.
+struct Place {
+    /// Its first value, and the distance between rows.
+    at: *mut f32,
+    stride: usize,
+    /// Its columns; how many the first image has, and each of the others, and how much further than its columns an image
+    /// lies from the last.
+    cols: usize,
+    first: usize,
+    others: usize,
+    hop: usize,
+}
+
+/// Computes a tile of `rows` rows; all of its place is writable.
+fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
+    if rows == 0 || place.cols == 0 {
+        return;
+    }
+    let width = place.cols.next_multiple_of(isa.lanes());
+    assert!(rows <= isa.tile_rows() && width <= isa.tile_cols(), "tile {rows} x {}", place.cols);
+    assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + rows, "a is too short");
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
-    assert!(tile.bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
+    assert!(tile.bias.is_none_or(|bias| bias.len() >= rows), "bias is too short");
     let two = width > isa.lanes();
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
-    let c = &mut c;
     macro_rules! rows {
         ($($mr:literal)*) => {
-            match (c.rows(), two) {
-                $(($mr, false) => isa.run(Fixed::<$mr, 1> { tile, c }),
-                  ($mr, true) => isa.run(Fixed::<$mr, 2> { tile, c }),)*
+            match (rows, two) {
+                $(($mr, false) => isa.run(Fixed::<$mr, 1> { tile, next, place }),
+                  ($mr, true) => isa.run(Fixed::<$mr, 2> { tile, next, place }),)*
                 _ => unreachable!("no instruction set has more rows"),
             }
         };
@@ -53,13 +103,14 @@ pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
     rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
-/// A tile of `MR` rows and `NV` registers a row, whose sizes `multiply` has checked.
-struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
+/// A tile of `MR` rows and `NV` registers a row, whose sizes `run` has checked.
+struct Fixed<'a, const MR: usize, const NV: usize> {
     tile: &'a Tile<'a>,
-    c: &'a mut MatMut<'c>,
+    next: &'a [f32],
+    place: &'a Place,
 }
 
-impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
+impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
     type Output = ();
 
     #[inline(always)]
@@ -68,34 +119,40 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         if MR > S::ROWS {
             return;
         }
-        let Fixed { tile, c } = self;
-        prefetch::<S, MR, NV>(simd, c);
-        // SAFETY: `multiply` checked that `a`, `b` and `bias` are long enough, and that `c` has `MR` rows and
-        // more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
+        let Fixed { tile, next, place } = self;
+        let Place { at, stride, cols, first, others, hop } = *place;
+        for v in 0..NV {
+            // Of the image that the register begins in, or the one after the first.
+            let hops = if v * S::LANES < first { 0 } else { hop };
+            prefetch::<S, MR>(simd, at.wrapping_add(hops + v * S::LANES), stride);
+        }
+        // SAFETY: `run` checked that `a`, `b` and `bias` are long enough; its caller vouches for the place.
         unsafe {
             let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
             let sum = if tile.a_stride > MR {
-                product::<S, MR, NV, true>(simd, tile.k, a, b)
+                product::<S, MR, NV, true>(simd, tile.k, a, b, next)
             } else {
-                product::<S, MR, NV, false>(simd, tile.k, a, b)
+                product::<S, MR, NV, false>(simd, tile.k, a, b, next)
             };
-            store(simd, tile, sum, c);
+            let (mut at, mut start, mut end) = (at, 0, first.min(cols));
+            while start < cols {
+                store(simd, tile, &sum, (at, stride), (start, end));
+                (at, start, end) = (at.wrapping_add(hop), end, cols.min(end + others));
+            }
         }
     }
 }
 
-/// Asks for a tile's lines before its sums: its rows may lie far apart, where the processor does not foresee them.
+/// Asks for the lines of `MR` rows before their sums: they may lie far apart, where the processor does not foresee them.
 #[inline(always)]
-pub(super) fn prefetch<S: Simd, const MR: usize, const NV: usize>(simd: S, c: &mut MatMut<'_>) {
+pub(super) fn prefetch<S: Simd, const MR: usize>(simd: S, c: *const f32, stride: usize) {
     for i in 0..MR {
-        for v in 0..NV {
-            simd.prefetch_to_write(c.as_mut_ptr().wrapping_add(i * c.stride() + v * S::LANES));
-        }
+        simd.prefetch_to_write(c.wrapping_add(i * stride));
     }
 }
 
 /// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row. What is `FAR` from the values of
-/// the next k is fetched eight ahead.
+/// the next k is fetched eight ahead; else a register of `next` for each k.
 ///
 /// # Safety
 /// `a` has `k` groups of `MR` values; `b` has `k` rows of `NV * LANES` readable values.
@@ -105,8 +162,11 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     k: usize,
     (mut a, a_stride): (*const f32, usize),
     (mut b, b_stride): (*const f32, usize),
+    next: &[f32],
 ) -> [[S::V; NV]; MR] {
     let mut sum = [[simd.splat(0.0); NV]; MR];
+    // Without anything to fetch the same line of `a` again and again, which costs nothing.
+    let (mut next, step) = if next.is_empty() { (a, 0) } else { (next.as_ptr(), S::LANES) };
     for _ in 0..k {
         let mut row = [simd.splat(0.0); NV];
         for (v, lanes) in row.iter_mut().enumerate() {
@@ -127,6 +187,9 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
             for v in 0..NV {
                 simd.prefetch(b.wrapping_add(8 * b_stride + v * S::LANES));
             }
+        } else {
+            simd.prefetch(next);
+            next = next.wrapping_add(step);
         }
         a = a.wrapping_add(a_stride);
         b = b.wrapping_add(b_stride);
@@ -134,37 +197,75 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     sum
 }
 
-/// Writes the tile.
+/// Writes the columns from `start` to `end` of a tile whose first value would lie at `at`, its rows `stride` apart.
 ///
 /// # Safety
-/// `c` has `MR` rows of more than `(NV - 1) * LANES` and at most `NV * LANES` columns; `bias` has `MR` values.
+/// The columns are writable in `MR` rows, and `bias` has `MR` values.
 #[inline(always)]
 unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     tile: &Tile<'_>,
-    sum: [[S::V; NV]; MR],
-    c: &mut MatMut<'_>,
+    sum: &[[S::V; NV]; MR],
+    (at, stride): (*mut f32, usize),
+    (start, end): (usize, usize),
 ) {
-    let (cols, stride, ptr) = (c.cols(), c.stride(), c.as_mut_ptr());
     let (alpha, beta) = (simd.splat(tile.alpha), simd.splat(tile.beta));
-    let last = cols - (NV - 1) * S::LANES;
-    for (i, sums) in sum.into_iter().enumerate() {
-        let bias = simd.splat(tile.bias.map_or(0.0, |bias| bias[i]));
-        for (v, s) in sums.into_iter().enumerate() {
-            let n = if v + 1 == NV { last } else { S::LANES };
-            // SAFETY: row `i` has `n` values from column `v * LANES` on.
-            let p = unsafe { ptr.add(i * stride + v * S::LANES) };
-            let mut value = simd.fma(s, alpha, bias);
+    for v in 0..NV {
+        let before = v * S::LANES;
+        let lanes = (start.saturating_sub(before).min(S::LANES), end.saturating_sub(before).min(S::LANES));
+        if lanes.0 == lanes.1 {
+            continue;
+        }
+        for (i, sums) in sum.iter().enumerate() {
+            let bias = simd.splat(tile.bias.map_or(0.0, |bias| bias[i]));
+            let p = at.wrapping_add(i * stride + before);
+            let mut value = simd.fma(sums[v], alpha, bias);
             if tile.beta != 0.0 {
-                // SAFETY: as above.
-                value = simd.fma(unsafe { simd.load_first(p, n) }, beta, value);
+                // SAFETY: the lanes are columns of row `i`.
+                value = simd.fma(unsafe { simd.load_lanes(p, lanes) }, beta, value);
             }
             if tile.relu {
                 // Zero first: a value that is not a number stays one.
                 value = simd.max(simd.splat(0.0), value);
             }
             // SAFETY: as above.
-            unsafe { simd.store_first(p, n, value) };
+            unsafe { simd.store_lanes(p, lanes, value) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_go_to_their_images() {
+        for isa in Isa::all() {
+            let (m, n) = (isa.tile_rows(), isa.tile_cols());
+            for area in [1, 3, isa.lanes() - 1, isa.lanes() + 1, n] {
+                // The tile holds 1, 2, 3 and so on in each row, and begins in the second image.
+                let b: Vec<f32> = (0..n).map(|j| j as f32).collect();
+                let tile = Tile {
+                    k: 1,
+                    a: &vec![1.0; m],
+                    a_stride: m,
+                    b: &b,
+                    b_stride: n,
+                    alpha: 1.0,
+                    beta: 2.0,
+                    bias: Some(&vec![1.0; m]),
+                    relu: false,
+                };
+                let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
+                let mut data = vec![0.5; images * (m + 1) * area];
+                let mut c = ImagesMut::new(&mut data, images, m + 1, area);
+                multiply_across(isa, &tile, &[], &mut c, 1..m + 1, start..start + n);
+                for (at, value) in data.into_iter().enumerate() {
+                    let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
+                    let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);
+                    assert_eq!(value, col.map_or(0.5, |col| col as f32 + 2.0), "{} {area} {at}", isa.name());
+                }
+            }
         }
     }
 }

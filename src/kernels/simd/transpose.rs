@@ -1,5 +1,7 @@
 //! Transposes and copies of lines, block by block in registers.
 
+use std::ops::Range;
+
 use super::{Isa, Job, Lines, MatMut, Simd};
 
 /// A square of the widest registers.
@@ -119,27 +121,32 @@ impl Job for CopyLines<'_> {
     }
 }
 
-/// Panels of two registers, the last as wide as its columns need: for the panel at column j, `width` wide,
-/// `out[j * depth + k * width + i] = data[k * stride + j + i]`, and 0 from `cols` on.
+/// Columns `cols` of panels of two registers, the last as wide as the columns of all need, of which `out` has `depth` rows:
+/// for the panel at column j, `width` wide, `out[j * depth + k * width + i] = data[k * stride + j + i - cols.start]`, and 0
+/// to the end of the last register.
 ///
-/// Lines are read from end to end, and asked for some lines ahead: they may be short and far apart.
+/// Lines are read from end to end, but for what does not fill a panel, and asked for some lines ahead: they may be short
+/// and far apart.
 ///
 /// # Panics
 /// When a line reaches outside `data`, or `out` is too short.
-pub fn copy_panels(isa: Isa, data: &[f32], stride: usize, depth: usize, cols: usize, out: &mut [f32]) {
-    if depth == 0 || cols == 0 {
+pub fn copy_panels(isa: Isa, data: &[f32], stride: usize, depth: usize, cols: Range<usize>, out: &mut [f32]) {
+    if depth == 0 || cols.is_empty() {
         return;
     }
-    assert!((depth - 1) * stride + cols <= data.len(), "lines reach outside");
-    assert!(out.len() >= cols.next_multiple_of(isa.lanes()) * depth, "out is too short");
-    isa.run(CopyPanels { data, stride, depth, cols, out });
+    assert!((depth - 1) * stride + cols.len() <= data.len(), "lines reach outside");
+    let all = out.len() / depth / isa.lanes() * isa.lanes();
+    assert!(cols.end <= all, "out is too short");
+    isa.run(CopyPanels { data, stride, depth, cols, all, out });
 }
 
 struct CopyPanels<'a> {
     data: &'a [f32],
     stride: usize,
     depth: usize,
-    cols: usize,
+    cols: Range<usize>,
+    /// Columns of all panels.
+    all: usize,
     out: &'a mut [f32],
 }
 
@@ -147,33 +154,49 @@ impl Job for CopyPanels<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
         const AHEAD: usize = 4;
-        let CopyPanels { data, stride, depth, cols, out } = self;
-        let (wide, out) = (2 * S::LANES, out.as_mut_ptr());
-        let (whole, rest) = (cols - cols % wide, cols % wide);
-        for k in 0..depth {
-            let from = data.as_ptr().wrapping_add(k * stride);
-            for j in (0..whole).step_by(wide) {
-                // SAFETY: `copy_panels` checked that `cols` values of each line lie inside `data`, and that all
-                // panels lie inside `out`.
+        let wide = 2 * S::LANES;
+        let Range { start, end } = self.cols;
+        let head = start.next_multiple_of(wide).min(end);
+        let tail = (end - end % wide).max(head);
+        for col in (start - start % S::LANES..head).step_by(S::LANES) {
+            self.copy_register(simd, col);
+        }
+        for k in 0..self.depth {
+            for j in (head..tail).step_by(wide) {
+                // SAFETY: `copy_panels` checked that lines lie inside `data`, and all panels inside `out`.
                 unsafe {
-                    let to = out.add(j * depth + k * wide);
-                    simd.prefetch(from.wrapping_add(AHEAD * stride + j));
-                    simd.prefetch(from.wrapping_add(AHEAD * stride + j + S::LANES));
-                    simd.store(to, simd.load(from.add(j)));
-                    simd.store(to.add(S::LANES), simd.load(from.add(j + S::LANES)));
+                    let from = self.data.as_ptr().add(k * self.stride + j - start);
+                    let to = self.out.as_mut_ptr().add(j * self.depth + k * wide);
+                    simd.prefetch(from.wrapping_add(AHEAD * self.stride));
+                    simd.prefetch(from.wrapping_add(AHEAD * self.stride + S::LANES));
+                    simd.store(to, simd.load(from));
+                    simd.store(to.add(S::LANES), simd.load(from.add(S::LANES)));
                 }
             }
-            let width = rest.next_multiple_of(S::LANES);
-            for i in (0..rest).step_by(S::LANES) {
-                // SAFETY: as above; lanes beyond the line are not read.
-                unsafe {
-                    let v = simd.load_first(from.add(whole + i), (rest - i).min(S::LANES));
-                    simd.store(out.add(whole * depth + k * width + i), v);
-                }
-            }
+        }
+        for col in (tail..end).step_by(S::LANES) {
+            self.copy_register(simd, col);
+        }
+    }
+}
+
+impl CopyPanels<'_> {
+    /// Copies what all lines have of the register at column `col`, which must be something, and zeros behind.
+    #[inline(always)]
+    fn copy_register<S: Simd>(&mut self, simd: S, col: usize) {
+        let first = self.cols.start.saturating_sub(col);
+        let (ours, behind) = ((first, (self.cols.end - col).min(S::LANES)), (first, S::LANES));
+        let (lane, panel) = (col % (2 * S::LANES), col - col % (2 * S::LANES));
+        let width = (2 * S::LANES).min(self.all - panel);
+        let mut from = self.data.as_ptr().wrapping_add(col).wrapping_sub(self.cols.start);
+        let mut to = self.out.as_mut_ptr().wrapping_add(panel * self.depth + lane);
+        for _ in 0..self.depth {
+            // SAFETY: `copy_panels` checked that lines lie inside `data`, and all panels inside `out`.
+            unsafe { simd.store_lanes(to, behind, simd.load_lanes(from, ours)) };
+            (from, to) = (from.wrapping_add(self.stride), to.wrapping_add(width));
         }
     }
 }
@@ -286,17 +309,22 @@ mod tests {
         for isa in Isa::all() {
             let wide = isa.tile_cols();
             for (depth, cols) in
-                [(0, 3), (1, 1), (3, isa.lanes()), (2, wide), (5, 2 * wide + 1), (2, 3 * wide - 1)]
+                [(0, 3), (1, 1), (3, isa.lanes()), (2, wide), (5, 2 * wide + 1), (2, 4 * wide - 1)]
             {
                 let stride = cols + 3;
                 let data = numbers(depth * stride);
                 let mut out = vec![f32::NAN; depth * cols.next_multiple_of(isa.lanes())];
-                copy_panels(isa, &data, stride, depth, cols, &mut out);
-                for j in (0..cols).step_by(wide) {
-                    let width = wide.min(cols - j).next_multiple_of(isa.lanes());
-                    for (k, i) in (0..depth).flat_map(|k| (0..width).map(move |i| (k, i))) {
-                        let want = if j + i < cols { data[k * stride + j + i] } else { 0.0 };
-                        assert_eq!(out[j * depth + k * width + i], want, "{depth} {cols}: {j} {k} {i}");
+                // In one piece, or two.
+                for middle in [0, cols / 3] {
+                    out.fill(f32::NAN);
+                    copy_panels(isa, &data, stride, depth, 0..middle, &mut out);
+                    copy_panels(isa, &data[middle.min(data.len())..], stride, depth, middle..cols, &mut out);
+                    for j in (0..cols).step_by(wide) {
+                        let width = wide.min(cols - j).next_multiple_of(isa.lanes());
+                        for (k, i) in (0..depth).flat_map(|k| (0..width).map(move |i| (k, i))) {
+                            let want = if j + i < cols { data[k * stride + j + i] } else { 0.0 };
+                            assert_eq!(out[j * depth + k * width + i], want, "{depth} {cols}: {j} {k} {i}");
+                        }
                     }
                 }
             }

@@ -1,0 +1,142 @@
+//! A writable block of every image of a batch, whose rows and columns can be handed to different threads.
+
+use std::marker::PhantomData;
+
+/// For each of some images `rows x cols` values, borrowed from a slice.
+///
+/// As with [`super::MatMut`], two blocks beside each other interleave in memory; each only ever touches its own values.
+pub struct ImagesMut<'a> {
+    ptr: *mut f32,
+    images: usize,
+    rows: usize,
+    cols: usize,
+    /// Distance between images, and between rows.
+    image: usize,
+    stride: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: an `ImagesMut` is an exclusive borrow of its values, as `&mut [f32]` is.
+unsafe impl Send for ImagesMut<'_> {}
+// SAFETY: a shared `ImagesMut` gives no access to its values.
+unsafe impl Sync for ImagesMut<'_> {}
+
+impl<'a> ImagesMut<'a> {
+    /// All of `images x rows x cols` values.
+    ///
+    /// # Panics
+    /// When `data` is too short.
+    pub fn new(data: &'a mut [f32], images: usize, rows: usize, cols: usize) -> Self {
+        let need = images * rows * cols;
+        assert!(data.len() >= need, "images need {need} values, there are {}", data.len());
+        Self {
+            ptr: data.as_mut_ptr(),
+            images,
+            rows,
+            cols,
+            image: rows * cols,
+            stride: cols,
+            life: PhantomData,
+        }
+    }
+
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Rows of an image.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of an image.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The distance between rows.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The distance between images.
+    pub(super) fn image_stride(&self) -> usize {
+        self.image
+    }
+
+    /// The address of the first value of row `row` of image `image`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub(super) fn row_ptr(&mut self, image: usize, row: usize) -> *mut f32 {
+        assert!(image < self.images && row < self.rows, "row {row} of image {image}");
+        self.ptr.wrapping_add(image * self.image + row * self.stride)
+    }
+
+    /// Row `row` of image `image`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn row(&mut self, image: usize, row: usize) -> &mut [f32] {
+        // SAFETY: `new` checked that all rows lie in the borrowed slice, and blocks stay inside their images.
+        unsafe { std::slice::from_raw_parts_mut(self.row_ptr(image, row), self.cols) }
+    }
+
+    /// The same block, for a shorter time.
+    pub fn again(&mut self) -> ImagesMut<'_> {
+        ImagesMut { life: PhantomData, ..*self }
+    }
+
+    /// The rows above `at`, and the rest, of every image.
+    ///
+    /// # Panics
+    /// When there are fewer rows.
+    pub fn split_rows(self, at: usize) -> (ImagesMut<'a>, ImagesMut<'a>) {
+        assert!(at <= self.rows, "row {at} of {}", self.rows);
+        // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
+        let rest = self.ptr.wrapping_add(at * self.stride);
+        (ImagesMut { rows: at, ..self }, ImagesMut { ptr: rest, rows: self.rows - at, ..self })
+    }
+
+    /// The columns left of `at`, and the rest, of every image.
+    ///
+    /// # Panics
+    /// When there are fewer columns.
+    pub fn split_cols(self, at: usize) -> (ImagesMut<'a>, ImagesMut<'a>) {
+        assert!(at <= self.cols, "column {at} of {}", self.cols);
+        let rest = self.ptr.wrapping_add(at);
+        (ImagesMut { cols: at, ..self }, ImagesMut { ptr: rest, cols: self.cols - at, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_disjoint_and_whole() {
+        let mut data = [0.0; 24];
+        let (mut left, right) = ImagesMut::new(&mut data, 2, 3, 4).split_cols(1);
+        let (mut top, mut rest) = right.split_rows(1);
+        for image in 0..2 {
+            (0..3).for_each(|i| left.row(image, i).fill(1.0));
+            top.row(image, 0).fill(2.0);
+            (0..2).for_each(|i| rest.again().row(image, i).fill(3.0));
+        }
+        assert_eq!(data[..12], [1.0, 2.0, 2.0, 2.0, 1.0, 3.0, 3.0, 3.0, 1.0, 3.0, 3.0, 3.0]);
+        assert_eq!(data[12..], data[..12]);
+    }
+
+    #[test]
+    #[should_panic(expected = "images need 12 values")]
+    fn short_data_is_refused() {
+        ImagesMut::new(&mut [0.0; 11], 2, 3, 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 2 of image 0")]
+    fn rows_stay_inside() {
+        ImagesMut::new(&mut [0.0; 12], 2, 2, 3).row(0, 2);
+    }
+}
