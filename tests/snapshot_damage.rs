@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use cnnctl::snapshot::{Weights, load_state, newest_whole, read_blob};
+use cnnctl::snapshot::{Weights, load_state, newest_whole};
 use common::Folder;
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -82,12 +82,8 @@ fn damaged_states_are_refused_or_read_without_a_panic() {
     let whole = folder.read(name);
     run(|damage| {
         folder.write(name, damaged(&whole, &damage));
-        match load_state(&folder.path(name)) {
-            Ok(state) => {
-                state.history.into_iter().for_each(|blob| _ = read_blob(blob));
-                // A length that says otherwise than its blob would fail later: the solver checks it.
-            }
-            Err(error) => prop_assert!(error.to_string().contains(name), "{}", error),
+        if let Err(error) = load_state(&folder.path(name)) {
+            prop_assert!(error.to_string().contains(name), "{}", error);
         }
         prop_assert!(newest_whole(&prefix).0.is_some(), "the snapshot before it is whole");
         Ok(())

@@ -12,6 +12,7 @@ use prost_reflect::{
 };
 
 /// In memory only, so neither printed nor taken from a text.
+const UNSEEN: [&str; 2] = [ORIGIN, "cnnctl_array"];
 const ORIGIN: &str = "cnnctl_origin";
 
 /// Draws from a list of random bytes; all zero at its end, so that every drawing ends.
@@ -37,7 +38,7 @@ fn schema<M: Name>() -> MessageDescriptor {
 
 fn message(dice: &mut Dice<'_>, descriptor: &MessageDescriptor) -> DynamicMessage {
     let mut message = DynamicMessage::new(descriptor.clone());
-    for field in descriptor.fields().filter(|f| f.name() != ORIGIN) {
+    for field in descriptor.fields().filter(|f| !UNSEEN.contains(&f.name())) {
         let must = field.cardinality() == Cardinality::Required;
         let chance = dice.roll();
         if !must && chance % 6 != 1 {

@@ -107,11 +107,11 @@ impl ExportArgs {
             report::info("No --weights: they are as the fillers give them");
         }
         if format == Format::Onnx {
-            return self.onnx(&file, &weights);
+            return self.onnx(&file, weights);
         }
         let state = self.planned.state.state_of(self.planned.phase, &file.net);
         let (net, mut params) = self.planned.plan(&file, state)?;
-        fill(&weights, &net, &mut params, &file)?;
+        fill(weights, &net, &mut params, &file)?;
         match format {
             Format::Hdf5 => {
                 let save = WeightsToSave { net: &net, params: &params, source: &file.net, diff: false };
@@ -124,7 +124,7 @@ impl ExportArgs {
     }
 
     /// Writes the net as ONNX.
-    fn onnx(&self, file: &NetFile, weights: &[(PathBuf, Weights)]) -> Done {
+    fn onnx(&self, file: &NetFile, weights: Vec<(PathBuf, Weights)>) -> Done {
         if let Some(PhaseArg::Train) = self.planned.phase {
             return Err(Failure::new(CONFIG, "--phase TRAIN: ONNX holds nets that are done with training"));
         }
@@ -185,7 +185,7 @@ impl ExportArgs {
 
 /// Copies weights into the net, and says what does not match.
 fn fill(
-    weights: &[(PathBuf, Weights)],
+    weights: Vec<(PathBuf, Weights)>,
     net: &Net,
     params: &mut Params,
     file: &NetFile,

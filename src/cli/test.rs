@@ -67,7 +67,7 @@ impl TestArgs {
             net.skip_bad_samples();
             whole.iter_mut().for_each(WholeSet::skip_bad_samples);
         }
-        for (_, weights) in &weights {
+        for (_, weights) in weights {
             report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
         }
         let iterations = whole.as_ref().map_or(self.iterations as usize, WholeSet::batches);

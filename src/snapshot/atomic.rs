@@ -1,14 +1,14 @@
 //! Whole files or none.
 
 use std::{
-    fs,
-    io::{self, BufWriter, Write},
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Write},
     path::Path,
 };
 
 use atomic_write_file::AtomicWriteFile;
 
-use super::SnapshotError;
+use super::{SnapshotError, wire::PIECE};
 
 /// What has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +40,29 @@ pub fn write_whole_with(
             fs::create_dir_all(folder)?;
         }
         let mut file = AtomicWriteFile::open(path)?;
-        let mut counted = Counted { inner: file.as_file_mut(), hash: crc32fast::Hasher::new(), bytes: 0 };
-        let mut buffered = BufWriter::with_capacity(1 << 20, &mut counted);
+        let mut counted = Counted::new(file.as_file_mut());
+        let mut buffered = BufWriter::with_capacity(PIECE, &mut counted);
         content(&mut buffered)?;
         buffered.flush()?;
         drop(buffered);
-        let written = Written { checksum: counted.hash.finalize(), bytes: counted.bytes };
+        let written = counted.written();
         file.commit()?;
         Ok(written)
     };
     write().map_err(SnapshotError::io("write", path))
+}
+
+/// The CRC-32 of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn checksum_of(path: &Path) -> Result<u32, SnapshotError> {
+    let read = || {
+        let mut counted = Counted::new(io::sink());
+        io::copy(&mut BufReader::with_capacity(PIECE, File::open(path)?), &mut counted)?;
+        Ok(counted.written().checksum)
+    };
+    read().map_err(SnapshotError::io("read", path))
 }
 
 /// Passes bytes on and keeps count of them.
@@ -59,9 +72,19 @@ struct Counted<W> {
     bytes: u64,
 }
 
+impl<W> Counted<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, hash: crc32fast::Hasher::new(), bytes: 0 }
+    }
+
+    fn written(self) -> Written {
+        Written { checksum: self.hash.finalize(), bytes: self.bytes }
+    }
+}
+
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
+        let written = self.inner.write(&bytes[..bytes.len().min(PIECE)])?;
         self.hash.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
@@ -87,6 +110,12 @@ mod tests {
         });
         assert_eq!(fs::read(&path).unwrap(), b"twos");
         assert_eq!(written.unwrap(), Written { checksum: crc32fast::hash(b"twos"), bytes: 4 });
+        let long: Vec<u8> = (0..PIECE + 5).map(|i| i as u8).collect();
+        let long_path = path.with_extension("long");
+        write_whole(&long_path, &long).unwrap();
+        assert!(fs::read(&long_path).unwrap() == long);
+        assert_eq!(checksum_of(&long_path).unwrap(), crc32fast::hash(&long));
+        fs::remove_file(long_path).unwrap();
         let failed =
             write_whole_with(&path, |out| out.write_all(b"th").and(Err(io::Error::other("no more"))));
         assert!(failed.is_err());

@@ -1,8 +1,68 @@
 //! `BlobProto` <-> shape and values.
 
-use crate::{config::proto::BlobProto, tensor::Shape};
+use std::ops;
 
-/// The values of a saved blob.
+use crc32fast::Hasher;
+
+use super::wire::packed;
+use crate::{
+    config::proto::BlobProto,
+    tensor::{Buffer, Shape},
+};
+
+/// Values that were read, and the CRC-32 of their bytes, which was taken while they were at hand.
+#[derive(Clone, Debug)]
+pub struct Values {
+    values: Buffer,
+    hash: Hasher,
+}
+
+impl Values {
+    /// Values with what their bytes hash to.
+    pub(super) fn hashed(values: Buffer, hash: Hasher) -> Self {
+        Self { values, hash }
+    }
+
+    /// What their bytes hash to.
+    pub(super) fn hash(&self) -> &Hasher {
+        &self.hash
+    }
+
+    /// The values alone.
+    pub fn into_buffer(self) -> Buffer {
+        self.values
+    }
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        let mut hash = Hasher::new();
+        hash.update(&packed(&values));
+        Self { values: Buffer::of(&values), hash }
+    }
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { values: Buffer::default(), hash: Hasher::new() }
+    }
+}
+
+impl ops::Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+/// A saved blob.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlobValues {
     /// Its shape.
@@ -10,7 +70,7 @@ pub struct BlobValues {
     /// Whether the shape was given as Caffe's old four numbers: then leading ones mean nothing.
     pub legacy: bool,
     /// Its values.
-    pub values: Vec<f32>,
+    pub values: Values,
 }
 
 impl BlobValues {
@@ -24,11 +84,11 @@ impl BlobValues {
     }
 }
 
-/// Reads a saved blob.
+/// Reads a saved blob; its values may have been lifted out of it to `arrays`.
 ///
 /// # Errors
 /// Says what is wrong when its shape and its number of values do not agree.
-pub fn read_blob(blob: BlobProto) -> Result<BlobValues, String> {
+pub(super) fn read_blob(blob: BlobProto, arrays: &mut [Values]) -> Result<BlobValues, String> {
     let legacy =
         blob.num.is_some() || blob.channels.is_some() || blob.height.is_some() || blob.width.is_some();
     let axes: Vec<i64> = match &blob.shape {
@@ -37,10 +97,13 @@ pub fn read_blob(blob: BlobProto) -> Result<BlobValues, String> {
         None => Vec::new(),
     };
     let axes: Option<Vec<usize>> = axes.iter().map(|&a| usize::try_from(a).ok()).collect();
-    let values = if blob.double_data.is_empty() {
-        blob.data
-    } else {
-        blob.double_data.iter().map(|&v| v as f32).collect()
+    let lifted = blob.cnnctl_array.and_then(|i| arrays.get_mut(i as usize));
+    let values = match lifted {
+        _ if !blob.double_data.is_empty() => {
+            blob.double_data.iter().map(|&v| v as f32).collect::<Vec<_>>().into()
+        }
+        Some(lifted) => std::mem::take(lifted),
+        None => Values::from(blob.data),
     };
     let count = axes.as_ref().and_then(|a| a.iter().try_fold(1usize, |n, &a| n.checked_mul(a)));
     match (axes, count) {
@@ -66,7 +129,7 @@ mod tests {
     #[test]
     fn blobs_have_shapes() {
         let blob = blob(vec![2, 3], 6);
-        let back = read_blob(blob).unwrap();
+        let back = read_blob(blob, &mut []).unwrap();
         assert!(back.fits(&[2, 3].into()) && !back.fits(&[3, 2].into()));
     }
 
@@ -78,20 +141,32 @@ mod tests {
             height: Some(1),
             width: Some(3),
             double_data: vec![1.0, 2.0, 3.0],
+            cnnctl_array: Some(0),
             ..BlobProto::default()
         };
-        let back = read_blob(blob).unwrap();
+        let back = read_blob(blob, &mut [vec![7.0].into()]).unwrap();
         assert!(back.fits(&[3].into()) && back.fits(&[1, 1, 1, 3].into()) && !back.fits(&[3, 1].into()));
-        assert_eq!(back.values, [1.0, 2.0, 3.0]);
+        assert_eq!(back.values[..], [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn values_may_stand_apart() {
+        let mut arrays = [vec![1.0].into(), vec![2.0, 3.0].into()];
+        let mut blob = blob(vec![2], 0);
+        blob.cnnctl_array = Some(1);
+        assert_eq!(read_blob(blob.clone(), &mut arrays).unwrap().values[..], [2.0, 3.0]);
+        blob.cnnctl_array = Some(2);
+        assert_eq!(read_blob(blob, &mut arrays).unwrap_err(), "a blob of shape 2 has 0 values");
     }
 
     #[test]
     fn shapes_that_lie_are_refused() {
         let mut blob = blob(vec![2], 3);
-        assert_eq!(read_blob(blob.clone()).unwrap_err(), "a blob of shape 2 has 3 values");
+        let read = |blob: &BlobProto| read_blob(blob.clone(), &mut []).unwrap_err();
+        assert_eq!(read(&blob), "a blob of shape 2 has 3 values");
         blob.shape = Some(BlobShape { dim: vec![i64::MAX, i64::MAX] });
-        assert!(read_blob(blob.clone()).unwrap_err().contains("too long"));
+        assert!(read(&blob).contains("too long"));
         blob.shape = Some(BlobShape { dim: vec![-3] });
-        assert!(read_blob(blob).unwrap_err().contains("negative"));
+        assert!(read(&blob).contains("negative"));
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Format, SnapshotError, load_state, locate_weights, residuals_beside};
+use super::{Format, SnapshotError, atomic::checksum_of, load_state, locate_weights, residuals_beside};
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
@@ -41,11 +41,11 @@ pub fn newest_whole(prefix: &str) -> (Option<PathBuf>, Vec<SnapshotError>) {
 
 /// Whether a state can be read and its weights are those that it was written with.
 fn check(path: &Path) -> Result<(), SnapshotError> {
-    let state = load_state(path)?;
+    let state = load_state(path)?.head;
     let weights = locate_weights(path, state.learned_net());
-    let bytes = fs::read(&weights).map_err(SnapshotError::io("read", &weights))?;
+    let found = checksum_of(&weights)?;
     match state.cnnctl.and_then(|c| c.checksum) {
-        Some(sum) if sum != crc32fast::hash(&bytes) => Err(SnapshotError::content(
+        Some(sum) if sum != found => Err(SnapshotError::content(
             weights,
             format!("is damaged: it is not the file that {} was written with", path.display()),
         )),

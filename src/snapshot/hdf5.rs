@@ -19,11 +19,11 @@ use prost::Message as _;
 
 use super::{
     Array, BlobValues, Format, LayerBlobs, WeightsToSave,
-    state::NOT_A_STATE,
+    state::{NOT_A_STATE, State},
     weights::{Read, owns},
 };
 use crate::{
-    config::proto::{BlobProto, BlobShape, CnnctlState, SolverState},
+    config::proto::{CnnctlState, SolverState},
     tensor::Shape,
 };
 
@@ -244,7 +244,7 @@ impl Reader {
         if values.len() != shape.count() {
             return Err(format!("a blob of shape {shape} has {} values", values.len()));
         }
-        Ok(BlobValues { shape, legacy: false, values })
+        Ok(BlobValues { shape, legacy: false, values: values.into() })
     }
 
     /// The datasets of a group that are named by numbers.
@@ -304,7 +304,7 @@ pub fn read_weights(bytes: Vec<u8>) -> Result<Read, String> {
 }
 
 /// Reads a solver state.
-pub fn read_state(bytes: Vec<u8>) -> Result<SolverState, String> {
+pub fn read_state(bytes: Vec<u8>) -> Result<State, String> {
     let reader = Reader::open(bytes)?;
     let Some(iter) = reader.int("iter")? else {
         let weights = reader.has("data")?;
@@ -323,18 +323,14 @@ pub fn read_state(bytes: Vec<u8>) -> Result<SolverState, String> {
     if blobs.keys().copied().ne(0..blobs.len()) {
         return Err("a damaged HDF5 file (its history has gaps)".into());
     }
-    let history = blobs.into_values().map(|blob| BlobProto {
-        shape: Some(BlobShape { dim: blob.shape.iter().map(|&a| a as i64).collect() }),
-        data: blob.values,
-        ..BlobProto::default()
-    });
     let own = reader.bytes(STATE)?.map(|bytes| CnnctlState::decode(&bytes[..]));
-    Ok(SolverState {
+    let head = SolverState {
         iter: Some(iter),
         learned_net,
-        history: history.collect(),
+        history: Vec::new(),
         current_step: Some(reader.int("current_step")?.unwrap_or(0)),
         cnnctl: own.transpose().map_err(|e| format!("its `{STATE}` is damaged ({e})"))?,
         cnnctl_checksum: reader.checksum()?,
-    })
+    };
+    Ok(State { head, history: blobs.into_values().collect() })
 }

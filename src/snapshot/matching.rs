@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn every_layer_has_its_fate() {
-        let blob = |axes: &[usize]| Some(BlobValues { shape: axes.into(), legacy: false, values: vec![] });
+        let blob =
+            |axes: &[usize]| Some(BlobValues { shape: axes.into(), legacy: false, values: vec![].into() });
         let layer = |name: &str, blobs| LayerBlobs { name: name.into(), blobs };
         let weights = Weights {
             layers: vec![

@@ -1,13 +1,16 @@
 //! Files of solver state.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-use super::{Array, Format, SnapshotError, Written, digest, hdf5, write_whole_with};
+use super::{
+    Array, BlobValues, Format, SnapshotError, Written,
+    blob::read_blob,
+    digest, hdf5,
+    lift::{Lifted, OF_STATE},
+    write_whole_with,
+};
 use crate::config::proto::{CnnctlState, NetParameter, SolverState};
 
 /// The format of what we add to Caffe's solver state, which `CnnctlState::version` tells.
@@ -16,41 +19,71 @@ pub const VERSION: u32 = 2;
 /// The field of `SolverState` that holds the rule's arrays.
 const HISTORY: u32 = 3;
 
+/// A solver state that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// All but the history.
+    pub head: SolverState,
+    /// The rule's arrays.
+    pub history: Vec<BlobValues>,
+}
+
 /// Reads a solver state; its content decides the format.
 ///
 /// # Errors
 /// When it cannot be read, or is not a whole solver state; says so when it is a file of weights instead.
-pub fn load_state(path: &Path) -> Result<SolverState, SnapshotError> {
-    let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
-    decode_state(bytes).map_err(|message| SnapshotError::content(path, message))
+pub fn load_state(path: &Path) -> Result<State, SnapshotError> {
+    let file = Lifted::load(path, OF_STATE).map_err(SnapshotError::io("read", path))?;
+    read(file).map_err(|message| SnapshotError::content(path, message))
 }
 
 /// Reads the bytes of a solver state.
 ///
 /// # Errors
 /// Says what is wrong when they are none, or not as they were written.
-pub fn decode_state(bytes: Vec<u8>) -> Result<SolverState, String> {
-    let mut state = if hdf5::is_hdf5(&bytes) { hdf5::read_state(bytes) } else { from_proto(&bytes) }?;
+pub fn decode_state(bytes: Vec<u8>) -> Result<State, String> {
+    read(Lifted::of(bytes, OF_STATE))
+}
+
+fn read(file: Lifted) -> Result<State, String> {
+    let (mut head, history) = if hdf5::is_hdf5(&file.rest) {
+        let state = hdf5::read_state(file.rest)?;
+        (state.head, Ok(state.history))
+    } else {
+        from_proto(file)?
+    };
     // HDF5 cannot leave it out.
-    state.current_step = Some(state.current_step());
-    let version = state.cnnctl.as_ref().map_or(0, CnnctlState::version);
+    head.current_step = Some(head.current_step());
+    let version = head.cnnctl.as_ref().map_or(0, CnnctlState::version);
     if version > VERSION {
         return Err(format!(
             "was written by a newer cnnctl, in version {version} of its format; this one reads up to {VERSION}"
         ));
     }
     // Version 1 had none; Caffe's states have no version.
-    let written = state.cnnctl_checksum.take();
-    if (version > 1 || written.is_some()) && written != Some(digest::of_read_state(&mut state)) {
-        return Err("is damaged: its checksum does not fit".into());
+    let written = head.cnnctl_checksum.take();
+    if version > 1 || written.is_some() {
+        let arrays = history.as_ref().map(|h| h.iter().map(|b| (&b.shape[..], b.values.hash().clone())));
+        if arrays.map_or(true, |arrays| written != Some(digest::of_state(&head, arrays))) {
+            return Err("is damaged: its checksum does not fit".into());
+        }
     }
-    Ok(state)
+    Ok(State { head, history: history? })
 }
 
-fn from_proto(bytes: &[u8]) -> Result<SolverState, String> {
-    match SolverState::decode(bytes) {
-        Ok(state) if state.iter.is_some() => Ok(state),
-        _ if NetParameter::decode(bytes).is_ok_and(|net| !net.layer.is_empty() || !net.layers.is_empty()) => {
+/// All but the history, and the history or what is wrong with it.
+type Parts = (SolverState, Result<Vec<BlobValues>, String>);
+
+fn from_proto(mut file: Lifted) -> Result<Parts, String> {
+    match SolverState::decode(&file.rest[..]) {
+        Ok(mut head) if head.iter.is_some() => {
+            let blobs = std::mem::take(&mut head.history).into_iter().enumerate();
+            let read = |(i, blob)| read_blob(blob, &mut file.arrays).map_err(|e| format!("history {i}: {e}"));
+            Ok((head, blobs.map(read).collect()))
+        }
+        _ if NetParameter::decode(&file.rest[..])
+            .is_ok_and(|net| !net.layer.is_empty() || !net.layers.is_empty()) =>
+        {
             Err(NOT_A_STATE.into())
         }
         Ok(_) => Err("not a solver state: it has no iteration".into()),
@@ -72,7 +105,7 @@ pub fn save_state(
     state: &SolverState,
     history: &[Array<'_>],
 ) -> Result<Written, SnapshotError> {
-    let arrays = history.iter().map(|a| (a.shape.iter().map(|&side| side as i64).collect(), a.data));
+    let arrays = history.iter().map(|a| (&a.shape[..], digest::of_values(a.data)));
     let checksum = digest::of_state(state, arrays);
     write_whole_with(path, |out| match format {
         Format::BinaryProto => {
@@ -106,8 +139,10 @@ pub fn locate_weights(state_path: &Path, learned_net: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::{config::proto::LayerParameter, snapshot::read_blob, tensor::Shape};
+    use crate::{config::proto::LayerParameter, tensor::Shape};
 
     #[test]
     fn states_come_back_in_both_formats() {
@@ -128,13 +163,12 @@ mod tests {
             let written = save_state(&path, format, &head, &history).unwrap();
             let bytes = fs::read(&path).unwrap();
             assert_eq!((written.bytes, written.checksum), (bytes.len() as u64, crc32fast::hash(&bytes)));
-            let mut back = load_state(&path).unwrap();
-            let blobs: Vec<_> = back.history.drain(..).map(|b| read_blob(b).unwrap()).collect();
-            assert_eq!(back, head);
-            for (blob, array) in blobs.iter().zip(&history) {
-                assert!(blob.shape == *array.shape && blob.values == array.data, "{blob:?}");
+            let back = load_state(&path).unwrap();
+            assert_eq!(back.head, head);
+            for (blob, array) in back.history.iter().zip(&history) {
+                assert!(blob.shape == *array.shape && blob.values[..] == *array.data, "{blob:?}");
             }
-            assert_eq!(blobs.len(), history.len());
+            assert_eq!(back.history.len(), history.len());
         }
     }
 

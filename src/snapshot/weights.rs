@@ -1,15 +1,20 @@
 //! Files of weights: `NetParameter`s whose layers carry blobs.
 
 use std::{
-    fs,
     io::{self, Write},
+    mem::take,
     path::Path,
 };
 
+use crc32fast::Hasher;
 use prost::Message as _;
 
 use super::{
-    Array, BlobValues, Format, SnapshotError, Written, digest, hdf5, read_blob, wire, write_whole_with,
+    Array, BlobValues, Format, SnapshotError, Written,
+    blob::read_blob,
+    digest, hdf5,
+    lift::{Lifted, OF_NET},
+    wire, write_whole_with,
 };
 use crate::{
     config::{
@@ -92,8 +97,8 @@ impl Weights {
     /// # Errors
     /// When it cannot be read, or is not a whole file of weights.
     pub fn load(path: &Path) -> Result<Self, SnapshotError> {
-        let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
-        Self::decode(bytes).map_err(|message| SnapshotError::content(path, message))
+        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io("read", path))?;
+        Self::read(file).map_err(|message| SnapshotError::content(path, message))
     }
 
     /// Reads the file of weights that a solver state belongs to: one that has this CRC-32.
@@ -101,13 +106,13 @@ impl Weights {
     /// # Errors
     /// As [`Weights::load`], and when the file is not the one that was written with the state.
     pub fn load_checked(path: &Path, checksum: u32) -> Result<Self, SnapshotError> {
-        let bytes = fs::read(path).map_err(SnapshotError::io("read", path))?;
-        if crc32fast::hash(&bytes) != checksum {
+        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io("read", path))?;
+        if file.checksum != checksum {
             let message = "is damaged, or not the file that was written with the solver state; start from its \
                            weights alone with --weights";
             return Err(SnapshotError::content(path, message));
         }
-        Self::decode(bytes).map_err(|message| SnapshotError::content(path, message))
+        Self::read(file).map_err(|message| SnapshotError::content(path, message))
     }
 
     /// Reads the bytes of a file of weights.
@@ -115,7 +120,11 @@ impl Weights {
     /// # Errors
     /// Says what is wrong when they are none.
     pub fn decode(bytes: Vec<u8>) -> Result<Self, String> {
-        let read = if hdf5::is_hdf5(&bytes) { hdf5::read_weights(bytes) } else { from_proto(&bytes) }?;
+        Self::read(Lifted::of(bytes, OF_NET))
+    }
+
+    fn read(file: Lifted) -> Result<Self, String> {
+        let read = if hdf5::is_hdf5(&file.rest) { hdf5::read_weights(file.rest) } else { from_proto(file) }?;
         let net = read.source_net.as_deref();
         if read.checksum.is_some() && net.is_none() {
             return Err("is cut off: the net that our files end with is not there".into());
@@ -130,16 +139,16 @@ impl Weights {
         Ok(Self { layers: read.layers, source_net, changed })
     }
 
-    /// Copies the blobs into the layers of the same name, as Caffe does.
+    /// Gives the layers of the same name the blobs, as Caffe copies them.
     ///
     /// # Errors
     /// When a layer of that name has parameters of another number or shape.
-    pub fn copy_into(&self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
+    pub fn copy_into(mut self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
         let mut copied = Copied { changed: self.changed, ..Copied::default() };
         for layer in net.layers().filter(|l| !l.params.is_empty()) {
             let name = layer.config.name();
             let owns = |i: usize, params: &Params| owns(&layer, i, &params[layer.params[i]]);
-            let Some(saved) = self.layers.iter().find(|l| l.name == name) else {
+            let Some(saved) = self.layers.iter_mut().find(|l| l.name == name) else {
                 if (0..layer.params.len()).any(|i| owns(i, params)) {
                     copied.missing.push(name.to_owned());
                 }
@@ -156,7 +165,9 @@ impl Weights {
                 );
                 return Err(NetError::layer(layer.config, "", message));
             }
-            for (i, (blob, &id)) in blobs().zip(layer.params).enumerate() {
+            // A second layer of this name needs them again.
+            let last = net.layers().filter(|l| l.config.name() == name).count() == 1;
+            for (i, (blob, &id)) in saved.blobs.iter_mut().zip(layer.params).enumerate() {
                 let Some(blob) = blob else { continue };
                 if !blob.fits(&params[id].shape) {
                     let message = format!(
@@ -166,12 +177,13 @@ impl Weights {
                     );
                     return Err(NetError::layer(layer.config, "", message));
                 }
-                params[id].data.copy_from_slice(&blob.values);
+                let values = if last { take(&mut blob.values) } else { blob.values.clone() };
+                params[id].data = values.into_buffer();
             }
             copied.loaded.push(name.to_owned());
         }
         let known = |name: &str| net.layers().any(|l| l.config.name() == name);
-        copied.ignored = self.layers.iter().map(|l| &l.name).filter(|n| !known(n)).cloned().collect();
+        copied.ignored = self.layers.into_iter().map(|l| l.name).filter(|name| !known(name)).collect();
         Ok(copied)
     }
 }
@@ -186,7 +198,8 @@ pub(super) struct Read {
     pub checksum: Option<u32>,
 }
 
-fn from_proto(bytes: &[u8]) -> Result<Read, String> {
+fn from_proto(mut file: Lifted) -> Result<Read, String> {
+    let bytes = &file.rest[..];
     let net = NetParameter::decode(bytes).map_err(|e| match SolverState::decode(bytes) {
         Ok(state) if state.iter.is_some() => {
             format!("is a solver state, not a file of weights; its weights are in {}", state.learned_net())
@@ -200,19 +213,21 @@ fn from_proto(bytes: &[u8]) -> Result<Read, String> {
     let mut layers = Vec::new();
     for layer in net.layer.into_iter().filter(|l| !l.blobs.is_empty()) {
         let name = layer.name().to_owned();
-        let blobs = layer.blobs.into_iter().map(|blob| read_blob(blob).map(Some)).collect::<Result<_, _>>();
+        let blobs = layer.blobs.into_iter().map(|blob| read_blob(blob, &mut file.arrays).map(Some));
+        let blobs = blobs.collect::<Result<_, _>>();
         layers.push(LayerBlobs { blobs: blobs.map_err(|e| format!("layer `{name}`: {e}"))?, name });
     }
     Ok(Read { layers, source_net, checksum })
 }
 
-/// A blob's layer, its number in it, its shape and its values.
-type Numbered<'a> = (&'a str, usize, &'a [usize], &'a [f32]);
+/// A blob's layer, its number in it, its shape and what its values hash to.
+type Numbered<'a> = (&'a str, usize, &'a [usize], Hasher);
 
 fn blobs_of(layer: &LayerBlobs) -> impl Iterator<Item = Numbered<'_>> {
     let blobs = layer.blobs.iter().enumerate();
     blobs.filter_map(|(i, blob)| {
-        Some((&layer.name[..], i, &blob.as_ref()?.shape[..], &blob.as_ref()?.values[..]))
+        let BlobValues { shape, values, .. } = blob.as_ref()?;
+        Some((&layer.name[..], i, &shape[..], values.hash().clone()))
     })
 }
 
@@ -220,7 +235,7 @@ fn blobs_of(layer: &LayerBlobs) -> impl Iterator<Item = Numbered<'_>> {
 fn checksum<'a>(blobs: impl Iterator<Item = Numbered<'a>>, source_net: Option<&[u8]>) -> u32 {
     let start = source_net.map_or(0, crc32fast::hash);
     blobs.fold(start, |sum, (layer, i, shape, values)| {
-        sum.wrapping_add(digest::of_blob(layer, i, shape, values))
+        sum.wrapping_add(digest::of_blob(layer, i, shape, &values))
     })
 }
 
@@ -266,7 +281,7 @@ impl WeightsToSave<'_> {
         let blobs = layers.iter().flat_map(|layer| {
             let params = layer.params.iter().map(|&id| &self.params[id]).enumerate();
             let held = params.filter(move |(i, p)| format == Format::BinaryProto || owns(layer, *i, p));
-            held.map(|(i, p)| (layer.config.name(), i, &p.shape[..], &p.data[..]))
+            held.map(|(i, p)| (layer.config.name(), i, &p.shape[..], digest::of_values(&p.data)))
         });
         checksum(blobs, Some(source_net))
     }

@@ -1,6 +1,9 @@
 //! Protobuf's binary format for arrays, written straight from where they are: weights can be most of the memory.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use prost::Message as _;
 
@@ -18,9 +21,12 @@ pub struct Array<'a> {
 }
 
 /// Fields of `BlobProto`.
-const DATA: u32 = 5;
-const DIFF: u32 = 6;
+pub(super) const DATA: u32 = 5;
+pub(super) const DIFF: u32 = 6;
 const SHAPE: u32 = 7;
+
+/// How many bytes are read or written at once: they are hashed while they are in the second-level cache.
+pub(super) const PIECE: usize = 1 << 18;
 
 impl Array<'_> {
     fn shape_message(&self) -> Vec<u8> {
@@ -52,7 +58,7 @@ impl Array<'_> {
         out.write_all(&shape)?;
         for (field, values) in self.values() {
             start_field(field, 4 * values.len(), out)?;
-            write_values(values, out)?;
+            out.write_all(&packed(values))?;
         }
         Ok(())
     }
@@ -77,15 +83,13 @@ fn key(field: u32) -> usize {
     (field as usize) << 3 | 2
 }
 
-/// Writes values as they stand in packed fields: little-endian.
-pub fn write_values(values: &[f32], out: &mut dyn Write) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(1 << 16);
-    for values in values.chunks(1 << 14) {
-        bytes.clear();
-        values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-        out.write_all(&bytes)?;
+/// The bytes of values as they stand in packed fields: little-endian, as in memory on nearly all machines.
+pub fn packed(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        bytemuck::cast_slice(values).into()
+    } else {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -93,7 +97,7 @@ mod tests {
     use super::*;
     use crate::{
         config::proto::{BlobProto, BlobProtoVector},
-        snapshot::read_blob,
+        snapshot::blob::read_blob,
     };
 
     #[test]
@@ -111,7 +115,7 @@ mod tests {
             assert_eq!(bytes.len(), array.field_len(1));
             let back = BlobProtoVector::decode(&bytes[..]).unwrap().blobs.remove(0);
             assert_eq!(back.diff, diff.unwrap_or_default());
-            assert_eq!(read_blob(back.clone()).unwrap().values, data);
+            assert_eq!(read_blob(back.clone(), &mut []).unwrap().values[..], *data);
             let prost = BlobProto {
                 shape: Some(BlobShape { dim: shape.iter().map(|&a| a as i64).collect() }),
                 data: data.to_vec(),

@@ -110,7 +110,7 @@ impl Solver {
     /// # Errors
     /// When a file cannot be read, is damaged, or belongs to another net or rule.
     pub fn restore(&mut self, path: &Path) -> Result<Resumed, SolverError> {
-        let mut state = snapshot::load_state(path)?;
+        let snapshot::State { head: state, history } = snapshot::load_state(path)?;
         let fail = |message: String| SolverError::from(SnapshotError::content(path, message));
         let extra = state.cnnctl.clone().unwrap_or_default();
         if let Some(rule) = extra.solver_type.as_deref().filter(|r| *r != self.rule.name) {
@@ -119,17 +119,16 @@ impl Solver {
                 self.rule.name
             )));
         }
-        if state.history.len() != self.history.len() {
+        if history.len() != self.history.len() {
             let message = format!(
                 "holds {} history blobs, but {} with this net needs {}: it belongs to another net or solver type",
-                state.history.len(),
+                history.len(),
                 self.rule.name,
                 self.history.len()
             );
             return Err(fail(message));
         }
-        for (i, (saved, history)) in state.history.drain(..).zip(&mut self.history).enumerate() {
-            let blob = snapshot::read_blob(saved).map_err(|e| fail(format!("history {i}: {e}")))?;
+        for (i, (blob, history)) in history.into_iter().zip(&mut self.history).enumerate() {
             if blob.values.len() != history.len() {
                 return Err(fail(format!(
                     "history {i} has {} values, but {} are needed",
@@ -137,7 +136,7 @@ impl Solver {
                     history.len()
                 )));
             }
-            history.copy_from_slice(&blob.values);
+            *history = blob.values.into_buffer();
         }
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
@@ -231,5 +230,5 @@ fn carries(net: usize, of: &Net) -> Vec<CnnctlCarry> {
 /// # Errors
 /// When the file cannot be read.
 pub fn seed_of(path: &Path) -> Result<Option<u64>, SnapshotError> {
-    Ok(snapshot::load_state(path)?.cnnctl.and_then(|c| c.seed))
+    Ok(snapshot::load_state(path)?.head.cnnctl.and_then(|c| c.seed))
 }

@@ -110,8 +110,8 @@ impl EvaluateArgs {
         let most = if self.sheet.is_some() { usize::from(self.worst) } else { 0 };
         let mut worst = Worst::new(most, self.prepare.rgb);
         let samples = match &self.data {
-            Some(path) => set::given(&self, path, &file, &weights, &mut worst)?,
-            None => set::of_net(&self, &file, &weights, &mut worst)?,
+            Some(path) => set::given(&self, path, &file, weights, &mut worst)?,
+            None => set::of_net(&self, &file, weights, &mut worst)?,
         };
         if samples.is_empty() {
             return Err(Failure::new(DATA, "there are no samples with a label that counts"));

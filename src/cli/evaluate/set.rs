@@ -32,7 +32,7 @@ fn options(args: &EvaluateArgs) -> Options {
 pub fn of_net(
     args: &EvaluateArgs,
     file: &NetFile,
-    weights: &[Weights],
+    weights: Vec<Weights>,
     worst: &mut Worst,
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
@@ -72,7 +72,7 @@ pub fn given(
     args: &EvaluateArgs,
     path: &Path,
     file: &NetFile,
-    weights: &[Weights],
+    weights: Vec<Weights>,
     worst: &mut Worst,
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
@@ -120,7 +120,7 @@ pub fn given(
     Ok(samples)
 }
 
-fn copy(weights: &[Weights], net: &Net, params: &mut Params, file: &NetFile) -> Result<(), Failure> {
+fn copy(weights: Vec<Weights>, net: &Net, params: &mut Params, file: &NetFile) -> Result<(), Failure> {
     for weights in weights {
         report::copied(&weights.copy_into(net, params).map_err(|e| Failure::net(&e, Some(file)))?);
     }

@@ -188,7 +188,7 @@ fn filters(layer: &str, blob: &BlobValues) -> Option<Filters> {
         [count, channels, h, w] => [count, channels, h, w],
         _ => return None,
     };
-    (!sides.contains(&0)).then(|| Filters { layer: layer.to_owned(), sides, values: blob.values.clone() })
+    (!sides.contains(&0)).then(|| Filters { layer: layer.to_owned(), sides, values: blob.values.to_vec() })
 }
 
 #[cfg(test)]
@@ -198,7 +198,8 @@ mod tests {
 
     fn blob(shape: &[usize]) -> BlobValues {
         let shape = Shape::from(shape);
-        BlobValues { values: (0..shape.count()).map(|v| v as f32).collect(), legacy: false, shape }
+        let values: Vec<f32> = (0..shape.count()).map(|v| v as f32).collect();
+        BlobValues { values: values.into(), legacy: false, shape }
     }
 
     #[test]

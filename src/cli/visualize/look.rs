@@ -80,7 +80,7 @@ impl Look {
         };
         let mut net = Net::new(&source, options, &mut params).map_err(fail)?;
         for weights in &self.weights {
-            report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
+            report::copied(&weights.clone().copy_into(&net, &mut params).map_err(fail)?);
         }
         self.feed(&mut net, self.shape.clone(), &self.values)?;
         Ok((net, params))

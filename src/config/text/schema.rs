@@ -9,6 +9,9 @@ use crate::config::proto::DESCRIPTORS;
 /// Name of the field in which a layer remembers its place in the text. No text may set it.
 const ORIGIN: &str = "cnnctl_origin";
 
+/// Fields that mean something in memory only.
+const UNSEEN: [&str; 2] = [ORIGIN, "cnnctl_array"];
+
 /// All messages and enums of `proto/caffe.proto`.
 pub(crate) struct Schema {
     messages: Vec<MessageType>,
@@ -18,7 +21,7 @@ pub(crate) struct Schema {
 /// A message type.
 pub(crate) struct MessageType {
     pub name: String,
-    /// Without `cnnctl_origin`, sorted by name.
+    /// Without those that are unseen, sorted by name.
     fields: Vec<Field>,
     /// Positions in `fields`, sorted by number.
     by_number: Vec<usize>,
@@ -115,7 +118,7 @@ impl MessageType {
     fn new(descriptor: &MessageDescriptor, kind: &dyn Fn(ReflectedKind) -> Kind) -> Self {
         let mut fields: Vec<Field> = descriptor
             .fields()
-            .filter(|f| f.name() != ORIGIN)
+            .filter(|f| !UNSEEN.contains(&f.name()))
             .map(|f| Field {
                 name: f.name().to_owned(),
                 number: f.number(),

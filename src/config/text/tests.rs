@@ -136,6 +136,7 @@ fn what_protobuf_refuses_is_refused() {
         "layer { pooling_param { stride: -1 } }",
         "layer { clip_param { min: 0 } }",
         "layer { cnnctl_origin: 1 }",
+        "layer { blobs { cnnctl_array: 1 } }",
         "[caffe.extension]: 1",
         "layer {",
         "}",

@@ -137,8 +137,8 @@ mod tests {
     use crate::tensor::Shape;
 
     fn picture(shape: [usize; 4], value: impl Fn(usize) -> f32) -> image::DynamicImage {
-        let values = (0..shape.iter().product()).map(value).collect();
-        let blob = BlobValues { shape: Shape::from(shape.to_vec()), legacy: false, values };
+        let values: Vec<f32> = (0..shape.iter().product()).map(value).collect();
+        let blob = BlobValues { shape: Shape::from(shape.to_vec()), legacy: false, values: values.into() };
         image::load_from_memory(&mosaic(&blob, shape).unwrap()).unwrap()
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     net::Params,
-    snapshot::wire::{field_len, start_field, write_values},
+    snapshot::wire::{field_len, packed, start_field},
 };
 
 /// Fields of `ModelProto`, `GraphProto` and `TensorProto`.
@@ -81,7 +81,7 @@ impl Onnx {
             out.write_all(&heads[i])?;
             if inside(i) {
                 start_field(RAW_DATA, 4 * weight.shape.count(), out)?;
-                write_values(&params[weight.param].data, out)?;
+                out.write_all(&packed(&params[weight.param].data))?;
             }
         }
         Ok(())
@@ -93,7 +93,7 @@ impl Onnx {
         for (weight, place) in self.weights.iter().zip(self.places()) {
             let Some(place) = place else { continue };
             out.write_all(&vec![0; place - end])?;
-            write_values(&params[weight.param].data, out)?;
+            out.write_all(&packed(&params[weight.param].data))?;
             end = place + 4 * weight.shape.count();
         }
         Ok(())

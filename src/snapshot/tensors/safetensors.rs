@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Tensor, TensorView};
 use crate::{
-    snapshot::wire::write_values,
+    snapshot::wire::packed,
     tensor::{Shape, f32_of_half},
 };
 
@@ -36,7 +36,7 @@ pub fn write_safetensors(
     header.resize(header.len().next_multiple_of(ALIGN), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
-    tensors.iter().try_for_each(|tensor| write_values(tensor.data, out))
+    tensors.iter().try_for_each(|tensor| out.write_all(&packed(tensor.data)))
 }
 
 /// Reads the tensors of a file, sorted by name; numbers of any usual type become float32.
