@@ -75,20 +75,20 @@ impl Way {
     }
 }
 
-/// Floats of scratch that [`forward`] needs: the packed weights.
+/// Floats of scratch that [`forward`] needs: the packed weights, or the input's tiles.
 pub fn forward_scratch_len(dims: &ConvDims) -> usize {
     match Way::forward(Isa::best(), dims) {
         Way::Depthwise => 0,
-        Way::Fast(fast) => fast.weights_len(),
+        Way::Fast(fast) => fast.scratch_len(),
         Way::Plain => dims.weight_len(),
     }
 }
 
-/// Floats of scratch that [`backward_input`] needs: the packed weights.
+/// Floats of scratch that [`backward_input`] needs: the packed weights, or the tiles of the output's gradient.
 pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_input(Isa::best(), dims) {
         Way::Depthwise => 0,
-        Way::Fast(fast) => fast.weights_len(),
+        Way::Fast(fast) => fast.scratch_len(),
         Way::Plain => dims.weight_len(),
     }
 }
@@ -133,11 +133,7 @@ pub fn forward(
     let isa = Isa::best();
     match Way::forward(isa, dims) {
         Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
-        Way::Fast(fast) => {
-            let packed = &mut scratch[..fast.weights_len()];
-            fast.pack(weights, false, packed);
-            fast.run(input, packed, epilogue, output);
-        }
+        Way::Fast(fast) => fast.run(input, weights, epilogue, output, scratch),
         Way::Plain => plain_forward(dims, input, weights, epilogue, output, scratch),
     }
 }
@@ -187,11 +183,7 @@ pub fn backward_input(
     let isa = Isa::best();
     match Way::backward_input(isa, dims) {
         Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
-        Way::Fast(fast) => {
-            let packed = &mut scratch[..fast.weights_len()];
-            fast.pack(weights, true, packed);
-            fast.run(top_diff, packed, Epilogue::default(), bottom_diff);
-        }
+        Way::Fast(fast) => fast.run(top_diff, weights, Epilogue::default(), bottom_diff, scratch),
         Way::Plain => plain_backward_input(dims, top_diff, weights, bottom_diff, scratch),
     }
 }

@@ -6,11 +6,14 @@
 //! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty.
 
 mod gradient;
+mod outputs;
+mod passing;
 mod product;
+mod weights;
 
 use std::ops::Range;
 
-use super::ConvDims;
+use super::{ConvDims, Epilogue};
 use crate::kernels::simd::{self, Grid, Isa, Map};
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
@@ -28,13 +31,16 @@ pub struct Winograd {
     input: [usize; 2],
     pad: [usize; 2],
     output: [usize; 2],
+    /// Whether the weights are those of the input's gradient: turned round, inputs and outputs exchanged.
+    turned: bool,
 }
 
 impl Winograd {
     /// The forward pass, `None` where plain sums serve better.
     pub fn forward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let this = Self::new(isa, dims)?;
-        this.with_points(this.channels, 20).if_it_pays()
+        let this = this.with_points(this.channels, 20);
+        this.if_it_pays(this.cost_of_weights())
     }
 
     /// The input's gradient: a forward pass over the output's, with the weights turned round.
@@ -46,16 +52,18 @@ impl Winograd {
             input: forward.output,
             output: forward.input,
             pad: forward.pad.map(|pad| forward.taps - 1 - pad),
+            turned: true,
             ..forward
         };
-        this.with_points(this.channels, 20).if_it_pays()
+        let this = this.with_points(this.channels, 20);
+        this.if_it_pays(this.cost_of_weights())
     }
 
     /// The weights' gradient.
     pub fn gradient(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let this = Self::new(isa, dims)?;
         let eight = Self { points: 8, ..this };
-        this.with_points(eight.images * eight.tiles(), 192).if_it_pays()
+        this.with_points(eight.images * eight.tiles(), 192).if_it_pays(45.0)
     }
 
     /// Square kernels of 3 to 5 taps that move by one, with six points.
@@ -75,6 +83,7 @@ impl Winograd {
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
+            turned: false,
         };
         (plain && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
     }
@@ -87,14 +96,41 @@ impl Winograd {
     }
 
     /// `None` where plain sums take less time, as measured: both sides are multiply-adds for each pair of channels. What
-    /// stands alone is the weights', transformed or packed at each step.
-    fn if_it_pays(self) -> Option<Self> {
+    /// stands alone is the weights', transformed or packed at each step: `weights` at each point.
+    fn if_it_pays(self, weights: f64) -> Option<Self> {
         let (c, k) = (self.channels as f64, self.rows as f64);
         let (tiles, taps) = ((self.images * self.tiles()) as f64, (self.taps * self.taps) as f64);
         let outputs = (self.images * self.area()) as f64;
-        let fast = self.square() as f64 * (tiles * (1.25 + 35.0 / c + 38.0 / k) + 45.0);
+        let fast = self.square() as f64 * (tiles * (1.25 + 35.0 / c + 38.0 / k) + weights);
         let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
         (fast < plain).then_some(self)
+    }
+
+    /// What the weights cost in the forward pass and the input's gradient.
+    fn cost_of_weights(&self) -> f64 {
+        if self.weights_pass() { 20.0 } else { 45.0 }
+    }
+
+    /// Floats of scratch that [`Winograd::run`] needs.
+    pub fn scratch_len(&self) -> usize {
+        if self.weights_pass() { self.values_len() } else { self.weights_len() }
+    }
+
+    /// Overwrites `output`.
+    pub fn run(
+        &self,
+        input: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let scratch = &mut scratch[..self.scratch_len()];
+        if self.weights_pass() {
+            self.run_channels(input, weights, epilogue, output, scratch);
+        } else {
+            self.run_tiles(input, weights, epilogue, output, scratch);
+        }
     }
 
     /// Length of a tile of outputs.
@@ -211,6 +247,13 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Some of its channels.
+    fn part(&self, channels: Range<usize>) -> Self {
+        let [height, width] = self.size;
+        let values = &self.values[channels.start * height * width..];
+        Self { values, channels: channels.len(), ..*self }
+    }
+
     /// Registers of a row of a plane.
     fn width(&self) -> usize {
         self.of.tiles_across() * self.of.side() + self.beyond
@@ -219,6 +262,20 @@ impl<'a> Source<'a> {
     /// Floats of the plane of `down` rows of tiles.
     fn plane_len(&self, down: usize) -> usize {
         (down * self.of.side() + self.beyond) * self.width() * self.of.isa.lanes()
+    }
+
+    /// The values at the points of rows `down` of the tiles of some images.
+    fn transform_images(
+        &self,
+        images: Range<usize>,
+        down: Range<usize>,
+        plane: &mut [f32],
+        (points, to): (&Points, &mut [f32]),
+    ) {
+        let tiles = down.len() * self.of.tiles_across();
+        for (index, image) in images.enumerate() {
+            self.transform(image, down.clone(), plane, index * tiles, (points, &mut *to));
+        }
     }
 
     /// The values at the points of rows `down` of an image's tiles, the first of which is `tile` of `points`: for each

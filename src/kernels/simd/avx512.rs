@@ -173,8 +173,14 @@ impl Simd for Avx512 {
         unsafe {
             // Loops, not closures: intrinsics are inlined only into code that is itself compiled for them.
             let mut row = [_mm512_setzero_ps(); 16];
-            for (i, row) in row.iter_mut().enumerate() {
-                *row = from.load(self, i, rows, cols);
+            if (rows, cols) == (16, 16) {
+                for (i, row) in row.iter_mut().enumerate() {
+                    *row = _mm512_loadu_ps(from.at.add(i * from.stride));
+                }
+            } else {
+                for (i, row) in row.iter_mut().enumerate() {
+                    *row = from.load(self, i, rows, cols);
+                }
             }
             // Lane l of group 4i + c: column 4l + c of rows 4i to 4i + 3.
             let mut group = [_mm512_setzero_pd(); 16];

@@ -218,28 +218,30 @@ pub struct Transposed<'a> {
 ///
 /// # Panics
 /// When `out` has more rows than lines or `bias` have values, or a line reaches outside `data`.
-pub fn transpose(isa: Isa, data: &[f32], how: Transposed<'_>, out: MatMut<'_>) {
+pub fn transpose(isa: Isa, data: &[f32], how: Transposed<'_>, mut out: MatMut<'_>) {
     if out.rows() == 0 || out.cols() == 0 {
         return;
     }
     assert!((out.cols() - 1) * how.stride + out.rows() <= data.len(), "lines reach outside");
     assert!(how.bias.is_none_or(|bias| bias.len() >= out.rows()), "bias is too short");
-    isa.run(Transpose { data, how, out });
+    // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
+    isa.run(Transpose { data, how: &how, out: &mut out });
 }
 
-struct Transpose<'a> {
+struct Transpose<'a, 'c> {
     data: &'a [f32],
-    how: Transposed<'a>,
-    out: MatMut<'a>,
+    how: &'a Transposed<'a>,
+    out: &'a mut MatMut<'c>,
 }
 
-impl Job for Transpose<'_> {
+impl Job for Transpose<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Transpose { data, how: Transposed { stride, add, bias, relu }, mut out } = self;
+        let Transpose { data, how: &Transposed { stride, add, bias, relu }, out } = self;
         let (n, depth) = (out.rows(), out.cols());
+        let mut out = out.block(0..n, 0..depth);
         let mut square = [0.0; SQUARE];
         for k in (0..depth).step_by(S::LANES) {
             let rows = S::LANES.min(depth - k);

@@ -20,6 +20,8 @@ pub enum Map {
     Input,
     /// A polynomial of so many coefficients to its values at the points, divided by what interpolation divides by.
     Values(usize),
+    /// The same of the coefficients in reverse order.
+    Turned(usize),
     /// Values at the points to so many sums.
     Sums(usize),
 }
@@ -61,7 +63,7 @@ pub fn transform(
     }
     let (reads, writes) = match map {
         Map::Input => (points, points),
-        Map::Values(n) => (n, points),
+        Map::Values(n) | Map::Turned(n) => (n, points),
         Map::Sums(n) => (points, n),
     };
     assert!(at.end(reads, tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
@@ -73,6 +75,7 @@ pub fn transform(
                     ($points, Map::Input) => isa.run(Input::<$points> { tiles, from, at, to, place }),
                     $(
                         ($points, Map::Values($side)) => isa.run(Values::<$points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Turned($side)) => isa.run(Turned::<$points, $side> { tiles, from, at, to, place }),
                         ($points, Map::Sums($side)) => isa.run(Sums::<$points, $side> { tiles, from, at, to, place }),
                     )*
                 )*
@@ -133,6 +136,7 @@ macro_rules! job {
 
 job!(Input<const P>, P, P, input);
 job!(Values<const P, const N>, N, P, values);
+job!(Turned<const P, const N>, N, P, turned);
 job!(Sums<const P, const N>, P, N, sums);
 
 /// The pairs +-p of points, and what the transforms make of them.
@@ -247,6 +251,13 @@ fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S:
     out
 }
 
+/// [`values`] of the polynomial whose coefficients have the reverse order.
+#[inline(always)]
+fn turned<S: Simd, const P: usize, const N: usize>(simd: S, mut g: [S::V; N]) -> [S::V; P] {
+    g.reverse();
+    values(simd, g)
+}
+
 /// Sum i is that of v_p p^i over the points p; infinity counts in the last alone.
 #[inline(always)]
 fn sums<S: Simd, const P: usize, const N: usize>(simd: S, v: [S::V; P]) -> [S::V; N] {
@@ -281,6 +292,10 @@ mod tests {
         let (mut v, mut u) = (vec![0.0; points * points * lanes], vec![0.0; points * points * lanes]);
         transform(isa, points, Map::Input, 1, (&spread(d), square(points)), (&mut v, square(points)));
         transform(isa, points, Map::Values(taps), 1, (&spread(g), square(taps)), (&mut u, square(points)));
+        let (turned, mut same) = (g.iter().rev().copied().collect::<Vec<_>>(), vec![0.0; u.len()]);
+        let from = (&spread(&turned)[..], square(taps));
+        transform(isa, points, Map::Turned(taps), 1, from, (&mut same, square(points)));
+        assert_eq!(u, same, "weights turned round");
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
         let mut y = vec![f32::NAN; outputs * outputs * lanes];
         transform(isa, points, Map::Sums(outputs), 1, (&v, square(points)), (&mut y, square(outputs)));

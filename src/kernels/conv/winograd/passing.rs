@@ -1,0 +1,121 @@
+//! The products of the forward pass and of the input's gradient, where tiles are few and channels many: the tiles' values
+//! are computed once for all, and each task transforms its own weights, some channels at a time. They are used while they
+//! are near, and never written to memory.
+
+use super::outputs::{Cut, Factors, Part};
+use super::{Points, Source, Winograd};
+use crate::kernels::conv::Epilogue;
+use crate::kernels::gemm::scratch;
+use crate::kernels::parallel;
+use crate::kernels::simd::MatMut;
+
+/// Tasks that keep many threads busy.
+const TASKS: usize = 16;
+
+/// Channels of the input that are multiplied at a time: their weights, and the products of a task, stay in the second-level
+/// cache.
+const STRETCH: usize = 64;
+/// Tiles of a task: many, to outweigh transforming the weights, but less where there are few tasks.
+const TILES: usize = 128;
+
+impl Winograd {
+    /// Whether weights pass: there are so many that they would be written and read for fewer tiles than channels.
+    pub(super) fn weights_pass(&self) -> bool {
+        (self.images * self.tiles()).pow(2) <= self.channels * self.rows
+    }
+
+    /// Channels of a stretch: whole registers.
+    fn stretch(&self) -> usize {
+        self.channels.div_ceil(self.channels.div_ceil(STRETCH)).next_multiple_of(self.isa.lanes())
+    }
+
+    /// Tasks are some images, or a band of one, times a panel of output channels.
+    fn cut_channels(&self) -> Cut {
+        let rows = self.isa.tile_cols().min(self.rows);
+        let of_tiles = |most: usize| {
+            let (down, tiles) = (self.tiles_down(), self.tiles());
+            let images = self.images.div_ceil(self.images.div_ceil((most / tiles).max(1)));
+            Cut { images, band: down.div_ceil(tiles.div_ceil(most).min(down)), rows }
+        };
+        let cut = of_tiles(TILES);
+        let parts = self.images.div_ceil(cut.images) * cut.bands(self);
+        if self.groups * parts * self.rows.div_ceil(rows) < TASKS { of_tiles(TILES / 2) } else { cut }
+    }
+
+    /// The values of the tiles of a task, for each stretch of channels.
+    fn points(&self) -> Points {
+        Points::new(self, self.stretch(), self.cut_channels().tiles(self))
+    }
+
+    /// Floats of those of all tasks.
+    pub(super) fn values_len(&self) -> usize {
+        let cut = self.cut_channels();
+        let parts = self.images.div_ceil(cut.images) * cut.bands(self);
+        self.groups * parts * self.channels.div_ceil(self.stretch()) * self.points().len()
+    }
+
+    /// Overwrites `output`; `values` is for the tiles' values.
+    pub(super) fn run_channels(
+        &self,
+        input: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+        values: &mut [f32],
+    ) {
+        let (cut, stretch, len) = (self.cut_channels(), self.stretch(), self.points().len());
+        let (bands, stretches) = (cut.bands(self), self.channels.div_ceil(stretch));
+        parallel::for_chunks_mut(values, len, |start, values| {
+            let (index, first) = (start / len / stretches, start / len % stretches * stretch);
+            let (group, image) = (index / bands % self.groups, index / bands / self.groups * cut.images);
+            let images = image..(image + cut.images).min(self.images);
+            let first_row = index % bands * cut.band;
+            let down = first_row..(first_row + cut.band).min(self.tiles_down());
+            let channels = first..(first + stretch).min(self.channels);
+            let source = Source::input(self, input, group).part(channels);
+            let points = Points::new(self, stretch, images.len() * down.len() * self.tiles_across());
+            scratch::lend(source.plane_len(down.len()), |plane| {
+                source.transform_images(images, down, plane, (&points, values));
+            });
+        });
+        let group = self.rows * self.channels * self.taps * self.taps;
+        self.share_out(cut, epilogue, output, &|part, c| {
+            let index = (part.images.start / cut.images * self.groups + part.group) * bands;
+            let values = &values[(index + part.down.start / cut.band) * stretches * len..][..stretches * len];
+            part.pass_channels(values, &weights[part.group * group..][..group], c);
+        });
+    }
+}
+
+impl Part<'_> {
+    /// Overwrites `c`. `values` are those of its tiles, `weights` its group's.
+    fn pass_channels(&self, values: &[f32], weights: &[f32], mut c: MatMut<'_>) {
+        let (of, rows, stretch) = (self.of, self.rows.len(), self.of.stretch());
+        let (from, to) = (Points::new(of, stretch, self.tiles()), Points::new(of, rows, self.tiles()));
+        // The plane of the outputs is no larger than that of the inputs.
+        let plane = Source::input(of, &[], 0).plane_len(self.down.len());
+        scratch::lend(plane + to.len() + of.panels_len(stretch, rows), |near| {
+            let (plane, near) = near.split_at_mut(plane);
+            let (products, near) = near.split_at_mut(to.len());
+            for (first, inputs) in
+                (0..of.channels).step_by(stretch).zip(values.chunks_exact(of.points().len()))
+            {
+                let channels = first..(first + stretch).min(of.channels);
+                of.transform_panel(weights, self.rows.start, channels.clone(), near);
+                let inputs = &inputs[..from.len()];
+                let factors = Factors {
+                    channels: channels.len(),
+                    inputs: (&from, inputs),
+                    weights: near,
+                    add: first > 0,
+                };
+                self.multiply(rows, &factors, (&to, &mut *products), |turn| {
+                    // What follows are the inputs at the next point.
+                    let next = (turn.point + 1) * from.point() + turn.index * channels.len() * of.isa.lanes();
+                    inputs.get(next..).unwrap_or_default()
+                });
+            }
+            self.finish(0..rows, plane, (&to, products), &mut c);
+        });
+    }
+}
