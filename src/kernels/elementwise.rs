@@ -26,16 +26,22 @@ impl<R, F: FnOnce() -> R> Job for Call<F> {
     }
 }
 
+/// What a loop calls for each element has its settings by value: behind a reference they would be read anew after each store,
+/// and the loop would not vectorize.
+pub trait ByValue: Copy + Send + Sync + 'static {}
+
+impl<T: Copy + Send + Sync + 'static> ByValue for T {}
+
 /// y = f(x).
-pub fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
+pub fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
     assert_eq!(x.len(), y.len());
     for_chunks_mut(y, CHUNK, |start, y| {
         let x = &x[start..][..y.len()];
-        Isa::best().run(Map(x, y, &f));
+        Isa::best().run(Map(x, y, f));
     });
 }
 
-struct Map<'a, F>(&'a [f32], &'a mut [f32], &'a F);
+struct Map<'a, F>(&'a [f32], &'a mut [f32], F);
 
 impl<F: Fn(f32) -> f32> Job for Map<'_, F> {
     type Output = ();
@@ -69,15 +75,15 @@ fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a mut [f32] {
 }
 
 /// y, z = f(x).
-pub fn map_both(x: &[f32], y: &mut [f32], z: &mut [f32], f: impl Fn(f32) -> [f32; 2] + Sync) {
+pub fn map_both(x: &[f32], y: &mut [f32], z: &mut [f32], f: impl Fn(f32) -> [f32; 2] + ByValue) {
     assert!(x.len() == y.len() && x.len() == z.len());
     for_chunks_mut2(y, z, CHUNK, |start, y, z| {
         let x = &x[start..][..y.len()];
-        Isa::best().run(MapBoth(x, y, z, &f));
+        Isa::best().run(MapBoth(x, y, z, f));
     });
 }
 
-struct MapBoth<'a, F>(&'a [f32], &'a mut [f32], &'a mut [f32], &'a F);
+struct MapBoth<'a, F>(&'a [f32], &'a mut [f32], &'a mut [f32], F);
 
 impl<F: Fn(f32) -> [f32; 2]> Job for MapBoth<'_, F> {
     type Output = ();
@@ -95,15 +101,15 @@ impl<F: Fn(f32) -> [f32; 2]> Job for MapBoth<'_, F> {
 }
 
 /// z = f(x, y).
-pub fn map2(x: &[f32], y: &[f32], z: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+pub fn map2(x: &[f32], y: &[f32], z: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
     assert!(x.len() == z.len() && y.len() == z.len());
     for_chunks_mut(z, CHUNK, |start, z| {
         let (x, y) = (&x[start..][..z.len()], &y[start..][..z.len()]);
-        Isa::best().run(Map2(x, y, z, &f));
+        Isa::best().run(Map2(x, y, z, f));
     });
 }
 
-struct Map2<'a, F>(&'a [f32], &'a [f32], &'a mut [f32], &'a F);
+struct Map2<'a, F>(&'a [f32], &'a [f32], &'a mut [f32], F);
 
 impl<F: Fn(f32, f32) -> f32> Job for Map2<'_, F> {
     type Output = ();
@@ -120,16 +126,16 @@ impl<F: Fn(f32, f32) -> f32> Job for Map2<'_, F> {
 }
 
 /// w = f(x, y, z).
-pub fn map3(x: &[f32], y: &[f32], z: &[f32], w: &mut [f32], f: impl Fn(f32, f32, f32) -> f32 + Sync) {
+pub fn map3(x: &[f32], y: &[f32], z: &[f32], w: &mut [f32], f: impl Fn(f32, f32, f32) -> f32 + ByValue) {
     assert!(x.len() == w.len() && y.len() == w.len() && z.len() == w.len());
     for_chunks_mut(w, CHUNK, |start, w| {
         let n = w.len();
         let (x, y, z) = (&x[start..][..n], &y[start..][..n], &z[start..][..n]);
-        Isa::best().run(Map3(x, y, z, w, &f));
+        Isa::best().run(Map3(x, y, z, w, f));
     });
 }
 
-struct Map3<'a, F>(&'a [f32], &'a [f32], &'a [f32], &'a mut [f32], &'a F);
+struct Map3<'a, F>(&'a [f32], &'a [f32], &'a [f32], &'a mut [f32], F);
 
 impl<F: Fn(f32, f32, f32) -> f32> Job for Map3<'_, F> {
     type Output = ();
@@ -147,22 +153,22 @@ impl<F: Fn(f32, f32, f32) -> f32> Job for Map3<'_, F> {
 }
 
 /// y = f(x, y), in place.
-pub fn update(x: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+pub fn update(x: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
     assert_eq!(x.len(), y.len());
     for_chunks_mut(y, CHUNK, |start, y| {
         let x = &x[start..][..y.len()];
-        vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x, *y)));
+        vectorized(move || y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x, *y)));
     });
 }
 
 /// x = f(x), in place.
-pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
-    for_chunks_mut(x, CHUNK, |_, x| vectorized(|| x.iter_mut().for_each(|x| *x = f(*x))));
+pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
+    for_chunks_mut(x, CHUNK, |_, x| vectorized(move || x.iter_mut().for_each(|x| *x = f(*x))));
 }
 
 /// y += a * x.
 pub fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
-    update(x, y, |x, y| y + a * x);
+    update(x, y, move |x, y| y + a * x);
 }
 
 /// y = x, in parallel.

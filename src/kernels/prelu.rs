@@ -47,7 +47,7 @@ pub fn prelu_backward(
         // One slope for all: cut by values, since there are no channels to cut by.
         sums[0] = sum2(x, dy, |x, dy| if x > 0.0 { 0.0 } else { x * dy }) as f32;
         if let Some(dx) = dx {
-            map2(x, dy, dx, |x, dy| if x > 0.0 { dy } else { slope * dy });
+            map2(x, dy, dx, move |x, dy| if x > 0.0 { dy } else { slope * dy });
         }
         return;
     }

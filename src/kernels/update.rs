@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::{
-    elementwise::vectorized,
+    elementwise::{ByValue, vectorized},
     gemm::{Gemm, gemm_blocks},
     parallel::CHUNK,
     simd::MatMut,
@@ -52,11 +52,11 @@ pub fn with_one(
     w: &mut [f32],
     d: &mut [f32],
     h: &mut [f32],
-    step: impl Fn(f32, &mut f32) -> f32 + Sync,
+    step: impl Fn(f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.len() == w.len());
     let chunk = |((w, d), h): ((&mut [f32], &mut [f32]), &mut [f32])| {
-        vectorized(|| {
+        vectorized(move || {
             for ((w, d), h) in w.iter_mut().zip(d).zip(h) {
                 let step = step(gradient.of(*d, *w), h) + gradient.shrink * gradient.pull(*w);
                 *w -= step;
@@ -73,13 +73,13 @@ pub fn with_two(
     w: &mut [f32],
     d: &mut [f32],
     h: (&mut [f32], &mut [f32]),
-    step: impl Fn(f32, &mut f32, &mut f32) -> f32 + Sync,
+    step: impl Fn(f32, &mut f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.0.len() == w.len() && h.1.len() == w.len());
     let weights = w.par_chunks_mut(CHUNK).zip(d.par_chunks_mut(CHUNK));
     let histories = h.0.par_chunks_mut(CHUNK).zip(h.1.par_chunks_mut(CHUNK));
     weights.zip(histories).for_each(|((w, d), (h0, h1))| {
-        vectorized(|| {
+        vectorized(move || {
             for ((w, d), (h0, h1)) in w.iter_mut().zip(d).zip(h0.iter_mut().zip(h1)) {
                 let step = step(gradient.of(*d, *w), h0, h1) + gradient.shrink * gradient.pull(*w);
                 *w -= step;
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn pieces_of_a_product_update_as_the_whole() {
         let gradient = Gradient { scale: 0.5, decay: 0.1, shrink: 0.0, l1: false, keep_step: false };
-        let first = |g: f32, h: &mut f32| {
+        let first = move |g: f32, h: &mut f32| {
             *h = 0.9 * *h + g;
             *h
         };
@@ -165,7 +165,7 @@ mod tests {
             });
             assert_eq!(whole, pieces, "{m} x {n} x {k}");
 
-            let second = |g: f32, h: &mut f32, h2: &mut f32| {
+            let second = move |g: f32, h: &mut f32, h2: &mut f32| {
                 *h2 += g * g;
                 first(g, h) * *h2
             };

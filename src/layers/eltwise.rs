@@ -6,7 +6,7 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
-        elementwise::{copy, map, map_both, map2, map3, update},
+        elementwise::{ByValue, copy, map, map_both, map2, map3, update},
         extremes::{max_update, max2, where_mask},
         parallel::{CHUNK, for_chunks_mut},
     },
@@ -110,15 +110,26 @@ impl Layer for Eltwise {
         match &self.operation {
             Operation::Sum(c) => match bottoms {
                 [a, b] => {
-                    let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-                    map2(a.data, b.data, top, |a, b| {
-                        let y = c[0] * a + c[1] * b;
+                    let (floor, c0, c1) = (if self.relu { 0.0 } else { f32::NEG_INFINITY }, c[0], c[1]);
+                    map2(a.data, b.data, top, move |a, b| {
+                        let y = c0 * a + c1 * b;
                         if y <= floor { floor } else { y }
                     });
                 }
-                _ => combine(bottoms, top, |a, b| c[0] * a + c[1] * b, |k, x, y| y + c[k] * x),
+                _ => {
+                    let (c0, c1) = (c[0], c[1]);
+                    combine(
+                        bottoms,
+                        top,
+                        move |a, b| c0 * a + c1 * b,
+                        |k| {
+                            let c = c[k];
+                            move |x, y| y + c * x
+                        },
+                    );
+                }
             },
-            Operation::Product { .. } => combine(bottoms, top, |a, b| a * b, |_, x, y| x * y),
+            Operation::Product { .. } => combine(bottoms, top, |a, b| a * b, |_| |x, y| x * y),
             Operation::Maximum if self.backward => {
                 max2(bottoms[0].data, bottoms[1].data, top, &mut self.taken);
                 for (k, bottom) in bottoms.iter().enumerate().skip(2) {
@@ -127,7 +138,7 @@ impl Layer for Eltwise {
             }
             Operation::Maximum => {
                 let larger = |a, b| if a > b { a } else { b };
-                combine(bottoms, top, larger, |_, x, y| if x > y { x } else { y });
+                combine(bottoms, top, larger, |_| larger);
             }
         }
         Ok(())
@@ -136,13 +147,17 @@ impl Layer for Eltwise {
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let (bottoms, top) = (pass.bottoms, &pass.tops[0]);
         if let (Operation::Sum(c), [Some(first), Some(second)]) = (&self.operation, &mut *pass.bottom_diffs) {
-            return map_both(top.diff, first, second, |d| [c[0] * d, c[1] * d]);
+            let (c0, c1) = (c[0], c[1]);
+            return map_both(top.diff, first, second, move |d| [c0 * d, c1 * d]);
         }
         for (k, diff) in pass.bottom_diffs.iter_mut().enumerate() {
             let Some(diff) = diff else { continue };
             match &self.operation {
                 Operation::Sum(c) if c[k] == 1.0 => copy(top.diff, diff),
-                Operation::Sum(c) => map(top.diff, diff, |d| c[k] * d),
+                Operation::Sum(c) => {
+                    let c = c[k];
+                    map(top.diff, diff, move |d| c * d);
+                }
                 Operation::Product { stable: true } => product_of_others(bottoms, k, top.diff, diff),
                 Operation::Product { stable: false } => {
                     map3(top.diff, top.data, bottoms[k].data, diff, |d, y, x| y / x * d);
@@ -153,18 +168,18 @@ impl Layer for Eltwise {
     }
 }
 
-/// y = `first` of the first two bottoms, then `next(k, x_k, y)` for each that follows, while y is in the cache.
-fn combine(
+/// y = `first` of the first two bottoms, then `next(k)(x_k, y)` for each that follows, while y is in the cache.
+fn combine<F: Fn(f32, f32) -> f32 + ByValue>(
     bottoms: &[Blob<'_>],
     y: &mut [f32],
-    first: impl Fn(f32, f32) -> f32 + Sync,
-    next: impl Fn(usize, f32, f32) -> f32 + Sync,
+    first: impl Fn(f32, f32) -> f32 + ByValue,
+    next: impl Fn(usize) -> F + Sync,
 ) {
     for_chunks_mut(y, CHUNK, |start, y| {
         let part = start..start + y.len();
-        map2(&bottoms[0].data[part.clone()], &bottoms[1].data[part.clone()], y, &first);
+        map2(&bottoms[0].data[part.clone()], &bottoms[1].data[part.clone()], y, first);
         for (k, bottom) in bottoms.iter().enumerate().skip(2) {
-            update(&bottom.data[part.clone()], y, |x, y| next(k, x, y));
+            update(&bottom.data[part.clone()], y, next(k));
         }
     });
 }

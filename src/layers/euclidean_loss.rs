@@ -56,7 +56,7 @@ impl Layer for EuclideanLoss {
         let scale = pass.tops[0].diff[0] / self.samples.max(1) as f32;
         for (diff, scale) in pass.bottom_diffs.iter_mut().zip([scale, -scale]) {
             let Some(diff) = diff else { continue };
-            map2(pass.bottoms[0].data, pass.bottoms[1].data, diff, |a, b| scale * (a - b));
+            map2(pass.bottoms[0].data, pass.bottoms[1].data, diff, move |a, b| scale * (a - b));
         }
     }
 }

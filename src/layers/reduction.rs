@@ -91,9 +91,9 @@ impl Layer for Reduction {
                 let slope = self.factor * top_diff[from / row];
                 let sign = |x: f32| if x == 0.0 { 0.0 } else { 1f32.copysign(x) };
                 match self.operation {
-                    ReductionOp::Sum | ReductionOp::Mean => apply(diff, |_| slope),
-                    ReductionOp::Asum => map(&x[from..][..row], diff, |x| slope * sign(x)),
-                    ReductionOp::Sumsq => map(&x[from..][..row], diff, |x| 2.0 * slope * x),
+                    ReductionOp::Sum | ReductionOp::Mean => apply(diff, move |_| slope),
+                    ReductionOp::Asum => map(&x[from..][..row], diff, move |x| slope * sign(x)),
+                    ReductionOp::Sumsq => map(&x[from..][..row], diff, move |x| 2.0 * slope * x),
                 }
             }
         });

@@ -86,13 +86,13 @@ impl Layer for SigmoidCrossEntropyLoss {
         let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
         let (scores, targets) = (pass.bottoms[0].data, pass.bottoms[1].data);
         match self.ignored {
-            None => map2(scores, targets, diff, |x, t| scale * (sigmoid(x) - t)),
+            None => map2(scores, targets, diff, move |x, t| scale * (sigmoid(x) - t)),
             Some(ignored) => {
                 map2(
                     scores,
                     targets,
                     diff,
-                    |x, t| {
+                    move |x, t| {
                         if t.trunc() == ignored { 0.0 } else { scale * (sigmoid(x) - t) }
                     },
                 )

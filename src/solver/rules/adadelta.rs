@@ -14,7 +14,7 @@ fn check(solver: &SolverParameter) -> Result<(), SolverError> {
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (m, delta, rate) = (solver.momentum(), solver.delta(), u.rate);
-    with_two(u.gradient, u.data, u.diff, (u.history, u.history2), |g, h, h2| {
+    with_two(u.gradient, u.data, u.diff, (u.history, u.history2), move |g, h, h2| {
         *h = m * *h + (1.0 - m) * g * g;
         let step = g * ((*h2 + delta) / (*h + delta)).sqrt();
         *h2 = m * *h2 + (1.0 - m) * step * step;

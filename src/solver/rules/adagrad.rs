@@ -13,7 +13,7 @@ fn check(solver: &SolverParameter) -> Result<(), SolverError> {
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (delta, rate) = (solver.delta(), u.rate);
-    with_one(u.gradient, u.data, u.diff, u.history, |g, h| {
+    with_one(u.gradient, u.data, u.diff, u.history, move |g, h| {
         *h += g * g;
         rate * g / (h.sqrt() + delta)
     });

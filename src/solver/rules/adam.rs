@@ -22,7 +22,7 @@ fn update(solver: &SolverParameter, u: Update<'_>) {
     let t = u.iter + 1;
     let correction = (1.0 - f64::from(b2).powi(t)).sqrt() / (1.0 - f64::from(b1).powi(t));
     let rate = (f64::from(u.rate) * correction) as f32;
-    with_two(u.gradient, u.data, u.diff, (u.history, u.history2), |g, m, v| {
+    with_two(u.gradient, u.data, u.diff, (u.history, u.history2), move |g, m, v| {
         *m = b1 * *m + (1.0 - b1) * g;
         *v = b2 * *v + (1.0 - b2) * g * g;
         rate * *m / (v.sqrt() + delta)

@@ -24,7 +24,7 @@ fn update(solver: &SolverParameter, u: Update<'_>) {
     let first = (1.0 / (1.0 - f64::from(b1).powi(t))) as f32;
     let second = (1.0 / (1.0 - f64::from(b2).powi(t)).sqrt()) as f32;
     let gradient = Gradient { decay: 0.0, shrink: rate * u.gradient.decay, ..u.gradient };
-    with_two(gradient, u.data, u.diff, (u.history, u.history2), |g, m, v| {
+    with_two(gradient, u.data, u.diff, (u.history, u.history2), move |g, m, v| {
         *m = b1 * *m + (1.0 - b1) * g;
         *v = b2 * *v + (1.0 - b2) * g * g;
         rate * (*m * first) / (v.sqrt() * second + delta)

@@ -9,7 +9,7 @@ pub const RULE: Rule =
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (momentum, rate) = (solver.momentum(), u.rate);
-    with_one(u.gradient, u.data, u.diff, u.history, |g, v| {
+    with_one(u.gradient, u.data, u.diff, u.history, move |g, v| {
         let old = *v;
         *v = momentum * old + rate * g;
         (1.0 + momentum) * *v - momentum * old

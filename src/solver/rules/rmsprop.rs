@@ -14,7 +14,7 @@ fn check(solver: &SolverParameter) -> Result<(), SolverError> {
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (decay, delta, rate) = (solver.rms_decay(), solver.delta(), u.rate);
-    with_one(u.gradient, u.data, u.diff, u.history, |g, h| {
+    with_one(u.gradient, u.data, u.diff, u.history, move |g, h| {
         *h = decay * *h + (1.0 - decay) * g * g;
         rate * g / (h.sqrt() + delta)
     });

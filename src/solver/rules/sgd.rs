@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule { name: "SGD", histories: 1, reads: &["momentum"], c
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (momentum, rate) = (solver.momentum() * momentum_factor(solver, u.iter), u.rate);
-    with_one(u.gradient, u.data, u.diff, u.history, |g, v| {
+    with_one(u.gradient, u.data, u.diff, u.history, move |g, v| {
         *v = momentum * *v + rate * g;
         *v
     });
