@@ -18,10 +18,15 @@ const STRETCH: usize = 64;
 /// Tiles of a task: many, to outweigh transforming the weights, but less where there are few tasks.
 const TILES: usize = 128;
 
+/// The fewest filters that pass.
+const FEWEST: usize = 1024;
+
 impl Winograd {
-    /// Whether weights pass: there are so many that they would be written and read for fewer tiles than channels.
+    /// Whether weights pass: there are so many that they would be written and read for fewer tiles than channels. What is
+    /// small enough to be worked out by hand stays exact.
     pub(super) fn weights_pass(&self) -> bool {
-        (self.images * self.tiles()).pow(2) <= self.channels * self.rows
+        let filters = self.channels * self.rows;
+        filters >= FEWEST && (self.images * self.tiles()).pow(2) <= filters
     }
 
     /// Channels of a stretch: whole registers.
