@@ -5,6 +5,7 @@ use super::{
     fold::{Fold, Outputs, fold},
     for_rows,
     rows::scratch_len,
+    square,
 };
 use crate::kernels::{
     elementwise::vectorized,
@@ -81,6 +82,9 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
                 let x = &x[i * planes * inputs..];
+                if square::largest(isa, pool, x, y, taps) {
+                    return;
+                }
                 let table = table_len(pool);
                 scratch::lend(table + scratch_len(pool, isa.lanes()), |lent| {
                     let (table, scratch) = lent.split_at_mut(table);
@@ -102,11 +106,21 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
 
 /// dx = each dy at the place of its maximum, added up in the order of the windows.
 pub fn max_backward(pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f32]) {
+    max_backward_on(Isa::best(), pool, taken, dy, dx);
+}
+
+/// [`max_backward`] by one instruction set.
+fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     let offsets = if let Taken::Taps(_) = taken { offsets(pool) } else { [0; 256] };
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let first = start / inputs * outputs;
+        if let Taken::Taps(taps) = taken
+            && square::largest_backward(isa, pool, &dy[first..], &taps[first..], dx)
+        {
+            return;
+        }
         for (i, dx) in dx.chunks_exact_mut(inputs).enumerate() {
             let range = first + i * outputs..first + (i + 1) * outputs;
             let dy = &dy[range.clone()];
@@ -166,7 +180,7 @@ fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
 fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     if pool.is_global() {
         x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
-    } else {
+    } else if !square::largest(isa, pool, x, y, &mut []) {
         scratch::lend(scratch_len(pool, isa.lanes()), |scratch| isa.run(Largest { pool, x, y, scratch }));
     }
 }
@@ -365,7 +379,7 @@ mod tests {
                 max_taking_on(isa, &pool, &x, &mut y, &mut taken);
                 assert!((0..n).all(|o| y[o] == x[at(o)]), "{pool:?} on {}", isa.name());
                 assert!((0..n).all(|o| taken.place(&pool, o) == want[o] as usize), "{pool:?}");
-                max_backward(&pool, &taken, &dy, &mut dx);
+                max_backward_on(isa, &pool, &taken, &dy, &mut dx);
                 assert_eq!(dx, plain, "the same sums in the same order in {pool:?}");
             }
         }

@@ -8,6 +8,7 @@ mod fold;
 mod max;
 mod rows;
 mod spread;
+mod square;
 mod stochastic;
 mod sum;
 

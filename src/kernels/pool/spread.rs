@@ -144,11 +144,12 @@ impl Ready<'_> {
         let (inputs, plane, width) = (self.pool.inputs(), self.layout.plane(), axis.stride * S::LANES);
         let skip = (first - self.rows.start) * self.layout.line;
         let lines = &self.lines[skip..];
+        let ahead = axis.stride * axis.input;
         let mut column = 0;
         while column < axis.input {
             let (from, count) = (column / axis.stride, axis.input - column);
             if self.planes == 1 && count > (TOGETHER - 1) * width {
-                let to = Inputs { dx: &mut dx[column..], step: width, columns: width, count };
+                let to = Inputs { dx: &mut dx[column..], step: width, columns: width, count, ahead };
                 registers::<S, F, TOGETHER>(simd, axis.stride, (&lines[from..], S::LANES), taps, to, f);
                 column += TOGETHER * width;
                 continue;
@@ -157,7 +158,7 @@ impl Ready<'_> {
             while slot < self.planes {
                 let lines = &lines[from + slot * plane..];
                 let dx = &mut dx[slot * inputs + column..];
-                let to = Inputs { dx, step: inputs, columns: 0, count };
+                let to = Inputs { dx, step: inputs, columns: 0, count, ahead };
                 if slot + TOGETHER <= self.planes {
                     registers::<S, F, TOGETHER>(simd, axis.stride, (lines, plane), taps, to, f);
                     slot += TOGETHER;
@@ -184,6 +185,10 @@ fn registers<S: Simd, F: Spread, const N: usize>(
     let first = f.gather::<S, N>(simd, lines, step, taps);
     let second = if stride == 2 { f.gather::<S, N>(simd, lines, step, others) } else { first };
     for i in 0..N {
+        for line in 0..stride {
+            let next = to.dx.as_ptr().wrapping_add(i * to.step + to.ahead + line * LANES);
+            simd.prefetch_to_write(next);
+        }
         let dx = &mut to.dx[i * to.step..][..to.count - i * to.columns];
         if stride == 1 {
             simd.write_first(dx, first[i]);
@@ -202,4 +207,6 @@ struct Inputs<'a> {
     step: usize,
     columns: usize,
     count: usize,
+    /// How far behind are those that are gathered soon.
+    ahead: usize,
 }

@@ -89,6 +89,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b), j, i) }
     }
     #[inline(always)]
+    fn where_equal(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), j, i) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
@@ -151,6 +156,11 @@ impl Simd for Avx512 {
             let bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v));
             _mm_mask_storeu_epi8(p.cast(), mask(n), bytes);
         }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> __m512 {
+        // SAFETY: see above; masked bytes are not touched.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask(n), p.cast()))) }
     }
     #[inline(always)]
     fn prefetch(self, p: *const f32) {

@@ -87,6 +87,11 @@ impl Simd for Fma {
         unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn where_equal(self, a: __m256, b: __m256, i: __m256, j: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {
@@ -155,6 +160,19 @@ impl Simd for Fma {
             } else {
                 p.copy_from_nonoverlapping(bytes.as_ptr(), n);
             }
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> __m256 {
+        // SAFETY: see above; `n` bytes are read.
+        unsafe {
+            let mut bytes = [0u8; 8];
+            if n == 8 {
+                bytes = p.cast::<[u8; 8]>().read();
+            } else {
+                bytes.as_mut_ptr().copy_from_nonoverlapping(p, n);
+            }
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
         }
     }
     #[inline(always)]

@@ -63,6 +63,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn where_greater(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
     /// `i` where `a <= b`, else `j`.
     fn where_at_most(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
+    /// `i` where `a == b`, else `j`.
+    fn where_equal(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
@@ -106,6 +108,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` bytes are writable at `p`.
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: Self::V);
+    /// Reads the first `n <= LANES` lanes from bytes; the others are 0.
+    ///
+    /// # Safety
+    /// `n` bytes are readable at `p`.
+    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> Self::V;
     /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
     /// Asks for the cache line of `p`, which will be read later, to wait in the second-level cache; `p` may point anywhere.
@@ -147,6 +154,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
                 self.store_first(y.as_mut_ptr(), y.len(), v);
             }
         }
+    }
+    /// The first bytes, as many as there are lanes or bytes; the other lanes are 0.
+    #[inline(always)]
+    fn read_bytes_first(self, x: &[u8]) -> Self::V {
+        // SAFETY: there are as many bytes.
+        unsafe { self.load_bytes_first(x.as_ptr(), x.len().min(Self::LANES)) }
     }
     /// Writes the first lanes, whole numbers from 0 to 255, as many as fit.
     #[inline(always)]
@@ -315,12 +328,16 @@ mod tests {
                 let mut bytes = vec![7; n];
                 simd.write_bytes_first(&mut bytes[..count], simd.mul(a, simd.splat(17.0)));
                 assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));
+                let again = lanes(simd.read_bytes_first(&bytes[..count]));
+                assert!((0..n).all(|i| again[i] == if i < count { 17.0 * i as f32 } else { 0.0 }));
             }
             let two = simd.splat(2.0);
             let greater = lanes(simd.where_greater(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| greater[i] == if i > 2 { i as f32 } else { -1.0 }));
             let at_most = lanes(simd.where_at_most(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| at_most[i] == if i <= 2 { i as f32 } else { -1.0 }));
+            let equal = lanes(simd.where_equal(a, two, a, simd.splat(-1.0)));
+            assert!((0..n).all(|i| equal[i] == if i == 2 { 2.0 } else { -1.0 }));
             let none = simd.where_at_most(a, simd.splat(f32::NAN), a, two);
             assert!(lanes(none).iter().all(|&v| v == 2.0));
             let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);

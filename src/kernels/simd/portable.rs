@@ -63,6 +63,10 @@ impl Simd for Portable {
         std::array::from_fn(|l| if a[l] <= b[l] { i[l] } else { j[l] })
     }
     #[inline(always)]
+    fn where_equal(self, a: [f32; 4], b: [f32; 4], i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| if a[l] == b[l] { i[l] } else { j[l] })
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
@@ -122,6 +126,15 @@ impl Simd for Portable {
             // SAFETY: `i < n`, and `n` bytes are writable.
             unsafe { *p.add(i) = lane as u8 };
         }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> [f32; 4] {
+        let mut v = [0.0; 4];
+        for (i, lane) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: `i < n`, and `n` bytes are readable.
+            *lane = f32::from(unsafe { *p.add(i) });
+        }
+        v
     }
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
