@@ -94,7 +94,7 @@ fn main() {
                             &mut scratch,
                         ),
                         1 => conv::backward_input(&dims, &top, &weights, &mut bottom, &mut scratch),
-                        _ => conv::backward_weights(&dims, &input, &top, &mut diff, &mut scratch),
+                        _ => conv::backward_weights(&dims, &input, &top, &mut diff, None, &mut scratch),
                     })
                 });
                 let share = flops / seconds / (peak.max(common::peak()) * (i + 1) as f64);

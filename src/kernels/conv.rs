@@ -21,8 +21,10 @@ pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
 
+use std::convert::Infallible;
+
 use convolve::Convolve;
-use few::Few;
+use few::{Forward, Gradient};
 use gradient::Cut;
 use lines::{Line, Lines};
 use phases::Phase;
@@ -43,35 +45,42 @@ pub struct Epilogue<'a> {
 }
 
 /// How a pass is computed.
-enum Way {
+enum Way<F> {
     /// One filter at a time.
     Depthwise,
     /// Tiles of the image at points.
     Fast(Winograd),
+    /// Few input channels, straight from their planes.
+    Few(F),
     /// Sums of products, as they stand.
     Plain,
 }
 
-impl Way {
-    fn forward(isa: Isa, dims: &ConvDims) -> Self {
+impl<F> Way<F> {
+    /// The first that serves.
+    fn of(dims: &ConvDims, fast: Option<Winograd>, few: impl FnOnce() -> Option<F>) -> Self {
         if depthwise::serves(dims) {
             return Self::Depthwise;
         }
-        Winograd::forward(isa, dims).map_or(Self::Plain, Self::Fast)
+        fast.map(Self::Fast).or_else(|| few().map(Self::Few)).unwrap_or(Self::Plain)
     }
+}
 
+impl<'a> Way<Forward<'a>> {
+    fn forward(isa: Isa, dims: &'a ConvDims) -> Self {
+        Self::of(dims, Winograd::forward(isa, dims), || Forward::new(isa, dims))
+    }
+}
+
+impl Way<Infallible> {
     fn backward_input(isa: Isa, dims: &ConvDims) -> Self {
-        if depthwise::serves(dims) {
-            return Self::Depthwise;
-        }
-        Winograd::backward(isa, dims).map_or(Self::Plain, Self::Fast)
+        Self::of(dims, Winograd::backward(isa, dims), || None)
     }
+}
 
-    fn backward_weights(isa: Isa, dims: &ConvDims) -> Self {
-        if depthwise::serves(dims) {
-            return Self::Depthwise;
-        }
-        Winograd::gradient(isa, dims).map_or(Self::Plain, Self::Fast)
+impl<'a> Way<Gradient<'a>> {
+    fn backward_weights(isa: Isa, dims: &'a ConvDims) -> Self {
+        Self::of(dims, Winograd::gradient(isa, dims), || Gradient::new(isa, dims))
     }
 }
 
@@ -80,6 +89,7 @@ pub fn forward_scratch_len(dims: &ConvDims) -> usize {
     match Way::forward(Isa::best(), dims) {
         Way::Depthwise => 0,
         Way::Fast(fast) => fast.scratch_len(),
+        Way::Few(few) => few.scratch_len(),
         Way::Plain => dims.weight_len(),
     }
 }
@@ -98,8 +108,8 @@ pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_weights(Isa::best(), dims) {
         Way::Depthwise => 0,
         Way::Fast(fast) => fast.gradient_scratch_len(),
-        Way::Plain => Few::new(Isa::best(), dims)
-            .map_or_else(|| Cut::new(Isa::best(), dims).scratch_len(), |few| few.scratch_len()),
+        Way::Few(few) => few.scratch_len(),
+        Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),
     }
 }
 
@@ -134,6 +144,7 @@ pub fn forward(
     match Way::forward(isa, dims) {
         Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
         Way::Fast(fast) => fast.run(input, weights, epilogue, output, scratch),
+        Way::Few(few) => few.run(input, weights, epilogue, output, scratch),
         Way::Plain => plain_forward(dims, input, weights, epilogue, output, scratch),
     }
 }
@@ -221,7 +232,8 @@ fn plain_backward_input(
     whole.run_groups(dims.group, dims.in_channels, bottom_diff);
 }
 
-/// Adds the weights' gradient, summed over the batch, to `weight_diff`.
+/// Adds the weights' gradient, summed over the batch, to `weight_diff`, and, where it is wanted, the bias' gradient to
+/// `bias_diff`, as [`backward_bias`] does.
 ///
 /// # Panics
 /// When a slice does not have the length that `dims` asks for.
@@ -230,20 +242,22 @@ pub fn backward_weights(
     input: &[f32],
     top_diff: &[f32],
     weight_diff: &mut [f32],
+    bias_diff: Option<&mut [f32]>,
     scratch: &mut [f32],
 ) {
     check(dims, input, weight_diff, top_diff);
-    if input.is_empty() || top_diff.is_empty() {
-        return;
-    }
+    assert!(bias_diff.as_ref().is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
     let isa = Isa::best();
-    match Way::backward_weights(isa, dims) {
-        Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
-        Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
-        Way::Plain => match Few::new(isa, dims) {
-            Some(few) => few.run(input, top_diff, weight_diff, scratch),
-            None => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),
-        },
+    if !input.is_empty() && !top_diff.is_empty() {
+        match Way::backward_weights(isa, dims) {
+            Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
+            Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
+            Way::Few(few) => return few.run(input, top_diff, weight_diff, bias_diff, scratch),
+            Way::Plain => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),
+        }
+    }
+    if let Some(bias_diff) = bias_diff {
+        backward_bias(dims, top_diff, bias_diff);
     }
 }
 

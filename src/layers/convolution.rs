@@ -93,8 +93,15 @@ impl Filters for Convolution {
         conv::forward(&self.dims, x, weights, Epilogue { bias, relu: self.relu }, y, scratch);
     }
 
-    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
-        conv::backward_weights(&self.dims, x, dy, dw, scratch);
+    fn backward_weights(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        db: Option<&mut [f32]>,
+        scratch: &mut [f32],
+    ) {
+        conv::backward_weights(&self.dims, x, dy, dw, db, scratch);
     }
 
     fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {

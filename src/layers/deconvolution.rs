@@ -93,8 +93,18 @@ impl Filters for Deconvolution {
         }
     }
 
-    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
-        conv::backward_weights(&self.dims, dy, x, dw, scratch);
+    fn backward_weights(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        db: Option<&mut [f32]>,
+        scratch: &mut [f32],
+    ) {
+        conv::backward_weights(&self.dims, dy, x, dw, None, scratch);
+        if let Some(db) = db {
+            self.backward_bias(dy, db);
+        }
     }
 
     fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {

@@ -27,8 +27,15 @@ pub trait Filters: Send {
     /// One bottom's top.
     fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]);
 
-    /// Adds to the weights' diffs.
-    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]);
+    /// Adds to the weights' diffs, and to the bias's where there are.
+    fn backward_weights(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        db: Option<&mut [f32]>,
+        scratch: &mut [f32],
+    );
 
     /// Adds to the bias's diffs.
     fn backward_bias(&self, dy: &[f32], db: &mut [f32]);
@@ -90,11 +97,14 @@ impl<F: Filters> Layer for FilterLayer<F> {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
-            if let Some(dw) = &mut pass.param_diffs[0] {
-                self.filters.backward_weights(bottom.data, top.diff, dw, pass.workspace);
-            }
-            if let Some(Some(db)) = pass.param_diffs.get_mut(1) {
-                self.filters.backward_bias(top.diff, db);
+            let (dw, others) = pass.param_diffs.split_at_mut(1);
+            let db = others.first_mut().and_then(Option::as_deref_mut);
+            match (&mut dw[0], db) {
+                (Some(dw), db) => {
+                    self.filters.backward_weights(bottom.data, top.diff, dw, db, pass.workspace);
+                }
+                (None, Some(db)) => self.filters.backward_bias(top.diff, db),
+                (None, None) => {}
             }
             if let Some(dx) = dx {
                 self.filters.backward_input(top.diff, pass.params[0], dx, pass.workspace);

@@ -78,8 +78,18 @@ impl Filters for LocallyConnected {
         local::forward(&self.dims, x, weights, bias, y, scratch);
     }
 
-    fn backward_weights(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32]) {
+    fn backward_weights(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        db: Option<&mut [f32]>,
+        scratch: &mut [f32],
+    ) {
         local::backward_weights(&self.dims, x, dy, dw, scratch);
+        if let Some(db) = db {
+            self.backward_bias(dy, db);
+        }
     }
 
     fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {

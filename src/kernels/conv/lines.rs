@@ -92,7 +92,7 @@ impl Axis {
 
 /// `out` = every `step`th value of a row, which may be longer than needed.
 #[inline(always)]
-fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
+pub fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
     match step {
         1 => {
             let row = &row[..out.len()];
@@ -104,6 +104,14 @@ fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
             for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(2 * S::LANES)) {
                 let (low, high) = row.split_at(row.len().min(S::LANES));
                 simd.write_first(out, simd.unzip(simd.read_first(low), simd.read_first(high)).0);
+            }
+        }
+        4 => {
+            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(4 * S::LANES)) {
+                let part = |i: usize| simd.read_first(&row[row.len().min(i * S::LANES)..]);
+                let low = simd.unzip(part(0), part(1)).0;
+                let high = simd.unzip(part(2), part(3)).0;
+                simd.write_first(out, simd.unzip(low, high).0);
             }
         }
         _ => out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, &v)| *o = v),

@@ -119,10 +119,14 @@ fn backward_weights_adds_what_the_reference_finds() {
         let (input, top) = (values(d.input_len(), 1), values(d.output_len(), 2));
         let mut scratch = vec![f32::NAN; backward_weights_scratch_len(&d)];
         let mut got = vec![1.0; d.weight_len()];
-        backward_weights(&d, &input, &top, &mut got, &mut scratch);
+        backward_weights(&d, &input, &top, &mut got, None, &mut scratch);
         let want: Vec<f32> =
             reference::conv_backward_weights(&d, &input, &top).iter().map(|v| v + 1.0).collect();
         assert_close(&got, &want, &format!("{d:?}"));
+        let (mut bias, mut want) = (vec![1.0; d.out_channels], vec![1.0; d.out_channels]);
+        backward_weights(&d, &input, &top, &mut got, Some(&mut bias), &mut scratch);
+        backward_bias(&d, &top, &mut want);
+        assert_close(&bias, &want, &format!("bias, {d:?}"));
     }
 }
 
@@ -150,8 +154,7 @@ fn same_bytes_for_any_number_of_threads() {
             let (mut weight_diff, mut bias) = (vec![0.0; d.weight_len()], vec![0.0; d.out_channels]);
             forward(&d, &input, &weights, Epilogue::default(), &mut output, &mut scratch);
             backward_input(&d, &top, &weights, &mut bottom, &mut scratch);
-            backward_weights(&d, &input, &top, &mut weight_diff, &mut scratch);
-            backward_bias(&d, &top, &mut bias);
+            backward_weights(&d, &input, &top, &mut weight_diff, Some(&mut bias), &mut scratch);
             [output, bottom, weight_diff, bias].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         let with =

@@ -28,26 +28,29 @@ pub struct Dots<'a> {
     pub stride: usize,
 }
 
-/// `c[i][t] +=` the sum over positions x of `top[i * stride + x] * data[offsets[t] + x]`.
+/// `c[i][t] +=` the sum over positions x of `top[i * stride + x] * data[offsets[t] + x]`; and, if asked for, `sums[i] +=`
+/// the sum of `top[i * stride + x]`.
 ///
 /// # Panics
-/// When there are not as many columns as taps, or something reaches outside.
-pub fn dots(isa: Isa, factors: &Dots<'_>, c: MatMut<'_>) {
+/// When there are not as many columns as taps, not as many sums as rows, or something reaches outside.
+pub fn dots(isa: Isa, factors: &Dots<'_>, c: MatMut<'_>, sums: Option<&mut [f32]>) {
     let positions: usize = factors.runs.iter().map(|r| r.len).sum();
     if c.rows() == 0 || c.cols() == 0 || positions == 0 {
         return;
     }
     assert_eq!(factors.offsets.len(), c.cols(), "one column a tap");
+    assert!(sums.as_ref().is_none_or(|sums| sums.len() == c.rows()), "one sum a row");
     assert!((c.rows() - 1) * factors.stride + positions <= factors.top.len(), "lines reach outside");
     let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
     let end = factors.runs.iter().map(|r| r.from + r.len).max().unwrap_or(0);
     assert!(furthest + end <= factors.data.len(), "runs reach outside");
-    isa.run(Tiles { factors, c });
+    isa.run(Tiles { factors, c, sums });
 }
 
 struct Tiles<'a, 'c> {
     factors: &'a Dots<'a>,
     c: MatMut<'c>,
+    sums: Option<&'c mut [f32]>,
 }
 
 impl Job for Tiles<'_, '_> {
@@ -66,8 +69,11 @@ impl Tiles<'_, '_> {
     /// Tiles of `C` channels and at most `most` taps, shared out equally.
     #[inline(always)]
     fn channels<S: Simd, const C: usize>(self, simd: S, most: usize) {
-        let Self { factors, mut c } = self;
-        let (channels, taps, groups) = (c.rows(), c.cols(), c.cols().div_ceil(most));
+        let Self { factors, mut c, mut sums } = self;
+        let (channels, taps) = (c.rows(), c.cols());
+        // The sum of the channel itself takes the place of one more tap.
+        let all = taps + usize::from(sums.is_some());
+        let groups = all.div_ceil(most);
         for first in (0..channels).step_by(C) {
             let mut tops = [factors.top.as_ptr(); C];
             for (i, top) in tops.iter_mut().enumerate() {
@@ -75,43 +81,52 @@ impl Tiles<'_, '_> {
                 *top = factors.top[(first + i).min(channels - 1) * factors.stride..].as_ptr();
             }
             for group in 0..groups {
-                let (from, to) = (group * taps / groups, (group + 1) * taps / groups);
-                let offsets = &factors.offsets[from..to];
+                let (from, to) = (group * all / groups, (group + 1) * all / groups);
+                let offsets = &factors.offsets[from..to.min(taps)];
                 // Each group fetches one of the channels that come next.
                 let next = (first + C + group.min(C - 1)).min(channels - 1);
                 let lines = (tops, factors.top[next * factors.stride..].as_ptr());
                 // SAFETY: `dots` checked that every position of every line and tap lies inside.
-                let sums = unsafe {
-                    match offsets.len() {
-                        1 => tile::<S, 1, C>(simd, factors, offsets, lines),
-                        2 => tile::<S, 2, C>(simd, factors, offsets, lines),
-                        3 => tile::<S, 3, C>(simd, factors, offsets, lines),
-                        4 => tile::<S, 4, C>(simd, factors, offsets, lines),
-                        5 => tile::<S, 5, C>(simd, factors, offsets, lines),
-                        _ => tile::<S, 6, C>(simd, factors, offsets, lines),
+                let found = unsafe {
+                    match (offsets.len(), to > taps) {
+                        (1, false) => tile::<S, 1, C, false>(simd, factors, offsets, lines),
+                        (2, false) => tile::<S, 2, C, false>(simd, factors, offsets, lines),
+                        (3, false) => tile::<S, 3, C, false>(simd, factors, offsets, lines),
+                        (4, false) => tile::<S, 4, C, false>(simd, factors, offsets, lines),
+                        (5, false) => tile::<S, 5, C, false>(simd, factors, offsets, lines),
+                        (_, false) => tile::<S, 6, C, false>(simd, factors, offsets, lines),
+                        (1, true) => tile::<S, 1, C, true>(simd, factors, offsets, lines),
+                        (2, true) => tile::<S, 2, C, true>(simd, factors, offsets, lines),
+                        (3, true) => tile::<S, 3, C, true>(simd, factors, offsets, lines),
+                        (4, true) => tile::<S, 4, C, true>(simd, factors, offsets, lines),
+                        (_, true) => tile::<S, 5, C, true>(simd, factors, offsets, lines),
                     }
                 };
-                for (i, sums) in sums.chunks_exact(SLOT).enumerate().take(C.min(channels - first)) {
-                    let row = &mut c.row(first + i)[from..to];
-                    row.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+                for (i, found) in found.chunks_exact(SLOT).enumerate().take(C.min(channels - first)) {
+                    let row = &mut c.row(first + i)[from..from + offsets.len()];
+                    row.iter_mut().zip(found).for_each(|(c, sum)| *c += sum);
+                    if let Some(sums) = sums.as_mut().filter(|_| to > taps) {
+                        sums[first + i] += found[offsets.len()];
+                    }
                 }
             }
         }
     }
 }
 
-/// The sums of `T` taps and `C` channels, `SLOT` a channel, while the positions of another line are fetched.
+/// The sums of `T` taps and `C` channels, and those of the channels if `OWN`, `SLOT` a channel, while the positions of
+/// another line are fetched.
 ///
 /// # Safety
 /// There are `T` offsets; all positions of every tap and top are readable.
 #[inline(always)]
-unsafe fn tile<S: Simd, const T: usize, const C: usize>(
+unsafe fn tile<S: Simd, const T: usize, const C: usize, const OWN: bool>(
     simd: S,
     factors: &Dots<'_>,
     offsets: &[u32],
     (mut tops, mut ahead): ([*const f32; C], *const f32),
 ) -> [f32; SLOTS] {
-    let mut sum = [[simd.splat(0.0); T]; C];
+    let mut sum = ([[simd.splat(0.0); T]; C], [simd.splat(0.0); C]);
     for run in factors.runs {
         let mut rows = [factors.data.as_ptr(); T];
         for (row, &offset) in rows.iter_mut().zip(offsets) {
@@ -122,11 +137,11 @@ unsafe fn tile<S: Simd, const T: usize, const C: usize>(
         unsafe {
             while x + S::LANES <= run.len {
                 simd.prefetch(ahead.wrapping_add(x));
-                add::<S, T, C, true>(simd, (&rows, &tops), x, S::LANES, &mut sum);
+                add::<S, T, C, OWN, true>(simd, (&rows, &tops), x, S::LANES, &mut sum);
                 x += S::LANES;
             }
             if x < run.len {
-                add::<S, T, C, false>(simd, (&rows, &tops), x, run.len - x, &mut sum);
+                add::<S, T, C, OWN, false>(simd, (&rows, &tops), x, run.len - x, &mut sum);
             }
         }
         ahead = ahead.wrapping_add(run.len);
@@ -134,7 +149,7 @@ unsafe fn tile<S: Simd, const T: usize, const C: usize>(
             *top = top.wrapping_add(run.len);
         }
     }
-    lanes::<S, T, C>(simd, &sum)
+    lanes::<S, T, C>(simd, &sum.0, OWN.then_some(&sum.1))
 }
 
 /// Adds the products at `n` positions from `x` on, a `FULL` register or part of one.
@@ -142,17 +157,20 @@ unsafe fn tile<S: Simd, const T: usize, const C: usize>(
 /// # Safety
 /// These positions of every row and top are readable.
 #[inline(always)]
-unsafe fn add<S: Simd, const T: usize, const C: usize, const FULL: bool>(
+unsafe fn add<S: Simd, const T: usize, const C: usize, const OWN: bool, const FULL: bool>(
     simd: S,
     (rows, tops): (&[*const f32; T], &[*const f32; C]),
     x: usize,
     n: usize,
-    sum: &mut [[S::V; T]; C],
+    (sum, own): &mut ([[S::V; T]; C], [S::V; C]),
 ) {
     let mut values = [simd.splat(0.0); C];
     for (value, top) in values.iter_mut().zip(tops) {
         // SAFETY: the caller's promise.
         *value = unsafe { if FULL { simd.load(top.add(x)) } else { simd.load_first(top.add(x), n) } };
+    }
+    if OWN {
+        own.iter_mut().zip(&values).for_each(|(own, &value)| *own = simd.add(*own, value));
     }
     for (t, row) in rows.iter().enumerate() {
         // SAFETY: the caller's promise.
@@ -165,10 +183,17 @@ unsafe fn add<S: Simd, const T: usize, const C: usize, const FULL: bool>(
 
 /// The sums of the lanes: neighbours are added until a register holds one sum of each of as many as it has lanes.
 #[inline(always)]
-fn lanes<S: Simd, const T: usize, const C: usize>(simd: S, sum: &[[S::V; T]; C]) -> [f32; SLOTS] {
+fn lanes<S: Simd, const T: usize, const C: usize>(
+    simd: S,
+    sum: &[[S::V; T]; C],
+    own: Option<&[S::V; C]>,
+) -> [f32; SLOTS] {
     let mut registers = [simd.splat(0.0); SLOTS];
     for (slots, sums) in registers.chunks_exact_mut(SLOT).zip(sum) {
         slots[..T].copy_from_slice(sums);
+    }
+    if let Some(own) = own {
+        registers.chunks_exact_mut(SLOT).zip(own).for_each(|(slots, &own)| slots[T] = own);
     }
     let (mut count, mut width) = (C * SLOT, S::LANES);
     while width > 1 {
@@ -202,7 +227,15 @@ mod tests {
                 let top = numbers((rows - 1) * stride + positions.len());
                 let mut c = vec![1.0; rows * (taps + 1)];
                 let factors = Dots { data: &data, offsets: &offsets, runs: &runs, top: &top, stride };
-                dots(isa, &factors, MatMut::new(&mut c, rows, taps, taps + 1));
+                let mut sums = vec![1.0; rows];
+                dots(isa, &factors, MatMut::new(&mut c, rows, taps, taps + 1), None);
+                let without = std::mem::replace(&mut c, vec![1.0; rows * (taps + 1)]);
+                dots(isa, &factors, MatMut::new(&mut c, rows, taps, taps + 1), Some(&mut sums));
+                assert_eq!(c, without);
+                for (i, got) in sums.into_iter().enumerate() {
+                    let want = 1.0 + top[i * stride..][..positions.len()].iter().sum::<f32>();
+                    assert_eq!(got, want, "{rows} x {taps} on {}", isa.name());
+                }
                 for (i, row) in c.chunks_exact(taps + 1).enumerate() {
                     for (&offset, &got) in offsets.iter().zip(row) {
                         let products = positions

@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod direct;
 mod dots;
 mod filter;
 #[cfg(target_arch = "x86_64")]
@@ -17,13 +18,16 @@ mod nine;
 mod outer;
 mod peak;
 mod portable;
+mod strips;
 mod tile;
+mod toom;
 mod transpose;
 pub mod windows;
 mod winograd;
 
 use std::sync::OnceLock;
 
+pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
@@ -32,7 +36,9 @@ pub use matrix::MatMut;
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer};
 pub use peak::peak;
+pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use tile::{Tile, multiply, multiply_across};
+pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_lines, copy_panels, interleave, transpose};
 pub use winograd::{Grid, Map, transform};
 

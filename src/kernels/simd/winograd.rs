@@ -207,7 +207,7 @@ const fn pairs(points: usize) -> Pairs {
 /// Rows of coefficients of m(x) / (x - p), m(x) = x times the product of x^2 - q^2 over all pairs, for each point p; m(x)
 /// for infinity. 0 has the opposite sign where there are three pairs, as it has in [`values`].
 #[inline(always)]
-fn input<S: Simd, const P: usize>(simd: S, d: [S::V; P]) -> [S::V; P] {
+pub(super) fn input<S: Simd, const P: usize>(simd: S, d: [S::V; P]) -> [S::V; P] {
     let pairs = const { &pairs(P) };
     let (mut out, last) = ([d[0]; P], P - 1);
     out[last] = d[last];
@@ -233,7 +233,7 @@ fn input<S: Simd, const P: usize>(simd: S, d: [S::V; P]) -> [S::V; P] {
 
 /// The polynomial's value at each point p over the product of p - q for the other points q; the last coefficient.
 #[inline(always)]
-fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; P] {
+pub(super) fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; P] {
     let pairs = const { &pairs(P) };
     let mut out = [g[0]; P];
     for pair in 0..P / 2 - 1 {
@@ -260,7 +260,7 @@ fn turned<S: Simd, const P: usize, const N: usize>(simd: S, mut g: [S::V; N]) ->
 
 /// Sum i is that of v_p p^i over the points p; infinity counts in the last alone.
 #[inline(always)]
-fn sums<S: Simd, const P: usize, const N: usize>(simd: S, v: [S::V; P]) -> [S::V; N] {
+pub(super) fn sums<S: Simd, const P: usize, const N: usize>(simd: S, v: [S::V; P]) -> [S::V; N] {
     let pairs = const { &pairs(P) };
     let mut out = [v[0]; N];
     for pair in 0..P / 2 - 1 {

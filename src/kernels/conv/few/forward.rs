@@ -1,0 +1,179 @@
+//! The forward pass: positions along the lanes, read from the planes where they lie.
+//!
+//! Planes are small enough to be read again for each few rows of weights, and lanes follow them over the ends of lines, so
+//! that lines need not be whole registers long.
+
+use super::CHANNELS;
+use super::planes::{Planes, two_axes};
+use super::toom::Toom;
+use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
+use crate::kernels::gemm::{Matrix, pack, panels, scratch};
+use crate::kernels::parallel;
+use crate::kernels::simd::{self, Direct, Isa, MatMut, OUTPUTS, Spot};
+
+/// The most taps, over all channels of a group.
+const TAPS: usize = 1024;
+/// Outputs of a band: enough to outweigh its margins.
+const BAND: usize = 2048;
+/// Registers that each panel of weights serves in turn.
+const SPOTS: usize = 64;
+
+/// How the work is cut.
+pub struct Forward<'a> {
+    dims: &'a ConvDims,
+    isa: Isa,
+    axes: [ConvAxis; 2],
+    /// The way by points, where it serves.
+    toom: Option<Toom>,
+    /// Lines of outputs in a band.
+    band: usize,
+}
+
+impl<'a> Forward<'a> {
+    /// `None` where other ways serve better, or this does not at all.
+    pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
+        let axes = two_axes(dims)?;
+        let taps = dims.depth();
+        if dims.group_in() > CHANNELS
+            || dims.out_channels == 0
+            || dims.kernel_area() < 2
+            || taps > TAPS
+            || dims.out_area() == 0
+        {
+            return None;
+        }
+        let lines = axes[0].output;
+        let toom = Toom::new(isa, dims, axes);
+        let band = lines.div_ceil(dims.out_area().div_ceil(BAND).min(lines));
+        let band = if toom.is_some() { band.next_multiple_of(OUTPUTS) } else { band };
+        Some(Self { dims, isa, axes, toom, band })
+    }
+
+    /// Floats of scratch: the packed weights.
+    pub fn scratch_len(&self) -> usize {
+        self.dims.group * self.weights_len()
+    }
+
+    /// Floats of the packed weights of a group.
+    fn weights_len(&self) -> usize {
+        self.toom.map_or(self.dims.group_out() * self.dims.depth(), |toom| toom.weights_len())
+    }
+
+    /// output = input * weights, then the epilogue.
+    pub fn run(
+        &self,
+        input: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let dims = self.dims;
+        let (m, k, area) = (dims.group_out(), dims.depth(), dims.out_area());
+        let packed = &mut scratch[..self.scratch_len()];
+        let len = self.weights_len();
+        for (weights, packed) in weights.chunks(m * k).zip(packed.chunks_mut(len)) {
+            match &self.toom {
+                Some(toom) => toom.pack(weights, packed),
+                None => pack::rows(self.isa, &Matrix::row_major(weights, k), 0..m, 0..k, packed),
+            }
+        }
+        let packed = &*packed;
+        parallel::for_chunks_mut(output, m * area, |start, output| {
+            let (index, values) = (start / (m * area), dims.group_in() * dims.in_area());
+            let group = index % dims.group;
+            let image = &input[index * values..][..values];
+            let weights = &packed[group * len..][..len];
+            let bias = epilogue.bias.map(|bias| &bias[group * m..][..m]);
+            let epilogue = Epilogue { bias, ..epilogue };
+            let (width, c) = (self.axes[1].output, MatMut::new(output, m, area, area));
+            parallel::for_column_blocks(c, self.band * width, &|first, c| match &self.toom {
+                Some(toom) => toom.band(image, first / width, weights, epilogue, c),
+                None => self.band(image, first / width, weights, epilogue, c),
+            });
+        });
+    }
+
+    /// The outputs of a group from line `first` on, of which `c` holds as many as its columns.
+    fn band(&self, image: &[f32], first: usize, weights: &[f32], epilogue: Epilogue<'_>, mut c: MatMut<'_>) {
+        let (dims, lanes) = (self.dims, self.isa.lanes());
+        let (m, k, width) = (dims.group_out(), dims.depth(), self.axes[1].output);
+        let lines = c.cols() / width;
+        let planes = Planes::new(self.axes, lines, true);
+        let mut offsets = [0; TAPS];
+        let offsets = &mut offsets[..k];
+        let [rows, cols] = self.axes.map(|axis| axis.kernel);
+        for (tap, offset) in offsets.iter_mut().enumerate() {
+            *offset = planes.tap(tap / (rows * cols), tap / cols % rows, tap % cols) as u32;
+        }
+        let len = dims.group_in() * planes.channel_len();
+        scratch::lend(len + lanes, |data| {
+            planes.fill(self.isa, image, first, &mut data[..len]);
+            // Lanes beyond the last output are read.
+            data[len..].fill(0.0);
+            let mut next = Some((0, 0));
+            while next.is_some() {
+                let (mut spots, mut count) = ([Spot::default(); SPOTS], 0);
+                while let Some(at) = next.filter(|_| count < SPOTS) {
+                    (spots[count], next) = spot(at, lanes, (lines, width), planes.pitch());
+                    count += 1;
+                }
+                for panel in panels(m, self.isa.tile_rows()) {
+                    let factors = Direct {
+                        data,
+                        offsets,
+                        weights: &weights[panel.start * k..panel.end * k],
+                        spots: &spots[..count],
+                        bias: epilogue.bias.map(|bias| &bias[panel.clone()]),
+                        relu: epilogue.relu,
+                    };
+                    simd::direct(self.isa, &factors, c.block(panel.clone(), 0..lines * width));
+                }
+            }
+        });
+    }
+}
+
+/// The register whose lane 0 is output `(y, x)`, and the first output after it.
+fn spot(
+    (y, x): (usize, usize),
+    lanes: usize,
+    (lines, width): (usize, usize),
+    pitch: usize,
+) -> (Spot, Option<(usize, usize)>) {
+    let (first, skip) = (lanes.min(width - x), pitch - width);
+    let more = if y + 1 < lines { (lanes - first).saturating_sub(skip).min(width) } else { 0 };
+    let skip = if more > 0 { skip } else { 0 };
+    let spot = Spot { from: y * pitch + x, to: y * width + x, first, skip, rest: more };
+    let end = spot.to + first + more;
+    (spot, (end < lines * width).then_some((end / width, end % width)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_cover_all_outputs_once() {
+        for (lines, width, pitch) in
+            [(1, 1, 1), (3, 24, 28), (4, 16, 18), (9, 2, 3), (5, 31, 31), (2, 17, 40)]
+        {
+            for lanes in [4, 8, 16] {
+                let (mut next, mut columns) = (Some((0, 0)), 0);
+                while let Some(at) = next {
+                    let (spot, after) = spot(at, lanes, (lines, width), pitch);
+                    assert_eq!(spot.to, columns);
+                    let places =
+                        (0..spot.first).chain(spot.first + spot.skip..spot.first + spot.skip + spot.rest);
+                    for place in places {
+                        assert!(place < lanes);
+                        assert_eq!(spot.from + place, columns / width * pitch + columns % width);
+                        columns += 1;
+                    }
+                    next = after;
+                }
+                assert_eq!(columns, lines * width);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Padded copies of lines of an image's channels.
+
+use crate::kernels::conv::lines::copy_every;
+use crate::kernels::conv::{ConvAxis, ConvDims};
+use crate::kernels::simd::{Isa, Job, Simd};
+
+/// How far an axis' taps reach.
+fn extent(axis: &ConvAxis) -> usize {
+    axis.dilation * (axis.kernel - 1) + 1
+}
+
+/// What is kept of a channel for a band of lines of outputs. Positions of equal remainders by `step` lie together.
+#[derive(Clone, Copy, Debug)]
+pub struct Planes {
+    axes: [ConvAxis; 2],
+    step: [usize; 2],
+    /// Lines of each pair of remainders, and their values.
+    lines: usize,
+    pitch: usize,
+}
+
+impl Planes {
+    /// For `outputs` lines: taken apart by the strides, or as they stand.
+    pub fn new(axes: [ConvAxis; 2], outputs: usize, apart: bool) -> Self {
+        let step = if apart { axes.map(|axis| axis.stride) } else { [1, 1] };
+        let kept = |i: usize, outputs: usize| {
+            (outputs - 1) * axes[i].stride / step[i] + (extent(&axes[i]) - 1) / step[i] + 1
+        };
+        Self { axes, step, lines: kept(0, outputs), pitch: kept(1, axes[1].output) }
+    }
+
+    /// Distance between lines of a pair of remainders.
+    pub fn pitch(&self) -> usize {
+        self.pitch
+    }
+
+    /// Lines of a pair of remainders.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Values of a channel.
+    pub fn channel_len(&self) -> usize {
+        self.step[0] * self.step[1] * self.lines * self.pitch
+    }
+
+    /// Where tap `(y, x)` of a channel reads for the first output.
+    pub fn tap(&self, channel: usize, y: usize, x: usize) -> usize {
+        let [y, x] = [y * self.axes[0].dilation, x * self.axes[1].dilation];
+        let [sy, sx] = self.step;
+        let remainders = (channel * sy + y % sy) * sx + x % sx;
+        (remainders * self.lines + y / sy) * self.pitch + x / sx
+    }
+
+    /// Copies the channels of an image for the outputs from line `first` on.
+    pub fn fill(&self, isa: Isa, image: &[f32], first: usize, planes: &mut [f32]) {
+        // At once: single margins are short.
+        let [outer, inner] = &self.axes;
+        let beyond = first * outer.stride + self.lines * self.step[0] > outer.input;
+        if outer.pad + inner.pad > 0 || beyond {
+            planes.fill(0.0);
+        }
+        isa.run(Fill { planes: self, image, first, to: planes });
+    }
+
+    /// The column that is kept first of those of a remainder, and where in a line such columns are.
+    fn inside(&self, remainder: usize) -> (usize, std::ops::Range<usize>) {
+        let (axis, step) = (&self.axes[1], self.step[1]);
+        let start = axis.pad.saturating_sub(remainder).div_ceil(step).min(self.pitch);
+        let end = (axis.input + axis.pad).saturating_sub(remainder).div_ceil(step).clamp(start, self.pitch);
+        ((remainder + start * step).saturating_sub(axis.pad), start..end)
+    }
+}
+
+/// Copies what lies inside the image.
+struct Fill<'a> {
+    planes: &'a Planes,
+    image: &'a [f32],
+    first: usize,
+    to: &'a mut [f32],
+}
+
+impl Job for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Planes { axes: [outer, inner], step: [sy, sx], lines, pitch } = *self.planes;
+        let channels = self.image.chunks_exact(outer.input * inner.input);
+        for (image, channel) in channels.zip(self.to.chunks_exact_mut(self.planes.channel_len())) {
+            for (i, plane) in channel.chunks_exact_mut(lines * pitch).enumerate() {
+                let (start, inside) = self.planes.inside(i % sx);
+                for (line, out) in plane.chunks_exact_mut(pitch).enumerate() {
+                    let y = (self.first * outer.stride + line * sy + i / sx).wrapping_sub(outer.pad);
+                    if y < outer.input && !inside.is_empty() {
+                        let row = &image[y * inner.input..][..inner.input];
+                        copy_every(simd, sx, &row[start..], &mut out[inside.clone()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The two axes, where there are two and no more.
+pub fn two_axes(dims: &ConvDims) -> Option<[ConvAxis; 2]> {
+    <[ConvAxis; 2]>::try_from(&dims.axes[..]).ok()
+}

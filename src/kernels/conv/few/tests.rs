@@ -1,0 +1,89 @@
+//! Against the reference twin, on every instruction set.
+
+use super::{Forward, Gradient};
+use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
+use crate::kernels::reference;
+use crate::kernels::simd::Isa;
+
+fn values(len: usize) -> Vec<f32> {
+    let mix = |i: u32| (i ^ (i >> 15)).wrapping_mul(0x2c1b_3c6d);
+    (0..len as u32)
+        .map(|i| (mix(mix(i.wrapping_mul(2_654_435_761))) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5 * scale), "{what}");
+}
+
+/// Batch, input and output channels, groups; input, kernel, stride, pad and dilation of each axis.
+const CASES: [([usize; 4], [[usize; 5]; 2]); 16] = [
+    ([2, 1, 20, 1], [[28, 5, 1, 0, 1], [28, 5, 1, 0, 1]]),
+    ([1, 3, 33, 1], [[32, 5, 1, 2, 1], [32, 5, 1, 2, 1]]),
+    ([1, 3, 17, 1], [[67, 11, 4, 0, 1], [67, 11, 4, 0, 1]]),
+    ([2, 3, 40, 1], [[31, 7, 2, 3, 1], [34, 7, 2, 3, 1]]),
+    ([1, 3, 5, 1], [[47, 3, 2, 0, 1], [45, 3, 2, 1, 1]]),
+    ([2, 4, 6, 2], [[9, 3, 4, 1, 1], [121, 3, 4, 1, 1]]),
+    ([1, 2, 3, 1], [[13, 3, 1, 2, 2], [10, 2, 2, 0, 3]]),
+    ([3, 8, 6, 2], [[9, 3, 3, 2, 1], [12, 15, 2, 4, 1]]),
+    ([1, 4, 1, 1], [[1, 3, 1, 1, 1], [2, 3, 1, 4, 1]]),
+    ([1, 2, 2, 1], [[3, 2, 4, 3, 1], [3, 2, 5, 4, 1]]),
+    ([1, 1, 2, 1], [[2, 9, 1, 4, 1], [700, 9, 1, 4, 1]]),
+    ([2, 3, 35, 1], [[70, 3, 1, 1, 1], [70, 3, 1, 1, 1]]),
+    ([2, 4, 8, 4], [[6, 4, 3, 0, 1], [5, 4, 1, 1, 1]]),
+    // By points: lines that are not whole tiles or registers, several bands.
+    ([2, 6, 34, 2], [[31, 5, 1, 1, 1], [34, 5, 1, 0, 1]]),
+    ([1, 4, 5, 1], [[68, 5, 1, 1, 1], [70, 3, 1, 0, 1]]),
+    ([0, 3, 4, 1], [[5, 3, 1, 0, 1], [5, 3, 1, 0, 1]]),
+];
+
+#[test]
+fn forward_matches_the_reference() {
+    for (isa, d) in Isa::all().flat_map(|isa| cases().map(move |d| (isa, d))) {
+        let (input, weights, bias) = (values(d.input_len()), values(d.weight_len()), values(d.out_channels));
+        let forward = Forward::new(isa, &d).expect("few channels");
+        let mut scratch = vec![f32::NAN; forward.scratch_len()];
+        let mut got = vec![f32::NAN; d.output_len()];
+        let epilogue = Epilogue { bias: Some(&bias), relu: true };
+        forward.run(&input, &weights, epilogue, &mut got, &mut scratch);
+        let mut want = reference::conv_forward(&d, &input, &weights);
+        for (i, v) in want.iter_mut().enumerate() {
+            *v = (*v + bias[i / d.out_area() % d.out_channels]).max(0.0);
+        }
+        assert_close(&got, &want, &format!("{d:?} on {}", isa.name()));
+    }
+}
+
+#[test]
+fn gradient_matches_the_reference() {
+    for (isa, d) in Isa::all().flat_map(|isa| cases().map(move |d| (isa, d))) {
+        let (input, top) = (values(d.input_len()), values(d.output_len()));
+        let Some(gradient) = Gradient::new(isa, &d) else {
+            // Neither lines that fill registers nor taps side by side.
+            assert!(d.axes[1].dilation > 1, "{d:?}");
+            continue;
+        };
+        let mut scratch = vec![f32::NAN; gradient.scratch_len()];
+        let (mut got, mut bias) = (vec![0.0; d.weight_len()], vec![0.0; d.out_channels]);
+        gradient.run(&input, &top, &mut got, Some(&mut bias), &mut scratch);
+        let want = reference::conv_backward_weights(&d, &input, &top);
+        assert_close(&got, &want, &format!("{d:?} on {}", isa.name()));
+        let mut want = vec![0.0; d.out_channels];
+        for (i, area) in top.chunks(d.out_area()).enumerate() {
+            want[i % d.out_channels] += area.iter().sum::<f32>();
+        }
+        assert_close(&bias, &want, &format!("bias, {d:?} on {}", isa.name()));
+        let mut twice = got.clone();
+        gradient.run(&input, &top, &mut twice, None, &mut scratch);
+        got.iter_mut().for_each(|v| *v *= 2.0);
+        assert_close(&twice, &got, &format!("added, {d:?} on {}", isa.name()));
+    }
+}
+
+fn cases() -> impl Iterator<Item = ConvDims> {
+    CASES.into_iter().map(|([batch, in_channels, out_channels, group], axes)| {
+        let axes = axes.map(|[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).expect("the kernel fits"));
+        ConvDims { batch, in_channels, out_channels, group, axes: axes.to_vec() }
+    })
+}

@@ -1,0 +1,140 @@
+//! Kernels five high that move by one: eight products instead of twenty for four outputs of a column.
+//!
+//! Along one axis, so that what is transformed is a line of whole registers; columns of the kernel and channels are summed
+//! at the points.
+
+use super::planes::Planes;
+use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
+use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::simd::{self, COLUMN, Isa, Map, MatMut, OUTPUTS, POINTS, Spot};
+
+/// Columns of the kernel, over all channels: so many outweigh the transforms, and more are not served.
+const COLUMNS: std::ops::RangeInclusive<usize> = 10..=64;
+/// Registers handed to the micro-kernel at a time.
+const SPOTS: usize = 64;
+
+/// The sizes of a group.
+#[derive(Clone, Copy)]
+pub struct Toom {
+    isa: Isa,
+    axes: [ConvAxis; 2],
+    /// Input channels, and output channels.
+    channels: usize,
+    rows: usize,
+}
+
+impl Toom {
+    /// `None` where other ways serve better, or this does not at all.
+    pub fn new(isa: Isa, dims: &ConvDims, axes: [ConvAxis; 2]) -> Option<Self> {
+        let [outer, inner] = axes;
+        let full = |n: usize, of: usize| n > 0 && n * 4 >= n.next_multiple_of(of) * 3;
+        let near = outer.kernel == COLUMN && axes.iter().all(|axis| axis.stride == 1 && axis.dilation == 1);
+        let this = Self { isa, axes, channels: dims.group_in(), rows: dims.group_out() };
+        let serves = near && full(outer.output, OUTPUTS) && full(inner.output, isa.lanes());
+        (serves && COLUMNS.contains(&this.columns())).then_some(this)
+    }
+
+    /// Columns of the kernel, over all channels.
+    pub fn columns(&self) -> usize {
+        self.channels * self.axes[1].kernel
+    }
+
+    /// Floats of the packed weights.
+    pub fn weights_len(&self) -> usize {
+        POINTS * self.columns() * self.rows
+    }
+
+    /// Packs a group's weights: for each panel of rows, at each point, for each column one value a row.
+    pub fn pack(&self, weights: &[f32], packed: &mut [f32]) {
+        let (columns, width) = (self.columns(), self.axes[1].kernel);
+        for panel in panels(self.rows, self.isa.tile_rows()) {
+            let len = columns * panel.len();
+            let packed = &mut packed[panel.start * columns * POINTS..][..len * POINTS];
+            scratch::lend(len * COLUMN, |lines| {
+                for (i, &value) in
+                    weights[panel.start * columns * COLUMN..][..len * COLUMN].iter().enumerate()
+                {
+                    let (row, channel) = (i / (columns * COLUMN), i / (width * COLUMN) % self.channels);
+                    let (y, x) = (i / width % COLUMN, i % width);
+                    lines[(y * columns + channel * width + x) * panel.len() + row] = value;
+                }
+                simd::transform_lines(self.isa, Map::Values(COLUMN), (lines, len), (packed, len), len);
+            });
+        }
+    }
+
+    /// Padded lines for so many lines of outputs, rounded up to tiles.
+    pub fn planes(&self, lines: usize) -> Planes {
+        Planes::new(self.axes, lines.next_multiple_of(OUTPUTS), false)
+    }
+
+    /// Values of a channel of these planes at a point, a line a tile.
+    pub fn channel_len(&self, planes: &Planes) -> usize {
+        (planes.lines() + 1 - COLUMN) / OUTPUTS * planes.pitch()
+    }
+
+    /// Transforms planes: for each point, for each channel, for each tile a line.
+    pub fn transform(&self, planes: &Planes, data: &[f32], points: &mut [f32]) {
+        let (pitch, channel) = (planes.pitch(), self.channel_len(planes));
+        let point = self.channels * channel;
+        for (c, data) in data.chunks_exact(planes.channel_len()).enumerate() {
+            for (tile, start) in (0..channel).step_by(pitch).enumerate() {
+                let (from, to) = (&data[tile * OUTPUTS * pitch..], &mut points[c * channel + start..]);
+                simd::transform_lines(self.isa, Map::Input, (from, pitch), (to, point), pitch);
+            }
+        }
+    }
+
+    /// The outputs of a group from line `first` on, of which `c` holds as many as its columns.
+    pub fn band(
+        &self,
+        image: &[f32],
+        first: usize,
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        mut c: MatMut<'_>,
+    ) {
+        let (isa, cols, [_, inner]) = (self.isa, c.cols(), &self.axes);
+        let planes = self.planes(cols / inner.output);
+        let channel = self.channel_len(&planes);
+        let mut offsets = [0; *COLUMNS.end()];
+        let offsets = &mut offsets[..self.columns()];
+        for (i, offset) in offsets.iter_mut().enumerate() {
+            *offset = (i / inner.kernel * channel + i % inner.kernel) as u32;
+        }
+        let (len, point) = (self.channels * planes.channel_len(), self.channels * channel);
+        scratch::lend(len + POINTS * point + isa.lanes(), |scratch| {
+            let (plane, data) = scratch.split_at_mut(len);
+            planes.fill(isa, image, first, plane);
+            self.transform(&planes, plane, data);
+            // Lanes beyond the last output are read.
+            data[POINTS * point..].fill(0.0);
+            let across = inner.output.div_ceil(isa.lanes());
+            let registers = channel / planes.pitch() * across;
+            for start in (0..registers).step_by(SPOTS) {
+                let mut spots = [Spot::default(); SPOTS];
+                let spots = &mut spots[..SPOTS.min(registers - start)];
+                for (i, spot) in (start..).zip(&mut *spots) {
+                    let (tile, x) = (i / across, i % across * isa.lanes());
+                    let to = tile * OUTPUTS * inner.output + x;
+                    let first = isa.lanes().min(inner.output - x);
+                    *spot = Spot { from: tile * planes.pitch() + x, to, first, skip: 0, rest: 0 };
+                }
+                for panel in panels(self.rows, isa.tile_rows()) {
+                    let size = self.columns() * POINTS;
+                    let factors = simd::Toom {
+                        data,
+                        point,
+                        offsets,
+                        weights: &weights[panel.start * size..panel.end * size],
+                        spots,
+                        width: inner.output,
+                        bias: epilogue.bias.map(|bias| &bias[panel.clone()]),
+                        relu: epilogue.relu,
+                    };
+                    simd::toom(isa, &factors, c.block(panel.clone(), 0..cols));
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! The micro-kernel of convolutions of few input channels: neighbouring outputs along the lanes, each tap read where it
+//! lies.
+//!
+//! So little is read for so many products that nothing needs to be gathered first, although most loads cross lines of the
+//! cache.
+
+use super::{Isa, Job, MatMut, Simd};
+
+/// A register of outputs. Its lanes follow the plane, over the end of a line of outputs, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spot {
+    /// Where lane 0 reads, before the tap's own offset.
+    pub from: usize,
+    /// The column of lane 0.
+    pub to: usize,
+    /// Lanes up to the end of a line; then `skip` lanes that are no outputs, and `rest` lanes of the next line.
+    pub first: usize,
+    /// See `first`.
+    pub skip: usize,
+    /// See `first`.
+    pub rest: usize,
+}
+
+impl Spot {
+    /// Writes the lanes that are outputs side by side.
+    ///
+    /// # Safety
+    /// `first + rest` values are writable at `p`.
+    #[inline(always)]
+    pub(super) unsafe fn store<S: Simd>(&self, simd: S, p: *mut f32, value: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            simd.store_first(p, self.first, value);
+            if self.rest > 0 {
+                let start = self.first + self.skip;
+                simd.store_lanes(p.wrapping_sub(self.skip), (start, start + self.rest), value);
+            }
+        }
+    }
+}
+
+/// The factors of some rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct<'a> {
+    /// The planes, readable for a register from every spot and tap on.
+    pub data: &'a [f32],
+    /// Where each tap reads.
+    pub offsets: &'a [u32],
+    /// For each tap, one value a row.
+    pub weights: &'a [f32],
+    /// The outputs.
+    pub spots: &'a [Spot],
+    /// Added to each row, one value a row.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// `c[i][spot.to + x] =` the sum over taps of `weights[tap][i] * data[spot.from + x + offsets[tap]]`, then bias and
+/// rectifier, for all outputs x of all spots.
+///
+/// # Panics
+/// When `c` has more than `isa.tile_rows()` rows, or something is too short or reaches outside.
+pub fn direct(isa: Isa, factors: &Direct<'_>, mut c: MatMut<'_>) {
+    if c.rows() == 0 || factors.spots.is_empty() {
+        return;
+    }
+    assert!(c.rows() <= isa.tile_rows(), "{} rows", c.rows());
+    assert!(factors.weights.len() >= factors.offsets.len() * c.rows(), "weights are too short");
+    assert!(factors.bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
+    let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
+    for spot in factors.spots {
+        assert!(furthest + spot.from + isa.lanes() <= factors.data.len(), "spots reach outside");
+        assert!(spot.first + spot.skip + spot.rest <= isa.lanes(), "lanes of a spot");
+        assert!(spot.to + spot.first + spot.rest <= c.cols(), "columns of a spot");
+    }
+    let c = &mut c;
+    macro_rules! rows {
+        ($($mr:literal)*) => {
+            match c.rows() {
+                $($mr => isa.run(Fixed::<$mr> { factors, c }),)*
+                _ => unreachable!("no instruction set has more rows"),
+            }
+        };
+    }
+    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// Tiles of `MR` rows, whose sizes `direct` has checked.
+struct Fixed<'a, 'c, const MR: usize> {
+    factors: &'a Direct<'a>,
+    c: &'a mut MatMut<'c>,
+}
+
+impl<const MR: usize> Job for Fixed<'_, '_, MR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // Kernels too large for this instruction set are never called; do not compile them.
+        if MR > S::ROWS {
+            return;
+        }
+        let (pairs, last) = self.factors.spots.as_chunks::<2>();
+        // SAFETY: `direct` checked that weights and bias are long enough, that a register is readable from every spot
+        // and tap on, and that the spots' columns are those of `c`.
+        unsafe {
+            pairs.iter().for_each(|pair| tile::<S, MR, 2>(simd, self.factors, pair, self.c));
+            if let [spot] = last {
+                tile::<S, MR, 1>(simd, self.factors, &[*spot], self.c);
+            }
+        }
+    }
+}
+
+/// Computes the outputs of `NV` registers.
+///
+/// # Safety
+/// What [`direct`] checks.
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    factors: &Direct<'_>,
+    spots: &[Spot; NV],
+    c: &mut MatMut<'_>,
+) {
+    let (stride, out) = (c.stride(), c.as_mut_ptr());
+    for r in 0..MR {
+        spots.iter().for_each(|s| simd.prefetch_to_write(out.wrapping_add(r * stride + s.to)));
+    }
+    let mut sum = [[simd.splat(0.0); NV]; MR];
+    let mut weights = factors.weights.as_ptr();
+    let from = spots.map(|spot| factors.data.as_ptr().wrapping_add(spot.from));
+    for &offset in factors.offsets {
+        let mut lanes = [simd.splat(0.0); NV];
+        for (lanes, from) in lanes.iter_mut().zip(&from) {
+            // SAFETY: a register is readable there.
+            *lanes = unsafe { simd.load(from.add(offset as usize)) };
+        }
+        for (r, sums) in sum.iter_mut().enumerate() {
+            // SAFETY: there are `MR` weights for each tap.
+            let weight = simd.splat(unsafe { *weights.add(r) });
+            for (s, &lanes) in sums.iter_mut().zip(&lanes) {
+                *s = simd.fma(weight, lanes, *s);
+            }
+        }
+        weights = weights.wrapping_add(MR);
+    }
+    for (r, sums) in sum.into_iter().enumerate() {
+        let bias = simd.splat(factors.bias.map_or(0.0, |bias| bias[r]));
+        for (sum, spot) in sums.into_iter().zip(spots) {
+            let mut value = simd.add(sum, bias);
+            if factors.relu {
+                // Zero first: a value that is not a number stays one.
+                value = simd.max(simd.splat(0.0), value);
+            }
+            // SAFETY: row `r` has these columns.
+            unsafe { spot.store(simd, out.add(r * stride + spot.to), value) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_match_the_definition() {
+        let numbers = |len: usize| (0..len).map(|v| (v * 7 % 11) as f32 - 5.0).collect::<Vec<_>>();
+        for isa in Isa::all() {
+            let (lanes, data) = (isa.lanes(), numbers(200));
+            // Whole registers, the end of a line, and what runs over it.
+            let spots = [
+                Spot { from: 3, to: 0, first: lanes, skip: 0, rest: 0 },
+                Spot { from: 40, to: lanes, first: 1, skip: 0, rest: 0 },
+                Spot { from: 60, to: lanes + 1, first: lanes - 3, skip: 1, rest: 2 },
+            ];
+            let cols = 2 * lanes;
+            for (rows, taps) in (1..=isa.tile_rows()).flat_map(|rows| [0, 1, 7].map(|taps| (rows, taps))) {
+                let offsets: Vec<u32> = (0..taps as u32).map(|t| t * 13 % 50).collect();
+                let (weights, bias) = (numbers(taps * rows), numbers(rows));
+                for (count, relu) in [(1, false), (2, true), (3, false), (3, true)] {
+                    let mut c = vec![f32::NAN; rows * (cols + 1)];
+                    let bias = relu.then_some(&bias[..]);
+                    let factors = Direct {
+                        data: &data,
+                        offsets: &offsets,
+                        weights: &weights,
+                        spots: &spots[..count],
+                        bias,
+                        relu,
+                    };
+                    direct(isa, &factors, MatMut::new(&mut c, rows, cols, cols + 1));
+                    let mut want = vec![f32::NAN; rows * (cols + 1)];
+                    for (i, spot) in (0..rows).flat_map(|i| spots[..count].iter().map(move |spot| (i, spot)))
+                    {
+                        let places =
+                            (0..spot.first).chain(spot.first + spot.skip..spot.first + spot.skip + spot.rest);
+                        for (x, place) in places.enumerate() {
+                            let products = (0..taps).map(|t| {
+                                weights[t * rows + i] * data[spot.from + place + offsets[t] as usize]
+                            });
+                            let value = products.sum::<f32>() + bias.map_or(0.0, |bias| bias[i]);
+                            want[i * (cols + 1) + spot.to + x] = if relu { value.max(0.0) } else { value };
+                        }
+                    }
+                    let same = c.iter().zip(&want).all(|(c, want)| c == want || c.is_nan() && want.is_nan());
+                    assert!(same, "{rows} x {taps}, {count} on {}: {c:?} is not {want:?}", isa.name());
+                }
+            }
+        }
+    }
+}

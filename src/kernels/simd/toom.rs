@@ -1,0 +1,319 @@
+//! The micro-kernels of fast convolution along one axis: five taps down a column give four outputs by eight products, at
+//! the eight points of [`super::winograd`].
+
+use super::winograd::{Map, input, sums, values};
+use super::{Isa, Job, MatMut, Simd, Spot};
+
+/// Points, and so the lines that a tile reads.
+pub const POINTS: usize = 8;
+/// Lines of outputs of a tile.
+pub const OUTPUTS: usize = 4;
+/// Taps down a column of the kernel.
+pub const COLUMN: usize = POINTS + 1 - OUTPUTS;
+/// The widest two registers, and the most rows of a tile of products.
+const WIDE: usize = 32;
+const ROWS: usize = 14;
+
+/// What `map` makes of each of `len` columns of lines: line i is read at `from.0[i * from.1..]` and written at
+/// `to.0[i * to.1..]`.
+///
+/// # Panics
+/// When a line reaches outside, or `map` is neither of the input nor of the taps of a column.
+pub fn transform_lines(
+    isa: Isa,
+    map: Map,
+    (from, distance): (&[f32], usize),
+    (to, place): (&mut [f32], usize),
+    len: usize,
+) {
+    let reads = match map {
+        Map::Input => POINTS,
+        Map::Values(COLUMN) => COLUMN,
+        map => panic!("{map:?} down columns"),
+    };
+    assert!((reads - 1) * distance + len <= from.len(), "lines reach outside what is read");
+    assert!((POINTS - 1) * place + len <= to.len(), "lines reach outside what is written");
+    isa.run(Lines { map, from, distance, to, place, len });
+}
+
+struct Lines<'a> {
+    map: Map,
+    from: &'a [f32],
+    distance: usize,
+    to: &'a mut [f32],
+    place: usize,
+    len: usize,
+}
+
+impl Job for Lines<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
+        macro_rules! columns {
+            ($map:ident, $reads:expr) => {
+                for x in (0..self.len).step_by(S::LANES) {
+                    let n = S::LANES.min(self.len - x);
+                    let mut column = [simd.splat(0.0); $reads];
+                    for (i, v) in column.iter_mut().enumerate() {
+                        // SAFETY: `transform_lines` checked that `len` values of so many lines lie inside.
+                        *v = unsafe { simd.load_first(from.add(i * self.distance + x), n) };
+                    }
+                    let column: [S::V; POINTS] = $map(simd, column);
+                    for (i, v) in column.into_iter().enumerate() {
+                        // SAFETY: as above.
+                        unsafe { simd.store_first(to.add(i * self.place + x), n, v) };
+                    }
+                }
+            };
+        }
+        match self.map {
+            Map::Input => columns!(input, POINTS),
+            _ => columns!(values, COLUMN),
+        }
+    }
+}
+
+/// The factors of some rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Toom<'a> {
+    /// The lines at the points, readable for a register from every spot and tap on.
+    pub data: &'a [f32],
+    /// Distance between points.
+    pub point: usize,
+    /// Where each column of the kernel reads.
+    pub offsets: &'a [u32],
+    /// At each point, for each column of the kernel, one value a row.
+    pub weights: &'a [f32],
+    /// Where tiles side by side read and write; they are not cut.
+    pub spots: &'a [Spot],
+    /// Distance between lines of outputs.
+    pub width: usize,
+    /// Added to each row, one value a row.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// `c[i][spot.to + j * width + x] =` sum j < 4 of what the products at the points make of column x of a spot, then bias and
+/// rectifier, where that is a column of `c`.
+///
+/// # Panics
+/// When `c` has more than `isa.tile_rows()` rows, or something is too short or reaches outside.
+pub fn toom(isa: Isa, factors: &Toom<'_>, mut c: MatMut<'_>) {
+    let Toom { data, point, offsets, weights, spots, bias, .. } = *factors;
+    if c.rows() == 0 || spots.is_empty() {
+        return;
+    }
+    assert!(c.rows() <= isa.tile_rows(), "{} rows", c.rows());
+    assert!(weights.len() >= POINTS * offsets.len() * c.rows(), "weights are too short");
+    assert!(bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
+    let furthest = offsets.iter().copied().max().unwrap_or(0) as usize + (POINTS - 1) * point;
+    for spot in spots {
+        assert!(furthest + spot.from + isa.lanes() <= data.len(), "spots reach outside");
+        assert!(spot.first <= isa.lanes() && spot.rest == 0, "lanes of a spot");
+    }
+    let c = &mut c;
+    macro_rules! rows {
+        ($($mr:literal)*) => {
+            match c.rows() {
+                $($mr => isa.run(Fixed::<$mr> { factors, c }),)*
+                _ => unreachable!("no instruction set has more rows"),
+            }
+        };
+    }
+    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// Tiles of `MR` rows, whose sizes `toom` has checked.
+struct Fixed<'a, 'c, const MR: usize> {
+    factors: &'a Toom<'a>,
+    c: &'a mut MatMut<'c>,
+}
+
+/// Products at all points: for each point and row two registers.
+#[repr(align(64))]
+struct Products([[[f32; WIDE]; ROWS]; POINTS]);
+
+impl<const MR: usize> Job for Fixed<'_, '_, MR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // Kernels too large for this instruction set are never called; do not compile them.
+        if MR > S::ROWS {
+            return;
+        }
+        let Self { factors, c } = self;
+        let mut products = Products([[[0.0; WIDE]; ROWS]; POINTS]);
+        let (pairs, last) = factors.spots.as_chunks::<2>();
+        // SAFETY: `toom` checked that weights and bias are long enough, and that a register is readable from every spot
+        // and tap on; `c` has `MR` rows.
+        unsafe {
+            for pair in pairs {
+                multiply::<S, MR, 2>(simd, factors, pair, c, &mut products);
+                store::<S, MR, 2>(simd, factors, pair, c, &products);
+            }
+            if let [spot] = last {
+                multiply::<S, MR, 1>(simd, factors, &[*spot], c, &mut products);
+                store::<S, MR, 1>(simd, factors, &[*spot], c, &products);
+            }
+        }
+    }
+}
+
+/// The products of `NV` registers at all points, while the lines of `c` that they are for are asked for.
+///
+/// # Safety
+/// What [`toom`] checks.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    factors: &Toom<'_>,
+    spots: &[Spot; NV],
+    c: &mut MatMut<'_>,
+    products: &mut Products,
+) {
+    let mut weights = factors.weights.as_ptr();
+    for (p, products) in products.0.iter_mut().enumerate() {
+        let from = spots.map(|spot| factors.data.as_ptr().wrapping_add(p * factors.point + spot.from));
+        let mut sum = [[simd.splat(0.0); NV]; MR];
+        if p < NV * OUTPUTS {
+            let to = spots[p / OUTPUTS].to + p % OUTPUTS * factors.width;
+            for r in 0..MR {
+                simd.prefetch_to_write(c.as_mut_ptr().wrapping_add(r * c.stride() + to));
+            }
+        }
+        for &offset in factors.offsets {
+            let mut lanes = [simd.splat(0.0); NV];
+            for (lanes, from) in lanes.iter_mut().zip(&from) {
+                // SAFETY: a register is readable there.
+                *lanes = unsafe { simd.load(from.add(offset as usize)) };
+            }
+            for (r, sums) in sum.iter_mut().enumerate() {
+                // SAFETY: there are `MR` weights for each point and column.
+                let weight = simd.splat(unsafe { *weights.add(r) });
+                for (s, &lanes) in sums.iter_mut().zip(&lanes) {
+                    *s = simd.fma(weight, lanes, *s);
+                }
+            }
+            weights = weights.wrapping_add(MR);
+        }
+        for (sums, row) in sum.into_iter().zip(products) {
+            for (v, s) in sums.into_iter().enumerate() {
+                simd.write_first(&mut row[v * S::LANES..][..S::LANES], s);
+            }
+        }
+    }
+}
+
+/// Writes what the products make.
+///
+/// # Safety
+/// `c` has `MR` rows, and there are as many values of `bias`.
+#[inline(always)]
+unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    factors: &Toom<'_>,
+    spots: &[Spot; NV],
+    c: &mut MatMut<'_>,
+    products: &Products,
+) {
+    let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
+    for r in 0..MR {
+        let bias = simd.splat(factors.bias.map_or(0.0, |bias| bias[r]));
+        for (v, spot) in spots.iter().enumerate() {
+            let mut column = [simd.splat(0.0); POINTS];
+            for (value, products) in column.iter_mut().zip(&products.0) {
+                *value = simd.read(&products[r][v * S::LANES..][..S::LANES]);
+            }
+            let column: [S::V; OUTPUTS] = sums(simd, column);
+            for (j, value) in column.into_iter().enumerate() {
+                let mut value = simd.add(value, bias);
+                if factors.relu {
+                    // Zero first: a value that is not a number stays one.
+                    value = simd.max(simd.splat(0.0), value);
+                }
+                let col = spot.to + j * factors.width;
+                let n = cols.saturating_sub(col).min(spot.first);
+                // SAFETY: row `r` has `n` values from this column on.
+                unsafe { simd.store_first(out.wrapping_add(r * stride + col), n, value) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(len: usize) -> Vec<f32> {
+        (0..len).map(|v| (v * 7 % 11) as f32 - 5.0).collect()
+    }
+
+    #[test]
+    fn outputs_match_the_definition() {
+        // Six lines of outputs by two tiles, three columns of the kernel, one register, one and a part.
+        let (lines, kernel, tiles) = (6, 3, 2);
+        for isa in Isa::all() {
+            let widths = [isa.lanes(), isa.lanes() + 3, 2 * isa.lanes()];
+            for (width, rows) in widths.into_iter().flat_map(|w| (1..=isa.tile_rows()).map(move |r| (w, r))) {
+                let pitch = width + kernel - 1;
+                let plane = numbers((tiles * OUTPUTS + COLUMN - 1) * pitch);
+                let point = tiles * pitch;
+                let mut data = vec![0.0; POINTS * point + isa.lanes()];
+                for t in 0..tiles {
+                    let from = (&plane[t * OUTPUTS * pitch..], pitch);
+                    transform_lines(isa, Map::Input, from, (&mut data[t * pitch..], point), pitch);
+                }
+                // One value a row, for each column and line.
+                let (weights, bias) = (numbers(COLUMN * kernel * rows), numbers(rows));
+                let mut packed = vec![0.0; POINTS * kernel * rows];
+                let from = (&weights[..], kernel * rows);
+                let to = (&mut packed[..], kernel * rows);
+                transform_lines(isa, Map::Values(COLUMN), from, to, kernel * rows);
+                let spots: Vec<Spot> = (0..tiles)
+                    .flat_map(|t| (0..width).step_by(isa.lanes()).map(move |x| (t, x)))
+                    .map(|(t, x)| Spot {
+                        from: t * pitch + x,
+                        to: t * OUTPUTS * width + x,
+                        first: isa.lanes().min(width - x),
+                        ..Spot::default()
+                    })
+                    .collect();
+                let relu = rows % 2 == 0;
+                let factors = Toom {
+                    data: &data,
+                    point,
+                    offsets: &[0, 1, 2],
+                    weights: &packed,
+                    spots: &spots,
+                    width,
+                    bias: Some(&bias),
+                    relu,
+                };
+                let cols = lines * width;
+                let mut c = vec![-1.0; rows * (cols + 1)];
+                toom(isa, &factors, MatMut::new(&mut c, rows, cols, cols + 1));
+                for (r, c) in c.chunks_exact(cols + 1).enumerate() {
+                    assert_eq!(c[cols], -1.0);
+                    for (i, &got) in c[..cols].iter().enumerate() {
+                        let taps = (0..COLUMN).flat_map(|y| (0..kernel).map(move |x| (y, x)));
+                        let products = taps.map(|(y, x)| {
+                            plane[(i / width + y) * pitch + i % width + x]
+                                * weights[(y * kernel + x) * rows + r]
+                        });
+                        let sum = products.sum::<f32>() + bias[r];
+                        let want = if relu { sum.max(0.0) } else { sum };
+                        assert!(
+                            (got - want).abs() < 1e-3,
+                            "{got}, not {want}, {rows} rows on {}",
+                            isa.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
