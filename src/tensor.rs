@@ -18,6 +18,11 @@ impl Shape {
         Self(axes.into())
     }
 
+    /// A shape without axes.
+    pub const fn scalar() -> Self {
+        Self(Vec::new())
+    }
+
     /// How many values: the product of all axes, 1 without axes; the largest number where it exceeds that.
     pub fn count(&self) -> usize {
         product(&self.0)

@@ -1,4 +1,4 @@
-//! The training loop allocates next to nothing: an allocator that counts, beneath whole nets.
+//! The training loop allocates nothing: an allocator that counts, beneath whole nets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(unsafe_code, reason = "an allocator is unsafe by nature")]
 
@@ -161,22 +161,49 @@ fn digits() -> String {
     layer("Data", &[], "data", &settings) + &head("data")
 }
 
-/// The pass makes lists of the slices that it lends to each layer, and some layers keep a few numbers a channel: small,
-/// and as many whatever the batch. All else has its memory before the first step, or after it.
+/// Layers that have something of their own to do in either pass.
+fn various(batch: usize) -> String {
+    let pointwise = ["PReLU", "ELU", "Sigmoid", "TanH", "AbsVal", "BNLL", "Power", "Swish", "Clip"];
+    let mut net = source(batch, 4, 12);
+    let mut last = "data".to_owned();
+    for kind in pointwise {
+        let settings = if kind == "Clip" { "clip_param { min: -1 max: 1 }" } else { "" };
+        net += &layer(kind, &[&last], kind, settings);
+        last = kind.into();
+    }
+    let wide = "convolution_param { num_output: 8 kernel_size: 4 stride: 2 weight_filler { type: 'msra' } }";
+    let depthwise =
+        "convolution_param { num_output: 8 group: 8 kernel_size: 3 weight_filler { type: 'msra' } }";
+    let slices = "top: 'right' slice_param { axis: 1 }";
+    net + &layer("Deconvolution", &[&last], "up", wide)
+        + &layer("Crop", &["up", "data"], "cut", "crop_param { axis: 2 offset: 1 }")
+        + &layer("Convolution", &["cut"], "deep", depthwise)
+        + &layer("MVN", &["deep"], "mvn", "")
+        + &layer("Slice", &["mvn"], "left", slices)
+        + &layer("Eltwise", &["left", "right"], "product", "eltwise_param { operation: PROD }")
+        + &layer("Tile", &["product"], "tile", "tile_param { axis: 1 tiles: 2 }")
+        + &layer("Bias", &["tile"], "bias", "")
+        + &layer("Reshape", &["bias"], "flat", "reshape_param { shape { dim: 0 dim: -1 } }")
+        + &layer("Softmax", &["flat"], "soft", "")
+        + &head("soft")
+}
+
+/// All has its memory before the first steps end.
 #[test]
-fn steps_allocate_little() {
-    let nets: [(&str, &dyn Fn(usize) -> String); 3] = [
+fn steps_allocate_nothing() {
+    let nets: [(&str, &dyn Fn(usize) -> String); 4] = [
         ("classic", &classic),
         ("sums", &|batch| blocks(batch, "Eltwise")),
         ("side by side", &|batch| blocks(batch, "Concat")),
+        ("various", &various),
     ];
     for (name, net) in nets {
-        let small = steps(&net(2));
-        assert!(small.iter().all(|step| *step == small[0]), "{name}: steps differ: {small:?}");
-        assert_eq!(small, steps(&net(8)), "{name}: larger batches allocate otherwise");
-        let layers = net(2).matches("layer {").count();
-        assert!(small[0].largest <= 1024, "{name}: {:?}", small[0]);
-        assert!(small[0].count <= 12 * layers, "{name}: {:?} for {layers} layers", small[0]);
+        for batch in [2, 8] {
+            let steps = steps(&net(batch));
+            // The queues of the threads' pool put aside what they no longer need, 2 KB once in dozens of steps.
+            let (count, bytes) = steps.iter().fold((0, 0), |(n, b), step| (n + step.count, b + step.bytes));
+            assert!(count <= 1 && bytes <= 4096, "{name} of {batch}: {steps:?}");
+        }
     }
     // Reading goes on in threads of its own, at times of its own.
     for step in steps(&digits()) {

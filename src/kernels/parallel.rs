@@ -7,7 +7,10 @@ use rayon::prelude::*;
 
 use std::ops::Range;
 
-use super::simd::{ImagesMut, MatMut};
+use super::{
+    gemm::scratch,
+    simd::{ImagesMut, MatMut},
+};
 
 /// Elements per chunk of a loop that is bound by memory: 64 KiB of `f32`, large against the cost of a task
 /// (a few microseconds), small enough that 64 threads find work in a blob of 1 Mi elements.
@@ -121,9 +124,11 @@ pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -
     if len <= chunk {
         return if len == 0 { 0.0 } else { f(0..len) };
     }
-    let parts: Vec<f64> =
-        (0..len.div_ceil(chunk)).into_par_iter().map(|i| f(i * chunk..((i + 1) * chunk).min(len))).collect();
-    parts.iter().sum()
+    scratch::lend(2 * len.div_ceil(chunk), |parts| {
+        let parts: &mut [f64] = bytemuck::cast_slice_mut(parts);
+        for_chunks_mut(parts, 1, |i, part| part[0] = f(i * chunk..((i + 1) * chunk).min(len)));
+        parts.iter().sum()
+    })
 }
 
 /// Calls `f(index, block)` for the consecutive blocks of rows number `range`, of which each starts at `first(index)` of its

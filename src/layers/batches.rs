@@ -1,6 +1,6 @@
 //! What the layers that read data sets share: tops filled with the next batch.
 
-use super::{Carry, Forward, Layer, LayerError, Outline, Setup, Shard};
+use super::{Carry, Few, Forward, Layer, LayerError, Outline, Setup, Shard};
 use crate::{
     config::proto::LayerParameter,
     data::{BadSamples, Batches, DataError, LabelRange, OnBad, open_layer},
@@ -27,7 +27,7 @@ impl Layer for BatchLayer {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let mut tops: Vec<&mut [f32]> = pass.tops.iter_mut().map(|t| &mut *t.data).collect();
+        let mut tops: Few<&mut [f32]> = pass.tops.iter_mut().map(|t| &mut *t.data).collect();
         self.0.next(&mut tops).map_err(|e| LayerError::value(e.with_reason()))
     }
 

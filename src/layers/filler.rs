@@ -101,6 +101,11 @@ pub fn fillers(config: &LayerParameter) -> Vec<(String, &FillerParameter)> {
     found
 }
 
+/// Whether a filler leaves zeros as they are.
+pub fn is_zero(filler: &FillerParameter) -> bool {
+    filler.r#type() == "constant" && filler.value().to_bits() == 0
+}
+
 /// A filler of type "constant", as the default where a layer has one.
 pub fn constant_of(value: f32) -> FillerParameter {
     FillerParameter { value: Some(value), ..FillerParameter::default() }
@@ -220,6 +225,15 @@ mod tests {
 
     fn named(name: &str) -> FillerParameter {
         FillerParameter { r#type: Some(name.into()), ..FillerParameter::default() }
+    }
+
+    #[test]
+    fn zeros_need_no_filling() {
+        for (value, zero) in [(0.0, true), (-0.0, false), (1.0, false)] {
+            assert_eq!(is_zero(&constant_of(value)), zero, "{value}");
+        }
+        assert!(is_zero(&FillerParameter::default()) && !is_zero(&named("gaussian")));
+        assert_eq!(filled(FillerParameter::default(), &[3]).unwrap(), [0.0; 3]);
     }
 
     fn moments(v: &[f32]) -> (f64, f64) {

@@ -11,6 +11,15 @@ pub struct Blob<'a> {
     pub data: &'a [f32],
 }
 
+/// The shape of what fills up lists.
+static SCALAR: Shape = Shape::scalar();
+
+impl Default for Blob<'_> {
+    fn default() -> Self {
+        Self { shape: &SCALAR, data: &[] }
+    }
+}
+
 /// A blob to write. Its old values are of no meaning.
 #[derive(Debug)]
 pub struct BlobMut<'a> {
@@ -18,6 +27,12 @@ pub struct BlobMut<'a> {
     pub shape: &'a Shape,
     /// Its values.
     pub data: &'a mut [f32],
+}
+
+impl Default for BlobMut<'_> {
+    fn default() -> Self {
+        Self { shape: &SCALAR, data: &mut [] }
+    }
 }
 
 /// What came back to a top.
@@ -29,6 +44,12 @@ pub struct TopDiff<'a> {
     pub data: &'a [f32],
     /// dE/dtop; zeros where nothing above gives a gradient. For a loss: its weight.
     pub diff: &'a [f32],
+}
+
+impl Default for TopDiff<'_> {
+    fn default() -> Self {
+        Self { shape: &SCALAR, data: &[], diff: &[] }
+    }
 }
 
 /// A forward pass.

@@ -119,9 +119,13 @@ impl Params {
         let len = if self.shapes_only { 0 } else { outline.shape.count() };
         let mut data = Buffer::try_zeroed(len)
             .map_err(|e| NetError::layer(config, "", format!("has a parameter of {}: {e}", outline.shape)))?;
-        let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
-        filler::fill(&outline.filler, &outline.shape, draw, &mut data)
-            .map_err(|e| NetError::layer(config, filler::place(config, &outline.filler), e.to_string()))?;
+        // Zeros that nobody has written take no memory, which counts where weights from a file come in their place.
+        if !filler::is_zero(&outline.filler) {
+            let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
+            filler::fill(&outline.filler, &outline.shape, draw, &mut data).map_err(|e| {
+                NetError::layer(config, filler::place(config, &outline.filler), e.to_string())
+            })?;
+        }
         let id = self.list.len();
         self.list.push(Param {
             owner: owner.clone(),

@@ -5,7 +5,7 @@ use std::mem::take;
 use super::{BlobId, Net, NetError, Param, ParamId, Params};
 use crate::{
     kernels::{elementwise::update, gemm::Gemm, random::Draw},
-    layers::{Backward, Blob, BlobMut, Forward, Role, TopDiff},
+    layers::{Backward, Blob, BlobMut, Few, Forward, Role, TopDiff},
     tensor::Buffer,
 };
 
@@ -50,16 +50,16 @@ impl Net {
         self.follow_shapes(i)?;
         let node = &mut self.nodes[i];
         if !node.outline.alias {
-            let mut tops: Vec<Buffer> =
+            let mut tops: Few<Buffer> =
                 node.run.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
-            let mut running: Vec<Buffer> =
+            let mut running: Few<Buffer> =
                 node.run.state.iter().map(|&id| take(&mut params[id].data)).collect();
             let result = {
                 let (blobs, slots) = (&self.blobs, &self.slots);
-                let learned: Vec<&[f32]> = node.run.learned.iter().map(|&id| &params[id].data[..]).collect();
-                let mut state: Vec<&mut [f32]> = running.iter_mut().map(|b| &mut b[..]).collect();
-                let bottoms: Vec<Blob<'_>> = node.bottoms.iter().map(|&b| view(blobs, slots, b)).collect();
-                let mut tops: Vec<BlobMut<'_>> = (node.run.tops.iter().zip(&mut tops))
+                let learned: Few<&[f32]> = node.run.learned.iter().map(|&id| &params[id].data[..]).collect();
+                let mut state: Few<&mut [f32]> = running.iter_mut().map(|b| &mut b[..]).collect();
+                let bottoms: Few<Blob<'_>> = node.bottoms.iter().map(|&b| view(blobs, slots, b)).collect();
+                let mut tops: Few<BlobMut<'_>> = (node.run.tops.iter().zip(tops.iter_mut()))
                     .map(|(&t, data)| {
                         let shape = &blobs[t].shape;
                         BlobMut { shape, data: &mut data[..shape.count()] }
@@ -75,8 +75,12 @@ impl Net {
                     workspace: &mut self.workspace[..node.outline.workspace],
                 })
             };
-            node.run.tops.iter().zip(tops).for_each(|(&t, buffer)| self.slots[self.blobs[t].slot] = buffer);
-            node.run.state.iter().zip(running).for_each(|(&id, buffer)| params[id].data = buffer);
+            for (&t, buffer) in node.run.tops.iter().zip(tops.iter_mut()) {
+                self.slots[self.blobs[t].slot] = take(buffer);
+            }
+            for (&id, buffer) in node.run.state.iter().zip(running.iter_mut()) {
+                params[id].data = take(buffer);
+            }
             result.map_err(|e| NetError::of(&node.config, e))?;
         }
         let node = &self.nodes[i];
@@ -98,7 +102,7 @@ impl Net {
     fn follow_shapes(&mut self, i: usize) -> Result<(), NetError> {
         let node = &mut self.nodes[i];
         let shapes = {
-            let bottoms: Vec<Blob<'_>> =
+            let bottoms: Few<Blob<'_>> =
                 node.bottoms.iter().map(|&b| view(&self.blobs, &self.slots, b)).collect();
             node.layer.shapes_now(&bottoms)
         };
@@ -171,17 +175,17 @@ impl Net {
         let taken = self.nodes[i].run.learned.first().copied();
         let taken = taken.filter(|&id| learner.takes(&params[id]) && self.is_wanted_once(i, id));
         let node = &mut self.nodes[i];
-        let mut bottom_diffs: Vec<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
+        let mut bottom_diffs: Few<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
             .map(|(&b, &wanted)| {
                 self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))
             })
             .collect();
         let learned = &node.run.learned;
-        let mut param_diffs: Vec<Option<Buffer>>;
+        let mut param_diffs: Few<Option<Buffer>>;
         {
             let (blobs, slots) = (&self.blobs, &self.slots);
             let reads = node.outline.reads;
-            let bottoms: Vec<Blob<'_>> = (node.bottoms.iter())
+            let bottoms: Few<Blob<'_>> = (node.bottoms.iter())
                 .map(|&b| {
                     if reads.bottoms {
                         view(blobs, slots, b)
@@ -190,7 +194,7 @@ impl Net {
                     }
                 })
                 .collect();
-            let tops: Vec<TopDiff<'_>> = (node.run.tops.iter())
+            let tops: Few<TopDiff<'_>> = (node.run.tops.iter())
                 .map(|&t| {
                     let shape = &blobs[t].shape;
                     let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
@@ -205,15 +209,16 @@ impl Net {
                     own.then(|| take(&mut params[id].diff))
                 })
                 .collect();
-            let mut bottom_slices: Vec<Option<&mut [f32]>> = (node.bottoms.iter().zip(&mut bottom_diffs))
-                .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
-                .collect();
-            let mut param_slices: Vec<Option<&mut [f32]>> =
+            let mut bottom_slices: Few<Option<&mut [f32]>> =
+                (node.bottoms.iter().zip(bottom_diffs.iter_mut()))
+                    .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
+                    .collect();
+            let mut param_slices: Few<Option<&mut [f32]>> =
                 param_diffs.iter_mut().map(|d| d.as_mut().map(|d| &mut d[..])).collect();
             node.layer.backward(&mut Backward {
-                params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Vec<_>>(),
+                params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
                 param_diffs: &mut param_slices,
-                state: &node.run.state.iter().map(|&id| &params[id].data[..]).collect::<Vec<_>>(),
+                state: &node.run.state.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
                 bottoms: &bottoms,
                 tops: &tops,
                 bottom_diffs: &mut bottom_slices,
@@ -223,13 +228,13 @@ impl Net {
                 learner.learn(id, &mut params[id], &gradient);
             }
         }
-        for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs) {
-            if let (Some(buffer), Some(slot)) = (buffer, self.blobs[b].diff) {
+        for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs.iter_mut()) {
+            if let (Some(buffer), Some(slot)) = (buffer.take(), self.blobs[b].diff) {
                 self.slots[slot] = buffer;
             }
         }
-        for (&id, buffer) in learned.iter().zip(param_diffs) {
-            if let Some(buffer) = buffer {
+        for (&id, buffer) in learned.iter().zip(param_diffs.iter_mut()) {
+            if let Some(buffer) = buffer.take() {
                 params[id].diff = buffer;
             }
         }

@@ -315,3 +315,32 @@ impl WeightsToSave<'_> {
         out.write_all(&source.encode_to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{net_from_text, proto::Phase},
+        net::Options,
+    };
+
+    #[test]
+    fn layers_of_one_name_all_get_their_blobs() {
+        let ip = |top: &str| {
+            let settings = "inner_product_param { num_output: 2 bias_term: false }";
+            format!("layer {{ name: 'ip' type: 'InnerProduct' bottom: 'x' top: '{top}' {settings} }}")
+        };
+        let input = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 3] } } }";
+        let file = net_from_text("net", [input, &ip("a"), &ip("b")].concat()).unwrap();
+        let mut params = Params::new();
+        let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let values: Vec<f32> = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let blob = BlobValues { shape: [2, 3].into(), legacy: false, values: values.clone().into() };
+        let layer = |name: &str| LayerBlobs { name: name.into(), blobs: vec![Some(blob.clone())] };
+        let weights = Weights { layers: vec![layer("ip"), layer("old")], source_net: None, changed: true };
+        let copied = weights.copy_into(&net, &mut params).unwrap();
+        assert_eq!((&copied.ignored[..], copied.changed), (&["old".to_owned()][..], true));
+        assert_eq!(params.len(), 2);
+        assert!(params.iter().all(|p| p.data[..] == values[..]));
+    }
+}

@@ -33,12 +33,19 @@ pub(super) struct Mark {
 impl Mark {
     /// Where a net stands now.
     pub fn of(net: &Net) -> Self {
+        let mut mark = Self::default();
+        mark.follow(net);
+        mark
+    }
+
+    /// Moves to where a net stands now.
+    pub fn follow(&mut self, net: &Net) {
+        self.passes = net.passes();
+        self.consumed.clear();
+        self.consumed.extend(net.layers().filter_map(|l| l.source_position()));
         let others = net.layers().enumerate().filter(|(_, l)| l.source_position().is_none());
-        Self {
-            passes: net.passes(),
-            consumed: net.layers().filter_map(|l| l.source_position()).collect(),
-            hidden: others.filter_map(|(i, l)| Some((i, l.layer.carry()?))).collect(),
-        }
+        self.hidden.clear();
+        self.hidden.extend(others.filter_map(|(i, l)| Some((i, l.layer.carry()?))));
     }
 
     /// Only `part` of `whole` equal steps on the way from `before` to here.

@@ -250,7 +250,7 @@ impl Solver {
         let _span = tracing::trace_span!("iteration", iter = self.iter).entered();
         let size = self.config.iter_size().max(1);
         let mut loss = 0.0;
-        self.mark = divergence::Mark::of(&self.train);
+        self.mark.follow(&self.train);
         if self.keeps_steps() {
             self.params.zero_diffs();
         }
@@ -283,7 +283,7 @@ impl Solver {
         }
         self.iter += 1;
         if self.team.is_some() {
-            self.mark = divergence::Mark::of(&self.train);
+            self.mark.follow(&self.train);
         }
         Ok(())
     }
