@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use cnnctl::{
     config::proto::{DESCRIPTORS, NetParameter, SolverState},
+    kernels::simd::Isa,
     snapshot::{Weights, decode_state},
 };
 use common::Folder;
@@ -96,6 +97,25 @@ fn every_rule_resumes_exactly() {
             assert!(whole.read(file) == parts.read(file), "{rule}: {file} differs");
         }
     }
+}
+
+/// A job that moves to a node with another processor keeps its bytes with `--isa`, and else is told.
+#[test]
+fn the_instruction_set_is_kept_or_told() {
+    let (whole, parts) = (Folder::new(), Folder::new());
+    let portable = ["train", "--isa", "portable", "--solver", "solver.prototxt"];
+    whole.done(&portable);
+    parts.done(&portable);
+    let resume = [&portable[..], &["--snapshot", "tiny_iter_10.solverstate"]].concat();
+    let (_, log) = parts.done(&resume);
+    assert!(!log.contains("--isa"), "{log}");
+    assert!(whole.read("tiny_iter_20.solverstate") == parts.read("tiny_iter_20.solverstate"));
+    let (_, log) =
+        parts.done(&["train", "--solver", "solver.prototxt", "--snapshot", "tiny_iter_10.solverstate"]);
+    let told = log.contains("the instruction set by which sums are rounded (--isa) has changed since");
+    assert_eq!(told, Isa::all().count() > 1, "{log}");
+    let (status, _, log) = parts.run(&["train", "--isa", "mmx", "--solver", "solver.prototxt"]);
+    assert!(status == 2 && log.contains("this processor has") && log.contains("portable"), "{status}: {log}");
 }
 
 #[test]

@@ -45,7 +45,10 @@ pub use layers::layer_table;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::report::{LogFormat, LogOptions, start_log};
+use crate::{
+    kernels::simd::Isa,
+    report::{LogFormat, LogOptions, start_log},
+};
 
 /// Trains, tests and resumes convolutional networks from Caffe's configuration files, on CPUs.
 #[derive(Debug, Parser)]
@@ -63,6 +66,9 @@ struct Common {
     /// Threads to compute on; results have the same bytes for any number [default: all cores]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
+    /// Instructions to compute with: avx512, avx2 or portable; each rounds sums in its own way [default: the best there are]
+    #[arg(long, global = true, value_name = "NAME", value_parser = isa)]
+    isa: Option<Isa>,
     /// Show only warnings and errors
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -98,6 +104,14 @@ impl Common {
         let quiet = self.quiet || follows;
         LogOptions { quiet, verbose: self.verbose, filter: self.log.clone(), format }
     }
+}
+
+/// One of the instruction sets that this processor has.
+fn isa(name: &str) -> Result<Isa, String> {
+    Isa::all().find(|isa| isa.key() == name).ok_or_else(|| {
+        let has = Isa::all().map(Isa::key).collect::<Vec<_>>().join(", ");
+        format!("this processor has {has}")
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +166,7 @@ impl Cli {
         let launch = if shares_work { ranks::launched()? } else { None };
         let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
         start_log(&common.log(follows)).map_err(|e| Failure::new(failure::CONFIG, e))?;
+        common.isa.into_iter().for_each(Isa::choose);
         let threads =
             common.threads.map_or_else(|| ranks::threads(launch.as_ref()), std::num::NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

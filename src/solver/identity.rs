@@ -26,6 +26,9 @@ pub(super) const NOT_IN_CAFFE: &[&str] = &[
     "the update rule, the net and the settings it was written with, to compare",
 ];
 
+/// What another instruction set changes.
+pub(super) const ROUNDING: &str = "the instruction set by which sums are rounded (--isa)";
+
 /// The digest of a net, as its bytes in snapshots.
 pub(super) fn of_net(source: &[u8]) -> Vec<u8> {
     crc32fast::hash(source).to_le_bytes().to_vec()

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
+    kernels::simd::Isa,
     net::{Carry, LayerView, Net},
     snapshot::{self, Array, Format, SnapshotError, Weights, WeightsToSave},
 };
@@ -96,6 +97,7 @@ impl Solver {
                 net_hash: Some(self.net_digest()),
                 solver_hash: Some(identity::of_solver(&self.config, self.policy)),
                 residuals: self.residuals,
+                isa: Some(Isa::best().key().into()),
             }),
             cnnctl_checksum: None,
         }
@@ -167,6 +169,7 @@ impl Solver {
         let digests = [
             ("the net", self.net_digest(), extra.net_hash),
             ("what training depends on in the solver", settings, extra.solver_hash),
+            (identity::ROUNDING, Isa::best().key().into(), extra.isa.map(String::into_bytes)),
         ];
         let changed =
             digests.into_iter().filter(|(_, now, then)| then.as_ref().is_some_and(|then| then != now));

@@ -223,6 +223,9 @@ pub enum Isa {
     Portable(portable::Portable),
 }
 
+/// What [`Isa::best`] gives.
+static BEST: OnceLock<Isa> = OnceLock::new();
+
 impl Isa {
     /// Every instruction set this processor has, best first.
     pub fn all() -> impl Iterator<Item = Isa> {
@@ -233,10 +236,25 @@ impl Isa {
         wide.into_iter().flatten().chain([Isa::Portable(portable::Portable)])
     }
 
-    /// The best instruction set, chosen at the first call.
+    /// The instruction set that kernels use: the best, unless another was chosen before the first call.
     pub fn best() -> Isa {
-        static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| Isa::all().next().unwrap_or(Isa::Portable(portable::Portable)))
+    }
+
+    /// Has all kernels use this one from now on. Too late, and without effect, once one of them has run.
+    pub fn choose(self) {
+        let _ = BEST.set(self);
+    }
+
+    /// How it is named on the command line and in files.
+    pub fn key(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Fma(_) => "avx2",
+            Isa::Portable(_) => "portable",
+        }
     }
 
     /// As people call it.
