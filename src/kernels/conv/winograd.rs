@@ -5,6 +5,7 @@
 //! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. The transforms go
 //! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty.
 
+mod blocks;
 mod gradient;
 mod outputs;
 mod passing;
@@ -14,6 +15,7 @@ mod weights;
 use std::ops::Range;
 
 use super::{ConvDims, Epilogue};
+use crate::kernels::gemm::scratch;
 use crate::kernels::simd::{self, Grid, Isa, Map};
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
@@ -262,6 +264,21 @@ impl<'a> Source<'a> {
     /// Floats of the plane of `down` rows of tiles.
     fn plane_len(&self, down: usize) -> usize {
         (down * self.of.side() + self.beyond) * self.width() * self.of.isa.lanes()
+    }
+
+    /// The values at the points of rows of tiles, counted over all images.
+    fn transform_rows(&self, rows: Range<usize>, (points, to): (&Points, &mut [f32])) {
+        let down = self.of.tiles_down();
+        scratch::lend(self.plane_len(rows.len().min(down)), |plane| {
+            let mut at = rows.start;
+            while at < rows.end {
+                let (image, first) = (at / down, at % down);
+                let last = down.min(first + rows.end - at);
+                let tile = (at - rows.start) * self.of.tiles_across();
+                self.transform(image, first..last, plane, tile, (points, &mut *to));
+                at += last - first;
+            }
+        });
     }
 
     /// The values at the points of rows `down` of the tiles of some images.

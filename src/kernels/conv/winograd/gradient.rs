@@ -7,9 +7,6 @@ use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
 use crate::kernels::simd::{self, Grid, Map, MatMut, Tile, Transposed};
 
-/// Floats that the values at the points of some tiles may take: they should stay in the third-level cache.
-const TOGETHER: usize = 1 << 22;
-
 /// Floats that the sums of all parts may take.
 const SUMS: usize = 1 << 22;
 /// Parts that keep many threads busy, and that are too few to be worth it.
@@ -44,12 +41,6 @@ impl Winograd {
         Unit::new(self, rows.min(self.images * self.tiles_down()))
     }
 
-    /// Units whose values are there at a time.
-    fn units(&self) -> usize {
-        let all = (self.images * self.tiles_down()).div_ceil(self.unit().rows);
-        (TOGETHER / self.unit().len()).clamp(1, all)
-    }
-
     /// Floats of the sums of a point: for each panel of output channels, for each input channel, the panel's values; and a
     /// register, so that points do not meet in the same lines of the cache.
     fn sums_len(&self) -> usize {
@@ -57,7 +48,7 @@ impl Winograd {
     }
 
     /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
-    /// second-level cache. Otherwise 1: all threads share out the points.
+    /// second-level cache. Otherwise 1.
     fn splits(&self) -> usize {
         let most = SUMS / (self.square() * self.sums_len());
         if most < FEW {
@@ -67,10 +58,14 @@ impl Winograd {
         }
     }
 
+    /// Whether kernels are made block by block: sums are too many, or all tiles are one part.
+    fn in_blocks(&self) -> bool {
+        self.splits() == 1
+    }
+
     /// Floats of scratch that [`Winograd::add_gradient`] needs.
     pub fn gradient_scratch_len(&self) -> usize {
-        let (splits, sums) = (self.splits(), self.square() * self.sums_len());
-        if splits > 1 { splits * sums } else { sums + self.units() * self.unit().len() }
+        if self.in_blocks() { self.blocks_len() } else { self.splits() * self.square() * self.sums_len() }
     }
 
     /// Adds the weights' gradient to `diff`.
@@ -79,12 +74,12 @@ impl Winograd {
         let group = self.rows * self.channels * self.taps * self.taps;
         for (group, diff) in diff.chunks_exact_mut(group).enumerate() {
             let sources = [Source::input(self, input, group), Source::gradient(self, top_diff, group)];
-            if self.splits() > 1 {
-                self.sum_apart(&sources, scratch);
+            if self.in_blocks() {
+                self.sum_blocks(&sources, scratch, diff);
             } else {
-                self.sum_together(&sources, scratch);
+                self.sum_apart(&sources, scratch);
+                self.add_sums(&scratch[..self.square() * self.sums_len()], diff);
             }
-            self.add_sums(&scratch[..self.square() * self.sums_len()], diff);
         }
     }
 
@@ -122,52 +117,12 @@ impl Winograd {
         });
     }
 
-    /// The sums of all tiles: as many units as there is room for are transformed, then multiplied point by point.
-    fn sum_together(&self, sources: &[Source<'_>; 2], scratch: &mut [f32]) {
-        let (sums, values) = scratch.split_at_mut(self.square() * self.sums_len());
-        let (unit, all) = (self.unit(), self.images * self.tiles_down());
-        for first in (0..all).step_by(unit.rows * self.units()) {
-            let rows = first..(first + unit.rows * self.units()).min(all);
-            let values = &mut values[..rows.len().div_ceil(unit.rows) * unit.len()];
-            let rows_of = |index: usize| {
-                let first = rows.start + index * unit.rows;
-                first..(first + unit.rows).min(rows.end)
-            };
-            parallel::for_chunks_mut(values, unit.len(), |start, values| {
-                self.fill(sources, rows_of(start / unit.len()), values);
-            });
-            let values = &*values;
-            parallel::for_chunks_mut(sums, self.sums_len(), |start, sums| {
-                let point = start / self.sums_len();
-                let sums = &mut sums[..self.channels * self.padded_rows()];
-                parallel::for_chunks_mut(sums, self.channels * self.isa.tile_cols(), |start, sums| {
-                    let panel = start / self.channels;
-                    for (index, values) in values.chunks(unit.len()).enumerate() {
-                        let unit = Unit::new(self, rows_of(index).len());
-                        self.multiply(&unit, values, (point, panel), first > 0 || index > 0, sums);
-                    }
-                });
-            });
-        }
-    }
-
     /// The values at the points of rows of tiles, which may be several images'.
     fn fill(&self, sources: &[Source<'_>; 2], rows: Range<usize>, values: &mut [f32]) -> Unit {
-        let (unit, down) = (Unit::new(self, rows.len()), self.tiles_down());
+        let unit = Unit::new(self, rows.len());
         let (inputs, gradients) = values.split_at_mut(unit.input.len());
-        let places = [(&unit.input, inputs), (&unit.gradient, gradients)];
-        for (source, (points, values)) in sources.iter().zip(places) {
-            scratch::lend(source.plane_len(rows.len().min(down)), |plane| {
-                let mut at = rows.start;
-                while at < rows.end {
-                    let (image, first) = (at / down, at % down);
-                    let last = down.min(first + rows.end - at);
-                    let tile = (at - rows.start) * self.tiles_across();
-                    source.transform(image, first..last, plane, tile, (points, &mut *values));
-                    at += last - first;
-                }
-            });
-        }
+        sources[0].transform_rows(rows.clone(), (&unit.input, inputs));
+        sources[1].transform_rows(rows, (&unit.gradient, gradients));
         unit
     }
 
@@ -182,16 +137,27 @@ impl Winograd {
     ) {
         let width = sums.len() / self.channels;
         let (inputs, gradients) = values.split_at(unit.input.len());
-        let (a, b) =
-            (&inputs[point * unit.input.point()..], &gradients[point * unit.gradient.point() + panel..]);
-        let mut c = MatMut::new(sums, self.channels, width, width);
-        for rows in panels(self.channels, self.isa.tile_rows()) {
+        let inputs = (&unit.input, &inputs[point * unit.input.point()..]);
+        let gradients = (&unit.gradient, &gradients[point * unit.gradient.point() + panel..]);
+        self.sum_tiles(inputs, gradients, add, MatMut::new(sums, self.channels, width, width));
+    }
+
+    /// `c (+)=` the tiles' values at a point, a row an input channel, a column an output channel.
+    pub(super) fn sum_tiles(
+        &self,
+        (inputs, a): (&Points, &[f32]),
+        (gradients, b): (&Points, &[f32]),
+        add: bool,
+        mut c: MatMut<'_>,
+    ) {
+        let width = c.cols();
+        for rows in panels(c.rows(), self.isa.tile_rows()) {
             let tile = Tile {
-                k: unit.input.tiles,
+                k: inputs.tiles,
                 a: &a[rows.start..],
-                a_stride: unit.input.channels,
+                a_stride: inputs.channels,
                 b,
-                b_stride: unit.gradient.channels,
+                b_stride: gradients.channels,
                 alpha: 1.0,
                 beta: if add { 1.0 } else { 0.0 },
                 bias: None,

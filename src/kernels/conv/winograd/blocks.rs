@@ -1,0 +1,153 @@
+//! The weights' gradient where the sums at all points are so many that they would take longer to write and read than to
+//! compute: all tiles' values are there at a time, and each task makes the kernels of a block of weights from them.
+
+use std::ops::Range;
+
+use super::{Points, Source, Winograd};
+use crate::kernels::gemm::scratch;
+use crate::kernels::parallel;
+use crate::kernels::simd::{self, Grid, Map, MatMut, Transposed};
+
+/// Tasks that keep many threads busy.
+const TASKS: usize = 16;
+/// Tiles of a unit: their values at a point, of a block, stay in the first-level cache.
+const TILES: usize = 64;
+/// Floats of the values of all tiles that are there at a time: they should stay in the third-level cache.
+const TOGETHER: usize = 1 << 23;
+
+/// How the work is cut.
+struct Blocks {
+    /// Channels of a block: of the input, and of the output's gradient.
+    channels: [usize; 2],
+    /// Rows of tiles, counted over all images, whose values at the points lie together, and how often there are so many.
+    rows: usize,
+    units: usize,
+}
+
+impl Blocks {
+    /// Blocks whose sums stay in the second-level cache, smaller ones where there are few.
+    fn new(of: &Winograd) -> Self {
+        let all = [of.channels, of.rows];
+        let count = |block: [usize; 2]| all[0].div_ceil(block[0]) * all[1].div_ceil(block[1]);
+        let sizes = [[64, 64], [64, 32], [32, 32]];
+        let channels = sizes.into_iter().find(|&block| count(block) >= TASKS).unwrap_or(sizes[2]);
+        let down = of.images * of.tiles_down();
+        let rows = (TILES / of.tiles_across()).clamp(1, down);
+        let this = Self { channels, rows: down.div_ceil(down.div_ceil(rows)), units: 1 };
+        let units = (TOGETHER / this.len(of).iter().sum::<usize>()).clamp(1, down.div_ceil(this.rows));
+        Self { units, ..this }
+    }
+
+    /// The values at the points of some rows of tiles, of a block of either side's channels.
+    fn points(&self, of: &Winograd, rows: usize) -> [Points; 2] {
+        self.channels.map(|channels| Points::new(of, channels, rows * of.tiles_across()))
+    }
+
+    /// Number of blocks of either side's channels.
+    fn counts(&self, of: &Winograd) -> [usize; 2] {
+        [of.channels.div_ceil(self.channels[0]), of.rows.div_ceil(self.channels[1])]
+    }
+
+    /// Floats of the values of either side.
+    fn len(&self, of: &Winograd) -> [usize; 2] {
+        let (points, counts) = (self.points(of, self.rows), self.counts(of));
+        [0, 1].map(|side| self.units * counts[side] * points[side].len())
+    }
+}
+
+impl Winograd {
+    /// Floats of scratch that [`Winograd::sum_blocks`] needs.
+    pub(super) fn blocks_len(&self) -> usize {
+        Blocks::new(self).len(self).iter().sum()
+    }
+
+    /// Adds a group's gradient to `diff`.
+    pub(super) fn sum_blocks(&self, sources: &[Source<'_>; 2], values: &mut [f32], diff: &mut [f32]) {
+        let (blocks, all) = (Blocks::new(self), self.images * self.tiles_down());
+        let (inputs, gradients) = values.split_at_mut(blocks.len(self)[0]);
+        for first in (0..all).step_by(blocks.rows * blocks.units) {
+            let rows = first..(first + blocks.rows * blocks.units).min(all);
+            self.fill_blocks(&blocks, 0, &sources[0], rows.clone(), inputs);
+            self.fill_blocks(&blocks, 1, &sources[1], rows.clone(), gradients);
+            let (inputs, gradients) = (&*inputs, &*gradients);
+            let [channels, outputs] = blocks.channels;
+            let (area, row) = (self.taps * self.taps, self.channels * self.taps * self.taps);
+            parallel::for_chunks_mut(diff, outputs * row, |start, diff| {
+                let k = start / row / outputs;
+                let matrix = MatMut::new(diff, diff.len() / row, row, row);
+                parallel::for_column_blocks(matrix, channels * area, &|first, diff| {
+                    let c = first / area / channels;
+                    self.sum_block(&blocks, rows.clone(), [(inputs, c), (gradients, k)], diff);
+                });
+            });
+        }
+    }
+
+    /// The values of some rows of tiles: for each unit, for each block of channels.
+    fn fill_blocks(
+        &self,
+        blocks: &Blocks,
+        side: usize,
+        source: &Source<'_>,
+        rows: Range<usize>,
+        values: &mut [f32],
+    ) {
+        let (len, count) = (blocks.points(self, blocks.rows)[side].len(), blocks.counts(self)[side]);
+        let values = &mut values[..rows.len().div_ceil(blocks.rows) * count * len];
+        parallel::for_chunks_mut(values, len, |start, values| {
+            let (unit, block) = (start / len / count, start / len % count);
+            let first = rows.start + unit * blocks.rows;
+            let rows = first..(first + blocks.rows).min(rows.end);
+            let channel = block * blocks.channels[side];
+            let channels = channel..(channel + blocks.channels[side]).min(source.channels);
+            let points = &blocks.points(self, rows.len())[side];
+            source.part(channels).transform_rows(rows, (points, values));
+        });
+    }
+
+    /// Adds the kernels of a block to `diff`: the tiles of each unit are summed at each point.
+    fn sum_block(
+        &self,
+        blocks: &Blocks,
+        rows: Range<usize>,
+        sides: [(&[f32], usize); 2],
+        mut diff: MatMut<'_>,
+    ) {
+        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
+        let (c, k) = (diff.cols() / area, diff.rows().next_multiple_of(lanes));
+        let (point, len, counts) = (c * k + lanes, blocks.points(self, blocks.rows), blocks.counts(self));
+        scratch::lend(self.square() * point + lanes * area * lanes, |near| {
+            let (sums, kernels) = near.split_at_mut(self.square() * point);
+            for (unit, first) in rows.clone().step_by(blocks.rows).enumerate() {
+                let points = blocks.points(self, blocks.rows.min(rows.end - first));
+                let values = [0, 1]
+                    .map(|side| &sides[side].0[(unit * counts[side] + sides[side].1) * len[side].len()..]);
+                for (at, sums) in sums.chunks_exact_mut(point).enumerate() {
+                    for panel in (0..k).step_by(isa.tile_cols()) {
+                        let width = isa.tile_cols().min(k - panel);
+                        let inputs = (&points[0], &values[0][at * points[0].point()..]);
+                        let gradients = (&points[1], &values[1][at * points[1].point() + panel..]);
+                        let c = MatMut::new(&mut sums[panel * c..], c, width, width);
+                        self.sum_tiles(inputs, gradients, unit > 0, c);
+                    }
+                }
+            }
+            for panel in (0..k).step_by(lanes) {
+                let outputs = panel..(panel + lanes).min(diff.rows());
+                let start = panel / isa.tile_cols() * isa.tile_cols();
+                let width = isa.tile_cols().min(k - start);
+                for channel in (0..c).step_by(lanes) {
+                    let some = lanes.min(c - channel);
+                    let first = start * c + channel * width + panel - start;
+                    let from = Grid { first, row: self.points * point, col: point, tile: width };
+                    let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
+                    let map = Map::Sums(self.taps);
+                    simd::transform(isa, self.points, map, some, (sums, from), (kernels, to));
+                    let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
+                    let cols = channel * area..(channel + some) * area;
+                    simd::transpose(isa, kernels, how, diff.block(outputs.clone(), cols));
+                }
+            }
+        });
+    }
+}
