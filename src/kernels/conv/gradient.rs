@@ -1,8 +1,9 @@
 //! The weights' gradient: for every tap and output channel, the input times the output's gradient, summed over
 //! positions and images.
 //!
-//! Work is cut into splits of the batch times blocks of channels, by the shape alone. Each task sums its images in order
-//! into sums of its own (one row a tap, one column a channel), which are added to the gradient in order.
+//! Work is cut into blocks of channels times stretches of taps, and where these are few times splits of the batch, by the
+//! shape alone. Each task sums its images in order into sums of its own (one row a tap, one column a channel); those of the
+//! splits are added to the gradient in order.
 
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 const TASKS: usize = 16;
 /// Panels of channels in a task, which share its planes.
 const PANELS: usize = 2;
-/// Positions whose sums stay in registers.
+/// Positions whose sums stay in registers; no split has fewer on average.
 const POSITIONS: usize = 256;
 /// Runs of that many positions.
 const RUNS: usize = 64;
@@ -27,17 +28,10 @@ const STEPS: usize = 4;
 const MOST_COPIES: usize = 2;
 /// Taps whose offsets are worked out at a time.
 const TAPS: usize = 256;
+/// Rows that are worth packing again for.
+const STRETCH: usize = 512;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
-
-/// Images of fewer outputs are small, and taken together up to so many.
-const SMALL: usize = 128;
-const TOGETHER: usize = 256;
-
-/// How many images of `outputs` values a channel are taken together, of `batch`.
-fn images_together(batch: usize, outputs: usize) -> usize {
-    if outputs >= SMALL { 1 } else { TOGETHER.div_ceil(outputs.max(1)).min(batch / 4).max(1) }
-}
 
 /// One of the two blobs: its channels, those of a group, and the values of a channel.
 #[derive(Clone, Copy)]
@@ -54,11 +48,32 @@ impl Side {
     }
 }
 
-/// The share of a task: images, and columns of a group from `channel` on.
+/// The share of a task: images, and of a group rows from `tap` and columns from `channel` on.
 struct Part {
     split: usize,
     group: usize,
+    tap: usize,
     channel: usize,
+}
+
+/// The sums of a task, `rows` a panel of columns.
+struct Sums<'a> {
+    rows: usize,
+    /// Panels of all columns of a tile, one a row; and one of half of them, if there is one.
+    whole: MatMut<'a>,
+    half: &'a mut [f32],
+}
+
+impl Sums<'_> {
+    /// The columns of all panels.
+    fn cols(&self) -> usize {
+        (self.whole.rows() * self.whole.cols() + self.half.len()) / self.rows
+    }
+
+    /// Panel number `index`.
+    fn panel(&mut self, index: usize) -> &mut [f32] {
+        if index < self.whole.rows() { self.whole.row(index) } else { self.half }
+    }
 }
 
 /// Positions whose right factor is packed, and their runs.
@@ -91,6 +106,8 @@ pub struct Cut<'a> {
     exchanged: bool,
     /// Columns of a group, rounded up to registers.
     channels: usize,
+    /// Rows of a task.
+    stretch: usize,
     /// Parts of the batch with sums of their own.
     splits: usize,
     /// Outputs of the outermost axis in a band, and how many bands an image has.
@@ -118,13 +135,35 @@ impl<'a> Cut<'a> {
         let (left, right) = if exchanged { (output, input) } else { (input, output) };
         let channels = padded(&right);
         let blocks = dims.group * channels.div_ceil(PANELS * isa.tile_cols()).max(1);
-        let together = images_together(dims.batch, lines.outputs());
-        let small = lines.plane_len() <= left.area / 2;
-        let copies = blocks / dims.group;
-        let once = lines.in_place().is_none() && copies > if small { 1 } else { MOST_COPIES };
+        let most_copies = if lines.plane_len() <= left.area / 2 { 1 } else { MOST_COPIES };
+        let once = lines.in_place().is_none() && blocks / dims.group > most_copies;
         let planes = if once { dims.batch * left.channels * lines.plane_len() } else { 0 };
-        let splits = (TASKS / blocks).max(1).min(dims.batch.div_ceil(together) * bands);
-        Self { dims, isa, lines, left, right, exchanged, channels, splits, band, bands, together, planes }
+        // Packing again costs less than sums of their own; short runs read planes again from slower memory.
+        let rows = left.group * lines.taps();
+        let ready = once || lines.in_place().is_some();
+        let again = ready && lines.is_matrix() && channels.is_multiple_of(isa.tile_cols());
+        let stretches = if again { TASKS.div_ceil(blocks).min(rows / STRETCH).max(1) } else { 1 };
+        let stretch = rows.div_ceil(stretches).next_multiple_of(isa.tile_rows());
+        let splits = (TASKS / (blocks * stretches)).min(dims.batch * lines.outputs() / POSITIONS).max(1);
+        // As many images as are packed at a time, if the splits leave so many.
+        let at_a_time = STEPS * POSITIONS / lines.outputs().max(1);
+        let together = if bands > 1 { 1 } else { at_a_time.min(dims.batch.div_ceil(splits)).max(1) };
+        let splits = splits.min(dims.batch.div_ceil(together) * bands);
+        Self {
+            dims,
+            isa,
+            lines,
+            left,
+            right,
+            exchanged,
+            channels,
+            stretch,
+            splits,
+            band,
+            bands,
+            together,
+            planes,
+        }
     }
 
     /// Groups of images, or bands of one: what the splits share out.
@@ -159,8 +198,8 @@ impl<'a> Cut<'a> {
         parallel::for_chunks_mut(sums, k * self.channels, |start, sums| {
             let (split, group) = (start / self.split_len(), start / (k * self.channels) % self.dims.group);
             parallel::for_chunks_mut(sums, block, |start, sums| {
-                let part = Part { split, group, channel: start / k };
-                self.sum(&left, right, &part, sums);
+                let part = Part { split, group, tap: 0, channel: start / k };
+                self.in_stretches(&left, right, &part, sums);
             });
         });
         let (first, others) = sums.split_at_mut(self.split_len());
@@ -209,10 +248,24 @@ impl<'a> Cut<'a> {
         Planes { lines, values: planes, image: side.channels * channel, channel, outputs: 0..0 }
     }
 
+    /// Cuts the rows of a part into tasks.
+    fn in_stretches(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
+        let (rows, width) = (self.rows(), self.isa.tile_cols());
+        let panels = sums.len() / (rows * width);
+        let (whole, half) = sums.split_at_mut(panels * rows * width);
+        let whole = MatMut::new(whole, panels, rows * width, rows * width);
+        if self.stretch >= rows || !half.is_empty() {
+            return self.sum(left, right, part, &mut Sums { rows, whole, half });
+        }
+        parallel::for_column_blocks(whole, self.stretch * width, &|first, whole| {
+            let mut sums = Sums { rows: whole.cols() / width, whole, half: &mut [] };
+            self.sum(left, right, &Part { tap: first / width, ..*part }, &mut sums);
+        });
+    }
+
     /// Sums one part: for each panel of columns, a row a tap. `left` are planes, or images to copy planes from.
-    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
-        let group = self.left.group;
-        let units = self.units();
+    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut Sums<'_>) {
+        let (group, units) = (self.left.group, self.units());
         let line = self.lines.outputs() / self.lines.outer_outputs();
         let mut add = false;
         for unit in part.split * units / self.splits..(part.split + 1) * units / self.splits {
@@ -226,7 +279,7 @@ impl<'a> Cut<'a> {
             if self.planes > 0 || self.lines.in_place().is_some() {
                 let outputs = outer.start * line..(images - 1) * self.lines.outputs() + outer.end * line;
                 let planes = Planes { values, outputs, ..*left };
-                self.add_images(&planes, right, part.channel, add, sums);
+                self.add_images(&planes, right, part, add, sums);
             } else {
                 let lines = self.lines.band(outer.clone());
                 let channel = lines.plane_len();
@@ -237,7 +290,7 @@ impl<'a> Cut<'a> {
                     }
                     let outputs = 0..images * lines.outputs();
                     let planes = Planes { lines: &lines, values: copied, image, channel, outputs };
-                    self.add_images(&planes, &right[outer.start * line..], part.channel, add, sums);
+                    self.add_images(&planes, &right[outer.start * line..], part, add, sums);
                 });
             }
             add = true;
@@ -249,12 +302,12 @@ impl<'a> Cut<'a> {
         &self,
         planes: &Planes<'_>,
         right: &[f32],
-        channel: usize,
+        part: &Part,
         mut add: bool,
-        sums: &mut [f32],
+        sums: &mut Sums<'_>,
     ) {
         let outputs = &planes.outputs;
-        let block = sums.len() / self.rows();
+        let block = sums.cols();
         scratch::lend(block * STEPS * POSITIONS, |packed| {
             let mut at = outputs.start;
             while at < outputs.end {
@@ -268,11 +321,11 @@ impl<'a> Cut<'a> {
                         used += 1;
                     });
                     let packed = &mut packed[block * POSITIONS * count..][..block * (at - start)];
-                    self.pack(planes, right, channel, start..at, packed);
+                    self.pack(planes, right, part.channel, start..at, packed);
                     steps[count] = Step { positions: at - start, first, end: used };
                     count += 1;
                 }
-                self.add_steps(planes, (&runs, &steps[..count]), packed, add, sums);
+                self.add_steps(planes, (&runs, &steps[..count]), packed, (part.tap, add), sums);
                 add = true;
             }
         });
@@ -284,19 +337,22 @@ impl<'a> Cut<'a> {
         planes: &Planes<'_>,
         (runs, steps): (&[Run], &[Step]),
         packed: &[f32],
-        add: bool,
-        sums: &mut [f32],
+        (tap, add): (usize, bool),
+        sums: &mut Sums<'_>,
     ) {
-        let (k, isa) = (self.rows(), self.isa);
-        let block = sums.len() / k;
-        for first in (0..k).step_by(TAPS) {
+        let (isa, block) = (self.isa, sums.cols());
+        let near = planes.lines.taps() == 1 && planes.channel <= POSITIONS;
+        for first in (0..sums.rows).step_by(TAPS) {
             let mut offsets = [0; TAPS];
-            let offsets = &mut offsets[..TAPS.min(k - first)];
-            planes.lines.fill_tap_offsets(first, planes.channel, offsets);
+            let offsets = &mut offsets[..TAPS.min(sums.rows - first)];
+            planes.lines.fill_tap_offsets(tap + first, planes.channel, offsets);
             for panel in (0..block).step_by(isa.tile_cols()) {
                 let width = isa.tile_cols().min(block - panel);
                 for rows in panels(offsets.len(), isa.tile_rows()) {
-                    let sums = &mut sums[panel * k + (first + rows.start) * width..][..rows.len() * width];
+                    // Rows of small images are short pieces in slow memory.
+                    let ahead = if near && panel == 0 { rows.len() * planes.channel } else { 0 };
+                    let sums = &mut sums.panel(panel / isa.tile_cols())[(first + rows.start) * width..]
+                        [..rows.len() * width];
                     for (i, step) in steps.iter().enumerate() {
                         let b = &packed[block * POSITIONS * i + panel * step.positions..];
                         let factors = Outer {
@@ -308,7 +364,7 @@ impl<'a> Cut<'a> {
                             longest: None,
                             next: &[],
                         };
-                        simd::outer(isa, &factors, MatMut::new(sums, rows.len(), width, width));
+                        simd::outer_ahead(isa, &factors, ahead, MatMut::new(sums, rows.len(), width, width));
                     }
                 }
             }

@@ -64,6 +64,9 @@ fn cases() -> Vec<ConvDims> {
         dims([2, 40, 6, 2], &[[41, 1, 1, 0, 1], [40, 1, 1, 0, 1]]),
         dims([1, 290, 19, 1], &[[31, 1, 1, 0, 1], [30, 1, 1, 0, 1]]),
         dims([2, 3, 4, 1], &[[9, 1, 2, 0, 1], [70, 1, 2, 0, 1]]),
+        // Stretches of taps; planes of all images at once, too.
+        dims([3, 1030, 64, 1], &[[5, 1, 1, 0, 1], [3, 1, 1, 0, 1]]),
+        dims([2, 1030, 192, 1], &[[3, 1, 2, 0, 1], [5, 1, 2, 0, 1]]),
         // Two images share panels, and tasks the rows.
         dims([5, 150, 70, 1], &[[11, 1, 1, 0, 1], [12, 1, 1, 0, 1]]),
         // Few input channels, lines of whole registers or nearly.

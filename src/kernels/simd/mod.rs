@@ -34,7 +34,7 @@ pub use gather::{Piece, gather};
 pub use images::ImagesMut;
 pub use matrix::MatMut;
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
-pub use outer::{Outer, Run, outer};
+pub use outer::{Outer, Run, outer, outer_ahead};
 pub use peak::peak;
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use tile::{Tile, multiply, multiply_across};

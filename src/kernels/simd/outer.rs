@@ -39,7 +39,16 @@ pub struct Outer<'a> {
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_rows()` rows or `isa.tile_cols()` columns, or something reaches outside.
-pub fn outer(isa: Isa, factors: &Outer<'_>, mut c: MatMut<'_>) {
+pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
+    outer_ahead(isa, factors, 0, c);
+}
+
+/// [`outer`] that fetches other rows meanwhile instead of `next`: for each position of a run a register of what lies `ahead` of
+/// the run's first row; nothing where that is 0.
+///
+/// # Panics
+/// As `outer` does.
+pub fn outer_ahead(isa: Isa, factors: &Outer<'_>, ahead: usize, mut c: MatMut<'_>) {
     if c.rows() == 0 || c.cols() == 0 {
         return;
     }
@@ -57,8 +66,8 @@ pub fn outer(isa: Isa, factors: &Outer<'_>, mut c: MatMut<'_>) {
     macro_rules! rows {
         ($($mr:literal)*) => {
             match (c.rows(), two) {
-                $(($mr, false) => isa.run(Fixed::<$mr, 1> { factors, c }),
-                  ($mr, true) => isa.run(Fixed::<$mr, 2> { factors, c }),)*
+                $(($mr, false) => isa.run(Fixed::<$mr, 1> { factors, ahead, c }),
+                  ($mr, true) => isa.run(Fixed::<$mr, 2> { factors, ahead, c }),)*
                 _ => unreachable!("no instruction set has more rows"),
             }
         };
@@ -69,6 +78,7 @@ pub fn outer(isa: Isa, factors: &Outer<'_>, mut c: MatMut<'_>) {
 /// A tile of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.
 struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
     factors: &'a Outer<'a>,
+    ahead: usize,
     c: &'a mut MatMut<'c>,
 }
 
@@ -81,19 +91,22 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         if MR > S::ROWS {
             return;
         }
-        let Fixed { factors, c } = self;
+        let Fixed { factors, ahead, c } = self;
         for v in 0..NV {
             prefetch::<S, MR>(simd, c.as_mut_ptr().wrapping_add(v * S::LANES), c.stride());
         }
         let mut sum = [[simd.splat(0.0); NV]; MR];
         let (mut b, mut add) = (factors.b.as_ptr(), factors.add);
-        let (mut next, step) =
-            if factors.next.is_empty() { (b, 0) } else { (factors.next.as_ptr(), S::LANES) };
+        let mut next = if factors.next.is_empty() { b } else { factors.next.as_ptr() };
+        let step = if factors.next.is_empty() && ahead == 0 { 0 } else { S::LANES };
         let runs = if factors.runs.is_empty() { &[Run::default()] } else { factors.runs };
         for (index, run) in runs.iter().enumerate() {
             let rows: [*const f32; MR] = std::array::from_fn(|r| {
                 factors.data.as_ptr().wrapping_add(factors.offsets[r] as usize + run.from)
             });
+            if ahead > 0 {
+                next = rows[0].wrapping_add(ahead);
+            }
             let mut x = 0_usize;
             loop {
                 let end = run.len.min(x.saturating_add(factors.longest.unwrap_or(usize::MAX)));
