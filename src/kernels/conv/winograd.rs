@@ -105,7 +105,7 @@ impl Winograd {
         let outputs = (self.images * self.area()) as f64;
         let fast = self.square() as f64 * (tiles * (1.25 + 35.0 / c + 38.0 / k) + weights);
         let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
-        (fast < plain).then_some(self)
+        (outputs > 0.0 && fast < plain).then_some(self)
     }
 
     /// What the weights cost in the forward pass and the input's gradient.
