@@ -178,7 +178,10 @@ impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (inner, width) = (self.dims.inner, self.out.cols());
-        let last = self.first + width / inner.max(1) == self.dims.channels;
+        if width == 0 {
+            return;
+        }
+        let last = self.first + width / inner == self.dims.channels;
         // The first images of the next stretch, as many as there is room for, are on their way meanwhile.
         let room = NEAR.saturating_sub((B + 1) * self.dims.images * width);
         let ahead = if last { 0 } else { room / (B * width).max(1) };
@@ -245,7 +248,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Shapes that meet every path.
-    pub const SHAPES: [(usize, usize, usize); 9] = [
+    pub const SHAPES: [(usize, usize, usize); 10] = [
         (1, 1, 1),
         (3, 70, 1),
         (2, 3, 5),
@@ -254,6 +257,7 @@ pub(crate) mod tests {
         (2, 200, 129),
         (3, 1, 40_000),
         (0, 3, 2),
+        (2, 3, 0),
         (300, 130, 1),
     ];
 
