@@ -68,8 +68,7 @@ impl Solver {
 
     /// The rule's arrays, which have the parameters' shapes.
     fn arrays(&self) -> Vec<Array<'_>> {
-        let learned = self.history.len() / self.rule.histories.max(1);
-        let shapes = self.params.iter().take(learned).map(|param| &param.shape).cycle();
+        let shapes = self.params.iter().take(self.history_arrays()).map(|param| &param.shape).cycle();
         shapes.zip(&self.history).map(|(shape, data)| Array { shape, data, diff: None }).collect()
     }
 

@@ -51,7 +51,7 @@ impl Solver {
     }
 
     /// How many parameters the rule keeps arrays for.
-    fn history_arrays(&self) -> usize {
+    pub(super) fn history_arrays(&self) -> usize {
         self.history.len() / self.rule.histories.max(1)
     }
 
