@@ -10,6 +10,7 @@ mod gradient;
 mod outputs;
 mod passing;
 mod product;
+mod spread;
 mod weights;
 
 use std::ops::Range;
@@ -33,8 +34,19 @@ pub struct Winograd {
     input: [usize; 2],
     pad: [usize; 2],
     output: [usize; 2],
-    /// Whether the weights are those of the input's gradient: turned round, inputs and outputs exchanged.
-    turned: bool,
+    pass: Pass,
+}
+
+/// What is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Outputs, or the weights' gradient.
+    Forward,
+    /// The input's gradient as outputs of the output's, inputs and outputs exchanged, with the weights turned round.
+    Turned,
+    /// The input's gradient by the transpose of each step: tiles are those of the output's gradient, `channels` and `rows`
+    /// exchanged, and what they make overlaps.
+    Spread,
 }
 
 impl Winograd {
@@ -45,20 +57,27 @@ impl Winograd {
         this.if_it_pays(this.cost_of_weights())
     }
 
-    /// The input's gradient: a forward pass over the output's, with the weights turned round.
+    /// The input's gradient.
     pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let forward = Self::new(isa, dims)?;
-        let this = Self {
-            channels: forward.rows,
-            rows: forward.channels,
+        let exchanged =
+            Self { channels: forward.rows, rows: forward.channels, pass: Pass::Spread, ..forward };
+        let spread = exchanged.with_points(exchanged.channels, 20);
+        let turned = Self {
             input: forward.output,
             output: forward.input,
             pad: forward.pad.map(|pad| forward.taps - 1 - pad),
-            turned: true,
-            ..forward
+            pass: Pass::Turned,
+            ..spread
         };
-        let this = this.with_points(this.channels, 20);
-        this.if_it_pays(this.cost_of_weights())
+        let turned = turned.if_it_pays(turned.cost_of_weights())?;
+        Some(if spread.is_less_than(&turned) { spread } else { turned })
+    }
+
+    /// Whether so many fewer tiles, each of which costs more, take less time, where a task has all of an image.
+    fn is_less_than(&self, turned: &Self) -> bool {
+        let fewer = self.tiles() * 5 <= turned.tiles() * 4;
+        fewer && self.tiles() <= self.tiles_together() && !turned.weights_pass()
     }
 
     /// The weights' gradient.
@@ -85,7 +104,7 @@ impl Winograd {
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
-            turned: false,
+            pass: Pass::Forward,
         };
         (plain && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
     }
@@ -162,6 +181,11 @@ impl Winograd {
         self.output[0] * self.output[1]
     }
 
+    /// Height and width of what is computed.
+    fn result(&self) -> [usize; 2] {
+        if self.pass == Pass::Spread { self.input } else { self.output }
+    }
+
     /// Output channels of a group, in whole registers.
     fn padded_rows(&self) -> usize {
         self.rows.next_multiple_of(self.isa.lanes())
@@ -220,7 +244,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// What the products read: tiles overlap.
+    /// What outputs are computed from: tiles overlap.
     fn input(of: &'a Winograd, input: &'a [f32], group: usize) -> Self {
         let area = of.input[0] * of.input[1];
         Self {
@@ -232,6 +256,24 @@ impl<'a> Source<'a> {
             pad: of.pad,
             beyond: of.taps - 1,
             map: Map::Input,
+        }
+    }
+
+    /// What the products of a pass read.
+    fn factor(of: &'a Winograd, values: &'a [f32], group: usize) -> Self {
+        if of.pass != Pass::Spread {
+            return Self::input(of, values, group);
+        }
+        let area = of.area();
+        Self {
+            of,
+            values: &values[group * of.channels * area..],
+            image: of.groups * of.channels * area,
+            channels: of.channels,
+            size: of.output,
+            pad: [0; 2],
+            beyond: 0,
+            map: Map::Plain(of.side()),
         }
     }
 
@@ -309,20 +351,26 @@ impl<'a> Source<'a> {
         let ([height, width], lanes) = (self.size, isa.lanes());
         let pitch = self.width() * lanes;
         let plane = &mut plane[..self.plane_len(down.len())];
+        let (start, rows) = (down.start * side, plane.len() / pitch);
         let inside = self.pad[1].min(self.width())..(self.pad[1] + width).min(self.width());
+        // The plane's rows that are rows of the image.
+        let valid = self.pad[0].saturating_sub(start).min(rows)
+            ..(self.pad[0] + height).saturating_sub(start).min(rows);
+        // Without margins rows follow each other.
+        let together = if inside.len() == self.width() { valid.len().max(1) } else { 1 };
         for channel in (0..self.channels).step_by(lanes) {
             let count = lanes.min(self.channels - channel);
             let from = &self.values[image * self.image + channel * height * width..];
-            for (y, row) in plane.chunks_exact_mut(pitch).enumerate() {
-                let y = (down.start * side + y).checked_sub(self.pad[0]).filter(|&y| y < height);
-                let Some(y) = y else {
-                    row.fill(0.0);
-                    continue;
-                };
-                row[..inside.start * lanes].fill(0.0);
-                row[inside.end * lanes..].fill(0.0);
-                let row = &mut row[inside.start * lanes..inside.end * lanes];
-                simd::interleave(isa, &from[y * width..], height * width, count, lanes, row);
+            plane[..valid.start * pitch].fill(0.0);
+            plane[valid.end * pitch..].fill(0.0);
+            let image_rows = &mut plane[valid.start * pitch..valid.end * pitch];
+            for (index, rows) in image_rows.chunks_exact_mut(together * pitch).enumerate() {
+                let y = start + valid.start + index * together - self.pad[0];
+                rows[..inside.start * lanes].fill(0.0);
+                rows[inside.end * lanes..].fill(0.0);
+                let rows =
+                    if together > 1 { rows } else { &mut rows[inside.start * lanes..inside.end * lanes] };
+                simd::interleave(isa, &from[y * width..], height * width, count, lanes, rows);
             }
             for y in 0..down.len() {
                 let from = Grid { first: y * side * pitch, row: pitch, col: lanes, tile: side * lanes };

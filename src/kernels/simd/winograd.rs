@@ -22,8 +22,13 @@ pub enum Map {
     Values(usize),
     /// The same of the coefficients in reverse order.
     Turned(usize),
+    /// A polynomial of so many coefficients to its values at the points, as they are.
+    Plain(usize),
     /// Values at the points to so many sums.
     Sums(usize),
+    /// Products of values, one of them divided, to the coefficients of the product, as many as there are points, which are
+    /// added to what is there. The transpose of `Input`.
+    Spread,
 }
 
 /// Where a square of registers lies: `row` and `col` apart, and each tile `tile` after the last.
@@ -62,8 +67,8 @@ pub fn transform(
         return;
     }
     let (reads, writes) = match map {
-        Map::Input => (points, points),
-        Map::Values(n) | Map::Turned(n) => (n, points),
+        Map::Input | Map::Spread => (points, points),
+        Map::Values(n) | Map::Turned(n) | Map::Plain(n) => (n, points),
         Map::Sums(n) => (points, n),
     };
     assert!(at.end(reads, tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
@@ -73,9 +78,11 @@ pub fn transform(
             match (points, map) {
                 $(
                     ($points, Map::Input) => isa.run(Input::<$points> { tiles, from, at, to, place }),
+                    ($points, Map::Spread) => isa.run(Spread::<$points> { tiles, from, at, to, place }),
                     $(
                         ($points, Map::Values($side)) => isa.run(Values::<$points, $side> { tiles, from, at, to, place }),
                         ($points, Map::Turned($side)) => isa.run(Turned::<$points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Plain($side)) => isa.run(Plain::<$points, $side> { tiles, from, at, to, place }),
                         ($points, Map::Sums($side)) => isa.run(Sums::<$points, $side> { tiles, from, at, to, place }),
                     )*
                 )*
@@ -87,7 +94,7 @@ pub fn transform(
 }
 
 macro_rules! job {
-    ($(#[$doc:meta])* $name:ident<$(const $side:ident),*>, $reads:expr, $writes:expr, $map:ident) => {
+    ($(#[$doc:meta])* $name:ident<$(const $side:ident),*>, $reads:expr, $writes:expr, $map:ident, $add:expr) => {
         $(#[$doc])*
         struct $name<'a, $(const $side: usize),*> {
             tiles: usize,
@@ -124,7 +131,8 @@ macro_rules! job {
                         for (i, row) in half.iter().enumerate() {
                             let row: [S::V; $writes] = $map(simd, *row);
                             for (j, v) in row.into_iter().enumerate() {
-                                simd.store(to.add(i * self.place.row + j * self.place.col), v);
+                                let p = to.add(i * self.place.row + j * self.place.col);
+                                simd.store(p, if $add { simd.add(simd.load(p), v) } else { v });
                             }
                         }
                     }
@@ -134,10 +142,12 @@ macro_rules! job {
     };
 }
 
-job!(Input<const P>, P, P, input);
-job!(Values<const P, const N>, N, P, values);
-job!(Turned<const P, const N>, N, P, turned);
-job!(Sums<const P, const N>, P, N, sums);
+job!(Input<const P>, P, P, input, false);
+job!(Values<const P, const N>, N, P, values, false);
+job!(Turned<const P, const N>, N, P, turned, false);
+job!(Plain<const P, const N>, N, P, plain, false);
+job!(Sums<const P, const N>, P, N, sums, false);
+job!(Spread<const P>, P, P, spread, true);
 
 /// The pairs +-p of points, and what the transforms make of them.
 struct Pairs {
@@ -235,6 +245,19 @@ pub(super) fn input<S: Simd, const P: usize>(simd: S, d: [S::V; P]) -> [S::V; P]
 #[inline(always)]
 pub(super) fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; P] {
     let pairs = const { &pairs(P) };
+    let mut out = plain(simd, g);
+    for pair in 0..P / 2 - 1 {
+        let factor = simd.splat(pairs.factor[pair]);
+        out[2 * pair + 1] = simd.mul(factor, out[2 * pair + 1]);
+        out[2 * pair + 2] = simd.mul(factor, out[2 * pair + 2]);
+    }
+    out
+}
+
+/// The polynomial's value at each point; the last coefficient.
+#[inline(always)]
+fn plain<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V; N]) -> [S::V; P] {
+    let pairs = const { &pairs(P) };
     let mut out = [g[0]; P];
     for pair in 0..P / 2 - 1 {
         let square = simd.splat(pairs.square[pair]);
@@ -243,9 +266,9 @@ pub(super) fn values<S: Simd, const P: usize, const N: usize>(simd: S, g: [S::V;
         for (k, &g) in g.iter().enumerate().rev() {
             sums[k % 2] = if k + 2 >= N { g } else { simd.fma(square, sums[k % 2], g) };
         }
-        let (factor, point) = (simd.splat(pairs.factor[pair]), pairs.point[pair]);
-        out[2 * pair + 1] = simd.mul(factor, simd.fma(simd.splat(point), sums[1], sums[0]));
-        out[2 * pair + 2] = simd.mul(factor, simd.fma(simd.splat(-point), sums[1], sums[0]));
+        let point = pairs.point[pair];
+        out[2 * pair + 1] = simd.fma(simd.splat(point), sums[1], sums[0]);
+        out[2 * pair + 2] = simd.fma(simd.splat(-point), sums[1], sums[0]);
     }
     out[P - 1] = g[N - 1];
     out
@@ -277,6 +300,32 @@ pub(super) fn sums<S: Simd, const P: usize, const N: usize>(simd: S, v: [S::V; P
         }
     }
     out[N - 1] = simd.add(out[N - 1], v[P - 1]);
+    out
+}
+
+/// The transpose of [`input`]: the sum of the rows of coefficients, each times its point's value.
+#[inline(always)]
+fn spread<S: Simd, const P: usize>(simd: S, v: [S::V; P]) -> [S::V; P] {
+    let pairs = const { &pairs(P) };
+    let (mut out, last) = ([simd.splat(0.0); P], P - 1);
+    (out[0], out[last]) = (v[0], v[last]);
+    for pair in 0..P / 2 - 1 {
+        let even = simd.splat(pairs.all[pair + 1] * pairs.all[0]);
+        out[2 * pair + 2] = simd.fma(even, v[0], out[2 * pair + 2]);
+        let odd = simd.splat(pairs.all[P / 2 - 2 - pair]);
+        out[last - 2 - 2 * pair] = simd.fma(odd, v[last], out[last - 2 - 2 * pair]);
+    }
+    for pair in 0..P / 2 - 1 {
+        let (plus, minus) = (v[2 * pair + 1], v[2 * pair + 2]);
+        let even = simd.add(plus, minus);
+        let odd = simd.mul(simd.splat(pairs.point[pair]), simd.fma(simd.splat(-1.0), minus, plus));
+        (out[last - 1], out[last - 2]) = (simd.add(out[last - 1], even), simd.add(out[last - 2], odd));
+        for k in 1..P / 2 - 1 {
+            let factor = simd.splat(pairs.others[pair][P / 2 - 2 - k]);
+            out[last - 1 - 2 * k] = simd.fma(factor, even, out[last - 1 - 2 * k]);
+            out[last - 2 - 2 * k] = simd.fma(factor, odd, out[last - 2 - 2 * k]);
+        }
+    }
     out
 }
 
@@ -317,6 +366,45 @@ mod tests {
                     let told = format!("{points} points, {taps} taps, output {at}: {got}, not {want}");
                     assert!((got - want).abs() < 1e-5, "{told}");
                 }
+            }
+        }
+    }
+
+    /// Coefficients of the product of two polynomials in two variables, whose lanes are all alike, added to `1`.
+    fn product(isa: Isa, points: usize, [a, b]: [(&[f32], usize); 2]) -> Vec<f32> {
+        let lanes = isa.lanes();
+        let square = |side: usize| Grid { first: 0, row: side * lanes, col: lanes, tile: 0 };
+        let at_points = |map: Map, (values, side): (&[f32], usize)| {
+            let spread: Vec<f32> = values.iter().flat_map(|&v| vec![v; lanes]).collect();
+            let mut out = vec![0.0; points * points * lanes];
+            transform(isa, points, map, 1, (&spread, square(side)), (&mut out, square(points)));
+            out
+        };
+        let (mut v, u) = (at_points(Map::Plain(a.1), a), at_points(Map::Values(b.1), b));
+        v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
+        let mut y = vec![1.0; points * points * lanes];
+        transform(isa, points, Map::Spread, 1, (&v, square(points)), (&mut y, square(points)));
+        y.into_iter().step_by(lanes).collect()
+    }
+
+    #[test]
+    fn spread_values_are_products() {
+        let number = |i: usize| ((i * 7919 + 13) % 64) as f32 / 32.0 - 1.0;
+        for (isa, (points, taps)) in
+            Isa::all().flat_map(|isa| [(6, 3), (6, 4), (6, 5), (8, 4), (8, 5)].map(|sizes| (isa, sizes)))
+        {
+            let side = points + 1 - taps;
+            let a: Vec<f32> = (0..side * side).map(number).collect();
+            let b: Vec<f32> = (100..100 + taps * taps).map(number).collect();
+            for (at, got) in product(isa, points, [(&a, side), (&b, taps)]).into_iter().enumerate() {
+                let mut want = 1.0;
+                for (i, j) in (0..a.len()).flat_map(|i| (0..b.len()).map(move |j| (i, j))) {
+                    if (i / side + j / taps, i % side + j % taps) == (at / points, at % points) {
+                        want += a[i] * b[j];
+                    }
+                }
+                let told = format!("{points} points, {taps} taps, coefficient {at}: {got}, not {want}");
+                assert!((got - want).abs() < 1e-5, "{told}");
             }
         }
     }

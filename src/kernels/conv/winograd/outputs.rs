@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Points, Winograd};
+use super::{Pass, Points, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
@@ -75,7 +75,7 @@ impl Winograd {
         output: &mut [f32],
         f: &(impl Fn(&Part<'_>, MatMut<'_>) + Sync),
     ) {
-        let (area, down, of) = (self.area(), self.tiles_down(), self);
+        let (area, down, of) = (self.result().iter().product::<usize>(), self.tiles_down(), self);
         let (group, image) = (self.rows * area, self.groups * self.rows * area);
         let together = cut.images > 1;
         let part = |images: Range<usize>, group: usize, rows: Range<usize>, down: Range<usize>| Part {
@@ -104,7 +104,7 @@ impl Winograd {
             let (image, group) = (start / image, start % image / group);
             parallel::for_chunks_mut(output, cut.rows * area, |start, output| {
                 let rows = start / area..(start + output.len()) / area;
-                let width = cut.band * self.side() * self.output[1];
+                let width = if cut.band < down { cut.band * self.side() * self.output[1] } else { area };
                 let matrix = MatMut::new(output, rows.len(), area, area);
                 parallel::for_column_blocks(matrix, width, &|first, block| {
                     let first = first / width * cut.band;
@@ -173,25 +173,32 @@ impl<'a> Part<'a> {
         (to, products): (&Points, &[f32]),
         c: &mut MatMut<'_>,
     ) {
-        let (lanes, area) = (self.of.isa.lanes(), self.down_outputs() * self.of.output[1]);
+        let (lanes, area) = (self.of.isa.lanes(), self.area());
         for image in 0..self.images.len() {
             for first in block.clone().step_by(lanes) {
                 let count = lanes.min(block.end - first);
-                self.transform(image, first - block.start, plane, (to, products));
                 let c = if self.together {
                     MatMut::new(&mut c.row(image)[first * area..], count, area, area)
                 } else {
                     c.block(first..first + count, 0..area)
                 };
-                self.store(first, plane, c);
+                if self.of.pass == Pass::Spread {
+                    self.spread(image, first - block.start, plane, (to, products), c);
+                } else {
+                    self.transform(image, first - block.start, plane, (to, products));
+                    self.store(first, plane, c);
+                }
             }
         }
     }
 
-    /// Output rows.
-    fn down_outputs(&self) -> usize {
-        let side = self.of.side();
-        (self.down.end * side).min(self.of.output[0]) - self.down.start * side
+    /// Values of a channel of an image.
+    fn area(&self) -> usize {
+        let ([height, width], side) = (self.of.result(), self.of.side());
+        if self.down == (0..self.of.tiles_down()) {
+            return height * width;
+        }
+        ((self.down.end * side).min(height) - self.down.start * side) * width
     }
 
     /// The outputs of a register of channels, a register a position. Tiles may reach beyond a row's end, over what comes

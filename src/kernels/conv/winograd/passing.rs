@@ -3,7 +3,7 @@
 //! are near, and never written to memory.
 
 use super::outputs::{Cut, Factors, Part};
-use super::{Points, Source, Winograd};
+use super::{Pass, Points, Source, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
@@ -26,7 +26,7 @@ impl Winograd {
     /// small enough to be worked out by hand stays exact.
     pub(super) fn weights_pass(&self) -> bool {
         let filters = self.channels * self.rows;
-        filters >= FEWEST && (self.images * self.tiles()).pow(2) <= filters
+        self.pass != Pass::Spread && filters >= FEWEST && (self.images * self.tiles()).pow(2) <= filters
     }
 
     /// Channels of a stretch: whole registers.

@@ -63,7 +63,7 @@ impl Winograd {
 
     /// Tiles of a task: the values of their inputs at all points should fill at most half of the second-level cache, and
     /// there should be enough of them to outweigh reading the weights.
-    fn tiles_together(&self) -> usize {
+    pub(super) fn tiles_together(&self) -> usize {
         const FLOATS: usize = 300_000;
         (FLOATS / (self.square() * self.channels)).clamp(28, 56)
     }
@@ -102,9 +102,8 @@ impl Part<'_> {
         let (of, rows, tiles) = (self.of, self.rows.len(), self.tiles());
         let (isa, channels, near) = (of.isa, of.channels, of.rows_near(tiles).min(rows));
         let (from, to) = (Points::new(of, channels, tiles), Points::new(of, near, tiles));
-        let source = Source::input(of, input, self.group);
-        // The plane of the outputs is no larger than that of the inputs.
-        let plane = source.plane_len(self.down.len());
+        let source = Source::factor(of, input, self.group);
+        let plane = source.plane_len(self.down.len()).max(of.spread_len());
         scratch::lend(plane + from.len() + to.len(), |values| {
             let (plane, values) = values.split_at_mut(plane);
             let (inputs, products) = values.split_at_mut(from.len());

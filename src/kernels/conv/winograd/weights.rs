@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Winograd;
+use super::{Pass, Winograd};
 use crate::kernels::gemm::scratch;
 use crate::kernels::simd::{self, Grid, Map};
 
@@ -36,7 +36,10 @@ impl Winograd {
         let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
         let width = self.panel_width(first);
         let point = self.point_len(channels.len(), width);
-        let map = if self.turned { Map::Turned(self.taps) } else { Map::Values(self.taps) };
+        let map = match self.pass {
+            Pass::Turned => Map::Turned(self.taps),
+            Pass::Forward | Pass::Spread => Map::Values(self.taps),
+        };
         scratch::lend(lanes * area * lanes, |plain| {
             for (at, channel) in (0..width)
                 .step_by(lanes)
@@ -57,7 +60,7 @@ impl Winograd {
     fn interleave(&self, weights: &[f32], row: usize, channel: usize, plain: &mut [f32]) {
         let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
         let count = lanes.min(self.rows - row);
-        if self.turned {
+        if self.pass != Pass::Forward {
             for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(area * lanes)) {
                 let from = &weights[(channel * self.rows + row) * area..];
                 simd::interleave(isa, from, area, count, lanes, plain);

@@ -1,0 +1,78 @@
+//! The input's gradient by the transpose of what the forward pass does: a tile of the output's gradient and the weights, each at
+//! the points, multiply to what the tile adds to the input's gradient, which overlaps with what its neighbours add.
+//!
+//! Without margins the output is smaller than the input, and so has fewer tiles: 4 for 9 where 5 x 5 taps make 8 x 8 of 12 x 12.
+
+use super::outputs::Part;
+use super::{Pass, Points, Winograd};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Transposed};
+
+impl Winograd {
+    /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
+    fn spread_size(&self) -> [usize; 2] {
+        [self.tiles_down(), self.tiles_across()].map(|tiles| tiles * self.side() + self.taps - 1)
+    }
+
+    /// Floats of that for a register of channels; 0 for other passes.
+    pub(super) fn spread_len(&self) -> usize {
+        if self.pass == Pass::Spread {
+            self.spread_size().iter().product::<usize>() * self.isa.lanes()
+        } else {
+            0
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Adds up the tiles of an image for a register of channels, the first of which is `first` of the products, and writes what
+    /// lies inside the margins.
+    pub(super) fn spread(
+        &self,
+        image: usize,
+        first: usize,
+        plane: &mut [f32],
+        (points, products): (&Points, &[f32]),
+        mut c: MatMut<'_>,
+    ) {
+        let of = self.of;
+        let (isa, lanes, side, across) = (of.isa, of.isa.lanes(), of.side(), of.tiles_across());
+        let ([_, pitch], [height, width], [top, left]) = (of.spread_size(), of.input, of.pad);
+        let plane = &mut plane[..of.spread_len()];
+        plane.fill(0.0);
+        for down in 0..of.tiles_down() {
+            let from = points.grid((image * of.tiles_down() + down) * across, first);
+            let place = down * side * pitch * lanes;
+            let to = Grid { first: place, row: pitch * lanes, col: lanes, tile: side * lanes };
+            simd::transform(isa, of.points, Map::Spread, across, (products, from), (&mut *plane, to));
+        }
+        let how = Transposed { stride: lanes, add: false, bias: None, relu: false };
+        let inside = &plane[(top * pitch + left) * lanes..];
+        if width == pitch {
+            return simd::transpose(isa, inside, how, c);
+        }
+        for (y, line) in inside.chunks(pitch * lanes).enumerate().take(height) {
+            simd::transpose(isa, line, how, c.block(0..c.rows(), y * width..(y + 1) * width));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::conv::{ConvAxis, ConvDims};
+    use crate::kernels::simd::Isa;
+
+    #[test]
+    fn outputs_of_fewer_tiles_are_spread() {
+        let pass = |batch: usize, input: usize, kernel: usize, pad: usize| {
+            let axis = ConvAxis::new(input, kernel, 1, pad, 1).unwrap();
+            let dims =
+                ConvDims { batch, in_channels: 20, out_channels: 50, group: 1, axes: vec![axis, axis] };
+            Winograd::backward(Isa::best(), &dims).map(|of| of.pass)
+        };
+        assert_eq!(pass(64, 12, 5, 0), Some(Pass::Spread));
+        assert_eq!(pass(16, 14, 3, 0), Some(Pass::Spread));
+        assert_eq!(pass(64, 12, 5, 2), Some(Pass::Turned), "as many tiles");
+        assert_eq!(pass(64, 77, 5, 0), Some(Pass::Turned), "bands of an image");
+    }
+}
