@@ -15,12 +15,12 @@ mod slender;
 pub(super) use blocks::{Cut, gemm_blocks};
 pub(super) use pack::panels;
 
-/// Rows of a block of k: one packed panel of B stays in the first-level cache.
-pub const DEPTH: usize = 256;
+/// Rows of a block of k: a tile's sums then take long enough to outweigh that C is read and written once more for each block.
+pub const DEPTH: usize = 512;
 /// Rows of a packed block of A: it stays in the second-level cache.
 const BLOCK_ROWS: usize = 256;
 /// Values of a packed block of B, which stays in the second-level cache, too.
-const BLOCK: usize = 512 * DEPTH;
+const BLOCK: usize = 1 << 18;
 /// The most columns of such a block.
 const BLOCK_COLS: usize = 8192;
 

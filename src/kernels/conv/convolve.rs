@@ -22,7 +22,8 @@ const LEAST: usize = 128;
 const MANY_TAPS: usize = 128;
 /// Lanes in a hundred that are used where enough images are together.
 const FILLED: usize = 97;
-/// Values of a block of taps and outputs, which stays in the second-level cache.
+/// Values of a block of taps and outputs, which stays in the second-level cache; twice as many where the weights do not, and
+/// would be read more often.
 const BLOCK: usize = 1 << 17;
 /// Enough tasks for every thread of a large machine; where images and bands are fewer, rows are cut, too.
 const TASKS: usize = 64;
@@ -179,7 +180,9 @@ impl Convolve<'_> {
         if rows <= self.isa.tile_rows() && !self.lines.is_matrix() {
             return panel;
         }
-        (BLOCK / DEPTH.min(k).max(1) / panel * panel).max(panel)
+        let depth = DEPTH.min(k).max(1);
+        let block = if rows * depth < BLOCK { BLOCK } else { 2 * BLOCK };
+        (block / depth / panel * panel).max(panel)
     }
 
     /// Sums the blocks of taps, in order.

@@ -120,7 +120,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
             return;
         }
         let Fixed { tile, next, place } = self;
-        let Place { at, stride, cols, first, others, hop } = *place;
+        let Place { at, stride, first, hop, .. } = *place;
         for v in 0..NV {
             // Of the image that the register begins in, or the one after the first.
             let hops = if v * S::LANES < first { 0 } else { hop };
@@ -129,15 +129,25 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
         // SAFETY: `run` checked that `a`, `b` and `bias` are long enough; its caller vouches for the place.
         unsafe {
             let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
-            let sum = if tile.a_stride > MR {
+            let mut sum = if tile.a_stride > MR {
                 product::<S, MR, NV, true>(simd, tile.k, a, b, next)
             } else {
                 product::<S, MR, NV, false>(simd, tile.k, a, b, next)
             };
-            let (mut at, mut start, mut end) = (at, 0, first.min(cols));
-            while start < cols {
-                store(simd, tile, &sum, (at, stride), (start, end));
-                (at, start, end) = (at.wrapping_add(hop), end, cols.min(end + others));
+            if tile.alpha != 1.0 {
+                let alpha = simd.splat(tile.alpha);
+                sum.as_flattened_mut().iter_mut().for_each(|s| *s = simd.mul(*s, alpha));
+            }
+            if let Some(bias) = tile.bias {
+                for (sums, &bias) in sum.iter_mut().zip(&bias[..MR]) {
+                    let bias = simd.splat(bias);
+                    sums.iter_mut().for_each(|s| *s = simd.add(*s, bias));
+                }
+            }
+            if tile.beta == 0.0 {
+                store::<S, MR, NV, false>(simd, tile, &sum, place);
+            } else {
+                store::<S, MR, NV, true>(simd, tile, &sum, place);
             }
         }
     }
@@ -197,40 +207,44 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     sum
 }
 
-/// Writes the columns from `start` to `end` of a tile whose first value would lie at `at`, its rows `stride` apart.
+/// Writes a tile, image by image. What can be done before is done, and nothing here but loads and stores depends on branches: so
+/// all sums stay in registers.
 ///
 /// # Safety
-/// The columns are writable in `MR` rows, and `bias` has `MR` values.
+/// All of the place is writable in `MR` rows.
 #[inline(always)]
-unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool>(
     simd: S,
     tile: &Tile<'_>,
     sum: &[[S::V; NV]; MR],
-    (at, stride): (*mut f32, usize),
-    (start, end): (usize, usize),
+    place: &Place,
 ) {
-    let (alpha, beta) = (simd.splat(tile.alpha), simd.splat(tile.beta));
-    for v in 0..NV {
-        let before = v * S::LANES;
-        let lanes = (start.saturating_sub(before).min(S::LANES), end.saturating_sub(before).min(S::LANES));
-        if lanes.0 == lanes.1 {
-            continue;
-        }
-        for (i, sums) in sum.iter().enumerate() {
-            let bias = simd.splat(tile.bias.map_or(0.0, |bias| bias[i]));
-            let p = at.wrapping_add(i * stride + before);
-            let mut value = simd.fma(sums[v], alpha, bias);
-            if tile.beta != 0.0 {
+    let Place { mut at, stride, cols, first, others, hop } = *place;
+    let beta = simd.splat(tile.beta);
+    let floor = simd.splat(if tile.relu { 0.0 } else { f32::NEG_INFINITY });
+    let (mut start, mut end) = (0, first.min(cols));
+    while start < cols {
+        for v in 0..NV {
+            let before = v * S::LANES;
+            let lanes =
+                (start.saturating_sub(before).min(S::LANES), end.saturating_sub(before).min(S::LANES));
+            if lanes.0 == lanes.1 {
+                continue;
+            }
+            for (i, sums) in sum.iter().enumerate() {
+                let p = at.wrapping_add(i * stride + before);
+                let mut value = sums[v];
                 // SAFETY: the lanes are columns of row `i`.
-                value = simd.fma(unsafe { simd.load_lanes(p, lanes) }, beta, value);
+                unsafe {
+                    if ADD {
+                        value = simd.fma(simd.load_lanes(p, lanes), beta, value);
+                    }
+                    // The floor first: a value that is not a number stays one.
+                    simd.store_lanes(p, lanes, simd.max(floor, value));
+                }
             }
-            if tile.relu {
-                // Zero first: a value that is not a number stays one.
-                value = simd.max(simd.splat(0.0), value);
-            }
-            // SAFETY: as above.
-            unsafe { simd.store_lanes(p, lanes, value) };
         }
+        (at, start, end) = (at.wrapping_add(hop), end, cols.min(end + others));
     }
 }
 
