@@ -12,6 +12,8 @@ const SUMS: usize = 1 << 22;
 /// Parts that keep many threads busy, and that are too few to be worth it.
 const TASKS: usize = 16;
 const FEW: usize = 8;
+/// Tiles of a part that are enough to outweigh reading and writing its sums.
+const FEWEST_TILES: usize = 28;
 
 /// Rows of tiles, counted over all images, whose values at the points lie together.
 struct Unit {
@@ -32,11 +34,10 @@ impl Unit {
 }
 
 impl Winograd {
-    /// Enough tiles to outweigh reading and writing the sums, whose values at all points should stay in the second-level
-    /// cache.
+    /// Tiles whose values at all points should stay in the second-level cache.
     fn unit(&self) -> Unit {
         const FLOATS: usize = 1 << 18;
-        let tiles = (FLOATS / (self.square() * (self.channels + self.rows))).clamp(28, 112);
+        let tiles = (FLOATS / (self.square() * (self.channels + self.rows))).clamp(FEWEST_TILES, 112);
         let rows = tiles.div_ceil(self.tiles_across());
         Unit::new(self, rows.min(self.images * self.tiles_down()))
     }
@@ -54,7 +55,9 @@ impl Winograd {
         if most < FEW {
             1
         } else {
-            most.min(TASKS).min((self.images * self.tiles_down()).div_ceil(self.unit().rows))
+            let rows = self.images * self.tiles_down();
+            let few = FEW.min(rows * self.tiles_across() / FEWEST_TILES);
+            most.min(TASKS).min(rows.div_ceil(self.unit().rows).max(few))
         }
     }
 
