@@ -1,7 +1,7 @@
 //! The largest value of each window, the first of equals, and which that is.
 
 use super::{
-    Axis, Pool,
+    Axis, Pool, beside,
     fold::{Fold, Outputs, fold},
     for_rows,
     rows::scratch_len,
@@ -82,7 +82,7 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
                 let x = &x[i * planes * inputs..];
-                if square::largest(isa, pool, x, y, taps) {
+                if beside::largest(isa, pool, x, y, taps) || square::largest(isa, pool, x, y, taps) {
                     return;
                 }
                 let table = table_len(pool);
@@ -180,7 +180,7 @@ fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
 fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     if pool.is_global() {
         x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
-    } else if !square::largest(isa, pool, x, y, &mut []) {
+    } else if !beside::largest(isa, pool, x, y, &mut []) && !square::largest(isa, pool, x, y, &mut []) {
         scratch::lend(scratch_len(pool, isa.lanes()), |scratch| isa.run(Largest { pool, x, y, scratch }));
     }
 }

@@ -4,6 +4,7 @@
 //! edges are shorter lists and cost nothing; rows are copied to scratch with their padding, where every tap of a
 //! register of windows is one read (`rows.rs`).
 
+mod beside;
 mod fold;
 mod max;
 mod rows;
@@ -106,9 +107,12 @@ impl Pool {
         self.axes.iter().all(|a| a.output == 1 && a.window(0) == (0..a.input))
     }
 
-    /// Planes per chunk, so that a chunk reads about [`CHUNK`] values.
+    /// Planes per chunk, so that a chunk reads about [`CHUNK`] values: full registers of small ones.
     fn planes_per_chunk(&self) -> usize {
-        (CHUNK / self.inputs().max(1)).max(1)
+        match CHUNK / self.inputs().max(1) {
+            n @ 16.. => n / 16 * 16,
+            n => n.max(1),
+        }
     }
 }
 
@@ -194,6 +198,14 @@ mod tests {
                     }
                 }
             }
+        }
+        // Small planes that go side by side.
+        for (h, w, kernel, stride, pad) in
+            [(8, 8, 3, 2, 0), (7, 7, 3, 1, 1), (13, 6, 5, 3, 2), (4, 4, 2, 3, 0)]
+        {
+            let axis = |n| Axis::fit(n, kernel, stride, pad, true).unwrap();
+            all.push(Pool { planes: 19, axes: vec![axis(h), axis(w)] });
+            all.push(Pool { planes: 37, axes: vec![axis(w)] });
         }
         // Planes that scratch holds in bands, and so many that it holds them in groups.
         for (kernel, stride, pad) in [(3, 1, 1), (3, 2, 0), (5, 3, 1)] {

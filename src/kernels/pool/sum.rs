@@ -1,7 +1,7 @@
 //! Weighted sums over windows: means, means weighted by distance, and Euclidean norms.
 
 use super::{
-    Axis, Pool,
+    Axis, Pool, beside,
     fold::{Fold, Outputs, fold},
     rows::scratch_len,
     spread::{Spread, spread},
@@ -95,10 +95,11 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let dy = &dy[start / inputs * outputs..];
+        let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
             let norm = weights.row_norms[0] * weights.norms[0];
             dx.chunks_exact_mut(inputs).zip(dy).for_each(|(dx, dy)| dx.fill(dy / norm));
-        } else {
+        } else if !(weights.is_even() && beside::mean_backward(isa, pool, norms, dy, dx)) {
             scattered(isa, pool, weights, dx, [dy, &[]]);
         }
     });
@@ -136,12 +137,13 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     for_chunks_mut(y, planes * outputs, |start, y| {
         let x = &x[start / outputs * inputs..];
+        let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
             for (x, y) in x.chunks_exact(inputs).zip(y) {
                 let sum = whole(x, |x| if SQUARES { x * x } else { x });
                 *y = if SQUARES { sum.sqrt() } else { sum / (weights.row_norms[0] * weights.norms[0]) };
             }
-        } else {
+        } else if SQUARES || !weights.is_even() || !beside::mean(isa, pool, norms, x, y) {
             scratch::lend(scratch_len(pool, isa.lanes()), |scratch| {
                 isa.run(Collect { pool, x, scratch, sums: Sums::<SQUARES> { weights, y } });
             });
