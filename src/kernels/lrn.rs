@@ -98,6 +98,7 @@ macro_rules! with_power {
 
 // Below the macro, which they use.
 mod across;
+mod beside;
 mod within;
 
 pub use across::{Across, across, across_backward};
@@ -168,10 +169,12 @@ mod tests {
     #[test]
     fn within_equals_the_plain_one() {
         for (height, width) in [(1, 1), (4, 7), (8, 8), (16, 17), (13, 3), (3, 1100)] {
-            for (size, beta) in [1, 3, 5, 9, 33].into_iter().zip(BETAS.into_iter().cycle()) {
-                let dims = Within { planes: 2, height, width };
+            for ((size, beta), planes) in
+                [1, 3, 5, 9, 33].into_iter().zip(BETAS.into_iter().cycle()).zip([2, 37].into_iter().cycle())
+            {
+                let dims = Within { planes, height, width };
                 let response = Response { size, scale: 0.2, k: 1.0, beta };
-                let n = 2 * height * width;
+                let n = planes * height * width;
                 let (x, dy) = (values(n, 3), values(n, 8));
                 let near = |i: usize| {
                     let (plane, row, column) = (i / width / height, i / width % height, i % width);

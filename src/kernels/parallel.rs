@@ -16,6 +16,14 @@ use super::{
 /// (a few microseconds), small enough that 64 threads find work in a blob of 1 Mi elements.
 pub const CHUNK: usize = 16 * 1024;
 
+/// Planes of `values` each in about a chunk: full registers of small ones.
+pub fn planes_per_chunk(values: usize) -> usize {
+    match CHUNK / values.max(1) {
+        n @ 16.. => n / 16 * 16,
+        n => n.max(1),
+    }
+}
+
 /// Calls `f(start, chunk)` for consecutive chunks of `out`, `chunk` elements long but for the last.
 pub fn for_chunks_mut<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let chunk = chunk.max(1);

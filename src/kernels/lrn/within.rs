@@ -8,10 +8,10 @@ use std::ops::Range;
 use super::{
     super::{
         gemm::scratch,
-        parallel::{CHUNK, for_chunks_mut},
+        parallel::{for_chunks_mut, planes_per_chunk},
         simd::{Isa, Job, Simd},
     },
-    Any, Half, MAX_SIZE, Power, Response, ThreeQuarters,
+    Any, Half, MAX_SIZE, Power, Response, ThreeQuarters, beside,
 };
 
 /// Values that are worked on at a time: the widest register.
@@ -38,12 +38,13 @@ pub(super) fn within_on(isa: Isa, dims: Within, response: Response, x: &[f32], y
     let plane = dims.height * dims.width;
     assert!(x.len() == y.len() && x.len() == dims.planes * plane && response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
-    with_power!(response, |power| {
-        for_chunks_mut(y, plane * (CHUNK / plane.max(1)).max(1), |start, y| {
-            let x = &x[start..][..y.len()];
-            scratch::lend(boxes.scratch_len(), |scratch| {
-                isa.run(Normalize { boxes, response, power, x, y, scratch });
-            });
+    for_chunks_mut(y, plane * planes_per_chunk(plane), |start, y| {
+        let x = &x[start..][..y.len()];
+        if beside::serves(isa, dims) {
+            return beside::normalize(isa, dims, response, x, y);
+        }
+        scratch::lend(boxes.scratch_len(), |scratch| {
+            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, scratch }));
         });
     });
 }
@@ -65,12 +66,13 @@ pub(super) fn within_backward_on(
     assert!(x.len() == dims.planes * plane && x.len() == dy.len() && x.len() == dx.len());
     assert!(response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
-    with_power!(response, |power| {
-        for_chunks_mut(dx, plane * (CHUNK / plane.max(1)).max(1), |start, dx| {
-            let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
-            scratch::lend(boxes.scratch_len(), |scratch| {
-                isa.run(Backward { boxes, response, power, x, dy, dx, scratch });
-            });
+    for_chunks_mut(dx, plane * planes_per_chunk(plane), |start, dx| {
+        let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
+        if beside::serves(isa, dims) {
+            return beside::backward(isa, dims, response, [x, dy], dx);
+        }
+        scratch::lend(boxes.scratch_len(), |scratch| {
+            with_power!(response, |power| isa.run(Backward { boxes, response, power, x, dy, dx, scratch }));
         });
     });
 }

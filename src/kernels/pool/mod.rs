@@ -19,7 +19,7 @@ pub use max::{Taken, max, max_backward, max_taking};
 pub use stochastic::{sample, stochastic_mean, stochastic_mean_backward};
 pub use sum::{Norm, Weights, l2, l2_backward, weighted_mean, weighted_mean_backward};
 
-use super::parallel::CHUNK;
+use super::parallel::planes_per_chunk;
 
 /// One axis of a window and of the plane that it slides over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +107,9 @@ impl Pool {
         self.axes.iter().all(|a| a.output == 1 && a.window(0) == (0..a.input))
     }
 
-    /// Planes per chunk, so that a chunk reads about [`CHUNK`] values: full registers of small ones.
+    /// Planes per chunk, so that a chunk reads about so many values as any.
     fn planes_per_chunk(&self) -> usize {
-        match CHUNK / self.inputs().max(1) {
-            n @ 16.. => n / 16 * 16,
-            n => n.max(1),
-        }
+        planes_per_chunk(self.inputs())
     }
 }
 

@@ -63,7 +63,7 @@ impl Ahead {
 
     /// Asks for a share.
     #[inline(always)]
-    fn step<S: Simd>(&mut self, simd: S) {
+    pub fn step<S: Simd>(&mut self, simd: S) {
         let share = self.share.min(self.reads);
         for i in 0..share {
             simd.prefetch(self.read.wrapping_add(i * S::LANES));
