@@ -7,8 +7,8 @@ use cnnctl::{
     solver::{Event, Observer, Solver, net_sources, rules::RULES},
 };
 
-/// A fully connected net: `wide` in blocks of several rows and columns, `turned` with its weights transposed, `twin 1` and
-/// `twin 2` with the same weights, `frozen` with weights that stay, `ip` with few.
+/// A fully connected net: `wide` in blocks of several rows and columns, `turned` with its weights transposed, `deep` whose
+/// bottom's gradient comes with its weights', `twin 1` and `twin 2` with the same weights, `frozen` with weights that stay, `ip` with few.
 const NET: &str = "
     layer { name: 'data' type: 'DummyData' top: 'data' top: 'label' dummy_data_param {
       shape { dim: 5 dim: 2000 } shape { dim: 5 }
@@ -18,7 +18,9 @@ const NET: &str = "
     layer { name: 'relu' type: 'ReLU' bottom: 'wide' top: 'wide' }
     layer { name: 'turned' type: 'InnerProduct' bottom: 'wide' top: 'turned'
       inner_product_param { num_output: 2000 transpose: true weight_filler { type: 'xavier' } } }
-    layer { name: 'twin 1' type: 'InnerProduct' bottom: 'turned' top: 'twin1' param { name: 'w' } param { name: 'b' }
+    layer { name: 'deep' type: 'InnerProduct' bottom: 'turned' top: 'deep'
+      inner_product_param { num_output: 2000 weight_filler { type: 'xavier' } } }
+    layer { name: 'twin 1' type: 'InnerProduct' bottom: 'deep' top: 'twin1' param { name: 'w' } param { name: 'b' }
       inner_product_param { num_output: 2000 weight_filler { type: 'xavier' } } }
     layer { name: 'twin 2' type: 'InnerProduct' bottom: 'twin1' top: 'twin2' param { name: 'w' } param { name: 'b' }
       inner_product_param { num_output: 2000 weight_filler { type: 'xavier' } } }
@@ -78,7 +80,7 @@ fn every_rule_gives_the_same_bits() {
         let (losses, early, stored) = train(&settings, false);
         assert_eq!(stored, ["twin 1", "ip"], "{settings}");
         let (same_losses, late, stored) = train(&settings, true);
-        assert_eq!(stored, ["wide", "turned", "twin 1", "ip"], "{settings}");
+        assert_eq!(stored, ["wide", "turned", "deep", "twin 1", "ip"], "{settings}");
         assert!(losses[0] != losses[2], "{settings}: nothing is learned");
         assert_eq!(losses, same_losses, "{settings}");
         for (i, (early, late)) in early.iter().zip(&late).enumerate() {
@@ -94,6 +96,6 @@ fn updates_wait_where_they_must() {
         ["clip_gradients: 1", "iter_size: 2", "snapshot_diff: true", "debug_info: true", "larc: true"]
     {
         let (_, _, stored) = train(settings, false);
-        assert_eq!(stored, ["wide", "turned", "twin 1", "ip"], "{settings}");
+        assert_eq!(stored, ["wide", "turned", "deep", "twin 1", "ip"], "{settings}");
     }
 }

@@ -11,9 +11,12 @@ mod blocks;
 pub(super) mod pack;
 pub(super) mod scratch;
 mod slender;
+mod streamed;
 
 pub(super) use blocks::{Cut, gemm_blocks};
 pub(super) use pack::panels;
+pub use streamed::streams;
+pub(super) use streamed::{GROUP, with_sums};
 
 /// Rows of a block of k: a tile's sums then take long enough to outweigh that C is read and written once more for each block.
 pub const DEPTH: usize = 512;
@@ -91,6 +94,9 @@ pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
     if slender::serves(isa, product) {
         return slender::run(isa, product, product.n, c);
     }
+    if streamed::serves(product) {
+        return streamed::run(isa, product, c);
+    }
     block(isa, product, 0, 0, c);
 }
 
@@ -102,6 +108,9 @@ pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
     let (isa, c) = (Isa::best(), checked(product, c));
     if slender::serves(isa, product) {
         return slender::run(isa, product, slender::task_cols(isa, product), c);
+    }
+    if streamed::serves(product) {
+        return streamed::run_parallel(isa, product, c);
     }
     let task = task_size(product);
     if task.0 < product.m && task.1 < product.n {

@@ -4,13 +4,15 @@
 //! parameter, its diff and the rule's memory. Afterwards `d` is 0, ready for the next sum, or, if asked, the step
 //! that was subtracted from `w`, which Caffe saves as `snapshot_diff`.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
     elementwise::{ByValue, vectorized},
-    gemm::{Gemm, gemm_blocks},
+    gemm::{Cut, Gemm, gemm_blocks, with_sums},
     parallel::CHUNK,
-    simd::MatMut,
+    simd::{Isa, MatMut},
 };
 
 /// How the raw sum of gradients becomes the one that the rule sees: g = scale * d + decay * w, or with the sign of
@@ -92,35 +94,71 @@ pub fn with_two(
 /// Updates the weights `w` by a gradient that is a product and never stored as a whole: `update(w, d, h0, h1)` is given
 /// pieces of everything as soon as their gradient `d` is known. The second of the histories `h` may be empty.
 ///
+/// `back`, if wanted, becomes what `gemm_parallel` makes of the product's left factor, transposed, times the weights as they
+/// were, with the same bits: both read the weights while they are near.
+///
 /// # Panics
 /// When a slice has not the product's length.
 pub fn by_product(
     product: &Gemm<'_>,
     w: &mut [f32],
     h: [&mut [f32]; 2],
+    back: Option<&mut [f32]>,
     update: impl Fn(&mut [f32], &mut [f32], &mut [f32], &mut [f32]) + Sync,
 ) {
     let [h0, h1] = h;
-    let len = product.m * product.n;
-    assert!(w.len() == len && h0.len() == len && (h1.is_empty() || h1.len() == len));
-    let matrix = |values| MatMut::new(values, product.m, product.n, product.n);
-    let pieces = |d: &mut [f32], mut of: (MatMut<'_>, MatMut<'_>), mut second: Option<MatMut<'_>>| {
-        for (i, d) in d.chunks_exact_mut(of.0.cols().max(1)).enumerate() {
-            update(of.0.row(i), d, of.1.row(i), second.as_mut().map_or(&mut [], |h| h.row(i)));
+    let (rows, cols) = (product.m, product.n);
+    assert!(w.len() == rows * cols && h0.len() == w.len() && (h1.is_empty() || h1.len() == w.len()));
+    let matrix = |values| MatMut::new(values, rows, cols, cols);
+    let learn = |d: &mut [f32], of: &mut Learning<'_>, rows: Range<usize>| {
+        for (row, d) in rows.zip(d.chunks_exact_mut(of.w.cols().max(1))) {
+            update(of.w.row(row), d, of.h0.row(row), of.h1.as_mut().map_or(&mut [], |h1| h1.row(row)));
         }
     };
-    let beside = (matrix(w), matrix(h0));
-    if h1.is_empty() {
-        gemm_blocks(product, beside, |d, of| pieces(d, of, None));
-    } else {
-        gemm_blocks(product, (beside, matrix(h1)), |d, (of, second)| pieces(d, of, Some(second)));
+    let all = Learning { w: matrix(w), h0: matrix(h0), h1: (!h1.is_empty()).then(|| matrix(h1)) };
+    let Some(back) = back else {
+        return gemm_blocks(product, all, learn);
+    };
+    let dx = MatMut::new(back, product.k, cols, cols);
+    with_sums(Isa::best(), product.a.transposed(), rows, dx, |left, sums| {
+        gemm_blocks(product, (all, sums), |d, (of, sums), rows| {
+            left.add(rows.clone(), of.w.shared().block(rows.clone(), 0..of.w.cols()), sums);
+            learn(d, of, rows);
+        });
+    });
+}
+
+/// What a rule changes.
+struct Learning<'a> {
+    w: MatMut<'a>,
+    h0: MatMut<'a>,
+    h1: Option<MatMut<'a>>,
+}
+
+impl Cut for Learning<'_> {
+    fn shape(&self) -> (usize, usize) {
+        self.w.shape()
+    }
+    fn split_rows(self, at: usize) -> (Self, Self) {
+        self.halves(|of| of.split_rows(at))
+    }
+    fn split_cols(self, at: usize) -> (Self, Self) {
+        self.halves(|of| of.split_cols(at))
+    }
+}
+
+impl<'a> Learning<'a> {
+    fn halves(self, cut: impl Fn(MatMut<'a>) -> (MatMut<'a>, MatMut<'a>)) -> (Self, Self) {
+        let ((w, more_w), (h0, more_h0), (h1, more_h1)) =
+            (cut(self.w), cut(self.h0), self.h1.map(cut).unzip());
+        (Self { w, h0, h1 }, Self { w: more_w, h0: more_h0, h1: more_h1 })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::{Matrix, gemm_parallel};
+    use crate::kernels::gemm::{Matrix, gemm_parallel, streams};
 
     #[test]
     fn gradients_are_scaled_then_decayed() {
@@ -143,7 +181,8 @@ mod tests {
         assert_eq!(d, [0.0; 3]);
     }
 
-    /// Gradients of several tasks, in blocks that end within a row, by both numbers of histories.
+    /// Gradients of several tasks, in blocks that end within a row, by both numbers of histories, with and without what
+    /// goes back.
     #[test]
     fn pieces_of_a_product_update_as_the_whole() {
         let gradient = Gradient { scale: 0.5, decay: 0.1, shrink: 0.0, l1: false, keep_step: false };
@@ -151,30 +190,44 @@ mod tests {
             *h = 0.9 * *h + g;
             *h
         };
-        for (m, n, k) in [(1, 1, 1), (3, 0, 2), (0, 3, 2), (300, 2100, 3), (70, 700, 17), (90, 40, 0)] {
+        let second = move |g: f32, h: &mut f32, h2: &mut f32| {
+            *h2 += g * g;
+            first(g, h) * *h2
+        };
+        let sizes =
+            [(1, 1, 1), (3, 0, 2), (0, 3, 2), (300, 2100, 3), (70, 700, 17), (90, 40, 0), (1037, 600, 16)];
+        for (m, n, k) in sizes {
             let of = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
             let (a, b, w, h) = (of(m * k, 0.7), of(k * n, 0.3), of(m * n, 0.1), of(m * n, 0.2));
             let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, n));
-            let mut d = vec![0.0; m * n];
+            let backwards = Gemm::new(k, n, m, product.a.transposed(), Matrix::row_major(&w, n));
+            let (mut d, mut back) = (vec![0.0; m * n], vec![0.0; k * n]);
             gemm_parallel(&Gemm { beta: 1.0, ..product }, &mut d);
+            gemm_parallel(&backwards, &mut back);
 
-            let (mut whole, mut pieces) = ((w.clone(), h.clone()), (w.clone(), h.clone()));
-            with_one(gradient, &mut whole.0, &mut d.clone(), &mut whole.1, first);
-            by_product(&product, &mut pieces.0, [&mut pieces.1, &mut []], |w, d, h, _| {
-                with_one(gradient, w, d, h, first);
-            });
-            assert_eq!(whole, pieces, "{m} x {n} x {k}");
+            for wanted in [false, streams(k, n, m)] {
+                let mut got = vec![f32::NAN; k * n];
+                let (mut whole, mut pieces) = ((w.clone(), h.clone()), (w.clone(), h.clone()));
+                with_one(gradient, &mut whole.0, &mut d.clone(), &mut whole.1, first);
+                let also = wanted.then_some(&mut got[..]);
+                by_product(&product, &mut pieces.0, [&mut pieces.1, &mut []], also, |w, d, h, _| {
+                    with_one(gradient, w, d, h, first);
+                });
+                assert_eq!(whole, pieces, "{m} x {n} x {k}");
+                assert!(!wanted || got == back, "{m} x {n} x {k}");
 
-            let second = move |g: f32, h: &mut f32, h2: &mut f32| {
-                *h2 += g * g;
-                first(g, h) * *h2
-            };
-            let (mut whole, mut pieces) = ([w.clone(), h.clone(), h.clone()], [w, h.clone(), h]);
-            let [w, h, h2] = &mut whole;
-            with_two(gradient, w, &mut d, (h, h2), second);
-            let [w, h, h2] = &mut pieces;
-            by_product(&product, w, [h, h2], |w, d, h, h2| with_two(gradient, w, d, (h, h2), second));
-            assert_eq!(whole, pieces, "{m} x {n} x {k}");
+                let (mut whole, mut pieces) =
+                    ([w.clone(), h.clone(), h.clone()], [w.clone(), h.clone(), h.clone()]);
+                let [w, h, h2] = &mut whole;
+                with_two(gradient, w, &mut d.clone(), (h, h2), second);
+                let [w, h, h2] = &mut pieces;
+                let also = wanted.then_some(&mut got[..]);
+                by_product(&product, w, [h, h2], also, |w, d, h, h2| {
+                    with_two(gradient, w, d, (h, h2), second)
+                });
+                assert_eq!(whole, pieces, "{m} x {n} x {k}");
+                assert!(!wanted || got == back, "{m} x {n} x {k}");
+            }
         }
     }
 }

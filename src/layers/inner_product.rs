@@ -1,13 +1,13 @@
 //! `InnerProduct`: y = W x + b, a fully connected layer.
 
 use super::{
-    Arity, Backward, Blob, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
-    TopDiff,
+    Arity, Backward, Blob, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Product, Reads, Role,
+    Setup, TopDiff,
 };
 use crate::{
     config::proto::{InnerProductParameter, LayerParameter},
     kernels::{
-        gemm::{Gemm, Matrix, gemm_parallel},
+        gemm::{Gemm, Matrix, gemm_parallel, streams},
         parallel::{CHUNK, for_chunks_mut},
         rows::add_column_sums,
     },
@@ -125,8 +125,10 @@ impl Layer for InnerProduct {
         }
     }
 
-    fn product<'a>(&self, bottoms: &[Blob<'a>], tops: &[TopDiff<'a>]) -> Option<Gemm<'a>> {
-        Some(self.gradient(bottoms[0].data, tops[0].diff))
+    fn product<'a>(&self, bottoms: &[Blob<'a>], tops: &[TopDiff<'a>]) -> Option<Product<'a>> {
+        let gradient = self.gradient(bottoms[0].data, tops[0].diff);
+        let with_bottom = !self.config.transpose() && streams(self.rows, self.inputs, self.outputs);
+        Some(Product { gradient, with_bottom })
     }
 
     fn multiply_adds(&self) -> u64 {

@@ -179,6 +179,15 @@ pub const LAYERS: &[&Kind] = &[
     &window_data::KIND,
 ];
 
+/// The gradient of a layer's first parameter.
+pub struct Product<'a> {
+    /// Left factor times right factor.
+    pub gradient: Gemm<'a>,
+    /// Whether the first bottom's gradient is the left factor, transposed, times the parameter, so that both can be made
+    /// in one pass over it.
+    pub with_bottom: bool,
+}
+
 /// One layer of a net.
 pub trait Layer: Send {
     /// Fixes the shapes, given those of the bottoms; called again when a bottom changes its shape.
@@ -199,8 +208,8 @@ pub trait Layer: Send {
     fn backward(&mut self, _pass: &mut Backward<'_>) {}
 
     /// The gradient of the first parameter as one product, for whoever uses it block by block; a backward pass that is
-    /// given no diff for this parameter then leaves it out.
-    fn product<'a>(&self, _bottoms: &[Blob<'a>], _tops: &[TopDiff<'a>]) -> Option<Gemm<'a>> {
+    /// given no diff for this parameter, or for the bottom that comes with it, then leaves it out.
+    fn product<'a>(&self, _bottoms: &[Blob<'a>], _tops: &[TopDiff<'a>]) -> Option<Product<'a>> {
         None
     }
 

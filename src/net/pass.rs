@@ -4,7 +4,11 @@ use std::mem::take;
 
 use super::{BlobId, Net, NetError, Param, ParamId, Params};
 use crate::{
-    kernels::{elementwise::update, gemm::Gemm, random::Draw},
+    kernels::{
+        elementwise::update,
+        gemm::Gemm,
+        random::Draw,
+    },
     layers::{Backward, Blob, BlobMut, Few, Forward, Role, TopDiff},
     tensor::Buffer,
 };
@@ -13,8 +17,9 @@ use crate::{
 pub trait Learner {
     /// Whether it learns this parameter, whose diff is then left as it is.
     fn takes(&self, param: &Param) -> bool;
-    /// Learns a parameter by its gradient.
-    fn learn(&mut self, id: ParamId, param: &mut Param, gradient: &Gemm<'_>);
+    /// Learns a parameter by its gradient. `back`, if given, becomes the gradient's left factor, transposed, times the
+    /// parameter as it was.
+    fn learn(&mut self, id: ParamId, param: &mut Param, gradient: &Gemm<'_>, back: Option<&mut [f32]>);
 }
 
 /// Learns nothing: all gradients are added to the diffs.
@@ -22,7 +27,7 @@ impl Learner for () {
     fn takes(&self, _: &Param) -> bool {
         false
     }
-    fn learn(&mut self, _: ParamId, _: &mut Param, _: &Gemm<'_>) {}
+    fn learn(&mut self, _: ParamId, _: &mut Param, _: &Gemm<'_>, _: Option<&mut [f32]>) {}
 }
 
 impl Net {
@@ -209,6 +214,9 @@ impl Net {
                     own.then(|| take(&mut params[id].diff))
                 })
                 .collect();
+            // What comes with the product is not the layer's to make.
+            let with_bottom = product.as_ref().is_some_and(|(_, product)| product.with_bottom);
+            let mut back = if with_bottom { bottom_diffs[0].take() } else { None };
             let mut bottom_slices: Few<Option<&mut [f32]>> =
                 (node.bottoms.iter().zip(bottom_diffs.iter_mut()))
                     .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
@@ -224,8 +232,13 @@ impl Net {
                 bottom_diffs: &mut bottom_slices,
                 workspace: &mut self.workspace[..node.outline.workspace],
             });
-            if let Some((id, gradient)) = product {
-                learner.learn(id, &mut params[id], &gradient);
+            if let Some((id, product)) = product {
+                let len = blobs[node.bottoms[0]].shape.count();
+                let values = back.as_mut().map(|back| &mut back[..len]);
+                learner.learn(id, &mut params[id], &product.gradient, values);
+            }
+            if back.is_some() {
+                bottom_diffs[0] = back;
             }
         }
         for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs.iter_mut()) {

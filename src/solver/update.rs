@@ -118,12 +118,12 @@ impl Learner for Early<'_> {
         param.lr_mult != 0.0 && param.data.len() >= LARGE
     }
 
-    fn learn(&mut self, id: ParamId, param: &mut Param, product: &Gemm<'_>) {
+    fn learn(&mut self, id: ParamId, param: &mut Param, product: &Gemm<'_>, back: Option<&mut [f32]>) {
         let (first, second) = &mut self.history;
         let histories = [&mut first[id][..], second.get_mut(id).map_or(&mut [], |h| &mut h[..])];
         let (config, iter, rate) = (self.config, self.iter, self.rate * param.lr_mult);
         let gradient = gradient(config, param.decay_mult, 1.0, false);
-        by_product(product, &mut param.data, histories, |data, diff, history, history2| {
+        by_product(product, &mut param.data, histories, back, |data, diff, history, history2| {
             (self.rule.update)(config, Update { iter, rate, gradient, data, diff, history, history2 });
         });
         self.learned.push(id);

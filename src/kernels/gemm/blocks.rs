@@ -1,11 +1,14 @@
 //! A product block by block: each is used while it is in the cache, and C as a whole never exists.
 
-use super::{Gemm, block, checked_factors, scratch, split};
+use std::ops::Range;
+
+use super::{GROUP, Gemm, block, checked_factors, scratch, split};
 use crate::kernels::simd::{Isa, MatMut};
 
-/// The most rows of a block, and its values.
-const ROWS: usize = 128;
-const AREA: usize = 1 << 18;
+/// The most rows of a block, and its values: it stays in the second-level cache, and its rows are long, so that what stands
+/// beside them streams from memory.
+const ROWS: usize = 64;
+const AREA: usize = 1 << 17;
 
 /// What is cut as C is: a matrix of its shape, or two such.
 pub trait Cut: Send + Sized {
@@ -44,28 +47,30 @@ impl<A: Cut, B: Cut> Cut for (A, B) {
     }
 }
 
-/// Multiplies (`beta` is not used), block by block, and calls `f` with each block, its rows one after another, and what
-/// stands `beside` it. Same bits as [`super::gemm`].
+/// Multiplies (`beta` is not used), block by block, and calls `f` with each block, its rows one after another, what stands
+/// beside it and further blocks of these columns, and which rows of that the block's are. Blocks that share such a piece
+/// come in order. Same bits as [`super::gemm`].
 ///
 /// # Panics
 /// When a factor is shorter than its matrix, or what stands beside has not the shape of C.
-pub fn gemm_blocks<C: Cut>(product: &Gemm<'_>, beside: C, f: impl Fn(&mut [f32], C) + Sync) {
+pub fn gemm_blocks<C: Cut>(
+    product: &Gemm<'_>,
+    beside: C,
+    f: impl Fn(&mut [f32], &mut C, Range<usize>) + Sync,
+) {
     checked_factors(product);
     assert_eq!(beside.shape(), (product.m, product.n), "what stands beside C");
     let (isa, product) = (Isa::best(), Gemm { beta: 0.0, ..*product });
-    let task = block_size(&product);
-    split(task, 0, 0, beside, &|row, col, beside: C| {
-        let (rows, cols) = beside.shape();
-        scratch::lend(rows * cols, |c| {
-            block(isa, &product, row, col, MatMut::new(c, rows, cols, cols));
-            f(c, beside);
+    let rows = product.m.clamp(1, ROWS);
+    split((GROUP, AREA / rows), 0, 0, beside, &|row, col, mut beside: C| {
+        let (all, cols) = beside.shape();
+        scratch::lend(rows.min(all) * cols, |c| {
+            for first in (0..all).step_by(rows) {
+                let len = rows.min(all - first);
+                let c = &mut c[..len * cols];
+                block(isa, &product, row + first, col, MatMut::new(c, len, cols, cols));
+                f(c, &mut beside, first..first + len);
+            }
         });
     });
-}
-
-/// The block of C that one task computes. It stays in the second-level cache, and its rows are long: what stands beside
-/// them then streams from memory.
-fn block_size(product: &Gemm<'_>) -> (usize, usize) {
-    let rows = product.m.clamp(1, ROWS);
-    (rows, AREA / rows)
 }

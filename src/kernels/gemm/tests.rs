@@ -73,6 +73,32 @@ fn few_rows_by_contiguous_columns_match_the_reference() {
 }
 
 #[test]
+fn few_rows_by_contiguous_rows_match_the_reference() {
+    for isa in Isa::all() {
+        for (m, n, k) in [(1, 256, 64), (3, 300, 70), (29, 259, 513), (64, 511, 1100)] {
+            let (a, b) = (values(m * k + 1, 1), values(k * (n + 2), 2));
+            for a in [Matrix::row_major(&a, k), Matrix::row_major(&a, m).transposed()] {
+                let mut product = Gemm::new(m, n, k, a, Matrix::row_major(&b, n + 2));
+                product.c_stride = n + 3;
+                assert!(streamed::serves(&product));
+                let old = vec![f32::NAN; m * (n + 3)];
+                let (mut got, mut alone, mut want) = (old.clone(), old.clone(), old);
+                streamed::run_parallel(isa, &product, checked(&product, &mut got));
+                streamed::run(isa, &product, checked(&product, &mut alone));
+                reference::gemm(&product, &mut want);
+                for ((got, alone), want) in got.chunks(n + 3).zip(alone.chunks(n + 3)).zip(want.chunks(n + 3))
+                {
+                    assert_close(&got[..n], &want[..n], &format!("{} {m}x{n}x{k}", isa.name()));
+                    assert_eq!(got[..n], alone[..n]);
+                    assert!(got[n..].iter().all(|v| v.is_nan()));
+                }
+            }
+        }
+    }
+    assert!(!streams(0, 300, 70) && !streams(65, 300, 70), "no rows, and many");
+}
+
+#[test]
 fn beta_zero_does_not_read_c() {
     let (a, b) = (values(35, 1), values(35, 2));
     for k in [0, 7] {
@@ -85,10 +111,12 @@ fn beta_zero_does_not_read_c() {
 
 #[test]
 fn same_bytes_for_any_number_of_threads() {
-    // Blocks; and few rows, several tasks of columns.
-    for (m, n, k) in [(301, 777, 519), (9, 1000, 519)] {
+    // Blocks; and few rows, several tasks of columns; and several of rows.
+    for (m, n, k, contiguous_rows) in [(301, 777, 519, false), (9, 1000, 519, false), (9, 2100, 1100, true)] {
         let (a, b) = (values(m * k, 1), values(n * k, 2));
-        let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), Matrix::row_major(&b, k).transposed());
+        let b =
+            if contiguous_rows { Matrix::row_major(&b, n) } else { Matrix::row_major(&b, k).transposed() };
+        let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), b);
         let mut alone = vec![0.0; m * n];
         gemm(&product, &mut alone);
         for threads in 1..=3 {

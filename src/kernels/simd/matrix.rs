@@ -1,4 +1,4 @@
-//! A writable row-major block whose columns, too, can be handed to different threads.
+//! Row-major blocks: a writable one whose columns, too, can be handed to different threads, and one to read.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -69,6 +69,11 @@ impl<'a> MatMut<'a> {
         }
     }
 
+    /// The same values, to read.
+    pub fn shared(&self) -> Mat<'_> {
+        Mat { ptr: self.ptr, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
+    }
+
     /// The rows above `at`, and the rest.
     pub fn split_rows(mut self, at: usize) -> (MatMut<'a>, MatMut<'a>) {
         let (rows, cols) = (self.rows, self.cols);
@@ -99,6 +104,65 @@ impl<'a> MatMut<'a> {
     }
 }
 
+/// `rows x cols` values to read, each row `stride` after the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    ptr: *const f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+// SAFETY: a `Mat` is a shared borrow of its values, as `&[f32]` is.
+unsafe impl Send for Mat<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Mat<'_> {}
+
+impl<'a> Mat<'a> {
+    /// The first `rows x cols` values of `data`, rows `stride` apart.
+    ///
+    /// # Panics
+    /// When `data` is too short.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        let need = if rows == 0 || cols == 0 { 0 } else { (rows - 1) * stride + cols };
+        assert!(data.len() >= need, "matrix needs {need} values, has {}", data.len());
+        Self { ptr: data.as_ptr(), rows, cols, stride, life: PhantomData }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The distance between rows.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The address of the first value.
+    pub(super) fn as_ptr(&self) -> *const f32 {
+        self.ptr
+    }
+
+    /// A block of this matrix.
+    ///
+    /// # Panics
+    /// When a range reaches outside.
+    pub fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Mat<'a> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        assert!(cols.start <= cols.end && cols.end <= self.cols, "columns {cols:?} of {}", self.cols);
+        // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
+        let ptr = self.ptr.wrapping_add(rows.start * self.stride + cols.start);
+        Mat { ptr, rows: rows.len(), cols: cols.len(), stride: self.stride, life: PhantomData }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +176,17 @@ mod tests {
         top.row(0).fill(2.0);
         (0..2).for_each(|i| rest.row(i).fill(3.0));
         assert_eq!(data, [1.0, 2.0, 2.0, 2.0, 1.0, 3.0, 3.0, 3.0, 1.0, 3.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn blocks_of_blocks_are_read_where_they_lie() {
+        let mut data: Vec<f32> = (0..12).map(|v| v as f32).collect();
+        let read = |mat: Mat<'_>| {
+            // SAFETY: the first value of a matrix that has some.
+            (unsafe { *mat.as_ptr() }, mat.rows(), mat.cols(), mat.stride())
+        };
+        assert_eq!(read(Mat::new(&data, 3, 3, 4).block(1..3, 0..3).block(1..2, 1..3)), (9.0, 1, 2, 4));
+        assert_eq!(read(MatMut::new(&mut data, 3, 4, 4).block(1..3, 2..4).shared()), (6.0, 2, 2, 4));
     }
 
     #[test]
