@@ -100,6 +100,7 @@ fn column(layers: &[(&str, bool)]) -> NetParameter {
 
 const CONVOLUTION: &str = "type: 'Convolution' convolution_param { num_output: 6 kernel_size: 3 pad: 1
     weight_filler { type: 'xavier' } bias_filler { type: 'uniform' min: -1 } }";
+const POOL: &str = "type: 'Pooling' pooling_param { pool: MAX kernel_size: 3 stride: 2 }";
 const NORM: &str = "type: 'BatchNorm'";
 const SCALE: &str = "type: 'Scale' scale_param { bias_term: true filler { type: 'uniform' min: -1 }
     bias_filler { type: 'gaussian' } }";
@@ -130,6 +131,25 @@ fn columns_of_layers() {
     let depthwise = "type: 'ConvolutionDepthwise' convolution_param { kernel_size: 3
         weight_filler { type: 'xavier' } }";
     assert_eq!(check(&column(&[(depthwise, false), (RELU, true)])), ["l1"]);
+}
+
+/// Rectified blobs that go to a maximum, to several readers, and beside others.
+#[test]
+fn rectifiers_before_layers_that_clear_gradients() {
+    let mut net = column(&[(CONVOLUTION, false), (RELU, true), (POOL, false)]);
+    let branches = format!(
+        "layer {{ name: 'b0' bottom: 'top2' top: 'b0' {CONVOLUTION} }} layer {{ name: 'r0' bottom: 'b0' top: 'b0' {RELU} }}
+         layer {{ name: 'b1' bottom: 'top2' top: 'b1' {CONVOLUTION} }} layer {{ name: 'r1' bottom: 'b1' top: 'r1' {RELU} }}
+         layer {{ name: 'b2' bottom: 'top2' top: 'b2' {CONVOLUTION} }}
+         layer {{ name: 'all' type: 'Concat' bottom: 'b0' bottom: 'r1' bottom: 'b2' bottom: 'top2' top: 'all' }}
+         layer {{ name: 'b3' bottom: 'all' top: 'b3' {CONVOLUTION} }} layer {{ name: 'r3' bottom: 'b3' top: 'b3' {RELU} }}
+         layer {{ name: 'sum' type: 'Eltwise' bottom: 'b3' bottom: 'b2' top: 'sum' }}
+         layer {{ name: 'more' type: 'Eltwise' bottom: 'b3' bottom: 'sum' top: 'more' }}"
+    );
+    let at = net.layer.len() - 2;
+    net.layer.splice(at..at, config::net_from_text("branches.prototxt", branches).unwrap().net.layer);
+    net.layer[at + 10].bottom = vec!["more".into()];
+    assert_eq!(check(&net), ["l1", "r0", "r1", "r3"]);
 }
 
 #[test]

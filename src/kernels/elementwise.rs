@@ -166,6 +166,12 @@ pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
     for_chunks_mut(x, CHUNK, |_, x| vectorized(move || x.iter_mut().for_each(|x| *x = f(*x))));
 }
 
+/// The gradient `d` of a rectifier whose top is `y`: 0 where that is not above 0.
+#[inline(always)]
+pub fn rectified(d: f32, y: f32) -> f32 {
+    if y > 0.0 { d } else { 0.0 }
+}
+
 /// y += a * x.
 pub fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
     update(x, y, move |x, y| y + a * x);

@@ -1,7 +1,7 @@
 //! Copies of parts of a matrix: bands of columns, and rows by index. Long pieces are copied in parallel.
 
 use super::{
-    elementwise::{copy, vectorized},
+    elementwise::{copy, map2, rectified, vectorized},
     parallel::{CHUNK, for_chunks_mut},
 };
 
@@ -26,6 +26,21 @@ pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
     for_chunks_mut(out, whole_rows(len), |first, out| {
         for (i, out) in out.chunks_exact_mut(len).enumerate() {
             copy(&matrix[(first / len + i) * row + start..][..len], out);
+        }
+    });
+}
+
+/// [`take_band`] with zeros where `x`, which lies as `out` does, is not above 0.
+pub fn take_band_rectified(matrix: &[f32], band: Band, x: &[f32], out: &mut [f32]) {
+    let Band { row, start, len } = band;
+    if len == 0 || row == 0 {
+        return;
+    }
+    assert_eq!((matrix.len() / row, x.len()), (out.len() / len, out.len()));
+    for_chunks_mut(out, whole_rows(len), |first, out| {
+        for (i, out) in out.chunks_exact_mut(len).enumerate() {
+            let from = &matrix[(first / len + i) * row + start..][..len];
+            map2(from, &x[first + i * len..][..len], out, rectified);
         }
     });
 }

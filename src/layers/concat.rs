@@ -1,9 +1,9 @@
 //! `Concat`: the bottoms one after the other along an axis.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
 use crate::{
     config::proto::{ConcatParameter, LayerParameter},
-    kernels::rows::{Band, put_band, take_band},
+    kernels::rows::{Band, put_band, take_band, take_band_rectified},
     tensor::Shape,
 };
 
@@ -29,10 +29,16 @@ struct Concat {
     param: ConcatParameter,
     /// Of each bottom, its columns in the top, whose rows begin at the axis.
     bands: Vec<Band>,
+    /// The bottoms whose gradient is 0 where they are not above 0.
+    cleared: Vec<usize>,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(Concat { param: config.concat_param.unwrap_or_default(), bands: Vec::new() }))
+    Ok(Box::new(Concat {
+        param: config.concat_param.unwrap_or_default(),
+        bands: Vec::new(),
+        cleared: Vec::new(),
+    }))
 }
 
 impl Layer for Concat {
@@ -62,8 +68,18 @@ impl Layer for Concat {
             self.bands.push(Band { row: top.count_of(axis..), start, len });
             start += len;
         }
-        let outline = Outline::of([top]).reads(Reads::NOTHING);
+        let reads = if self.cleared.is_empty() { Reads::NOTHING } else { Reads::BOTTOMS };
+        let outline = Outline::of([top]).reads(reads);
         Ok(if bottoms.len() == 1 { outline.alias() } else { outline })
+    }
+
+    fn clear(&mut self, k: usize) -> Clearing {
+        // The one bottom's diff is the top's: nothing is written.
+        if self.bands.len() < 2 {
+            return Clearing::Nothing;
+        }
+        self.cleared.push(k);
+        Clearing::Written
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
@@ -74,8 +90,11 @@ impl Layer for Concat {
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
-        for (diff, &band) in pass.bottom_diffs.iter_mut().zip(&self.bands) {
-            if let Some(diff) = diff {
+        for (k, (diff, &band)) in pass.bottom_diffs.iter_mut().zip(&self.bands).enumerate() {
+            let Some(diff) = diff else { continue };
+            if self.cleared.contains(&k) {
+                take_band_rectified(pass.tops[0].diff, band, pass.bottoms[k].data, diff);
+            } else {
                 take_band(pass.tops[0].diff, band, diff);
             }
         }

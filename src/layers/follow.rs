@@ -2,7 +2,9 @@
 //! go to memory.
 //!
 //! A layer says by [`Layer::follows`](super::Layer::follows) what it does to each value, and another takes that up by
-//! [`Layer::take_up`](super::Layer::take_up); the net brings them together. No bit of any result depends on it.
+//! [`Layer::take_up`](super::Layer::take_up); the net brings them together. Where a rectifier was taken up, its backward pass
+//! may be done by the layer that makes its top's gradient: [`Layer::clear`](super::Layer::clear). No bit of any result
+//! depends on it.
 
 /// What a layer of one bottom and one top does to each value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,4 +24,16 @@ pub enum Taken {
     Forward,
     /// Both passes: the parameters and their diffs come after the layer's own.
     Both,
+}
+
+/// How the gradient of a bottom becomes 0 where the bottom is not above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clearing {
+    /// Not by this layer.
+    Nothing,
+    /// The layer writes it so.
+    Written,
+    /// It is so where the top's gradient is 0 wherever the top is not above 0: the layer passes on some of its bottom's
+    /// values.
+    AtTop,
 }

@@ -98,7 +98,7 @@ pub use crate::data::{BadSamples, LabelRange, Shard};
 pub use convolution_settings::{ConvolutionSettings, Window};
 pub use error::LayerError;
 pub use few::Few;
-pub use follow::{Follow, Taken};
+pub use follow::{Clearing, Follow, Taken};
 pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -222,6 +222,12 @@ pub trait Layer: Send {
     /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's.
     fn take_up(&mut self, _next: Follow) -> Taken {
         Taken::Nothing
+    }
+
+    /// Asks that the gradient of bottom `k` be 0 where the bottom is not above 0, as the rectifier whose top it is would make
+    /// it; [`Layer::outline`] is called again.
+    fn clear(&mut self, _k: usize) -> Clearing {
+        Clearing::Nothing
     }
 
     /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.

@@ -1,7 +1,7 @@
 //! `Pooling`: one number for each window that slides over the axes after N and C.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes,
+    Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes,
     pooler::{Method, Pooler},
 };
 use crate::{
@@ -207,6 +207,10 @@ impl Layer for Pooling {
         let reads = pooler.reads();
         self.pooler = Some(pooler);
         Ok(Outline::of(vec![top; 1 + usize::from(self.second_top)]).reads(reads))
+    }
+
+    fn clear(&mut self, _: usize) -> Clearing {
+        if self.settings.method == Method::Max { Clearing::AtTop } else { Clearing::Nothing }
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -1,10 +1,10 @@
 //! `Split`: several tops of one bottom; the net puts one wherever a blob has several readers.
 
-use super::{Arity, Backward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Clearing, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::{
-        elementwise::{copy, map2, map3, update},
+        elementwise::{copy, map2, map3, rectified, update},
         parallel::{CHUNK, for_chunks_mut},
     },
     tensor::Shape,
@@ -29,30 +29,47 @@ pub const KIND: Kind = Kind {
 /// Shapes: bottom and tops alike. Params: none. Differs from Caffe: no.
 struct Split {
     tops: usize,
+    /// Whether the bottom's gradient is 0 where the bottom is not above 0.
+    clears: bool,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(Split { tops: config.top.len() }))
+    Ok(Box::new(Split { tops: config.top.len(), clears: false }))
 }
 
 impl Layer for Split {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        Ok(Outline::of(vec![bottoms[0].clone(); self.tops]).reads(Reads::NOTHING).alias())
+        let reads = if self.clears { Reads::BOTTOMS } else { Reads::NOTHING };
+        Ok(Outline::of(vec![bottoms[0].clone(); self.tops]).reads(reads).alias())
+    }
+
+    fn clear(&mut self, _: usize) -> Clearing {
+        // The one top's diff is the bottom's: nothing is written.
+        if self.tops < 2 {
+            return Clearing::Nothing;
+        }
+        self.clears = true;
+        Clearing::Written
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
+        let x = pass.bottoms[0].data;
         match pass.tops {
             [] => {}
             [a] => copy(a.diff, diff),
+            [a, b] if self.clears => map3(a.diff, b.diff, x, diff, |a, b, x| rectified(a + b, x)),
             [a, b] => map2(a.diff, b.diff, diff, |a, b| a + b),
-            [a, b, c] => map3(a.diff, b.diff, c.diff, diff, |a, b, c| a + b + c),
+            [a, b, c] if !self.clears => map3(a.diff, b.diff, c.diff, diff, |a, b, c| a + b + c),
             // Chunk by chunk, so that the sum stays in the cache while the tops are added.
             [a, b, c, rest @ ..] => for_chunks_mut(diff, CHUNK, |start, diff| {
                 let part = start..start + diff.len();
                 let [a, b, c] = [a, b, c].map(|top| &top.diff[part.clone()]);
                 map3(a, b, c, diff, |a, b, c| a + b + c);
                 rest.iter().for_each(|top| update(&top.diff[part.clone()], diff, |x, sum| sum + x));
+                if self.clears {
+                    update(&x[part], diff, |x, sum| rectified(sum, x));
+                }
             }),
         }
     }

@@ -5,7 +5,7 @@ use std::mem::take;
 use super::{BlobId, Net, NetError, Param, ParamId, Params};
 use crate::{
     kernels::{
-        elementwise::update,
+        elementwise::{rectified, update},
         gemm::Gemm,
         random::Draw,
     },
@@ -266,7 +266,7 @@ impl Net {
             let Some(slot) = blob.diff else { continue };
             let (len, mut diff) = (blob.shape.count(), take(&mut self.slots[slot]));
             let values = &self.slots[blob.slot][..len];
-            update(values, &mut diff[..len], |y, diff| if y > 0.0 { diff } else { 0.0 });
+            update(values, &mut diff[..len], |y, diff| rectified(diff, y));
             self.slots[slot] = diff;
         }
     }

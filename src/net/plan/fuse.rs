@@ -1,7 +1,7 @@
 //! Layers that do the work of those above them, so that the blobs between never go to memory.
 
 use crate::{
-    layers::{Role, Taken},
+    layers::{Clearing, Role, Taken},
     net::{BlobId, Node, ParamId},
 };
 
@@ -60,6 +60,39 @@ pub(in crate::net) fn fuse(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
             }
         }
     }
+    clear(nodes, &seen);
+}
+
+/// Lets layers clear gradients while they write them, where otherwise a pass of its own would; `seen` as above. A layer
+/// that has changed must be outlined again.
+fn clear(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
+    // A layer that passes the work on stands before those that may do it.
+    for i in 0..nodes.len() {
+        let [top] = nodes[i].run.tops[..] else { continue };
+        let head = |node: &Node| node.within.is_none() && node.need.backward;
+        if !nodes[i].run.clears || !head(&nodes[i]) || weighs(nodes, top) || seen(top) {
+            continue;
+        }
+        let mut readers =
+            (i + 1..nodes.len()).filter(|&j| nodes[j].within.is_none() && nodes[j].bottoms.contains(&top));
+        let (Some(j), None) = (readers.next(), readers.next()) else { continue };
+        let Some(k) = nodes[j].bottoms.iter().position(|&b| b == top) else { continue };
+        if !head(&nodes[j]) || !nodes[j].need.bottoms[k] {
+            continue;
+        }
+        match nodes[j].layer.clear(k) {
+            Clearing::Nothing => continue,
+            Clearing::Written => {}
+            Clearing::AtTop => nodes[j].run.clears = true,
+        }
+        nodes[i].run.clears = false;
+    }
+}
+
+/// Whether the blob has a weight in the loss.
+fn weighs(nodes: &[Node], blob: BlobId) -> bool {
+    let weights = nodes.iter().flat_map(|node| node.tops.iter().zip(&node.loss_weights));
+    weights.into_iter().any(|(&t, &weight)| t == blob && weight != 0.0)
 }
 
 /// The layer whose work the `i`-th might do: it alone reads the one top, and needs its backward pass alike.
@@ -77,4 +110,48 @@ fn next(nodes: &[Node], i: usize, seen: impl Fn(BlobId) -> bool) -> Option<usize
     let shared = next.params.iter().any(|id| node.run.learned.contains(id) || node.run.state.contains(id));
     let fits = plain(node) && plain(next) && alike && needs_alike && !shared;
     (node.within.is_none() && fits && !seen(top) && !seen(next.tops[0])).then_some(j)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        config::{net_from_text, proto::Phase},
+        net::{Net, Options, Params},
+    };
+
+    /// The layers before which gradients are cleared in a pass of its own, in a net that begins with a rectified
+    /// convolution, blob `y`.
+    fn clearing(rest: &str) -> Vec<String> {
+        let text = format!(
+            "force_backward: true
+             layer {{ name: 'in' type: 'Input' top: 'x' input_param {{ shape {{ dim: 2 dim: 3 dim: 5 dim: 5 }} }} }}
+             layer {{ name: 'conv' type: 'Convolution' bottom: 'x' top: 'y'
+               convolution_param {{ num_output: 3 kernel_size: 1 }} }}
+             layer {{ name: 'relu' type: 'ReLU' bottom: 'y' top: 'y' }} {rest}"
+        );
+        let net = net_from_text("net.prototxt", text).unwrap().net;
+        let net = Net::new(&net, Options::new(Phase::Train, 1), &mut Params::new()).unwrap();
+        let nodes = net.nodes.iter().filter(|node| node.run.clears && node.within.is_none());
+        nodes.map(|node| node.config.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn gradients_are_cleared_where_they_are_written() {
+        let sum = "layer { name: 'sum' type: 'Reduction' bottom: 'z' top: 'sum' loss_weight: 1 }";
+        let pool = |method: &str| {
+            format!(
+                "layer {{ name: 'pool' type: 'Pooling' bottom: 'y' top: 'z'
+                   pooling_param {{ pool: {method} kernel_size: 2 }} }}"
+            )
+        };
+        let beside = "layer { name: 'z' type: 'Concat' bottom: 'x' bottom: 'y' top: 'z' }";
+        let twice = "layer { name: 'z' type: 'Eltwise' bottom: 'y' bottom: 'y' top: 'z' }";
+        assert_eq!(clearing(&(pool("AVE") + sum)), ["conv"], "means mix values");
+        assert_eq!(clearing(&(pool("MAX") + sum)), ["pool"], "of a quarter of the values");
+        assert_eq!(clearing(&(beside.to_owned() + sum)), [""; 0]);
+        assert_eq!(clearing(&(twice.to_owned() + sum)), [""; 0], "a split");
+        let pooled =
+            "layer { name: 'twice' type: 'Eltwise' bottom: 'z' bottom: 'z' top: 'sum' loss_weight: 1 }";
+        assert_eq!(clearing(&(pool("MAX") + pooled)), [""; 0], "a split behind the maximum");
+    }
 }
