@@ -133,6 +133,30 @@ fn columns_of_layers() {
     assert_eq!(check(&column(&[(depthwise, false), (RELU, true)])), ["l1"]);
 }
 
+/// Sums whose diffs are their bottoms', and sums beside them whose are not.
+#[test]
+fn sums_whose_diffs_are_one() {
+    let sum = |top: &str, bottoms: &[&str], settings: &str| {
+        let bottoms: String = bottoms.iter().map(|b| format!("bottom: '{b}' ")).collect();
+        format!("layer {{ name: '{top}' type: 'Eltwise' {bottoms} top: '{top}' {settings} }}")
+    };
+    let mut net = column(&[(CONVOLUTION, false), (RELU, true)]);
+    let layers = ["a", "b", "c", "d", "e"]
+        .map(|b| format!("layer {{ name: '{b}' bottom: 'top0' top: '{b}' {CONVOLUTION} }}"));
+    let rectified = "layer { name: 'r' type: 'ReLU' bottom: 'd' top: 'd' }";
+    let sums = [
+        sum("two", &["a", "b"], ""),
+        sum("three", &["two", "c", "d"], ""),
+        sum("weighed", &["three", "e"], "eltwise_param { coeff: 1 coeff: 2 }"),
+        sum("last", &["weighed", "top0"], ""),
+    ];
+    let text = layers.concat() + rectified + &sums.concat();
+    let at = net.layer.len() - 2;
+    net.layer.splice(at..at, config::net_from_text("sums.prototxt", text).unwrap().net.layer);
+    net.layer[at + 10].bottom = vec!["last".into()];
+    assert_eq!(check(&net), ["l1", "r"]);
+}
+
 /// Rectified blobs that go to a maximum, to several readers, and beside others.
 #[test]
 fn rectifiers_before_layers_that_clear_gradients() {

@@ -97,7 +97,8 @@ impl Layer for Eltwise {
                 Reads::NOTHING
             }
         };
-        Ok(Outline::of([first.clone()]).reads(reads))
+        let plain_sum = matches!(&self.operation, Operation::Sum(c) if c.iter().all(|&c| c == 1.0));
+        Ok(Outline::of([first.clone()]).reads(reads).spreads(plain_sum))
     }
 
     fn take_up(&mut self, next: Follow) -> Taken {

@@ -16,6 +16,9 @@ pub struct Outline {
     /// Whether every top is just the first bottom under another name or shape: the net then lends the bottom's
     /// memory to whoever reads the tops, and does not run the forward pass.
     pub alias: bool,
+    /// Whether each bottom's diff is the top's diff: the net then gives all of them one memory, where nobody minds, and does
+    /// not run the backward pass.
+    pub spreads: bool,
 }
 
 impl Outline {
@@ -27,6 +30,12 @@ impl Outline {
     /// Whose tops are the first bottom under other names or shapes.
     pub fn alias(mut self) -> Self {
         self.alias = true;
+        self
+    }
+
+    /// Whose bottoms' diffs are the top's, if `yes`.
+    pub fn spreads(mut self, yes: bool) -> Self {
+        self.spreads = yes;
         self
     }
 

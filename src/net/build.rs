@@ -189,13 +189,14 @@ impl Net {
                     data[t] = values.len();
                     values.push(memory::Value { len, alive: if pinned { 0..=last } else { i..=i } });
                 }
-                if let Some(bottom) = self.shares_diff(i) {
-                    // Its one reader is this layer, so the bottom's diff is the top's: one value under two names.
-                    diff[t] = diff[bottom].or_else(|| {
-                        values.push(memory::Value { len, alive: backward..=backward });
-                        diff[bottom] = Some(values.len() - 1);
-                        diff[bottom]
-                    });
+                if self.shares_diff(i) {
+                    // One value under all these names.
+                    for b in self.sharing(i) {
+                        diff[t] = Some(memory::unite(&mut values, &mut diff, (t, b), || memory::Value {
+                            len,
+                            alive: backward..=backward,
+                        }));
+                    }
                 } else if node.need.backward {
                     diff[t] = Some(values.len());
                     values.push(memory::Value {
@@ -250,12 +251,32 @@ impl Net {
         Ok(())
     }
 
-    /// For a layer whose top's diff is its bottom's under another shape: that bottom. Not where every diff is kept, for
-    /// diffs given to the bottom from outside would then show in the top's.
-    pub(super) fn shares_diff(&self, i: usize) -> Option<BlobId> {
+    /// Whether the diffs of layer `i`'s bottoms are its top's, under other names or shapes: its backward pass has nothing to
+    /// do. Not where every diff is kept, for diffs given to a bottom from outside would then show in the top's.
+    pub(super) fn shares_diff(&self, i: usize) -> bool {
         let node = &self.nodes[i];
-        let one = node.outline.alias && node.tops.len() == 1 && node.need.backward && !self.options.keep_all;
-        if one { node.bottoms.first().copied() } else { None }
+        let one = node.outline.alias && node.tops.len() == 1;
+        let shares = one || node.outline.spreads && self.sharing(i).all(|b| self.only_reads_diff(b));
+        shares && node.need.backward && !self.options.keep_all
+    }
+
+    /// The bottoms of layer `i` whose diffs may be its top's.
+    fn sharing(&self, i: usize) -> impl Iterator<Item = BlobId> + '_ {
+        let node = &self.nodes[i];
+        let most = if node.outline.alias { 1 } else { node.bottoms.len() };
+        let wanted = node.bottoms.iter().zip(&node.need.bottoms).take(most).filter(|(_, wanted)| **wanted);
+        wanted.map(|(&b, _)| b)
+    }
+
+    /// Whether neither the layer that makes this blob nor anybody outside changes its diff, but for those that read the blob.
+    fn only_reads_diff(&self, b: BlobId) -> bool {
+        let makes = |node: &&Node| node.within.is_none() && node.run.tops.contains(&b);
+        let given = self.options.given_diffs.contains(&self.blobs[b].name);
+        self.nodes.iter().find(makes).is_some_and(|maker| {
+            let weighs = maker.loss_weights.iter().any(|&weight| weight != 0.0);
+            let renames = maker.outline.alias && maker.tops.len() == 1;
+            maker.kind.role == Role::Transform && !maker.run.clears && !renames && !weighs && !given
+        })
     }
 
     /// Results, and whatever has a weight in the loss, live to the end.

@@ -170,12 +170,14 @@ impl Net {
     /// Runs layer `i` backwards, if it needs to. The `learner` may have a parameter that no other layer uses and whose
     /// gradient is a product.
     pub fn backward_layer(&mut self, i: usize, params: &mut Params, learner: &mut dyn Learner) {
-        let idle = !self.nodes[i].need.backward || self.nodes[i].within.is_some();
-        if idle || self.shares_diff(i).is_some() {
+        if !self.nodes[i].need.backward || self.nodes[i].within.is_some() {
             return;
         }
         if self.nodes[i].run.clears {
             self.clear_cut_off(i);
+        }
+        if self.shares_diff(i) {
+            return;
         }
         let taken = self.nodes[i].run.learned.first().copied();
         let taken = taken.filter(|&id| learner.takes(&params[id]) && self.is_wanted_once(i, id));

@@ -47,6 +47,29 @@ fn overlap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {
     a.start() <= b.end() && b.start() <= a.end()
 }
 
+/// Makes the diffs of two blobs one value, which may be `new`; gives where it stands in `values`.
+pub(in crate::net) fn unite(
+    values: &mut Vec<Value>,
+    diff: &mut [Option<usize>],
+    (a, b): (usize, usize),
+    new: impl FnOnce() -> Value,
+) -> usize {
+    let one = diff[a].or(diff[b]).unwrap_or_else(|| {
+        values.push(new());
+        values.len() - 1
+    });
+    for other in [diff[a], diff[b]].into_iter().flatten().filter(|&other| other != one) {
+        let (start, end) = (*values[other].alive.start(), *values[other].alive.end());
+        let alive = &values[one].alive;
+        values[one].alive = start.min(*alive.start())..=end.max(*alive.end());
+        // Nothing is left of it.
+        values[other].len = 0;
+        diff.iter_mut().filter(|d| **d == Some(other)).for_each(|d| *d = Some(one));
+    }
+    (diff[a], diff[b]) = (Some(one), Some(one));
+    one
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +97,18 @@ mod tests {
             }
         }
         assert!(layout.sizes.iter().sum::<usize>() < values.iter().map(|v| v.len).sum());
+    }
+
+    #[test]
+    fn united_diffs_are_one_value() {
+        let new = || value(5, 7..=7);
+        let (mut values, mut diff) =
+            (vec![value(5, 3..=4), value(5, 6..=6)], vec![Some(0), Some(1), None, Some(1)]);
+        assert_eq!(unite(&mut values, &mut diff, (2, 0), new), 0);
+        assert_eq!(unite(&mut values, &mut diff, (2, 1), new), 0);
+        assert_eq!(diff, [Some(0); 4]);
+        assert_eq!((values[0].alive.clone(), values[1].len), (3..=6, 0));
+        let mut diff = [None; 2];
+        assert_eq!((unite(&mut values, &mut diff, (0, 1), new), diff), (2, [Some(2); 2]));
     }
 }
