@@ -4,7 +4,7 @@
 //! Backward computes s anew from x: that costs less than to write it and read it back. Sums are taken afresh for
 //! each position, since a running window keeps the rounding errors of large values that have left it.
 
-use super::math;
+use super::{math, simd::Simd};
 
 /// The largest side of a neighbourhood.
 pub const MAX_SIZE: usize = 511;
@@ -26,7 +26,7 @@ pub struct Response {
 
 /// s -> (s^-beta, 1 / s).
 trait Power: Copy + Sync {
-    fn of(self, s: f32) -> (f32, f32);
+    fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V);
 }
 
 /// beta = 3/4, for normal s > 0: Newton's method for s^-1/4, which needs neither root nor quotient.
@@ -35,15 +35,16 @@ struct ThreeQuarters;
 
 impl Power for ThreeQuarters {
     #[inline(always)]
-    fn of(self, s: f32) -> (f32, f32) {
+    fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V) {
         // Within 3.1% at first; each step squares the error and multiplies it by 5/2: 2e-3, 1e-5, then rounding.
-        let mut r = f32::from_bits(0x4f58_6000 - (s.to_bits() >> 2));
+        let mut r = simd.inverse_fourth_root_guess(s);
         for _ in 0..3 {
-            let square = r * r;
-            r *= 1.25 - 0.25 * (s * square) * square;
+            let square = simd.mul(r, r);
+            let near_one = simd.mul(simd.mul(s, square), square);
+            r = simd.mul(r, simd.fma(simd.splat(-0.25), near_one, simd.splat(1.25)));
         }
-        let square = r * r;
-        (square * r, square * square)
+        let square = simd.mul(r, r);
+        (simd.mul(square, r), simd.mul(square, square))
     }
 }
 
@@ -53,9 +54,9 @@ struct Half;
 
 impl Power for Half {
     #[inline(always)]
-    fn of(self, s: f32) -> (f32, f32) {
-        let r = 1.0 / s.sqrt();
-        (r, 1.0 / s)
+    fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V) {
+        let one = simd.splat(1.0);
+        (simd.div(one, simd.sqrt(s)), simd.div(one, s))
     }
 }
 
@@ -71,8 +72,14 @@ impl Any {
 
 impl Power for Any {
     #[inline(always)]
-    fn of(self, s: f32) -> (f32, f32) {
-        (self.0.of(s), 1.0 / s)
+    fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V) {
+        let mut lanes = [1.0; 16];
+        simd.write_first(&mut lanes[..S::LANES], s);
+        // A loop whose length is known is unrolled before it could vectorize.
+        for s in &mut lanes[..std::hint::black_box(S::LANES)] {
+            *s = self.0.of(*s);
+        }
+        (simd.read(&lanes), simd.div(simd.splat(1.0), s))
     }
 }
 
@@ -107,7 +114,7 @@ pub use within::{Within, within, within_backward};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd::Isa;
+    use crate::kernels::simd::{Isa, Job};
 
     /// The formula in `f64`; `near(i)` gives the neighbourhood of an element.
     fn plain(
@@ -158,10 +165,12 @@ mod tests {
                 };
                 let (y, dx) = plain(response, near, &x, &dy);
                 let mut got = vec![f32::NAN; n];
-                across(dims, response, &x, &mut got);
-                assert_close(&got, &y);
-                across_backward(dims, response, &x, &dy, &mut got);
-                assert_close(&got, &dx);
+                for isa in Isa::all() {
+                    across::across_on(isa, dims, response, &x, &mut got);
+                    assert_close(&got, &y);
+                    across::across_backward_on(isa, dims, response, [&x, &dy], &mut got);
+                    assert_close(&got, &dx);
+                }
             }
         }
     }
@@ -195,14 +204,29 @@ mod tests {
         }
     }
 
+    struct Exact;
+
+    impl Job for Exact {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let mut s = 1e-30f32;
+            while s < 1e30 {
+                let (power, inverse) = ThreeQuarters.of(simd, simd.splat(s));
+                let mut lanes = [[0.0; 16]; 2];
+                simd.write_first(&mut lanes[0], power);
+                simd.write_first(&mut lanes[1], inverse);
+                let [power, inverse] = [lanes[0][S::LANES - 1], lanes[1][S::LANES - 1]];
+                assert!((f64::from(power) * f64::from(s).powf(0.75) - 1.0).abs() < 1e-6, "{s}");
+                assert!((f64::from(inverse) * f64::from(s) - 1.0).abs() < 1e-6, "{s}");
+                s *= 1.01;
+            }
+        }
+    }
+
     #[test]
     fn the_power_is_exact_to_rounding() {
-        let mut s = 1e-30f32;
-        while s < 1e30 {
-            let (power, inverse) = ThreeQuarters.of(s);
-            assert!((f64::from(power) * f64::from(s).powf(0.75) - 1.0).abs() < 1e-6, "{s}");
-            assert!((f64::from(inverse) * f64::from(s) - 1.0).abs() < 1e-6, "{s}");
-            s *= 1.01;
-        }
+        Isa::all().for_each(|isa| isa.run(Exact));
     }
 }

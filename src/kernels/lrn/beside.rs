@@ -89,8 +89,11 @@ impl<P: Power> Job for Normalize<'_, P> {
             // The neighbourhoods of this row's values have just become complete.
             let Some(i) = r.checked_sub(half) else { continue };
             down(simd, dims, half, i, sums, row);
-            for (x, sum) in xs[i * n..][..n].iter_mut().zip(&*row) {
-                *x *= power.of(k + scale * sum).0;
+            let xs = &mut xs[i * n..][..n];
+            for at in (0..n).step_by(S::LANES) {
+                let s = simd.fma(simd.splat(scale), simd.read(&row[at..]), simd.splat(k));
+                let y = simd.mul(simd.read(&xs[at..]), power.of(simd, s).0);
+                simd.write_first(&mut xs[at..], y);
             }
         }
     }
@@ -131,19 +134,24 @@ impl<P: Power> Job for Backward<'_, P> {
                 && i < dims.height
             {
                 down(simd, dims, half, i, sums, row);
-                let from = xs[i * n..][..n].iter().zip(&mut dys[i * n..][..n]);
-                for (sum, (x, dy)) in row.iter_mut().zip(from) {
-                    let (power, inverse) = power.of(k + scale * *sum);
-                    let product = *dy * power;
-                    (*sum, *dy) = (product * x * inverse, product);
+                let (xs, dys) = (&xs[i * n..][..n], &mut dys[i * n..][..n]);
+                for at in (0..n).step_by(S::LANES) {
+                    let s = simd.fma(simd.splat(scale), simd.read(&row[at..]), simd.splat(k));
+                    let (power, inverse) = power.of(simd, s);
+                    let product = simd.mul(simd.read(&dys[at..]), power);
+                    simd.write_first(&mut dys[at..], product);
+                    let ratio = simd.mul(simd.mul(product, simd.read(&xs[at..])), inverse);
+                    simd.write_first(&mut row[at..], ratio);
                 }
                 along::<S, false>(simd, half, row, &mut ratios[i * n..][..n]);
             }
             let Some(i) = r.checked_sub(2 * half) else { continue };
             down(simd, dims, half, i, ratios, row);
-            let from = xs[i * n..][..n].iter().zip(&*row);
-            for (dx, (x, sum)) in dys[i * n..][..n].iter_mut().zip(from) {
-                *dx += slope * x * sum;
+            let (xs, dxs) = (&xs[i * n..][..n], &mut dys[i * n..][..n]);
+            for at in (0..n).step_by(S::LANES) {
+                let x = simd.mul(simd.splat(slope), simd.read(&xs[at..]));
+                let dx = simd.fma(x, simd.read(&row[at..]), simd.read(&dxs[at..]));
+                simd.write_first(&mut dxs[at..], dx);
             }
         }
     }

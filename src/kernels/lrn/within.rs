@@ -193,14 +193,13 @@ impl<P: Power> Job for Normalize<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Normalize { boxes, response, power, x, y, scratch } = self;
+        let (scale, k) = (simd.splat(response.scale), simd.splat(response.k));
         let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
         for (x, y) in x.chunks_exact(plane).zip(y.chunks_exact_mut(plane)) {
             boxes.squares(simd, x, &mut parts);
-            let sums = parts.sums.as_chunks::<STEP>().0;
-            for (powers, sums) in parts.powers.as_chunks_mut::<STEP>().0.iter_mut().zip(sums) {
-                for (p, sum) in powers.iter_mut().zip(sums) {
-                    *p = power.of(response.k + response.scale * sum).0;
-                }
+            for at in (0..boxes.sums).step_by(S::LANES) {
+                let s = simd.fma(scale, simd.read(&parts.sums[at..]), k);
+                simd.write_first(&mut parts.powers[at..], power.of(simd, s).0);
             }
             boxes.for_rows(
                 simd,
@@ -232,17 +231,17 @@ impl<P: Power> Job for Backward<'_, P> {
     fn run<S: Simd>(self, simd: S) {
         let Backward { boxes, response, power, x, dy, dx, scratch } = self;
         let slope = simd.splat(-2.0 * response.scale * response.beta);
+        let (scale, k) = (simd.splat(response.scale), simd.splat(response.k));
         let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
         let from = x.chunks_exact(plane).zip(dy.chunks_exact(plane));
         for ((x, dy), dx) in from.zip(dx.chunks_exact_mut(plane)) {
             boxes.squares(simd, x, &mut parts);
             // s^-beta, and in place of the sums s^(-beta - 1).
-            let sums = parts.sums.as_chunks_mut::<STEP>().0;
-            for (powers, sums) in parts.powers.as_chunks_mut::<STEP>().0.iter_mut().zip(sums) {
-                for (p, sum) in powers.iter_mut().zip(sums) {
-                    let (power, inverse) = power.of(response.k + response.scale * *sum);
-                    (*p, *sum) = (power, power * inverse);
-                }
+            for at in (0..boxes.sums).step_by(S::LANES) {
+                let s = simd.fma(scale, simd.read(&parts.sums[at..]), k);
+                let (power, inverse) = power.of(simd, s);
+                simd.write_first(&mut parts.powers[at..], power);
+                simd.write_first(&mut parts.sums[at..], simd.mul(power, inverse));
             }
             boxes.for_rows(
                 simd,

@@ -94,6 +94,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), j, i) }
     }
     #[inline(always)]
+    fn inverse_fourth_root_guess(self, x: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let quarter = _mm512_srli_epi32::<2>(_mm512_castps_si512(x));
+            _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x4f58_6000), quarter))
+        }
+    }
+    #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {

@@ -92,6 +92,14 @@ impl Simd for Fma {
         unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn inverse_fourth_root_guess(self, x: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let quarter = _mm256_srli_epi32::<2>(_mm256_castps_si256(x));
+            _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_set1_epi32(0x4f58_6000), quarter))
+        }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {

@@ -67,6 +67,10 @@ impl Simd for Portable {
         std::array::from_fn(|l| if a[l] == b[l] { i[l] } else { j[l] })
     }
     #[inline(always)]
+    fn inverse_fourth_root_guess(self, x: [f32; 4]) -> [f32; 4] {
+        x.map(|x| f32::from_bits(0x4f58_6000 - (x.to_bits() >> 2)))
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
