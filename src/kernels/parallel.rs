@@ -77,6 +77,25 @@ pub fn for_parts_mut<T: Send, U: Send>(
     a.par_chunks_mut(part_a).zip(b.par_chunks_mut(part_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
 }
 
+/// Calls `f(index, part)` for the consecutive parts number `range` of `out`, of which each starts at `first(index)` of it, or of
+/// what it is a part of.
+pub fn for_parts<T: Send>(
+    out: &mut [T],
+    range: Range<usize>,
+    first: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, &mut [T]) + Sync),
+) {
+    if range.len() <= 1 {
+        return range.for_each(|index| f(index, out));
+    }
+    let middle = range.start.midpoint(range.end);
+    let (low, high) = out.split_at_mut(first(middle) - first(range.start));
+    rayon::join(
+        || for_parts(low, range.start..middle, first, f),
+        || for_parts(high, middle..range.end, first, f),
+    );
+}
+
 /// Calls `f(first, columns, own)` for consecutive groups of `group` channels: the channels' columns of a matrix, `width`
 /// columns each, and the channels' own values.
 pub fn for_columns_mut<T: Send>(
@@ -185,6 +204,18 @@ mod tests {
             assert!(a.iter().enumerate().all(|(i, &v)| v == i / 3));
             assert!(b.iter().enumerate().all(|(i, &v)| v == i / 2));
         }
+    }
+
+    #[test]
+    fn parts_start_where_they_should() {
+        let starts = [0, 3, 4, 7];
+        let mut out = [0; 7];
+        for_parts(&mut out, 0..3, &|i| starts[i], &|i, part| {
+            assert_eq!(part.len(), starts[i + 1] - starts[i]);
+            part.fill(i + 1);
+        });
+        assert_eq!(out, [1, 1, 1, 2, 3, 3, 3]);
+        for_parts(&mut out, 0..0, &|_| 0, &|_, _| panic!("no part"));
     }
 
     #[test]

@@ -17,12 +17,13 @@ use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 const TASKS: usize = 16;
 /// Panels of channels in a task, which share its planes.
 const PANELS: usize = 2;
-/// Positions whose sums stay in registers; no split has fewer on average.
-const POSITIONS: usize = 256;
+/// Positions whose sums stay in registers, at most; and the least that a split has, on average.
+const POSITIONS: usize = 512;
+const LEAST: usize = 256;
 /// Runs of that many positions.
 const RUNS: usize = 64;
 /// Such steps whose right factor is packed at a time, so that rows of the left are read in long pieces.
-const STEPS: usize = 4;
+const STEPS: usize = 2;
 /// Blocks of channels that each copy the planes they read, unless these are small: for more it is done once, which takes
 /// memory.
 const MOST_COPIES: usize = 2;
@@ -144,7 +145,7 @@ impl<'a> Cut<'a> {
         let again = ready && lines.is_matrix() && channels.is_multiple_of(isa.tile_cols());
         let stretches = if again { TASKS.div_ceil(blocks).min(rows / STRETCH).max(1) } else { 1 };
         let stretch = rows.div_ceil(stretches).next_multiple_of(isa.tile_rows());
-        let splits = (TASKS / (blocks * stretches)).min(dims.batch * lines.outputs() / POSITIONS).max(1);
+        let splits = (TASKS / (blocks * stretches)).min(dims.batch * lines.outputs() / LEAST).max(1);
         // As many images as are packed at a time, if the splits leave so many.
         let at_a_time = STEPS * POSITIONS / lines.outputs().max(1);
         let together = if bands > 1 { 1 } else { at_a_time.min(dims.batch.div_ceil(splits)).max(1) };
@@ -341,7 +342,7 @@ impl<'a> Cut<'a> {
         sums: &mut Sums<'_>,
     ) {
         let (isa, block) = (self.isa, sums.cols());
-        let near = planes.lines.taps() == 1 && planes.channel <= POSITIONS;
+        let near = planes.lines.taps() == 1 && planes.channel <= LEAST;
         for first in (0..sums.rows).step_by(TAPS) {
             let mut offsets = [0; TAPS];
             let offsets = &mut offsets[..TAPS.min(sums.rows - first)];

@@ -15,7 +15,7 @@ pub fn pack_forward(isa: Isa, dims: &ConvDims, weights: &[f32], packed: &mut [f3
         let matrix = Matrix::row_major(&weights[start..start + m * k], k);
         parallel::for_chunks_mut(packed, m * DEPTH, |start, packed| {
             let depth = start / m;
-            pack::rows(isa, &matrix, 0..m, depth..(depth + DEPTH).min(k), packed);
+            pack::rows_parallel(isa, &matrix, 0..m, depth..(depth + DEPTH).min(k), packed);
         });
     });
 }
@@ -38,7 +38,7 @@ pub fn pack_backward(isa: Isa, dims: &ConvDims, phase: &Phase, weights: &[f32], 
             let depth = start / m;
             let k = packed.len() / m;
             if let Some(matrix) = matrix {
-                return pack::rows(isa, &matrix, 0..m, depth..depth + k, packed);
+                return pack::rows_parallel(isa, &matrix, 0..m, depth..depth + k, packed);
             }
             for (i, tap) in (depth..depth + k).enumerate() {
                 let from = tap / taps * dims.depth() + phase.kernel_tap(tap % taps);

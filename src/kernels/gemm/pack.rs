@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Matrix;
+use crate::kernels::parallel;
 use crate::kernels::simd::{self, Isa};
 
 /// `len` cut into ranges of at most `most`, as equal as can be, the longer first.
@@ -18,11 +19,63 @@ pub fn panel_start(len: usize, most: usize, index: usize) -> usize {
     index * (len / count) + index.min(len % count)
 }
 
+/// Panels of rows that are packed together, or in one task.
+const GROUP: usize = 16;
+
 /// Packs a block of A: for each panel of rows, for each k, one value a row.
 pub fn rows(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
-    let k = depth.len();
-    for panel in panels(rows.len(), isa.tile_rows()) {
-        let first = (rows.start + panel.start) * a.row_stride + depth.start * a.col_stride;
+    let (m, k) = (rows.len(), depth.len());
+    for group in 0..group_count(isa, m) {
+        let start = group_start(isa, m, group);
+        let out = &mut out[start * k..group_start(isa, m, group + 1) * k];
+        pack_group(isa, a, &rows, &depth, group, out);
+    }
+}
+
+/// [`rows`] for all threads.
+pub fn rows_parallel(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
+    let (m, k) = (rows.len(), depth.len());
+    let first = |group| group_start(isa, m, group) * k;
+    parallel::for_parts(&mut out[..m * k], 0..group_count(isa, m), &first, &|group, out| {
+        pack_group(isa, a, &rows, &depth, group, out);
+    });
+}
+
+/// Groups of panels of `m` rows.
+fn group_count(isa: Isa, m: usize) -> usize {
+    m.div_ceil(isa.tile_rows()).div_ceil(GROUP)
+}
+
+/// The first of `m` rows of group number `group`, which is `m` after the last.
+fn group_start(isa: Isa, m: usize, group: usize) -> usize {
+    panel_start(m, isa.tile_rows(), (group * GROUP).min(m.div_ceil(isa.tile_rows())))
+}
+
+/// Packs one group of panels.
+fn pack_group(
+    isa: Isa,
+    a: &Matrix<'_>,
+    rows: &Range<usize>,
+    depth: &Range<usize>,
+    group: usize,
+    out: &mut [f32],
+) {
+    let (m, k) = (rows.len(), depth.len());
+    let start = group_start(isa, m, group);
+    let panels = group * GROUP..m.div_ceil(isa.tile_rows()).min((group + 1) * GROUP);
+    let first = (rows.start + start) * a.row_stride + depth.start * a.col_stride;
+    if a.row_stride == 1 && k > 0 {
+        let mut bounds = [0; GROUP + 1];
+        let bounds = &mut bounds[..=panels.len()];
+        for (bound, panel) in bounds.iter_mut().zip(panels.start..) {
+            *bound = panel_start(m, isa.tile_rows(), panel) - start;
+        }
+        return simd::copy_groups(isa, &a.data[first..], a.col_stride, bounds, out);
+    }
+    for panel in panels {
+        let panel = panel_start(m, isa.tile_rows(), panel) - start
+            ..panel_start(m, isa.tile_rows(), panel + 1) - start;
+        let first = first + panel.start * a.row_stride;
         let lines = Lines { first, count: panel.len(), stride: a.row_stride, step: a.col_stride };
         lines.pack(isa, a.data, panel.len(), &mut out[panel.start * k..panel.end * k]);
     }

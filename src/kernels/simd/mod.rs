@@ -43,7 +43,7 @@ pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
-pub use transpose::{Transposed, copy_lines, copy_panels, interleave, transpose};
+pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
 pub use winograd::{Grid, Map, transform};
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::{Isa, Job, Lines, MatMut, Simd};
 
+/// Lines that are asked for ahead: together they keep as many requests under way as a core can.
+const AHEAD: usize = 4;
 /// A square of the widest registers.
 const SQUARE: usize = 16 * 16;
 
@@ -121,6 +123,57 @@ impl Job for CopyLines<'_> {
     }
 }
 
+/// Cuts lines at `bounds`, which begin at 0, are at most a register apart, and end where the lines do: of each line number k value
+/// `bounds[p] + i` goes to `out[bounds[p] * depth + k * (bounds[p + 1] - bounds[p]) + i]`, where `out` has room for `depth` lines.
+///
+/// Lines are asked for ahead: they may be short and far apart.
+///
+/// # Panics
+/// When bounds do not ascend or are too far apart, or a line reaches outside `data`.
+pub fn copy_groups(isa: Isa, data: &[f32], stride: usize, bounds: &[usize], out: &mut [f32]) {
+    let len = bounds.last().copied().unwrap_or(0);
+    if len == 0 || out.len() < len {
+        return;
+    }
+    let depth = out.len() / len;
+    assert!(bounds.windows(2).all(|b| b[0] <= b[1] && b[1] - b[0] <= isa.lanes()), "groups {bounds:?}");
+    assert!((depth - 1) * stride + len <= data.len(), "lines reach outside");
+    isa.run(CopyGroups { data, stride, depth, bounds, out });
+}
+
+struct CopyGroups<'a> {
+    data: &'a [f32],
+    stride: usize,
+    depth: usize,
+    bounds: &'a [usize],
+    out: &'a mut [f32],
+}
+
+impl Job for CopyGroups<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let CopyGroups { data, stride, depth, bounds, out } = self;
+        let len = bounds[bounds.len() - 1];
+        for k in 0..depth {
+            let from = data.as_ptr().wrapping_add(k * stride);
+            for at in (0..len).step_by(S::LANES) {
+                simd.prefetch(from.wrapping_add(AHEAD * stride + at));
+            }
+            for group in bounds.windows(2) {
+                let (start, count) = (group[0], group[1] - group[0]);
+                // SAFETY: `copy_groups` checked that bounds ascend from line to line's end, that lines lie inside `data`, and so
+                // `depth` groups as wide as all bounds inside `out`.
+                unsafe {
+                    let values = simd.load_first(from.wrapping_add(start), count);
+                    simd.store_first(out.as_mut_ptr().add(start * depth + k * count), count, values);
+                }
+            }
+        }
+    }
+}
+
 /// Columns `cols` of panels of two registers, the last as wide as the columns of all need, of which `out` has `depth` rows:
 /// for the panel at column j, `width` wide, `out[j * depth + k * width + i] = data[k * stride + j + i - cols.start]`, and 0
 /// to the end of the last register.
@@ -155,8 +208,6 @@ impl Job for CopyPanels<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
-        const AHEAD: usize = 4;
         let wide = 2 * S::LANES;
         let Range { start, end } = self.cols;
         let head = start.next_multiple_of(wide).min(end);
@@ -300,6 +351,27 @@ mod tests {
                             assert_eq!(out[k * width + i], want(k, i), "{count} {width} {depth}")
                         });
                         (0..count).for_each(|i| assert_eq!(copied[i * depth + k], want(k, i)));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_cut_into_groups() {
+        for isa in Isa::all() {
+            let lanes = isa.lanes();
+            for bounds in [vec![], vec![0], vec![0, 1], vec![0, lanes], vec![0, 3, 3, 3 + lanes, 5 + lanes]] {
+                let len = bounds.last().copied().unwrap_or(0);
+                for depth in [0, 1, 2, 7] {
+                    let data = numbers(depth * (len + 2));
+                    let mut out = vec![f32::NAN; depth * len];
+                    copy_groups(isa, &data, len + 2, &bounds, &mut out);
+                    for group in bounds.windows(2) {
+                        for (k, i) in (0..depth).flat_map(|k| (group[0]..group[1]).map(move |i| (k, i))) {
+                            let at = group[0] * depth + k * (group[1] - group[0]) + i - group[0];
+                            assert_eq!(out[at], data[k * (len + 2) + i], "{bounds:?} {depth}: {k} {i}");
+                        }
                     }
                 }
             }
