@@ -1,25 +1,31 @@
-//! Products of a few rows with a large matrix whose columns lie contiguous: a small batch times the weights of a fully
-//! connected layer.
+//! Products of some rows with a matrix whose columns lie contiguous: a batch times the weights of a fully connected layer.
 //!
-//! Packing that matrix would cost as much as multiplying it. Instead its values are read where they lie, once, each
-//! broadcast to all rows of A, which are packed side by side: C is computed as its transpose.
+//! Packing that matrix would cost as much as multiplying it with a few rows. Instead its values are read where they lie, once,
+//! each broadcast to all rows of A, which are packed side by side: C is computed as its transpose.
 
 use super::{DEPTH, Gemm, TASKS, WORK, pack, panels, scratch};
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Isa, MatMut, Outer, Run};
+use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 
-/// The most rows and columns of a tile on any instruction set.
+/// The most rows of a tile on any instruction set.
 const MAX_ROWS: usize = 14;
-const MAX_COLS: usize = 32;
+/// The most rows of A, in tiles, and where columns are long enough to outweigh that C is written across its lines.
+const TILES: usize = 2;
+const MORE_TILES: usize = 4;
+const LONG: usize = 512;
+
+/// Panels of columns whose sums are stored at a time: C is then written in long pieces.
+const GROUP: usize = 8;
 
 /// Whether a product is computed so.
 pub fn serves(isa: Isa, product: &Gemm<'_>) -> bool {
     let Gemm { m, n, k, b, .. } = *product;
     // Beside what packing costs, which is as much as ten rows.
     let padding_pays = m <= isa.lanes() || m + 10 >= m.next_multiple_of(isa.lanes());
+    let tiles = if k < LONG { TILES } else { MORE_TILES };
     let reach = b.col_stride.saturating_mul(isa.tile_rows()).saturating_add(k);
     b.row_stride == 1
-        && m <= isa.tile_cols()
+        && m <= tiles * isa.tile_cols()
         && padding_pays
         && n >= isa.tile_rows()
         && k >= isa.lanes()
@@ -37,12 +43,17 @@ pub fn run(isa: Isa, product: &Gemm<'_>, cols: usize, c: MatMut<'_>) {
     let Gemm { m, n, k, a, .. } = *product;
     let width = m.next_multiple_of(isa.lanes());
     scratch::lend(k * width, |packed| {
-        // Where one task does everything it packs alone, too.
-        let chunk = if cols < n { DEPTH * width } else { k * width };
-        parallel::for_chunks_mut(packed, chunk, |start, packed| {
+        let chunk = DEPTH * width;
+        let pack = |start: usize, packed: &mut [f32]| {
             let depth = start / width..(start + packed.len()) / width;
             pack::columns(isa, &a.transposed(), depth, 0..m, packed);
-        });
+        };
+        if cols < n {
+            parallel::for_chunks_mut(packed, chunk, pack);
+        } else {
+            // One task does everything.
+            packed.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, packed)| pack(i * chunk, packed));
+        }
         let packed = &*packed;
         parallel::for_column_blocks(c, cols, &|first, c| block(isa, product, packed, first, c));
     });
@@ -52,30 +63,57 @@ pub fn run(isa: Isa, product: &Gemm<'_>, cols: usize, c: MatMut<'_>) {
 fn block(isa: Isa, product: &Gemm<'_>, packed: &[f32], first: usize, mut c: MatMut<'_>) {
     let Gemm { m, k, b, alpha, beta, .. } = *product;
     let width = m.next_multiple_of(isa.lanes());
-    for cols in panels(c.cols(), isa.tile_rows()) {
-        let data = &b.data[(first + cols.start) * b.col_stride..];
-        let offsets: [u32; MAX_ROWS] = std::array::from_fn(|i| (i * b.col_stride) as u32);
-        let mut sums = [0.0; MAX_ROWS * MAX_COLS];
-        for depth in (0..k).step_by(DEPTH) {
-            let len = DEPTH.min(k - depth);
+    if beta != 0.0 && beta != 1.0 {
+        (0..m).for_each(|i| c.row(i).iter_mut().for_each(|c| *c *= beta));
+    }
+    let offsets: [u32; MAX_ROWS] = std::array::from_fn(|i| (i * b.col_stride) as u32);
+    let group = GROUP * isa.tile_rows();
+    scratch::lend(c.cols().min(group) * width, |sums| {
+        for start in (0..c.cols()).step_by(group) {
+            let group = start..c.cols().min(start + group);
+            let sums = &mut sums[..group.len() * width];
+            for cols in panels(group.len(), isa.tile_rows()) {
+                let data = &b.data[(first + start + cols.start) * b.col_stride..];
+                let sums = &mut sums[cols.start * width..cols.end * width];
+                panel(isa, k, (data, b.col_stride), &offsets[..cols.len()], packed, sums);
+            }
+            if alpha != 1.0 {
+                sums.iter_mut().for_each(|sum| *sum *= alpha);
+            }
+            let how = Transposed { stride: width, add: beta != 0.0, bias: None, relu: false };
+            simd::transpose(isa, sums, how, c.block(0..m, group));
+        }
+    });
+}
+
+/// The sums of a panel of columns, whose values are `stride` apart in `data`: for each column a value a row.
+fn panel(
+    isa: Isa,
+    k: usize,
+    (data, stride): (&[f32], usize),
+    offsets: &[u32],
+    packed: &[f32],
+    sums: &mut [f32],
+) {
+    let width = sums.len() / offsets.len();
+    for depth in (0..k).step_by(DEPTH) {
+        let len = DEPTH.min(k - depth);
+        let packed = &packed[depth * width..][..len * width];
+        // Columns come once for all tiles. The next are fewer than a register has lanes, so one a step will do.
+        let next = offsets.len() * stride + depth * isa.lanes();
+        let ahead = if width > isa.tile_cols() { data.get(next..).unwrap_or_default() } else { &[] };
+        for at in (0..width).step_by(isa.tile_cols()) {
+            let some = isa.tile_cols().min(width - at);
             let factors = Outer {
                 data,
-                offsets: &offsets[..cols.len()],
+                offsets,
                 runs: &[Run { from: depth, len }],
-                b: &packed[depth * width..][..len * width],
+                b: &packed[at * len..][..some * len],
                 add: depth > 0,
                 longest: None,
-                next: &[],
+                next: if at == 0 { ahead } else { &[] },
             };
-            simd::outer(isa, &factors, MatMut::new(&mut sums, cols.len(), m, MAX_COLS));
-        }
-        for i in 0..m {
-            let row = &mut c.row(i)[cols.clone()];
-            for (c, sums) in row.iter_mut().zip(sums.chunks_exact(MAX_COLS)) {
-                // At 0 C may hold anything.
-                let old = if beta == 0.0 { 0.0 } else { beta * *c };
-                *c = alpha * sums[i] + old;
-            }
+            simd::outer(isa, &factors, MatMut::new(&mut sums[at..], offsets.len(), some, width));
         }
     }
 }

@@ -56,17 +56,22 @@ fn every_instruction_set_matches_the_reference() {
 fn few_rows_by_contiguous_columns_match_the_reference() {
     for isa in Isa::all() {
         let most = isa.tile_cols();
-        for (m, n, k) in [(0, 14, 16), (1, 15, 16), (3, 31, 270), (most - 1, 29, 257), (most, 14, 600)] {
+        let few = [(0, 14, 16), (1, 15, 16), (3, 31, 270), (most - 1, 29, 257), (most, 14, 600)];
+        // Several tiles of rows, several groups of columns.
+        let more = [(2 * most - 3, 29, 40), (2 * most, 127, 16), (4 * most - 1, 14, 530)];
+        for (m, n, k) in few.into_iter().chain(more) {
             let (a, b) = (values(m * k + 1, 1), values(n * (k + 2), 2));
             for a in [Matrix::row_major(&a, k), Matrix::row_major(&a, m).transposed()] {
                 let mut product = Gemm::new(m, n, k, a, Matrix::row_major(&b, k + 2).transposed());
                 (product.alpha, product.beta, product.c_stride) = (0.5, -2.0, n + 3);
                 assert!(slender::serves(isa, &product));
                 let old = values(m * (n + 3), 3);
-                let (mut got, mut want) = (old.clone(), old);
+                let (mut got, mut whole, mut want) = (old.clone(), old.clone(), old);
                 slender::run(isa, &product, 14, checked(&product, &mut got));
                 reference::gemm(&product, &mut want);
                 assert_close(&got, &want, &format!("{} {m}x{n}x{k}", isa.name()));
+                slender::run(isa, &product, n, checked(&product, &mut whole));
+                assert_eq!(whole, got, "in one task, {} {m}x{n}x{k}", isa.name());
             }
         }
     }

@@ -8,8 +8,11 @@ use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::simd::{self, COLUMN, Isa, Map, MatMut, OUTPUTS, POINTS, Spot};
 
-/// Columns of the kernel, over all channels: so many outweigh the transforms, and more are not served.
+/// Columns of the kernel, over all channels: so many outweigh the transforms, and more are not served. Fewer do for many output
+/// channels, which share the input's transforms.
 const COLUMNS: std::ops::RangeInclusive<usize> = 10..=64;
+const FEWER: usize = 5;
+const MANY_ROWS: usize = 16;
 /// Registers handed to the micro-kernel at a time.
 const SPOTS: usize = 64;
 
@@ -31,7 +34,8 @@ impl Toom {
         let near = outer.kernel == COLUMN && axes.iter().all(|axis| axis.stride == 1 && axis.dilation == 1);
         let this = Self { isa, axes, channels: dims.group_in(), rows: dims.group_out() };
         let serves = near && full(outer.output, OUTPUTS) && full(inner.output, isa.lanes());
-        (serves && COLUMNS.contains(&this.columns())).then_some(this)
+        let least = if this.rows < MANY_ROWS { *COLUMNS.start() } else { FEWER };
+        (serves && (least..=*COLUMNS.end()).contains(&this.columns())).then_some(this)
     }
 
     /// Columns of the kernel, over all channels.
