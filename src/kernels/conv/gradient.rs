@@ -7,11 +7,14 @@
 
 use std::ops::Range;
 
+mod sums;
+
 use super::ConvDims;
 use super::lines::{Line, Lines};
 use crate::kernels::gemm::{panels, scratch};
 use crate::kernels::parallel;
 use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
+use sums::Sums;
 
 /// Tasks that are enough for every thread of a large machine; more splits of the batch would only cost memory.
 const TASKS: usize = 16;
@@ -55,26 +58,6 @@ struct Part {
     group: usize,
     tap: usize,
     channel: usize,
-}
-
-/// The sums of a task, `rows` a panel of columns.
-struct Sums<'a> {
-    rows: usize,
-    /// Panels of all columns of a tile, one a row; and one of half of them, if there is one.
-    whole: MatMut<'a>,
-    half: &'a mut [f32],
-}
-
-impl Sums<'_> {
-    /// The columns of all panels.
-    fn cols(&self) -> usize {
-        (self.whole.rows() * self.whole.cols() + self.half.len()) / self.rows
-    }
-
-    /// Panel number `index`.
-    fn panel(&mut self, index: usize) -> &mut [f32] {
-        if index < self.whole.rows() { self.whole.row(index) } else { self.half }
-    }
 }
 
 /// Positions whose right factor is packed, and their runs.
