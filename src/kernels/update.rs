@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     elementwise::{ByValue, vectorized},
-    gemm::{Cut, Gemm, gemm_blocks, with_sums},
+    gemm::{Cut, Gemm, gemm_blocks, streams, with_sums},
     parallel::CHUNK,
     simd::{Isa, MatMut},
 };
@@ -98,7 +98,7 @@ pub fn with_two(
 /// were, with the same bits: both read the weights while they are near.
 ///
 /// # Panics
-/// When a slice has not the product's length.
+/// When a slice has not the product's length, or `back` is wanted of shapes that are not streamed (`gemm::streams`).
 pub fn by_product(
     product: &Gemm<'_>,
     w: &mut [f32],
@@ -119,6 +119,7 @@ pub fn by_product(
     let Some(back) = back else {
         return gemm_blocks(product, all, learn);
     };
+    assert!(streams(product.k, cols, rows), "gemm_parallel sums {} x {cols} in another order", product.k);
     let dx = MatMut::new(back, product.k, cols, cols);
     with_sums(Isa::best(), product.a.transposed(), rows, dx, |left, sums| {
         gemm_blocks(product, (all, sums), |d, (of, sums), rows| {
@@ -158,7 +159,7 @@ impl<'a> Learning<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::{Matrix, gemm_parallel, streams};
+    use crate::kernels::gemm::{Matrix, gemm_parallel};
 
     #[test]
     fn gradients_are_scaled_then_decayed() {

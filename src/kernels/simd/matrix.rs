@@ -57,8 +57,7 @@ impl<'a> MatMut<'a> {
     /// # Panics
     /// When a range reaches outside.
     pub fn block(&mut self, rows: Range<usize>, cols: Range<usize>) -> MatMut<'_> {
-        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
-        assert!(cols.start <= cols.end && cols.end <= self.cols, "columns {cols:?} of {}", self.cols);
+        check_block(&rows, &cols, (self.rows, self.cols));
         MatMut {
             // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
             ptr: self.ptr.wrapping_add(rows.start * self.stride + cols.start),
@@ -155,12 +154,17 @@ impl<'a> Mat<'a> {
     /// # Panics
     /// When a range reaches outside.
     pub fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Mat<'a> {
-        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
-        assert!(cols.start <= cols.end && cols.end <= self.cols, "columns {cols:?} of {}", self.cols);
+        check_block(&rows, &cols, (self.rows, self.cols));
         // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
         let ptr = self.ptr.wrapping_add(rows.start * self.stride + cols.start);
         Mat { ptr, rows: rows.len(), cols: cols.len(), stride: self.stride, life: PhantomData }
     }
+}
+
+/// Refuses a block that reaches outside a matrix of this shape.
+fn check_block(rows: &Range<usize>, cols: &Range<usize>, of: (usize, usize)) {
+    assert!(rows.start <= rows.end && rows.end <= of.0, "rows {rows:?} of {}", of.0);
+    assert!(cols.start <= cols.end && cols.end <= of.1, "columns {cols:?} of {}", of.1);
 }
 
 #[cfg(test)]

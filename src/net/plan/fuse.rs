@@ -91,8 +91,8 @@ fn clear(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
 
 /// Whether the blob has a weight in the loss.
 fn weighs(nodes: &[Node], blob: BlobId) -> bool {
-    let weights = nodes.iter().flat_map(|node| node.tops.iter().zip(&node.loss_weights));
-    weights.into_iter().any(|(&t, &weight)| t == blob && weight != 0.0)
+    let mut weights = nodes.iter().flat_map(|node| node.tops.iter().zip(&node.loss_weights));
+    weights.any(|(&t, &weight)| t == blob && weight != 0.0)
 }
 
 /// The layer whose work the `i`-th might do: it alone reads the one top, and needs its backward pass alike.
