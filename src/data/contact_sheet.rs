@@ -1,6 +1,6 @@
 //! Samples side by side in one picture, to see what a set holds.
 
-use super::{Image, Pixels, Sample, resize::bilinear};
+use super::{Image, Pixels, Sample};
 
 /// Smaller samples are enlarged by a whole number to about this side, larger ones scaled down to twice it.
 const SIDE: usize = 48;
@@ -58,7 +58,7 @@ fn picture(sample: &Sample, gain: u8, rgb: bool) -> Option<Image> {
     let longest = h.max(w);
     if longest > 2 * SIDE {
         let scaled = |side: usize| (side * 2 * SIDE / longest).max(1);
-        return Some(bilinear(&image, scaled(h), scaled(w)));
+        return Some(image.scaled(scaled(h), scaled(w)));
     }
     Some(enlarged(&image, (SIDE / longest).max(1)))
 }

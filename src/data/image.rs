@@ -7,7 +7,7 @@ use image::{
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
 };
 
-use super::{DataError, Pixels, resize};
+use super::{DataError, Pixels};
 
 /// How many channels a compressed image is decoded to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,11 +38,6 @@ impl Image {
     pub fn read(path: &Path, how: Decode) -> Result<Self, DataError> {
         let bytes = fs::read(path).map_err(DataError::io("open", path))?;
         decode(&bytes, how).map_err(|problem| DataError::file(path, problem))
-    }
-
-    /// Scaled to `h x w`, bilinearly.
-    pub fn scaled(&self, h: usize, w: usize) -> Self {
-        resize::bilinear(self, h, w)
     }
 
     /// The bytes of a file of the kind that the extension of `path` names.

@@ -2,7 +2,7 @@
 
 use std::{fs, ops::Range, path::PathBuf};
 
-use super::{DataError, Location, Sample, Source, image, resize};
+use super::{DataError, Location, Sample, Source, image};
 
 pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     Ok(Box::new(ImageList::open(location)?))
@@ -54,7 +54,7 @@ impl ImageList {
         let bytes = self.bytes(path)?;
         let image = image::decode(&bytes, self.location.decode)?;
         Ok(match self.location.resize {
-            Some((h, w)) => resize::bilinear(&image, h, w),
+            Some((h, w)) => image.scaled(h, w),
             None => image,
         })
     }

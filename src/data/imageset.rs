@@ -7,7 +7,6 @@ use super::{
     image::{self, Image},
     image_list::ImageList,
     random::Purpose,
-    resize,
 };
 use crate::config::proto::Datum;
 
@@ -67,7 +66,7 @@ impl Imageset {
         let bytes = self.list.bytes(path).map_err(bad)?;
         let image = image::decode(&bytes, self.location.decode).map_err(bad)?;
         let image = match self.location.resize {
-            Some((h, w)) => resize::bilinear(&image, h, w),
+            Some((h, w)) => image.scaled(h, w),
             None => image,
         };
         let (shape, label) = (image.shape, datum::label(&labels).map_err(bad)?);

@@ -3,7 +3,7 @@
 //! Pixel centres are aligned: the output's pixel x reads the input at (x + 1/2) * input / output - 1/2. Weights have 11 bits after
 //! the point; the vertical pass drops 4 bits of the horizontal sum and 16 of each product, then rounds the last 2.
 
-use super::image::Image;
+use super::Image;
 
 /// One output pixel of an axis: the two input pixels and their weights.
 #[derive(Clone, Copy)]
@@ -12,33 +12,35 @@ struct Tap {
     weights: [i32; 2],
 }
 
-/// Scales to `h x w`.
-pub(crate) fn bilinear(image: &Image, h: usize, w: usize) -> Image {
-    let [c, from_h, from_w] = image.shape;
-    if (from_h, from_w) == (h, w) || image.values.is_empty() {
-        return image.clone();
-    }
-    let columns: Vec<_> = (0..w).map(|x| Tap::column(x, from_w, w)).collect();
-    let rows: Vec<_> = (0..h).map(|y| Tap::row(y, from_h, h)).collect();
-    let mut values = Vec::with_capacity(c * h * w);
-    let mut wide = vec![0; from_h * w];
-    for plane in image.values.chunks_exact(from_h * from_w) {
-        for (line, to) in plane.chunks_exact(from_w).zip(wide.chunks_exact_mut(w)) {
-            for (to, tap) in to.iter_mut().zip(&columns) {
-                let [a, b] = tap.from.map(|x| i32::from(line[x]));
-                *to = a * tap.weights[0] + b * tap.weights[1];
+impl Image {
+    /// Scaled to `h x w`, bilinearly.
+    pub fn scaled(&self, h: usize, w: usize) -> Self {
+        let [c, from_h, from_w] = self.shape;
+        if (from_h, from_w) == (h, w) || self.values.is_empty() {
+            return self.clone();
+        }
+        let columns: Vec<_> = (0..w).map(|x| Tap::column(x, from_w, w)).collect();
+        let rows: Vec<_> = (0..h).map(|y| Tap::row(y, from_h, h)).collect();
+        let mut values = Vec::with_capacity(c * h * w);
+        let mut wide = vec![0; from_h * w];
+        for plane in self.values.chunks_exact(from_h * from_w) {
+            for (line, to) in plane.chunks_exact(from_w).zip(wide.chunks_exact_mut(w)) {
+                for (to, tap) in to.iter_mut().zip(&columns) {
+                    let [a, b] = tap.from.map(|x| i32::from(line[x]));
+                    *to = a * tap.weights[0] + b * tap.weights[1];
+                }
+            }
+            for tap in &rows {
+                let [a, b] = tap.from.map(|y| &wide[y * w..(y + 1) * w]);
+                let [p, q] = tap.weights;
+                values.extend(a.iter().zip(b).map(|(&a, &b)| {
+                    let sum = ((p * (a >> 4)) >> 16) + ((q * (b >> 4)) >> 16);
+                    ((sum + 2) >> 2).clamp(0, 255) as u8
+                }));
             }
         }
-        for tap in &rows {
-            let [a, b] = tap.from.map(|y| &wide[y * w..(y + 1) * w]);
-            let [p, q] = tap.weights;
-            values.extend(a.iter().zip(b).map(|(&a, &b)| {
-                let sum = ((p * (a >> 4)) >> 16) + ((q * (b >> 4)) >> 16);
-                ((sum + 2) >> 2).clamp(0, 255) as u8
-            }));
-        }
+        Self { shape: [c, h, w], values }
     }
-    Image { shape: [c, h, w], values }
 }
 
 impl Tap {
@@ -81,19 +83,19 @@ mod tests {
 
     #[test]
     fn halving_is_the_mean_of_four() {
-        let out = bilinear(&image(2, 4, &[0, 4, 10, 20, 8, 4, 30, 41]), 1, 2);
+        let out = image(2, 4, &[0, 4, 10, 20, 8, 4, 30, 41]).scaled(1, 2);
         assert_eq!((out.shape, &out.values[..]), ([1, 1, 2], &[4, 25][..]));
     }
 
     #[test]
     fn doubling_keeps_the_borders() {
-        assert_eq!(bilinear(&image(1, 2, &[0, 100]), 1, 4).values, [0, 25, 75, 100]);
-        assert_eq!(bilinear(&image(1, 1, &[255]), 3, 3).values, [255; 9]);
+        assert_eq!(image(1, 2, &[0, 100]).scaled(1, 4).values, [0, 25, 75, 100]);
+        assert_eq!(image(1, 1, &[255]).scaled(3, 3).values, [255; 9]);
     }
 
     #[test]
     fn the_same_size_is_the_same_image() {
         let same = image(1, 3, &[1, 2, 3]);
-        assert_eq!(bilinear(&same, 1, 3), same);
+        assert_eq!(same.scaled(1, 3), same);
     }
 }

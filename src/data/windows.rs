@@ -9,7 +9,7 @@ use std::{
 };
 
 use self::{crop::Crop, list::List};
-use super::{DataError, Decode, Draw, Feed, Place, Transform, image, image::Image, resize};
+use super::{DataError, Decode, Draw, Feed, Place, Transform, image, image::Image};
 use crate::{config::proto::WindowDataParameter, tensor::Shape};
 
 /// A list of windows. Each batch starts with background windows, foreground windows follow; which ones is chance.
@@ -80,7 +80,7 @@ impl Windows {
 
     /// Writes the part of the image under the window to its place in the crop; the rest stays 0.
     fn paint(&self, image: &Image, crop: &Crop, flip: bool, out: &mut [f32]) {
-        let part = resize::bilinear(&cut(image, crop), crop.to_h, crop.to_w);
+        let part = cut(image, crop).scaled(crop.to_h, crop.to_w);
         out.fill(0.0);
         for c in 0..3 {
             for y in 0..crop.to_h {
