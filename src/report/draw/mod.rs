@@ -6,13 +6,15 @@
 mod dot;
 mod graph;
 mod layout;
+pub(super) mod letters;
 pub(super) mod png;
 mod scene;
 pub(super) mod style;
 mod svg;
 
 pub use dot::dot;
-pub(super) use png::{render as scene_png, text_width};
+pub(super) use letters::text_width;
+pub(super) use png::render as scene_png;
 pub(super) use scene::{Anchor, Item, Scene};
 pub(super) use style::{Color, INK, PALE};
 pub(super) use svg::render as scene_svg;

@@ -3,7 +3,7 @@
 use super::{
     graph::{Graph, Node},
     layout::{Input, layout},
-    png::text_width,
+    letters::text_width,
     style::{self, Color, FAMILIES},
 };
 
@@ -57,6 +57,18 @@ pub enum Anchor {
 pub struct Scene {
     pub size: [f32; 2],
     pub items: Vec<Item>,
+}
+
+/// The cubic curves through points: two control points and an end for each, leaving and arriving vertically.
+pub fn curves(points: &[[f32; 2]]) -> Vec<[[f32; 2]; 3]> {
+    points
+        .windows(2)
+        .map(|pair| {
+            let [[ax, ay], [bx, by]] = [pair[0], pair[1]];
+            let bend = (by - ay) * 0.5;
+            [[ax, ay + bend], [bx, by - bend], [bx, by]]
+        })
+        .collect()
 }
 
 const MARGIN: f32 = 28.0;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    scene::{Anchor, Item, Scene},
+    scene::{Anchor, Item, Scene, curves},
     style::{Color, PAPER},
 };
 
@@ -76,7 +76,7 @@ pub fn render(scene: &Scene) -> String {
 fn curve(points: &[[f32; 2]]) -> String {
     let Some([x, y]) = points.first() else { return String::new() };
     let mut path = format!("M{x:.1} {y:.1}");
-    for [a, b, c] in super::png::curves(points) {
+    for [a, b, c] in curves(points) {
         let _ = write!(path, " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}", a[0], a[1], b[0], b[1], c[0], c[1]);
     }
     path

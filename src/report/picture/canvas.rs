@@ -4,7 +4,8 @@ use tiny_skia::{FillRule, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
 use super::Tile;
 use crate::report::draw::{
-    png::{encode, letters, paint, text_width},
+    letters::{letters, text_width},
+    png::{encode, paint},
     style::{Color, PAPER},
 };
 

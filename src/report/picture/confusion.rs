@@ -7,7 +7,7 @@ use super::{
 use crate::{
     measures::Confusion,
     report::draw::{
-        png::text_width,
+        letters::text_width,
         style::{Color, INK, PALE},
     },
 };

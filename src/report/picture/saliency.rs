@@ -7,7 +7,7 @@ use super::{
     range,
 };
 use crate::report::draw::{
-    png::text_width,
+    letters::text_width,
     style::{INK, PALE},
 };
 

@@ -5,7 +5,7 @@ use super::{
     canvas::{Anchor, Canvas, Style, fitting},
 };
 use crate::report::draw::{
-    png::text_width,
+    letters::text_width,
     style::{INK, PALE},
 };
 
