@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{debug, general, progress};
+use super::{debug, general, screen};
 use crate::{
     config::{Diagnostic, proto::SolverParameter},
     net::Net,
@@ -28,7 +28,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Prints an error as the last word of a run.
 pub fn complain(message: &str) {
-    progress::write_lines(message);
+    screen::write_lines(message);
 }
 
 /// Shows the warnings of a configuration file.

@@ -1,10 +1,6 @@
 //! How lines of the log look, and where they go.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal as _},
-    sync::OnceLock,
-};
+use std::{fmt, sync::OnceLock};
 
 use console::style;
 use serde_json::{Map, Value};
@@ -18,7 +14,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::progress;
+use super::screen;
 
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +52,8 @@ pub(super) fn format() -> LogFormat {
 /// # Errors
 /// When the filter is none.
 pub fn start_log(options: &LogOptions) -> Result<(), String> {
-    progress::allow(!options.quiet && options.verbose == 0 && options.filter.is_none());
-    let default = if is_terminal() { LogFormat::Pretty } else { LogFormat::Caffe };
+    screen::allow_display(!options.quiet && options.verbose == 0 && options.filter.is_none());
+    let default = if screen::is_terminal() { LogFormat::Pretty } else { LogFormat::Caffe };
     let format = *FORMAT.get_or_init(|| options.format.unwrap_or(default));
     let level = match (options.quiet, options.verbose) {
         (true, _) => "warn",
@@ -69,17 +65,12 @@ pub fn start_log(options: &LogOptions) -> Result<(), String> {
         Some(filter) => EnvFilter::try_new(filter).map_err(|e| format!("--log {filter}: {e}"))?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::Stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| screen::Stderr);
     // Spans tell how long they took, when they are over.
     let subscriber = subscriber.with_span_events(FmtSpan::CLOSE).with_ansi(false);
     // A second start, in one process, keeps the first log.
     let _ = subscriber.event_format(Lines(format)).try_init();
     Ok(())
-}
-
-/// Whether people look at stderr, in a terminal that can move its cursor.
-pub(super) fn is_terminal() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The time of day that begins a line for people.

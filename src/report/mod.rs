@@ -20,6 +20,7 @@ pub mod plot;
 mod pretty;
 mod progress;
 pub mod runs;
+mod screen;
 mod summary;
 mod table;
 pub mod tensorboard;

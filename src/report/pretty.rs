@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::{general, log::info, log_format::clock, outcome::Outcome, progress};
+use super::{general, log::info, log_format::clock, outcome::Outcome, screen};
 use crate::solver::{Event, Solver};
 
 /// Shows an event; gives whether it had a line of its own here.
@@ -56,7 +56,7 @@ fn line(solver: &Solver, iter: i32, kind: &str, parts: &[String]) {
     let width = solver.config().max_iter().max(1).ilog10() as usize + 1;
     let epoch = solver.epochs(iter).map_or(String::new(), |epoch| format!("epoch {epoch:<7.2}"));
     let epoch = style(epoch).for_stderr().dim();
-    progress::write_lines(&format!("{}  {iter:>width$}  {epoch}  {kind:<5}  {}", clock(), parts.join("  ")));
+    screen::write_lines(&format!("{}  {iter:>width$}  {epoch}  {kind:<5}  {}", clock(), parts.join("  ")));
 }
 
 /// `accuracy 0.98`, or `name 1 2 3` for several values.

@@ -1,61 +1,14 @@
-//! The progress display of a run, and the one way to stderr past it.
-//!
-//! Lines never tear the display, and a stderr that nobody reads any more never ends a run.
+//! The progress display of a run.
 
-use std::{
-    io::{self, Write},
-    sync::{
-        LazyLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::{general, log_format::is_terminal, outcome::Outcome, pretty, short};
+use super::{general, outcome::Outcome, pretty, screen, short};
 use crate::solver::{Event, Solver};
 
-/// Whether the options allow a display.
-static ALLOWED: AtomicBool = AtomicBool::new(false);
-/// Whether one is on the screen.
-static SHOWN: AtomicBool = AtomicBool::new(false);
-/// Four times a second is enough for people.
-static SCREEN: LazyLock<MultiProgress> =
-    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4)));
 /// The numbers change so often.
 const PACE: Duration = Duration::from_millis(250);
-
-/// Allows a display, or forbids it: with more or fewer lines than usual it would only disturb.
-pub(super) fn allow(yes: bool) {
-    ALLOWED.store(yes, Relaxed);
-}
-
-/// Writes lines to stderr, above the display if there is one. Errors are dropped: there is nobody left to tell.
-pub(super) fn write_lines(text: &str) {
-    let text = text.trim_end_matches('\n');
-    super::runs::log(&console::strip_ansi_codes(text));
-    if SHOWN.load(Relaxed) {
-        let _ = SCREEN.println(text);
-    } else {
-        // One write a line: lines of several processes on one stderr stay whole.
-        let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
-    }
-}
-
-/// Stderr for the log, one event a write.
-pub(super) struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_lines(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The display of a training run: how far it is and how fast in one line, what it does in another.
 #[derive(Default)]
@@ -103,9 +56,8 @@ impl Progress {
     }
 
     fn end(&mut self) {
-        SHOWN.store(false, Relaxed);
         if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+            screen::clear(&bar);
         }
     }
 }
@@ -121,16 +73,15 @@ impl Drop for Progress {
 
 fn start(solver: &Solver) -> Option<ProgressBar> {
     let (iter, max) = (solver.iter(), solver.config().max_iter());
-    if !ALLOWED.load(Relaxed) || !is_terminal() || iter >= max {
+    if !screen::takes_display() || iter >= max {
         return None;
     }
     let bar = ProgressBar::new(count(max)).with_style(style(solver.samples_an_iteration()));
-    let bar = SCREEN.add(bar);
+    let bar = screen::show(bar);
     bar.set_position(count(iter));
     // The speed counts from here, not from iteration 0.
     bar.reset_eta();
     bar.enable_steady_tick(Duration::from_millis(500));
-    SHOWN.store(true, Relaxed);
     Some(bar)
 }
 
