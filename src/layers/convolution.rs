@@ -2,8 +2,8 @@
 
 use super::{
     Arity, Kind, Layer, LayerError, Role, Setup,
-    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
-    filters::{FilterLayer, Filters, Fitted},
+    convolution_settings::{ConvolutionSettings, Window},
+    filters::{FilterLayer, Filters, Fitted, ParamDiffs},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -67,15 +67,7 @@ impl Filters for Convolution {
             true => settings.depthwise(window.channels)?,
             false => (settings.group(), settings.num_output()?),
         };
-        check_group(group, window.channels, outputs)?;
-        self.dims = ConvDims {
-            batch: window.samples,
-            in_channels: window.channels,
-            out_channels: outputs,
-            group,
-            axes: window.convolved()?,
-        };
-        check_work(&self.dims)?;
+        self.dims = window.convolution(group, outputs)?;
         Ok(Fitted {
             top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.output))?,
             weights: window.filters(outputs, window.channels / group)?,
@@ -93,19 +85,12 @@ impl Filters for Convolution {
         conv::forward(&self.dims, x, weights, Epilogue { bias, relu: self.relu }, y, scratch);
     }
 
-    fn backward_weights(
-        &self,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
-        db: Option<&mut [f32]>,
-        scratch: &mut [f32],
-    ) {
-        conv::backward_weights(&self.dims, x, dy, dw, db, scratch);
-    }
-
-    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
-        conv::backward_bias(&self.dims, dy, db);
+    fn backward_params(&self, x: &[f32], dy: &[f32], [dw, db]: ParamDiffs<'_>, scratch: &mut [f32]) {
+        match (dw, db) {
+            (Some(dw), db) => conv::backward_weights(&self.dims, x, dy, dw, db, scratch),
+            (None, Some(db)) => conv::backward_bias(&self.dims, dy, db),
+            (None, None) => {}
+        }
     }
 
     fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {

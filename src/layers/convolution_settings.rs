@@ -108,7 +108,7 @@ impl ConvolutionSettings {
 }
 
 /// Refuses channels or outputs that cannot be cut into `group` parts.
-pub fn check_group(group: usize, channels: usize, outputs: usize) -> Result<(), LayerError> {
+fn check_group(group: usize, channels: usize, outputs: usize) -> Result<(), LayerError> {
     if !channels.is_multiple_of(group) {
         return Err(wrong("group", format!("{channels} channels cannot be divided into {group} groups")));
     }
@@ -118,12 +118,12 @@ pub fn check_group(group: usize, channels: usize, outputs: usize) -> Result<(), 
     Ok(())
 }
 
-/// Refuses sizes whose multiply-adds cannot be counted.
-pub fn check_work(dims: &ConvDims) -> Result<(), LayerError> {
+/// Dims whose multiply-adds can be counted.
+fn countable(dims: ConvDims) -> Result<ConvDims, LayerError> {
     if dims.multiply_adds() == usize::MAX || dims.input_len() == usize::MAX {
         return Err(LayerError::shape("a pass would take more multiply-adds than can be counted"));
     }
-    Ok(())
+    Ok(dims)
 }
 
 /// A shape whose values can be counted.
@@ -232,6 +232,30 @@ pub struct Window {
 }
 
 impl Window {
+    /// The convolution of the bottom to so many channels.
+    pub fn convolution(&self, group: usize, outputs: usize) -> Result<ConvDims, LayerError> {
+        check_group(group, self.channels, outputs)?;
+        countable(ConvDims {
+            batch: self.samples,
+            in_channels: self.channels,
+            out_channels: outputs,
+            group,
+            axes: self.convolved()?,
+        })
+    }
+
+    /// The convolution that is transposed onto the bottom: its input has so many channels.
+    pub fn deconvolution(&self, group: usize, outputs: usize) -> Result<ConvDims, LayerError> {
+        check_group(group, self.channels, outputs)?;
+        countable(ConvDims {
+            batch: self.samples,
+            in_channels: outputs,
+            out_channels: self.channels,
+            group,
+            axes: self.deconvolved()?,
+        })
+    }
+
     /// The spatial axes of a convolution of the bottom: floor((side + 2 pad - extent) / stride) + 1 outputs.
     pub fn convolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
         self.axes(ConvAxis::new, |i| {
@@ -247,7 +271,7 @@ impl Window {
 
     /// The spatial axes of the convolution that is transposed onto the bottom, which is as large as its output:
     /// its input has stride (side - 1) + extent - 2 pad values.
-    pub fn deconvolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
+    fn deconvolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
         let some = |a: &ConvAxis| a.input > 0;
         self.axes(
             move |s, k, t, p, d| ConvAxis::transposed(s, k, t, p, d).filter(some),

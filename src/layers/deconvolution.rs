@@ -2,8 +2,8 @@
 
 use super::{
     Arity, Kind, Layer, LayerError, Role, Setup,
-    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
-    filters::{FilterLayer, Filters, Fitted},
+    convolution_settings::{ConvolutionSettings, Window},
+    filters::{FilterLayer, Filters, Fitted, ParamDiffs},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -59,15 +59,7 @@ impl Filters for Deconvolution {
         bottom: &Shape,
     ) -> Result<Fitted, LayerError> {
         let (group, outputs) = (settings.group(), settings.num_output()?);
-        check_group(group, window.channels, outputs)?;
-        self.dims = ConvDims {
-            batch: window.samples,
-            in_channels: outputs,
-            out_channels: window.channels,
-            group,
-            axes: window.deconvolved()?,
-        };
-        check_work(&self.dims)?;
+        self.dims = window.deconvolution(group, outputs)?;
         let swapped = |a: &ConvAxis| ConvAxis { input: a.output, output: a.input, ..*a };
         self.top = ConvDims {
             in_channels: self.dims.out_channels,
@@ -93,22 +85,13 @@ impl Filters for Deconvolution {
         }
     }
 
-    fn backward_weights(
-        &self,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
-        db: Option<&mut [f32]>,
-        scratch: &mut [f32],
-    ) {
-        conv::backward_weights(&self.dims, dy, x, dw, None, scratch);
-        if let Some(db) = db {
-            self.backward_bias(dy, db);
+    fn backward_params(&self, x: &[f32], dy: &[f32], [dw, db]: ParamDiffs<'_>, scratch: &mut [f32]) {
+        if let Some(dw) = dw {
+            conv::backward_weights(&self.dims, dy, x, dw, None, scratch);
         }
-    }
-
-    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
-        conv::backward_bias(&self.top, dy, db);
+        if let Some(db) = db {
+            conv::backward_bias(&self.top, dy, db);
+        }
     }
 
     fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {

@@ -27,18 +27,8 @@ pub trait Filters: Send {
     /// One bottom's top.
     fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]);
 
-    /// Adds to the weights' diffs, and to the bias's where there are.
-    fn backward_weights(
-        &self,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
-        db: Option<&mut [f32]>,
-        scratch: &mut [f32],
-    );
-
-    /// Adds to the bias's diffs.
-    fn backward_bias(&self, dy: &[f32], db: &mut [f32]);
+    /// Adds to the diffs of the weights and of the bias, where they are wanted.
+    fn backward_params(&self, x: &[f32], dy: &[f32], diffs: ParamDiffs<'_>, scratch: &mut [f32]);
 
     /// Overwrites the bottom's diffs.
     fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]);
@@ -46,6 +36,9 @@ pub trait Filters: Send {
     /// Multiply-adds of one bottom's forward pass.
     fn multiply_adds(&self) -> usize;
 }
+
+/// The diffs of the weights and of the bias; `None` where nobody asks.
+pub type ParamDiffs<'a> = [Option<&'a mut [f32]>; 2];
 
 /// What fitted filters need and make.
 pub struct Fitted {
@@ -99,13 +92,7 @@ impl<F: Filters> Layer for FilterLayer<F> {
         for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
             let (dw, others) = pass.param_diffs.split_at_mut(1);
             let db = others.first_mut().and_then(Option::as_deref_mut);
-            match (&mut dw[0], db) {
-                (Some(dw), db) => {
-                    self.filters.backward_weights(bottom.data, top.diff, dw, db, pass.workspace);
-                }
-                (None, Some(db)) => self.filters.backward_bias(top.diff, db),
-                (None, None) => {}
-            }
+            self.filters.backward_params(bottom.data, top.diff, [dw[0].as_deref_mut(), db], pass.workspace);
             if let Some(dx) = dx {
                 self.filters.backward_input(top.diff, pass.params[0], dx, pass.workspace);
             }

@@ -2,8 +2,8 @@
 
 use super::{
     Arity, Kind, Layer, LayerError, Role, Setup,
-    convolution_settings::{ConvolutionSettings, Window, check_group, check_work},
-    filters::{FilterLayer, Filters, Fitted},
+    convolution_settings::{ConvolutionSettings, Window},
+    filters::{FilterLayer, Filters, Fitted, ParamDiffs},
 };
 use crate::{
     config::proto::LayerParameter,
@@ -56,15 +56,7 @@ impl Filters for LocallyConnected {
         bottom: &Shape,
     ) -> Result<Fitted, LayerError> {
         let (group, outputs) = (settings.group(), settings.num_output()?);
-        check_group(group, window.channels, outputs)?;
-        self.dims = ConvDims {
-            batch: window.samples,
-            in_channels: window.channels,
-            out_channels: outputs,
-            group,
-            axes: window.convolved()?,
-        };
-        check_work(&self.dims)?;
+        self.dims = window.convolution(group, outputs)?;
         let units = local::units(&self.dims);
         Ok(Fitted {
             top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.output))?,
@@ -78,22 +70,13 @@ impl Filters for LocallyConnected {
         local::forward(&self.dims, x, weights, bias, y, scratch);
     }
 
-    fn backward_weights(
-        &self,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
-        db: Option<&mut [f32]>,
-        scratch: &mut [f32],
-    ) {
-        local::backward_weights(&self.dims, x, dy, dw, scratch);
-        if let Some(db) = db {
-            self.backward_bias(dy, db);
+    fn backward_params(&self, x: &[f32], dy: &[f32], [dw, db]: ParamDiffs<'_>, scratch: &mut [f32]) {
+        if let Some(dw) = dw {
+            local::backward_weights(&self.dims, x, dy, dw, scratch);
         }
-    }
-
-    fn backward_bias(&self, dy: &[f32], db: &mut [f32]) {
-        local::backward_bias(&self.dims, dy, db);
+        if let Some(db) = db {
+            local::backward_bias(&self.dims, dy, db);
+        }
     }
 
     fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
