@@ -37,3 +37,7 @@ impl SnapshotError {
         move |source| Self::Io { action, path, source }
     }
 }
+
+/// What is said of a file of weights where a solver state is wanted.
+pub const NOT_A_STATE: &str = "is a file of weights, not a solver state; start from weights with --weights, or \
+                                      resume from the .solverstate beside it";

@@ -21,6 +21,11 @@ impl Format {
         }
     }
 
+    /// The format of a file that holds these bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        if hdf5_pure::is_hdf5_bytes(bytes) { Self::Hdf5 } else { Self::BinaryProto }
+    }
+
     /// What the names of files end with, after `.caffemodel` or `.solverstate`.
     pub fn suffix(self) -> &'static str {
         match self {

@@ -19,8 +19,8 @@ use prost::Message as _;
 
 use super::{
     Array, BlobValues, Format, LayerBlobs, WeightsToSave,
-    state::{NOT_A_STATE, State},
-    weights::{Read, owns},
+    content::{Content, owns},
+    error::NOT_A_STATE,
 };
 use crate::{
     config::proto::{CnnctlState, SolverState},
@@ -37,11 +37,6 @@ const MOST_GROUPS: usize = 1 << 20;
 const MOST_BLOBS: usize = 1 << 16;
 /// How much smaller than its values a compressed dataset can be: deflate's best is 1032.
 const BEST_COMPRESSION: u64 = 1100;
-
-/// Whether a file is HDF5.
-pub fn is_hdf5(bytes: &[u8]) -> bool {
-    hdf5_pure::is_hdf5_bytes(bytes)
-}
 
 /// Groups and datasets below a group, by name.
 #[derive(Default)]
@@ -290,7 +285,7 @@ fn damaged(error: Error) -> String {
 }
 
 /// Reads a file of weights.
-pub fn read_weights(bytes: Vec<u8>) -> Result<Read, String> {
+pub fn read_weights(bytes: Vec<u8>) -> Result<Content, String> {
     let mut reader = Reader::open(bytes)?;
     if !reader.has("data")? {
         let what =
@@ -300,11 +295,11 @@ pub fn read_weights(bytes: Vec<u8>) -> Result<Read, String> {
     let data = reader.file.group("data").map_err(damaged)?;
     let mut layers = Vec::new();
     reader.layers(&data, "", 0, &mut layers)?;
-    Ok(Read { layers, source_net: reader.bytes(SOURCE_NET)?, checksum: reader.checksum()? })
+    Ok(Content { layers, source_net: reader.bytes(SOURCE_NET)?, checksum: reader.checksum()? })
 }
 
-/// Reads a solver state.
-pub fn read_state(bytes: Vec<u8>) -> Result<State, String> {
+/// Reads a solver state: all but the history, and the history.
+pub fn read_state(bytes: Vec<u8>) -> Result<(SolverState, Vec<BlobValues>), String> {
     let reader = Reader::open(bytes)?;
     let Some(iter) = reader.int("iter")? else {
         let weights = reader.has("data")?;
@@ -332,5 +327,5 @@ pub fn read_state(bytes: Vec<u8>) -> Result<State, String> {
         cnnctl: own.transpose().map_err(|e| format!("its `{STATE}` is damaged ({e})"))?,
         cnnctl_checksum: reader.checksum()?,
     };
-    Ok(State { head, history: blobs.into_values().collect() })
+    Ok((head, blobs.into_values().collect()))
 }

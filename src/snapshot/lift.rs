@@ -14,7 +14,7 @@ use std::{
 use crc32fast::Hasher;
 
 use super::{
-    Values, hdf5,
+    Format, Values,
     wire::{DATA, DIFF, PIECE, start_field},
 };
 use crate::tensor::Buffer;
@@ -85,7 +85,7 @@ impl Lifted {
 /// Lifts the arrays out of `len` bytes; `None` if they are not in the form that can be.
 fn lift(from: impl Read, len: u64, parts: &[(u32, Part)]) -> io::Result<Option<Lifted>> {
     let mut bytes = BufReader::with_capacity(PIECE, from);
-    if len == 0 || hdf5::is_hdf5(bytes.fill_buf()?) {
+    if len == 0 || Format::of_bytes(bytes.fill_buf()?) == Format::Hdf5 {
         return Ok(None);
     }
     let mut walk = Walk { bytes, at: 0, hash: Hasher::new(), arrays: Vec::new() };

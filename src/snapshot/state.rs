@@ -7,7 +7,9 @@ use prost::Message as _;
 use super::{
     Array, BlobValues, Format, SnapshotError, Written,
     blob::read_blob,
-    digest, hdf5,
+    digest,
+    error::NOT_A_STATE,
+    hdf5,
     lift::{Lifted, OF_STATE},
     write_whole_with,
 };
@@ -46,11 +48,9 @@ pub fn decode_state(bytes: Vec<u8>) -> Result<State, String> {
 }
 
 fn read(file: Lifted) -> Result<State, String> {
-    let (mut head, history) = if hdf5::is_hdf5(&file.rest) {
-        let state = hdf5::read_state(file.rest)?;
-        (state.head, Ok(state.history))
-    } else {
-        from_proto(file)?
+    let (mut head, history) = match Format::of_bytes(&file.rest) {
+        Format::Hdf5 => hdf5::read_state(file.rest).map(|(head, history)| (head, Ok(history)))?,
+        Format::BinaryProto => from_proto(file)?,
     };
     // HDF5 cannot leave it out.
     head.current_step = Some(head.current_step());
@@ -90,10 +90,6 @@ fn from_proto(mut file: Lifted) -> Result<Parts, String> {
         Err(e) => Err(format!("not a solver state, or a damaged one ({e})")),
     }
 }
-
-/// What is said of a file of weights.
-pub(super) const NOT_A_STATE: &str = "is a file of weights, not a solver state; start from weights with --weights, or \
-                                      resume from the .solverstate beside it";
 
 /// Writes a solver state, whole or not at all: `state`, which has no history of its own, with that of `history`.
 ///

@@ -6,13 +6,13 @@ use std::{
     path::Path,
 };
 
-use crc32fast::Hasher;
 use prost::Message as _;
 
 use super::{
-    Array, BlobValues, Format, SnapshotError, Written,
+    Format, LayerBlobs, SnapshotError, WeightsToSave, Written,
     blob::read_blob,
-    digest, hdf5,
+    content::{Content, owns},
+    hdf5,
     lift::{Lifted, OF_NET},
     wire, write_whole_with,
 };
@@ -21,29 +21,12 @@ use crate::{
         self,
         proto::{LayerParameter, NetParameter, SolverState},
     },
-    net::{LayerView, Net, NetError, Param, Params},
-    tensor::Shape,
+    net::{Net, NetError, Params},
 };
 
 /// Fields of `NetParameter` and `LayerParameter`.
 const LAYER: u32 = 100;
 const BLOBS: u32 = 7;
-
-/// The blobs of one layer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerBlobs {
-    /// The layer's name.
-    pub name: String,
-    /// Its blobs, in order; HDF5 leaves out those that another layer owns.
-    pub blobs: Vec<Option<BlobValues>>,
-}
-
-impl LayerBlobs {
-    /// The shapes of those that are there.
-    pub fn shapes(&self) -> Vec<Shape> {
-        self.blobs.iter().flatten().map(|blob| blob.shape.clone()).collect()
-    }
-}
 
 /// A file of weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,19 +107,21 @@ impl Weights {
     }
 
     fn read(file: Lifted) -> Result<Self, String> {
-        let read = if hdf5::is_hdf5(&file.rest) { hdf5::read_weights(file.rest) } else { from_proto(file) }?;
-        let net = read.source_net.as_deref();
-        if read.checksum.is_some() && net.is_none() {
+        let content = match Format::of_bytes(&file.rest) {
+            Format::Hdf5 => hdf5::read_weights(file.rest),
+            Format::BinaryProto => from_proto(file),
+        }?;
+        let net = content.source_net.as_deref();
+        if content.checksum.is_some() && net.is_none() {
             return Err("is cut off: the net that our files end with is not there".into());
         }
-        let changed =
-            read.checksum.is_some_and(|sum| sum != checksum(read.layers.iter().flat_map(blobs_of), net));
+        let changed = content.changed();
         let damaged = |e| format!("its embedded net is damaged ({e})");
         let source_net = net.map(NetParameter::decode).transpose().map_err(damaged)?;
-        if read.layers.is_empty() && source_net.is_none() {
+        if content.layers.is_empty() && source_net.is_none() {
             return Err("holds no weights".into());
         }
-        Ok(Self { layers: read.layers, source_net, changed })
+        Ok(Self { layers: content.layers, source_net, changed })
     }
 
     /// Gives the layers of the same name the blobs, as Caffe copies them.
@@ -188,17 +173,7 @@ impl Weights {
     }
 }
 
-/// What a file of weights holds.
-pub(super) struct Read {
-    /// The layers that have blobs.
-    pub layers: Vec<LayerBlobs>,
-    /// The net before filtering, as bytes.
-    pub source_net: Option<Vec<u8>>,
-    /// The checksum of both.
-    pub checksum: Option<u32>,
-}
-
-fn from_proto(mut file: Lifted) -> Result<Read, String> {
+fn from_proto(mut file: Lifted) -> Result<Content, String> {
     let bytes = &file.rest[..];
     let net = NetParameter::decode(bytes).map_err(|e| match SolverState::decode(bytes) {
         Ok(state) if state.iter.is_some() => {
@@ -217,44 +192,7 @@ fn from_proto(mut file: Lifted) -> Result<Read, String> {
         let blobs = blobs.collect::<Result<_, _>>();
         layers.push(LayerBlobs { blobs: blobs.map_err(|e| format!("layer `{name}`: {e}"))?, name });
     }
-    Ok(Read { layers, source_net, checksum })
-}
-
-/// A blob's layer, its number in it, its shape and what its values hash to.
-type Numbered<'a> = (&'a str, usize, &'a [usize], Hasher);
-
-fn blobs_of(layer: &LayerBlobs) -> impl Iterator<Item = Numbered<'_>> {
-    let blobs = layer.blobs.iter().enumerate();
-    blobs.filter_map(|(i, blob)| {
-        let BlobValues { shape, values, .. } = blob.as_ref()?;
-        Some((&layer.name[..], i, &shape[..], values.hash().clone()))
-    })
-}
-
-/// The checksum of these blobs and this net.
-fn checksum<'a>(blobs: impl Iterator<Item = Numbered<'a>>, source_net: Option<&[u8]>) -> u32 {
-    let start = source_net.map_or(0, crc32fast::hash);
-    blobs.fold(start, |sum, (layer, i, shape, values)| {
-        sum.wrapping_add(digest::of_blob(layer, i, shape, &values))
-    })
-}
-
-/// Whether a layer's parameter `i` is its own, and not one that another layer shares with it.
-pub(super) fn owns(layer: &LayerView<'_>, i: usize, param: &Param) -> bool {
-    param.owner.0 == layer.config.name() && param.owner.1 == i
-}
-
-/// A file of weights to be written.
-#[derive(Clone, Copy)]
-pub struct WeightsToSave<'a> {
-    /// The net that is trained.
-    pub net: &'a Net,
-    /// Its parameters.
-    pub params: &'a Params,
-    /// The net before filtering by phase.
-    pub source: &'a NetParameter,
-    /// Whether diffs are saved too.
-    pub diff: bool,
+    Ok(Content { layers, source_net, checksum })
 }
 
 impl WeightsToSave<'_> {
@@ -267,31 +205,6 @@ impl WeightsToSave<'_> {
             Format::BinaryProto => self.write_proto(out),
             Format::Hdf5 => hdf5::write_weights(self, out),
         })
-    }
-
-    /// A layer's parameter as an array.
-    pub(super) fn array(&self, id: usize) -> Array<'_> {
-        let param = &self.params[id];
-        Array { shape: &param.shape, data: &param.data, diff: self.diff.then_some(&param.diff) }
-    }
-
-    /// The checksum of what the format holds: HDF5 leaves out shared blobs.
-    pub(super) fn checksum(&self, format: Format, source_net: &[u8]) -> u32 {
-        let layers: Vec<_> = self.net.layers().collect();
-        let blobs = layers.iter().flat_map(|layer| {
-            let params = layer.params.iter().map(|&id| &self.params[id]).enumerate();
-            let held = params.filter(move |(i, p)| format == Format::BinaryProto || owns(layer, *i, p));
-            held.map(|(i, p)| (layer.config.name(), i, &p.shape[..], digest::of_values(&p.data)))
-        });
-        checksum(blobs, Some(source_net))
-    }
-
-    /// The net before filtering, as bytes.
-    pub fn source_bytes(&self) -> Vec<u8> {
-        let mut net = self.source.clone();
-        // These numbers only mean something beside its text.
-        net.layer.iter_mut().for_each(|l| l.cnnctl_origin = None);
-        net.encode_to_vec()
     }
 
     fn write_proto(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -322,6 +235,7 @@ mod tests {
     use crate::{
         config::{net_from_text, proto::Phase},
         net::Options,
+        snapshot::BlobValues,
     };
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Tensor, tensor_names};
 use crate::{
     config,
     net::{Net, Params},
-    snapshot::weights::owns,
+    snapshot::content::owns,
     tensor::Shape,
 };
 

@@ -11,7 +11,7 @@ pub use fit::{Fit, Misfit};
 pub use npz::write_npz;
 pub use safetensors::{read_safetensors, write_safetensors};
 
-use super::weights::owns;
+use super::content::owns;
 use crate::{
     net::{LayerView, Net, NetError, Params},
     tensor::Shape,
