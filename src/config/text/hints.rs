@@ -3,7 +3,7 @@
 use super::lexer::{Lexeme, Token};
 use super::parser::Parser;
 use super::schema::{EnumType, Field, Kind, MessageType, Schema};
-use super::values::{Literal, Refusal};
+use super::tokens::Literal;
 use crate::config::aliases;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
@@ -18,6 +18,15 @@ const OLD_FIELDS: [(&str, &str); 3] = [
 
 /// More owners than this are no hint.
 const MAX_OWNERS: usize = 3;
+
+/// Why a literal is no value for its field.
+#[derive(Default)]
+pub(super) struct Refusal {
+    pub message: String,
+    pub hint: Option<String>,
+    /// What to write in its place.
+    pub fix: Option<String>,
+}
 
 /// What to do about a field that the innermost message does not have, and what to write if that is beyond doubt.
 pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> (Option<String>, Option<String>) {

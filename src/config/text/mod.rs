@@ -5,6 +5,7 @@
 //! all errors of a text, keeps the place of every field, and knows some spellings that are not Caffe's.
 
 mod fields;
+mod grammar;
 mod hints;
 mod kind;
 mod lexer;

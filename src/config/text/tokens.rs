@@ -3,6 +3,15 @@
 use super::lexer::{Lexeme, Lexer, Token};
 use crate::config::source::Span;
 
+/// A number or a word, perhaps with a minus before it.
+#[derive(Clone, Copy)]
+pub(super) struct Literal<'s> {
+    pub token: Token,
+    pub negative: bool,
+    /// Without the minus.
+    pub text: &'s str,
+}
+
 /// A text as tokens.
 pub(super) struct Tokens<'s> {
     lexer: Lexer<'s>,

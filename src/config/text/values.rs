@@ -1,31 +1,14 @@
 //! Single values: numbers, words and texts.
 
-use super::hints;
+use super::hints::{self, Refusal};
 use super::lexer::Token;
 use super::parser::Parser;
 use super::schema::{Field, Kind};
+use super::tokens::Literal;
 use super::wire::{self, WireType};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
 use crate::config::{aliases, forks};
-
-/// A number or a word, perhaps with a minus before it.
-#[derive(Clone, Copy)]
-pub(super) struct Literal<'s> {
-    pub token: Token,
-    pub negative: bool,
-    /// Without the minus.
-    pub text: &'s str,
-}
-
-/// Why a literal is no value for its field.
-#[derive(Default)]
-pub(super) struct Refusal {
-    pub message: String,
-    pub hint: Option<String>,
-    /// What to write in its place.
-    pub fix: Option<String>,
-}
 
 impl<'s> Parser<'s> {
     /// Reads the value of a field that is no message and writes it; `None` after an error.
