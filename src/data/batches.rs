@@ -1,16 +1,14 @@
-//! Batches, made ready ahead of their use by threads of their own and delivered in order.
+//! Batches of a stream of samples: which sample stands where in which batch, and what happens to bad ones.
 
 use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     DataError, Draw, Feed, OnBad, Place, Settings, Shard,
     bad::{BadSamples, LabelRange},
+    crew::Crew,
     order::Order,
 };
 use crate::tensor::Shape;
@@ -20,7 +18,7 @@ pub struct Batches {
     job: Arc<Job>,
     depth: usize,
     position: u64,
-    crew: Option<Crew>,
+    crew: Option<Crew<Batch>>,
     waited: Duration,
     bad: BadSamples,
 }
@@ -122,7 +120,7 @@ impl Batches {
         } else {
             let crew = match &mut self.crew {
                 Some(crew) => crew,
-                none => none.insert(Crew::start(&self.job, self.depth, self.position)?),
+                none => none.insert(self.job.crew(self.depth, self.position)?),
             };
             let batch = crew.take();
             self.waited += started.elapsed();
@@ -183,6 +181,22 @@ impl Job {
         Ok(())
     }
 
+    /// Makes the batches from `position` on ahead of their use.
+    fn crew(self: &Arc<Self>, depth: usize, position: u64) -> Result<Crew<Batch>, DataError> {
+        let job = self.clone();
+        Crew::start(depth, move |number, spare| job.batch(position + number * job.step(), spare))
+    }
+
+    /// The batch of a position, in the buffers of a spare one.
+    fn batch(&self, position: u64, spare: Option<Batch>) -> Result<Batch, DataError> {
+        let fresh = || self.feed.shapes().iter().map(|s| vec![0.0; s.count() * self.batch_size]).collect();
+        let mut tops: Vec<Vec<f32>> = spare.map_or_else(fresh, |batch| batch.tops);
+        let mut bad = BadSamples::default();
+        let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+        self.make(position, &mut slices, &mut bad)?;
+        Ok(Batch { tops, bad })
+    }
+
     fn fill(&self, position: u64, tops: &mut [&mut [f32]], bad: &mut BadSamples) -> Result<(), DataError> {
         let index = self.order.index(position);
         let mut tried = 0;
@@ -215,135 +229,6 @@ impl Job {
 struct Batch {
     tops: Vec<Vec<f32>>,
     bad: BadSamples,
-}
-
-/// The threads that read ahead from some position on. Dropping it ends and joins them.
-struct Crew {
-    queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-/// Batches are numbered from 0 in the order of the stream; at most `depth` are in work or ready.
-struct Queue {
-    depth: usize,
-    state: Mutex<State>,
-    /// A batch became ready.
-    ready: Condvar,
-    /// A place became free, or the queue was closed.
-    room: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// The number of the batch at the front of `batches`: so many have been delivered.
-    delivered: u64,
-    /// In work (`None`) or done, in order.
-    batches: VecDeque<Option<Result<Batch, DataError>>>,
-    /// Buffers to use again.
-    spare: Vec<Batch>,
-    closed: bool,
-}
-
-impl Crew {
-    fn start(job: &Arc<Job>, depth: usize, position: u64) -> Result<Self, DataError> {
-        let queue =
-            Arc::new(Queue { depth, state: Mutex::default(), ready: Condvar::new(), room: Condvar::new() });
-        let mut crew = Self { queue, threads: Vec::new() };
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(depth);
-        for _ in 0..workers {
-            let (job, queue) = (job.clone(), crew.queue.clone());
-            let work = move || queue.work(&job, position);
-            match thread::Builder::new().name("data".into()).spawn(work) {
-                Ok(thread) => crew.threads.push(thread),
-                Err(_) if !crew.threads.is_empty() => break,
-                Err(e) => {
-                    return Err(DataError::Setting(format!("cannot start a thread to read ahead: {e}")));
-                }
-            }
-        }
-        Ok(crew)
-    }
-
-    /// The next batch, waiting for it. It always comes: a worker that took a number delivers it, even when it fails.
-    fn take(&self) -> Result<Batch, DataError> {
-        let mut state = self.queue.lock();
-        loop {
-            if let Some(Some(_)) = state.batches.front() {
-                state.delivered += 1;
-                self.queue.room.notify_one();
-                if let Some(Some(batch)) = state.batches.pop_front() {
-                    return batch;
-                }
-            }
-            state = self.queue.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn give_back(&self, batch: Batch) {
-        self.queue.lock().spare.push(batch);
-    }
-}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.queue.lock().closed = true;
-        self.queue.room.notify_all();
-        for thread in self.threads.drain(..) {
-            // A worker catches the panics of feeds; there is nothing to learn from the join.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Queue {
-    /// The state is whole after every statement, so a poisoned lock is no reason to stop.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self, job: &Job, start: u64) {
-        while let Some((number, spare)) = self.claim() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| make(job, start + number * job.step(), spare)))
-                .unwrap_or_else(|panic| Err(DataError::Panicked(reason(&*panic))));
-            let mut state = self.lock();
-            let at = (number - state.delivered) as usize;
-            if let Some(place) = state.batches.get_mut(at) {
-                *place = Some(outcome);
-            }
-            self.ready.notify_one();
-        }
-    }
-
-    /// The number of the next batch to make, and a buffer if one is left; `None` when the queue is closed.
-    fn claim(&self) -> Option<(u64, Option<Batch>)> {
-        let mut state = self.lock();
-        while !state.closed {
-            if state.batches.len() < self.depth {
-                let number = state.delivered + state.batches.len() as u64;
-                state.batches.push_back(None);
-                return Some((number, state.spare.pop()));
-            }
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        None
-    }
-}
-
-fn make(job: &Job, position: u64, spare: Option<Batch>) -> Result<Batch, DataError> {
-    let fresh = || job.feed.shapes().iter().map(|s| vec![0.0; s.count() * job.batch_size]).collect();
-    let mut tops: Vec<Vec<f32>> = spare.map_or_else(fresh, |batch| batch.tops);
-    let mut bad = BadSamples::default();
-    let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
-    job.make(position, &mut slices, &mut bad)?;
-    Ok(Batch { tops, bad })
-}
-
-/// The text of a panic.
-fn reason(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no reason given")
-        .to_owned()
 }
 
 #[cfg(test)]

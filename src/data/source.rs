@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DataError, Decode, cifar, csv, hdf5, idx, image_list, leveldb, lmdb, npy};
+use super::{DataError, Decode, cifar, csv, database, hdf5, idx, image_list, npy};
 
 /// A set of samples, read in any order and by any number of threads.
 pub trait Source: Send + Sync {
@@ -118,8 +118,8 @@ pub const SOURCES: &[(&str, Open)] = &[
     ("hdf5", hdf5::open),
     ("idx", idx::open),
     ("image_list", image_list::open),
-    ("leveldb", leveldb::open),
-    ("lmdb", lmdb::open),
+    ("leveldb", database::open_leveldb),
+    ("lmdb", database::open_lmdb),
     ("npy", npy::open),
 ];
 

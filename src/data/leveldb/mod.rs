@@ -6,12 +6,10 @@
 
 mod log;
 mod reader;
-mod source;
 mod table;
 mod version;
 mod wire;
 mod writer;
 
 pub use reader::Reader;
-pub(crate) use source::open;
 pub use writer::Writer;

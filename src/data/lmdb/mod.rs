@@ -7,9 +7,7 @@
 
 mod page;
 mod reader;
-mod source;
 mod writer;
 
 pub use reader::Reader;
-pub(crate) use source::open;
 pub use writer::Writer;
