@@ -1,6 +1,8 @@
 //! Damaged files of every kind: an error or other values, never a panic and never a hang.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,40 +13,13 @@ use cnnctl::data::{
     Batches, DataError, Decode, Images, Location, Settings, Tables, Transform, create_database, open_source,
     parse_datum, put_datum,
 };
+use common::damage::{Damage, any_damage};
 use proptest::{prelude::*, test_runner::TestRunner};
 use prost::Message as _;
 
-/// One change of a file.
-#[derive(Clone, Debug)]
-enum Damage {
-    Flip(prop::sample::Index, u8),
-    Cut(prop::sample::Index),
-    Insert(prop::sample::Index, Vec<u8>),
-}
-
+/// Some damages of one file.
 fn damages() -> impl Strategy<Value = Vec<Damage>> {
-    let one = prop_oneof![
-        4 => (any::<prop::sample::Index>(), 1u8..).prop_map(|(at, bits)| Damage::Flip(at, bits)),
-        1 => any::<prop::sample::Index>().prop_map(Damage::Cut),
-        1 => (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..9))
-            .prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
-    ];
-    prop::collection::vec(one, 1..4)
-}
-
-fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
-    match damage {
-        _ if bytes.is_empty() => {}
-        Damage::Flip(at, bits) => {
-            let at = at.index(bytes.len());
-            bytes[at] ^= bits;
-        }
-        Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
-        Damage::Insert(at, more) => {
-            let at = at.index(bytes.len());
-            bytes.splice(at..at, more.iter().copied());
-        }
-    }
+    prop::collection::vec(any_damage(), 1..4)
 }
 
 /// Reads a set to its end through the whole chain, without threads, so that a panic is the test's.
@@ -132,7 +107,7 @@ fn damage_never_panics() {
     let outcome = TestRunner::new(config).run(&damages(), |damages| {
         for (kind, path, file, whole) in &sets {
             let mut bytes = whole.clone();
-            damages.iter().for_each(|damage| apply(&mut bytes, damage));
+            damages.iter().for_each(|damage| damage.apply(&mut bytes));
             fs::write(file, &bytes)?;
             let _ = read(kind, path);
             fs::write(file, whole)?;
@@ -148,7 +123,7 @@ fn datums() -> impl Strategy<Value = Vec<u8>> {
     let png = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/_data/img0.png")).unwrap();
     let image = damages().prop_map(move |damages| {
         let mut bytes = png.clone();
-        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        damages.iter().for_each(|damage| damage.apply(&mut bytes));
         bytes
     });
     let data = prop_oneof![prop::collection::vec(any::<u8>(), 0..30), image];

@@ -6,39 +6,15 @@ mod common;
 use std::fs;
 
 use cnnctl::snapshot::{Weights, load_state, newest_whole};
-use common::Folder;
+use common::{
+    Folder,
+    damage::{Damage, any_damage},
+};
 use proptest::{prelude::*, test_runner::TestRunner};
-
-/// Changes of a file: bits flipped, the end cut off, bytes put in between.
-#[derive(Clone, Debug)]
-enum Damage {
-    Flip(prop::sample::Index, u8),
-    Cut(prop::sample::Index),
-    Insert(prop::sample::Index, Vec<u8>),
-}
-
-fn damage() -> impl Strategy<Value = Damage> {
-    prop_oneof![
-        3 => (any::<prop::sample::Index>(), 1u8..).prop_map(|(at, bits)| Damage::Flip(at, bits)),
-        1 => any::<prop::sample::Index>().prop_map(Damage::Cut),
-        1 => (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..9))
-            .prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
-    ]
-}
 
 fn damaged(bytes: &[u8], damage: &Damage) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    match damage {
-        Damage::Flip(at, bits) => {
-            let at = at.index(bytes.len());
-            bytes[at] ^= bits;
-        }
-        Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
-        Damage::Insert(at, more) => {
-            let at = at.index(bytes.len());
-            bytes.splice(at..at, more.iter().copied());
-        }
-    }
+    damage.apply(&mut bytes);
     bytes
 }
 
@@ -53,7 +29,7 @@ fn run(test: impl Fn(Damage) -> Result<(), TestCaseError>) {
     let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner =
         TestRunner::new_with_rng(config, prop::test_runner::TestRng::deterministic_rng(Default::default()));
-    runner.run(&damage(), test).unwrap();
+    runner.run(&any_damage(), test).unwrap();
 }
 
 #[test]

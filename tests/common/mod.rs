@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub mod damage;
+
 use std::{
     fs,
     path::{Path, PathBuf},
