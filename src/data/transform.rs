@@ -147,10 +147,7 @@ impl Transform {
         };
         let window = Window { h, w, top, left, rows, columns };
         match &self.augment {
-            None => match pixels {
-                Pixels::U8(values) => self.rows(values, window, out),
-                Pixels::F32(values) => self.rows(values, window, out),
-            },
+            None => self.normalized(pixels, window, out),
             Some(augment) => self.augmented(augment, pixels, window, draw, out),
         }
         if flip {
@@ -168,11 +165,7 @@ impl Transform {
         [rows, columns]: [usize; 2],
         out: &mut [f32],
     ) {
-        let window = Window { h: shape[1], w: shape[2], top, left, rows, columns };
-        match pixels {
-            Pixels::U8(values) => self.rows(values, window, out),
-            Pixels::F32(values) => self.rows(values, window, out),
-        }
+        self.normalized(pixels, Window { h: shape[1], w: shape[2], top, left, rows, columns }, out);
     }
 
     /// Takes each channel's mean in place of a mean image, which then fits images of any size.
@@ -217,6 +210,14 @@ impl Transform {
         } else {
             let mean = self.channel_mean(channel);
             row.iter_mut().for_each(|x| *x = (*x - mean) * self.scale);
+        }
+    }
+
+    /// The pixels of a window with the mean subtracted, scaled.
+    fn normalized(&self, pixels: &Pixels, win: Window, out: &mut [f32]) {
+        match pixels {
+            Pixels::U8(values) => self.rows(values, win, out),
+            Pixels::F32(values) => self.rows(values, win, out),
         }
     }
 
