@@ -293,8 +293,11 @@ impl Checker {
                 vec![file.error_at(&field, message).hint(hint.map(str::to_owned))]
             }
             SolverError::Config(ConfigError::Invalid(diagnostics)) => diagnostics.0,
-            SolverError::Config(error @ (ConfigError::Io { .. } | ConfigError::Unreadable { .. })) => {
-                let (ConfigError::Io { path, .. } | ConfigError::Unreadable { path, .. }) = &error else {
+            SolverError::Config(error) => {
+                let (ConfigError::Io { path, .. }
+                | ConfigError::Unreadable { path, .. }
+                | ConfigError::Utf16 { path }) = &error
+                else {
                     return vec![];
                 };
                 let name = path.display().to_string();

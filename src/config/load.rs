@@ -27,6 +27,12 @@ pub enum ConfigError {
     /// The file says something wrong. The text is complete: it needs no `error:` before it.
     #[error(transparent)]
     Invalid(#[from] Diagnostics),
+    /// The file is a text in two bytes a letter, as some programs of Windows save it.
+    #[error("{} is UTF-16; save it as UTF-8", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no text, and no message in protobuf's binary format either.
     #[error("{} is neither a text nor a binary {kind}", path.display())]
     Unreadable {
@@ -230,6 +236,10 @@ enum Content<M> {
 
 fn read<M: Message + Name + Default>(path: &Path, kind: &'static str) -> Result<Content<M>, ConfigError> {
     let bytes = fs::read(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+    // The byte order mark: no protobuf message begins so, for 7 is no wire type.
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(ConfigError::Utf16 { path: path.into() });
+    }
     if is_binary(&bytes) {
         let message = M::decode(bytes.as_slice());
         return message.map(Content::Binary).map_err(|source| ConfigError::Unreadable {
@@ -268,7 +278,18 @@ fn net_file(mut net: NetParameter, file: FileMap, warnings: Vec<Diagnostic>) -> 
     if !file.is_text() {
         forget_origins(&mut net);
     }
-    let (mut net, upgrades, warnings) = finish(upgrade::upgrade_net(net), &file, warnings)?;
+    let (mut net, upgrades, mut warnings) = finish(upgrade::upgrade_net(net), &file, warnings)?;
+    // Binary nets come from programs, and may hold weights: what they are is not for this file to say.
+    if file.is_text() {
+        warnings.extend(net.layer.iter().flat_map(|layer| {
+            let complain = |path: String| {
+                let message = format!("`{}` must be a number, found NaN", last_name(&path));
+                file.layer_complaint(Severity::Error, layer.name(), layer.cnnctl_origin, &path, &message)
+            };
+            text::nan_fields(layer).into_iter().map(complain)
+        }));
+    }
+    let warnings = without_errors(warnings)?;
     place_input_layer(&mut net, &file, "input");
     Ok(NetFile { net, file, warnings, upgrades })
 }
@@ -281,7 +302,12 @@ fn solver_file(
     if !file.is_text() {
         nets(&mut solver).for_each(|(_, net)| forget_origins(net));
     }
-    let (mut solver, upgrades, warnings) = finish(upgrade::upgrade_solver(solver), &file, warnings)?;
+    let (mut solver, upgrades, mut warnings) = finish(upgrade::upgrade_solver(solver), &file, warnings)?;
+    warnings.extend(text::nan_fields(&solver).into_iter().map(|path| {
+        let message = format!("`{}` must be a number, found NaN", last_name(&path));
+        file.complaint(Severity::Error, message, file.top_span(&path))
+    }));
+    let warnings = without_errors(warnings)?;
     nets(&mut solver).for_each(|(path, net)| place_input_layer(net, &file, &format!("{path}.input")));
     Ok(SolverFile { solver, file, warnings, upgrades })
 }
@@ -293,11 +319,18 @@ fn finish<M>(
     mut warnings: Vec<Diagnostic>,
 ) -> Result<(M, Vec<&'static str>, Vec<Diagnostic>), Diagnostics> {
     warnings.extend(done.complaints.into_iter().map(|complaint| located(complaint, file)));
-    let all = Diagnostics(warnings);
-    if all.has_errors() {
-        return Err(all);
-    }
-    Ok((done.message, done.applied, all.0))
+    Ok((done.message, done.applied, without_errors(warnings)?))
+}
+
+/// The complaints, if none is an error.
+fn without_errors(complaints: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Diagnostics> {
+    let all = Diagnostics(complaints);
+    if all.has_errors() { Err(all) } else { Ok(all.0) }
+}
+
+/// The field that a path ends in: `negative_slope` of `relu_param.negative_slope`.
+fn last_name(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, name)| name)
 }
 
 fn located(complaint: Complaint, file: &FileMap) -> Diagnostic {

@@ -27,7 +27,7 @@ use super::source::Source;
 use parser::Parser;
 use schema::Schema;
 
-pub use fields::set_fields;
+pub use fields::{nan_fields, set_fields};
 pub use kind::{TextKind, kind_of};
 pub use print::print;
 pub use spans::{FieldSpan, Spans};
