@@ -97,11 +97,12 @@ impl Solver {
         Ok(())
     }
 
-    /// Runs the batches of this iteration again, layer by layer, and names the first blob that is not finite.
-    pub(super) fn diverged(&mut self, loss: f32, rate: f32) -> SolverError {
+    /// Runs the batches of this iteration again, layer by layer, and names the first blob that is not finite. There is no
+    /// `loss` where weights show it between two iterations, when the gradients are gone, too.
+    pub(super) fn diverged(&mut self, loss: Option<f32>, rate: f32) -> SolverError {
         // The square of such a gradient may be too large for an f32.
         let squares = self.params.iter().flat_map(|p| p.diff.iter()).map(|&d| f64::from(d).powi(2));
-        let norm = squares.sum::<f64>().sqrt();
+        let norm = loss.map(|_| squares.sum::<f64>().sqrt());
         let place = self.first_bad_value().unwrap_or_else(|| "no blob of the same pass run again".into());
         let advice = "a lower base_lr or clip_gradients may help";
         SolverError::Diverged { iter: self.iter, loss, rate, norm, place, advice }

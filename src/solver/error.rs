@@ -30,20 +30,21 @@ pub enum SolverError {
     /// The exchange with the other ranks.
     #[error(transparent)]
     Comm(#[from] CommError),
-    /// The loss is no longer a number.
+    /// The loss is no longer a number, or a weight is none though the loss does not show it.
     #[error(
-        "the loss of iteration {iter} is {loss}: training has diverged, first in {place} (learning rate {rate}, norm of \
-         the gradients {norm}); {advice}"
+        "{}: training has diverged, first in {place} (learning rate {rate}{}); {advice}",
+        Self::symptom(*iter, *loss),
+        norm.map_or_else(String::new, |norm| format!(", norm of the gradients {norm}"))
     )]
     Diverged {
         /// The iteration.
         iter: i32,
-        /// Its loss.
-        loss: f32,
+        /// Its loss, if that is what shows it.
+        loss: Option<f32>,
         /// Its learning rate.
         rate: f32,
-        /// The L2 norm of all gradients.
-        norm: f64,
+        /// The L2 norm of all gradients, while they are there.
+        norm: Option<f64>,
         /// The first place where a value is not finite.
         place: String,
         /// What may help, or why going back does not.
@@ -58,6 +59,14 @@ impl SolverError {
     /// A wrong setting.
     pub fn setting(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Setting { field: field.into(), message: message.into() }
+    }
+
+    /// What shows that training has diverged.
+    fn symptom(iter: i32, loss: Option<f32>) -> String {
+        match loss {
+            Some(loss) => format!("the loss of iteration {iter} is {loss}"),
+            None => format!("before iteration {iter} a weight is no finite number, though no loss was NaN"),
+        }
     }
 
     /// The same divergence, with the reason why it ends the run.

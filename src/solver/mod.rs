@@ -274,7 +274,7 @@ impl Solver {
         let (smoothed, rate) = known.unwrap_or_else(|| self.rate(loss));
         self.last_rate = rate;
         if !loss.is_finite() && self.on_nan != OnNan::Continue {
-            return Err(self.diverged(loss, rate));
+            return Err(self.diverged(Some(loss), rate));
         }
         observer.see(self, &Event::Train { iter: self.iter, loss, smoothed, rate, shown: self.is_shown() });
         self.update(rate);

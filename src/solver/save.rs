@@ -26,7 +26,7 @@ impl Solver {
         let _span = tracing::debug_span!("snapshot", iter = self.iter).entered();
         let start = Instant::now();
         if self.on_nan != OnNan::Continue && !self.weights_are_finite() {
-            return Err(self.diverged(f32::NAN, self.last_rate));
+            return Err(self.diverged(None, self.last_rate));
         }
         let format = Format::of(&self.config);
         let name = |kind: &str| {
@@ -129,12 +129,18 @@ impl Solver {
             );
             return Err(fail(message));
         }
-        for (i, (blob, history)) in history.into_iter().zip(&mut self.history).enumerate() {
+        let owners = self.params.iter().take(self.history_arrays()).cycle();
+        for ((i, (blob, history)), owner) in
+            history.into_iter().zip(&mut self.history).enumerate().zip(owners)
+        {
             if blob.values.len() != history.len() {
+                let (layer, number) = &owner.owner;
                 return Err(fail(format!(
-                    "history {i} has {} values, but {} are needed",
+                    "history {i}, of parameter {number} of layer `{layer}`, has {} values, but {} are needed for {}: it \
+                     belongs to another net",
                     blob.values.len(),
-                    history.len()
+                    history.len(),
+                    owner.shape
                 )));
             }
             *history = blob.values.into_buffer();

@@ -55,6 +55,20 @@ fn a_diverged_run_stops_and_names_the_place() {
     assert_eq!(metrics(&folder).len(), 7, "the iteration that diverged is none");
 }
 
+/// A softmax of NaN counts as a sure mistake, 87.3, so that no loss shows what has become of the weights.
+#[test]
+fn weights_that_diverge_behind_a_finite_loss_are_not_saved() {
+    let folder = Folder::new();
+    folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 1e30");
+    let (status, log) = train(&folder, &[]);
+    assert_eq!(status, 4, "{log}");
+    let error = log.lines().rfind(|l| l.starts_with("error: ")).unwrap_or_default();
+    let wanted = "error: before iteration 10 a weight is no finite number, though no loss was NaN: training has diverged, \
+                  first in parameter 0 of layer `conv` (learning rate 1000000000000000000000000000000); a lower base_lr";
+    assert!(error.starts_with(wanted), "{log}");
+    assert!(!folder.path("tiny_iter_10.solverstate").exists());
+}
+
 #[test]
 fn a_run_that_goes_back_with_a_lower_rate_gets_there() {
     // 6.4 and 3.2 are too much, 1.6 is not.
