@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use super::{SolverError, team};
-use crate::config::{
-    self, ConfigError, NetFile, SolverFile,
-    proto::{NetParameter, NetState, Phase, SolverParameter},
+use crate::{
+    config::{
+        self, ConfigError, NetFile, SolverFile,
+        proto::{NetParameter, NetState, Phase, SolverParameter},
+    },
+    net::{Net, NetError},
 };
 
 /// The nets of a solver file.
@@ -131,4 +134,18 @@ pub fn state_of(phase: Phase, net: &NetParameter, solver: Option<&NetState>) -> 
         state.stage.extend(more.stage.iter().cloned());
     }
     state
+}
+
+/// Refuses two layers of one name with parameters of their own: snapshots and test nets would take one for the other.
+pub(super) fn refuse_twins(train: &Net) -> Result<(), NetError> {
+    let layers: Vec<_> = train.layers().filter(|layer| !layer.params.is_empty()).collect();
+    for (i, layer) in layers.iter().enumerate() {
+        let name = layer.config.name();
+        if layers[..i].iter().any(|other| other.config.name() == name && other.params != layer.params) {
+            let message = "another layer above has this name and parameters of its own; rename it, for snapshots and test \
+                           nets tell layers by their names";
+            return Err(NetError::layer(layer.config, "name", message));
+        }
+    }
+    Ok(())
 }
