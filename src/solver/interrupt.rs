@@ -12,7 +12,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ},
     flag,
 };
 
@@ -37,7 +37,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Heeds signals from now on: TERM, USR1, USR2 and XCPU stop the run, INT and HUP do what is asked.
+    /// Heeds signals from now on: TERM, USR1, USR2 and XCPU stop the run, INT and HUP do what is asked, XFSZ does nothing.
     ///
     /// # Errors
     /// When the system refuses a handler.
@@ -58,6 +58,8 @@ impl Signals {
             };
             flag::register_usize(signal, flag, signal as usize)?;
         }
+        // A limit on the size of files (`ulimit -f`) would kill the run; heeded, it is an error of that one write.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 

@@ -141,6 +141,22 @@ fn metrics_on_a_full_disk_end_no_run() {
     assert!(whole.starts_with(&cut) && cut.ends_with(b"\n") && cut.len() > 1000, "{}", cut.len());
 }
 
+/// `ulimit -f` counts blocks of 512 bytes or of 1024, as the shell likes; a snapshot's weights are larger than both.
+#[test]
+fn a_limit_on_the_size_of_files_is_like_a_full_disk() {
+    let folder = folder();
+    let script = "ulimit -f 1; exec \"$0\" train --solver solver.prototxt";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_cnnctl")]).current_dir(folder.path(""));
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let log = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let warnings = log.matches("cannot write snaps/tiny_iter_").filter(|_| log.contains("training goes on"));
+    assert_eq!(warnings.count(), 5, "{log}");
+    assert!(log.contains("tiny_iter_40.caffemodel: File too large"), "{log}");
+    assert_eq!(names(&folder), Vec::<String>::new(), "nothing half-written is left");
+}
+
 #[test]
 fn a_read_only_folder_is_refused_at_the_start() {
     let folder = folder();
