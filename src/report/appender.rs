@@ -1,11 +1,16 @@
 //! Files that grow with a run: in whole records, and cut back when the run goes back.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    os::unix::fs::FileExt as _,
+    path::Path,
+};
 
 /// As much is kept for a disk that may have room again later.
 const WAITING: usize = 1 << 26;
 
-/// An open file that grows.
+/// An open file that grows. It is locked while it is open, so that two runs do not write over each other.
 pub(super) struct Appender {
     file: File,
     path: String,
@@ -26,6 +31,10 @@ impl Appender {
         let shown = path.display().to_string();
         let open = || {
             let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            // Pipes and devices are everybody's, and some network file systems know no locks.
+            if file.metadata()?.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+                return Err(io::Error::other("another run writes it, or this one for another option"));
+            }
             let end = end(&file)?;
             file.set_len(end)?;
             Ok((file, end))
@@ -86,5 +95,26 @@ impl Drop for Appender {
             let _ = self.file.set_len(self.end);
             tracing::warn!("the last lines of {} could not be written", self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_do_not_write_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.jsonl");
+        let mut first = Appender::open(&path, |_| Ok(0)).map_err(drop).unwrap();
+        first.add(b"one\n");
+        let error = Appender::open(&path, |_| Ok(0)).err().unwrap();
+        assert!(error.contains("m.jsonl: another run writes it"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+        drop(first);
+        assert!(Appender::open(&path, |_| Ok(4)).is_ok());
+        let device = Path::new("/dev/null");
+        let one = Appender::open(device, |_| Ok(0));
+        assert!(one.is_ok() == Appender::open(device, |_| Ok(0)).is_ok());
     }
 }
