@@ -55,7 +55,11 @@ impl Failure {
                 (CONFIG, layer, *origin, &field[..], message)
             }
             NetError::Value { layer, origin, message } => (DATA, layer, *origin, "", message),
-            NetError::Net(message) => return Self::new(CONFIG, message),
+            NetError::Net(message) => {
+                let Some(file) = file else { return Self::new(CONFIG, message) };
+                let diagnostic = file.error("", message.clone());
+                return Self { status: CONFIG, message: Diagnostics(vec![diagnostic]).to_string() };
+            }
         };
         let Some(file) = file else { return Self::new(status, error.to_string()) };
         let layer = LayerParameter {

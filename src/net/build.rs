@@ -37,6 +37,9 @@ impl Net {
     ) -> Result<Self, NetError> {
         let phase = options.state.phase().as_str_name();
         let _span = tracing::debug_span!("build", net = net.name(), phase).entered();
+        if net.layer.is_empty() {
+            return Err(NetError::Net("the net has no layers".to_owned()));
+        }
         let layers = split::insert_splits(filter::filter(net, &options.state)?)?;
         let wiring = wire::wire(layers)?;
         let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };

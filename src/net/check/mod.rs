@@ -151,6 +151,10 @@ pub struct Checked {
 
 /// Looks at a net in these states for all that is wrong with it or odd about it.
 pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
+    if net.layer.is_empty() {
+        let empty = Finding::new(Severity::Error, None, "", "the net has no layers");
+        return Checked { findings: vec![empty], data: vec![None; states.len()] };
+    }
     let mut data = Vec::with_capacity(states.len());
     let mut merged: Vec<(Finding, Vec<usize>)> = Vec::new();
     let mut parts: Vec<Vec<usize>> = Vec::new();
