@@ -124,3 +124,33 @@ fn a_net_of_many_mistakes_ends_in_few_findings() {
     assert!(found.iter().any(|f| f.message.contains("cycle")));
     assert!(look(&text).unwrap().len() <= 200);
 }
+
+/// The most memory that this process has had, in bytes.
+fn peak() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// What a layer keeps for each of a billion values is taken, but not written, when a net is only looked at.
+#[test]
+fn huge_blobs_take_no_memory_in_a_check() {
+    let input = |name: &str, dims: &str| {
+        format!("layer {{ name: '{name}' type: 'Input' top: '{name}' input_param {{ shape {{ {dims} }} }} }}")
+    };
+    let one = input("x", "dim: 5 dim: 3");
+    let many = input("y", "dim: 1000000000");
+    let scores = input("z", "dim: 1000000000 dim: 1");
+    let layer = |text: &str| format!("layer {{ name: 'l' top: 'l' {text} }}");
+    let before = peak();
+    for text in [
+        format!("{one}{many}{}", layer("type: 'BatchReindex' bottom: 'x' bottom: 'y'")),
+        format!("{many}{}", layer("type: 'Embed' bottom: 'y' embed_param { num_output: 1 input_dim: 2 }")),
+        format!("{scores}{many}{}", layer("type: 'Accuracy' bottom: 'z' bottom: 'y'")),
+        format!("{scores}{many}{}", layer("type: 'HingeLoss' bottom: 'z' bottom: 'y'")),
+        format!("{scores}{}", layer("type: 'ArgMax' bottom: 'z'")),
+    ] {
+        look(&text).expect("a net that can be read");
+    }
+    assert!(peak() - before < 1 << 29, "{} bytes", peak() - before);
+}

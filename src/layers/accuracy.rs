@@ -1,7 +1,8 @@
 //! `Accuracy`: the share of labels that are among the best scores.
 
 use super::{
-    Arity, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup, labels::Labels,
+    Arity, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup, axes::make_room,
+    labels::Labels,
 };
 use crate::{
     config::proto::LayerParameter,
@@ -70,8 +71,8 @@ impl Layer for Accuracy {
             let text = format!("top_k {} exceeds the number of classes {}", self.rivals, dims.classes);
             return Err(LayerError::setting(TOP_K, text));
         }
-        self.classes.resize(dims.positions(), 0);
-        self.right.resize(dims.positions(), false);
+        make_room(&mut self.classes, dims.positions());
+        make_room(&mut self.right, dims.positions());
         self.tally.resize(dims.classes, (0, 0));
         let mut tops = vec![Shape::default()];
         tops.extend(self.per_class.then(|| [dims.classes].into()));

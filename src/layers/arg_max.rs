@@ -71,7 +71,7 @@ impl Layer for ArgMax {
                 top
             }
         };
-        self.places.resize(self.dims.found(), 0);
+        axes::make_room(&mut self.places, self.dims.found());
         Ok(Outline::of([top.into()]).workspace(self.dims.found()))
     }
 

@@ -61,6 +61,16 @@ pub fn counted(sides: Vec<usize>) -> Option<Shape> {
     shape.checked_count().map(|_| shape)
 }
 
+/// Makes what a layer keeps from one pass to the next `len` long. Zeros that nobody has written take no memory: a net that
+/// is only looked at stays small, whatever its shapes.
+pub fn make_room<T: Copy + Default>(kept: &mut Vec<T>, len: usize) {
+    if kept.capacity() < len {
+        *kept = vec![T::default(); len];
+    } else {
+        kept.resize(len, T::default());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +90,17 @@ mod tests {
         assert_eq!(of(&[2, -1]).unwrap_err().to_string(), "dim -1 is negative");
         assert!(of(&[i64::MAX, 2]).unwrap_err().to_string().contains("too large"));
         assert!(of(&[i64::MAX, 0]).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_as_long_as_asked_and_grows_no_capacity_for_less() {
+        let mut kept = vec![];
+        for len in [0, 3, 1, 3] {
+            make_room(&mut kept, len);
+            assert_eq!(kept, vec![0u32; len]);
+        }
+        let place = kept.as_ptr();
+        make_room(&mut kept, 2);
+        assert_eq!((kept.as_ptr(), kept.len()), (place, 2));
     }
 }

@@ -1,6 +1,8 @@
 //! `BatchReindex`: picks samples of a batch by number.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes::make_room,
+};
 use crate::{
     config::proto::LayerParameter,
     kernels::rows::{gather_rows, scatter_rows},
@@ -43,7 +45,7 @@ impl Layer for BatchReindex {
             return Err(LayerError::shape(message));
         }
         (self.samples, self.row) = (x[0], x.count_of(1..));
-        self.index.resize(index[0], 0);
+        make_room(&mut self.index, index[0]);
         Ok(Outline::of([[&index[..], &x[1..]].concat().into()]).reads(Reads::NOTHING))
     }
 

@@ -1,6 +1,8 @@
 //! `ContrastiveLoss`: like pairs together, unlike pairs a margin apart.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes::make_room,
+};
 use crate::{
     config::proto::LayerParameter,
     kernels::parallel::{CHUNK, for_chunks_mut},
@@ -65,7 +67,7 @@ impl Layer for ContrastiveLoss {
             return Err(LayerError::shape(text));
         }
         self.len = a.count() / pairs.max(1);
-        self.factors.resize(pairs, 0.0);
+        make_room(&mut self.factors, pairs);
         Ok(Outline::of([Shape::default()]).reads(Reads::BOTTOMS))
     }
 

@@ -1,6 +1,9 @@
 //! `Embed`: rows of a table, looked up by index.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup};
+use super::{
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
+    axes::make_room,
+};
 use crate::{
     config::proto::{EmbedParameter, LayerParameter},
     kernels::{
@@ -52,7 +55,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 
 impl Layer for Embed {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        self.indices.resize(bottoms[0].count(), 0);
+        make_room(&mut self.indices, bottoms[0].count());
         let (config, n) = (&self.config, self.outputs);
         let weights = config.weight_filler.clone().unwrap_or_default();
         let mut params = vec![ParamOutline::learned([self.rows, n], weights)];

@@ -2,7 +2,7 @@
 
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    labels::Labels,
+    axes::make_room, labels::Labels,
 };
 use crate::{
     config::proto::{LayerParameter, hinge_loss_parameter::Norm},
@@ -46,7 +46,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 impl Layer for HingeLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline_flat(&bottoms[0], &bottoms[1])?;
-        self.classes.resize(self.labels.dims.outer, 0);
+        make_room(&mut self.classes, self.labels.dims.outer);
         Ok(Outline::of([Shape::default()]).reads(Reads::BOTTOMS))
     }
 

@@ -83,8 +83,13 @@ impl Reshape {
             sides.push(side);
         }
         sides.extend_from_slice(&bottom[end..]);
-        let count = counted(sides.clone()).map_or(usize::MAX, |s| s.count());
         let total = bottom.count();
+        let Some(count) = counted(sides.clone()).map(|s| s.count()) else {
+            let top = Shape::from(sides);
+            return Err(refused(format!(
+                "bottom {bottom} has {total} values, top {top} would have more than a blob can hold"
+            )));
+        };
         if let Some(open) = open {
             if count == 0 || !total.is_multiple_of(count) {
                 return Err(refused(format!(
@@ -148,6 +153,8 @@ mod tests {
         assert_eq!(of("axis: 4"), "axis 4 is out of range for a bottom of 3 axes: 2 x 3 x 4");
         assert_eq!(of("axis: 2 num_axes: 2"), "num_axes 2 from axis 2 exceeds the bottom 2 x 3 x 4");
         assert!(of("axis: 2 num_axes: 0 shape { dim: 1 dim: 0 }").contains("dim 1 is 0"));
-        assert!(of("shape { dim: 9223372036854775807 dim: 4 }").contains("would have"));
+        assert!(
+            of("shape { dim: 9223372036854775807 dim: 4 }").contains("would have more than a blob can hold")
+        );
     }
 }
