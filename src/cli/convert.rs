@@ -10,7 +10,7 @@ use super::{
     entries::{Target, in_parallel},
 };
 use crate::{
-    data::{self, Column, Location},
+    data::{self, Column, DataError, Location},
     report,
 };
 
@@ -132,6 +132,9 @@ impl ConvertArgs {
 /// Writes all samples of a source under keys of so many digits.
 fn write(kind: &str, location: &Location, target: &Target, digits: usize) -> Done {
     let source = data::open_source(kind, location).map_err(|e| Failure::data(&e))?;
+    if source.is_empty() {
+        return Err(Failure::data(&DataError::Empty { path: location.path.clone() }));
+    }
     let entries = in_parallel(source.len(), |i| data::numbered(&*source, i, digits));
     let count = target.write(entries)?;
     report::info(&format!("{count} samples are now in {}", target.db.display()));

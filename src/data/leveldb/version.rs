@@ -26,6 +26,11 @@ pub(super) struct Version {
 impl Version {
     pub fn read(folder: &Path) -> Result<Self, DataError> {
         let current = folder.join("CURRENT");
+        // `Data` layers take LevelDB where they say nothing, and most databases are LMDB.
+        if !current.exists() && (folder.join("data.mdb").exists() || folder.is_file()) {
+            let problem = "this is no LevelDB database; say `backend: LMDB` if it is one of LMDB";
+            return Err(DataError::file(folder, problem));
+        }
         let name = fs::read_to_string(&current).map_err(DataError::io("open", &current))?;
         let name = name.trim_end();
         if !name.starts_with("MANIFEST-") || name.contains(['/', '\\']) {

@@ -37,6 +37,9 @@ impl Reader {
     /// Opens the database at `path`: its folder, or the file itself.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let file = if path.is_dir() { path.join("data.mdb") } else { path.to_owned() };
+        if !file.exists() && path.join("CURRENT").exists() {
+            return Err(DataError::file(path, "this is a LevelDB database; say `backend: LEVELDB`"));
+        }
         let file = DataFile::open(&file)?;
         let meta = read_meta(&file)?;
         let needed = (meta.last_page + 1).saturating_mul(meta.page_size as u64);
