@@ -232,6 +232,136 @@ fn data_that_cannot_be_opened_is_bad_data() {
 }
 
 #[test]
+fn a_setting_that_is_nan_is_named_before_anything_is_computed() {
+    let (status, error) = refused("net.prototxt", "scale: 0.0625", "scale: nan");
+    assert_eq!(status, 2, "{error}");
+    assert!(error.starts_with("error: layer `digits`"), "{error}");
+    assert!(error.contains("`scale` must be a number, found NaN\n  --> net.prototxt:"), "{error}");
+    assert!(error.contains("transform_param { scale: nan }\n"), "{error}");
+    let (status, error) = refused("solver.prototxt", "gamma: 0.5", "gamma: -nan");
+    assert_eq!(status, 2, "{error}");
+    assert!(error.contains("`gamma` must be a number, found NaN\n --> solver.prototxt:6:8"), "{error}");
+}
+
+/// A snapshot of theirs would give both layers the weights of the first.
+#[test]
+fn two_layers_of_one_name_are_refused_unless_they_share_their_parameters() {
+    let twins = |param: &str| {
+        let folder = Folder::new();
+        let layer = |bottom: &str, top: &str| {
+            format!(
+                "layer {{ name: 'twin' type: 'Scale' bottom: '{bottom}' top: '{top}' {param}\n \
+                 scale_param {{ axis: 0 num_axes: 0 }} }}\n"
+            )
+        };
+        let accuracy = "layer {\n  name: \"accuracy\"";
+        folder.edit("net.prototxt", accuracy, &(layer("ip", "s1") + &layer("s1", "s2") + accuracy));
+        let loss = |bottom: &str| format!("bottom: \"{bottom}\"\n  bottom: \"label\"\n  top: \"loss\"");
+        folder.edit("net.prototxt", &loss("ip"), &loss("s2"));
+        folder.run(&["train", "--solver", "solver.prototxt"])
+    };
+    let (status, _, err) = twins("");
+    assert_eq!(status, 2, "{err}");
+    assert!(
+        err.contains("error: layer `twin`: another layer above has this name and parameters of its own"),
+        "{err}"
+    );
+    let (status, _, err) = twins("param { name: 'one' }");
+    assert_eq!(status, 0, "{err}");
+}
+
+#[test]
+fn databases_of_the_other_kind_are_told() {
+    let folder = Folder::new();
+    let convert = |backend: &str| {
+        folder.done(&["convert", "idx", &digits(IMAGES), &digits(LABELS), backend, "--backend", backend])
+    };
+    for (made, told, wanted) in [
+        ("lmdb", "", "this is no LevelDB database; say `backend: LMDB`"),
+        ("leveldb", "backend: LMDB", "this is a LevelDB database; say `backend: LEVELDB`"),
+    ] {
+        convert(made);
+        let data = format!("data_param {{ source: '{made}' {told} batch_size: 2 }}");
+        folder.write("db.prototxt", format!("layer {{ name: 'd' type: 'Data' top: 'x' {data} }}"));
+        let (status, _, err) = folder.run(&["time", "--model", "db.prototxt", "--iterations", "1"]);
+        assert!(status == 5 && err.contains(wanted), "{status}: {err}");
+    }
+}
+
+#[test]
+fn a_set_without_samples_makes_no_database() {
+    let folder = Folder::new();
+    folder.write("empty.csv", "");
+    let (status, _, err) = folder.run(&["convert", "csv", "empty.csv", "db"]);
+    assert!(status == 5 && err.contains("error: `empty.csv` holds no samples"), "{status}: {err}");
+    assert!(!folder.path("db").exists());
+}
+
+#[test]
+fn a_net_without_layers_is_refused() {
+    let folder = Folder::new();
+    folder.write("net.prototxt", "# lost on a full disk\n");
+    folder.write("no.caffemodel", "");
+    for command in [
+        &["train", "--solver", "solver.prototxt"][..],
+        &["check", "net.prototxt"],
+        &["summary", "--model", "net.prototxt"],
+        &["time", "--model", "net.prototxt"],
+    ] {
+        let (status, out, err) = folder.run(command);
+        let said = format!("{out}{err}");
+        assert_eq!(status, 2, "{command:?}: {said}");
+        assert!(said.contains("error: the net has no layers\n--> net.prototxt"), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn a_net_that_learns_nothing_is_told() {
+    let folder = Folder::new();
+    folder.edit("net.prototxt", "SoftmaxWithLoss", "Accuracy");
+    folder.edit("net.prototxt", "top: \"loss\"", "top: \"share\"");
+    let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
+    assert!(log.contains("may change: nothing is learned"), "{log}");
+}
+
+#[test]
+fn utf_16_is_named() {
+    let folder = Folder::new();
+    let text = String::from_utf8(folder.read("net.prototxt")).unwrap();
+    let bytes: Vec<u8> =
+        "\u{feff}".chars().chain(text.chars()).flat_map(|c| (c as u16).to_le_bytes()).collect();
+    folder.write("net.prototxt", bytes);
+    for command in [&["train", "--solver", "solver.prototxt"][..], &["check", "net.prototxt"]] {
+        let (status, out, err) = folder.run(command);
+        assert_eq!(status, 2);
+        let said = format!("{out}{err}");
+        assert!(said.contains("error: net.prototxt is UTF-16; save it as UTF-8"), "{said}");
+    }
+}
+
+#[test]
+fn a_state_of_another_net_names_the_layer() {
+    let folder = Folder::new();
+    folder.done(&["train", "--solver", "solver.prototxt"]);
+    folder.edit("net.prototxt", "num_output: 4", "num_output: 5");
+    let (status, _, err) =
+        folder.run(&["train", "--solver", "solver.prototxt", "--snapshot", "tiny_iter_10.solverstate"]);
+    assert_eq!(status, 2, "{err}");
+    let wanted = "error: tiny_iter_10.solverstate: history 0, of parameter 0 of layer `conv`, has 36 values, but 45 are \
+                  needed for 5 x 1 x 3 x 3: it belongs to another net";
+    assert!(err.contains(wanted), "{err}");
+}
+
+#[test]
+fn more_threads_than_a_machine_can_have_are_refused() {
+    let folder = Folder::new();
+    for threads in ["0", "4097", "99999999999999999999"] {
+        let (status, _, err) = folder.run(&["layers", "--threads", threads]);
+        assert!(status == 2 && err.contains("1..=4096"), "{threads}: {err}");
+    }
+}
+
+#[test]
 fn damaged_and_mistaken_snapshots_are_told_apart() {
     let folder = Folder::new();
     folder.done(&["train", "--solver", "solver.prototxt"]);

@@ -60,12 +60,15 @@ pub struct Cli {
     common: Common,
 }
 
+/// More threads than any machine has cores: who asks for more has mistyped.
+const MOST_THREADS: i64 = 4096;
+
 /// Options of every subcommand.
 #[derive(Args, Debug)]
 struct Common {
     /// Threads to compute on; results have the same bytes for any number [default: all cores]
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<std::num::NonZeroUsize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
+    threads: Option<u16>,
     /// Instructions to compute with: avx512, avx2 or portable; each rounds sums in its own way [default: the best there are]
     #[arg(long, global = true, value_name = "NAME", value_parser = isa)]
     isa: Option<Isa>,
@@ -167,8 +170,7 @@ impl Cli {
         let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
         start_log(&common.log(follows)).map_err(|e| Failure::new(failure::CONFIG, e))?;
         common.isa.into_iter().for_each(Isa::choose);
-        let threads =
-            common.threads.map_or_else(|| ranks::threads(launch.as_ref()), std::num::NonZeroUsize::get);
+        let threads = common.threads.map_or_else(|| ranks::threads(launch.as_ref()), usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.

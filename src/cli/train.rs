@@ -180,6 +180,11 @@ impl TrainArgs {
         let state = of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
         let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
         let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
+        if leads && !solver.train_net().layers().any(|layer| layer.backward) {
+            report::warn(
+                "no loss depends on a parameter of the train net that may change: nothing is learned",
+            );
+        }
         solver.on_nan(self.on_nan.into());
         if self.on_bad_sample == OnBadSample::Skip {
             solver.skip_bad_samples();
