@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io,
+    io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::Path,
 };
@@ -14,6 +14,8 @@ const WAITING: usize = 1 << 26;
 pub(super) struct Appender {
     file: File,
     path: String,
+    /// Whether it is a pipe or a device, which has no length and keeps nothing.
+    passes_on: bool,
     /// How long the file is, in whole records.
     end: u64,
     /// Records that could not be written yet.
@@ -29,10 +31,14 @@ impl Appender {
     /// Names the file and says why it cannot be written.
     pub fn open(path: &Path, end: impl FnOnce(&File) -> io::Result<u64>) -> Result<Self, String> {
         let shown = path.display().to_string();
+        let passes_on = path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir());
         let open = || {
+            if passes_on {
+                return Ok((File::options().write(true).open(path)?, 0));
+            }
             let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-            // Pipes and devices are everybody's, and some network file systems know no locks.
-            if file.metadata()?.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            // Some network file systems know no locks.
+            if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 return Err(io::Error::other("another run writes it, or this one for another option"));
             }
             let end = end(&file)?;
@@ -40,7 +46,9 @@ impl Appender {
             Ok((file, end))
         };
         match open() {
-            Ok((file, end)) => Ok(Self { file, path: shown, end, waiting: Vec::new(), failing: false }),
+            Ok((file, end)) => {
+                Ok(Self { file, path: shown, passes_on, end, waiting: Vec::new(), failing: false })
+            }
             Err::<_, io::Error>(e) => Err(format!("cannot write {shown}: {e}")),
         }
     }
@@ -56,7 +64,10 @@ impl Appender {
         if self.waiting.len() < WAITING {
             self.waiting.extend_from_slice(record);
         }
-        let written = self.file.write_all_at(&self.waiting, self.end);
+        let written = match self.passes_on {
+            true => self.file.write_all(&self.waiting),
+            false => self.file.write_all_at(&self.waiting, self.end),
+        };
         if written.is_ok() {
             self.end += self.waiting.len() as u64;
             self.waiting.clear();
@@ -76,6 +87,9 @@ impl Appender {
 
     /// Takes back what comes after the length that `end` gives: the run has gone back there.
     pub fn cut(&mut self, end: impl FnOnce(&File) -> io::Result<u64>) {
+        if self.passes_on {
+            return;
+        }
         let cut = || {
             let end = end(&self.file)?.min(self.end);
             self.file.set_len(end)?;
@@ -113,8 +127,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
         drop(first);
         assert!(Appender::open(&path, |_| Ok(4)).is_ok());
+    }
+
+    #[test]
+    fn devices_take_what_comes_from_anyone() {
         let device = Path::new("/dev/null");
-        let one = Appender::open(device, |_| Ok(0));
-        assert!(one.is_ok() == Appender::open(device, |_| Ok(0)).is_ok());
+        let mut both =
+            [(); 2].map(|()| Appender::open(device, |_| unreachable!("it has no end")).map_err(drop));
+        for appender in both.iter_mut().flatten() {
+            appender.add(b"one\n");
+            appender.cut(|_| unreachable!("it has no end"));
+            assert!(appender.waiting.is_empty());
+        }
+        assert!(both.iter().all(Result::is_ok));
     }
 }
