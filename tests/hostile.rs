@@ -141,6 +141,7 @@ fn huge_blobs_take_no_memory_in_a_check() {
     let one = input("x", "dim: 5 dim: 3");
     let many = input("y", "dim: 1000000000");
     let scores = input("z", "dim: 1000000000 dim: 1");
+    let empty = input("e", "dim: 0 dim: 3 dim: 4294967296 dim: 5");
     let layer = |text: &str| format!("layer {{ name: 'l' top: 'l' {text} }}");
     let before = peak();
     for text in [
@@ -149,6 +150,7 @@ fn huge_blobs_take_no_memory_in_a_check() {
         format!("{scores}{many}{}", layer("type: 'Accuracy' bottom: 'z' bottom: 'y'")),
         format!("{scores}{many}{}", layer("type: 'HingeLoss' bottom: 'z' bottom: 'y'")),
         format!("{scores}{}", layer("type: 'ArgMax' bottom: 'z'")),
+        format!("{empty}{}", layer("type: 'Pooling' bottom: 'e' pooling_param { global_pooling: true }")),
     ] {
         look(&text).expect("a net that can be read");
     }

@@ -189,6 +189,9 @@ fn sizes(
     }
 }
 
+/// The longest side of a window.
+const WIDEST: usize = 1 << 28;
+
 impl Layer for Pooling {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let bottom = &bottoms[0];
@@ -198,6 +201,11 @@ impl Layer for Pooling {
             )));
         }
         let pool = self.settings.pool(bottom.count_of(..2), &bottom[2..])?;
+        // An axis of 0 may stand beside one that no memory holds, and windows have weights of their own.
+        if let Some(axis) = pool.axes.iter().find(|axis| axis.kernel > WIDEST) {
+            let message = format!("a window of {} is beyond reason: at most {WIDEST}", axis.kernel);
+            return Err(LayerError::shape(message));
+        }
         let sides = pool.axes.iter().map(|a| a.output);
         let sides: Vec<usize> = bottom[..2].iter().copied().chain(sides).collect();
         let Some(top) = axes::counted(sides.clone()) else {
@@ -341,6 +349,8 @@ mod tests {
         assert!(refused("global_pooling: true kernel_size: 2", x).contains("leave kernel_size out"));
         assert!(refused("global_pooling: true pad: 1", x).contains("needs pad 0"));
         assert!(refused("kernel_size: 2", &[4, 4]).contains("three axes or more"));
+        let wide = refused("global_pooling: true", &[0, 1, WIDEST + 1, 1]);
+        assert_eq!(wide, "a window of 268435457 is beyond reason: at most 268435456");
         assert!(refused("kernel_h: 2 kernel_w: 2", &[1, 1, 4, 4, 4]).contains("given for 2 axes"));
         assert!(refused("kernel_size: 2", &[1, 1, 0, 4]).contains("exceeds"));
         assert!(refused("pool: GAUSSIAN sigma: -1 kernel_size: 2", x).contains("above 0"));

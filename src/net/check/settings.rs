@@ -232,9 +232,9 @@ pub(super) fn too_much(config: &LayerParameter, bottoms: &[Shape]) -> Option<(St
     })
 }
 
-/// How many values, without overflow.
+/// How many values, without overflow; an axis of 0 does not excuse the others.
 pub(super) fn count(shape: &Shape) -> f64 {
-    shape.iter().map(|&n| n as f64).product()
+    shape.iter().map(|&n| n.max(1) as f64).product()
 }
 
 /// The shape of a data layer's top, as far as its settings tell.
