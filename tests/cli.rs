@@ -236,7 +236,7 @@ fn a_setting_that_is_nan_is_named_before_anything_is_computed() {
     let (status, error) = refused("net.prototxt", "scale: 0.0625", "scale: nan");
     assert_eq!(status, 2, "{error}");
     assert!(error.starts_with("error: layer `digits`"), "{error}");
-    assert!(error.contains("`scale` must be a number, found NaN\n  --> net.prototxt:"), "{error}");
+    assert!(error.contains("`scale` must be a number, found NaN\n --> net.prototxt:9:"), "{error}");
     assert!(error.contains("transform_param { scale: nan }\n"), "{error}");
     let (status, error) = refused("solver.prototxt", "gamma: 0.5", "gamma: -nan");
     assert_eq!(status, 2, "{error}");
