@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_as_long_as_asked_and_grows_no_capacity_for_less() {
-        let mut kept = vec![];
+        let mut kept: Vec<u32> = vec![];
         for len in [0, 3, 1, 3] {
             make_room(&mut kept, len);
             assert_eq!(kept, vec![0u32; len]);
