@@ -142,7 +142,10 @@ impl Simd for Fma {
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: __m256) {
         // SAFETY: see above; masked lanes are not touched.
-        unsafe { _mm256_maskstore_ps(p, mask(n), v) }
+        unsafe {
+            // Some processors take dozens of steps for a masked store.
+            if n == 8 { _mm256_storeu_ps(p, v) } else { _mm256_maskstore_ps(p, mask(n), v) }
+        }
     }
     #[inline(always)]
     unsafe fn load_lanes(self, p: *const f32, (first, end): (usize, usize)) -> __m256 {
@@ -152,7 +155,13 @@ impl Simd for Fma {
     #[inline(always)]
     unsafe fn store_lanes(self, p: *mut f32, (first, end): (usize, usize), v: __m256) {
         // SAFETY: see above; masked lanes are not touched.
-        unsafe { _mm256_maskstore_ps(p, _mm256_andnot_si256(mask(first), mask(end)), v) }
+        unsafe {
+            if (first, end) == (0, 8) {
+                _mm256_storeu_ps(p, v);
+            } else {
+                _mm256_maskstore_ps(p, _mm256_andnot_si256(mask(first), mask(end)), v);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: __m256) {

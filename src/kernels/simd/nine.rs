@@ -9,8 +9,8 @@ pub use correlate::{Pairs, nine_correlate};
 use super::{Isa, Job, Simd};
 use columns::{Columns, load, store};
 
-/// Rows of outputs computed together, which share rows of the input: what 32 registers hold (the sides of most images are
-/// multiples of seven), and what 16 do.
+/// Rows of outputs computed together, which share rows of the input: the sides of most images are multiples of seven. With 16
+/// registers taps are then read from the first-level cache, which costs more than it saves where the kernel moves by two.
 const MANY: usize = 7;
 const FEW: usize = 2;
 /// The most rows of the input that these meet.
@@ -54,15 +54,21 @@ impl Nine {
         self.output[0] * self.output[1]
     }
 
-    /// The input rows that `count` rows of outputs from `y` on meet, `zeros` where there is none.
+    /// The input rows that `N` rows of outputs from `y` on meet, `zeros` where there is none.
     #[inline(always)]
-    fn rows(&self, plane: &[f32], zeros: &[f32], y: usize, count: usize) -> [*const f32; MET] {
+    fn rows<const STRIDE: usize, const N: usize>(
+        &self,
+        plane: &[f32],
+        zeros: &[f32],
+        y: usize,
+    ) -> [*const f32; MET] {
+        assert!(plane.len() >= self.in_area(), "a plane is too short");
         let mut rows = [zeros.as_ptr(); MET];
-        for (r, row) in rows.iter_mut().enumerate().take(met(self.stride, count)) {
-            let y = (y * self.stride + r).wrapping_sub(self.pad[0]);
-            if y < self.input[0] {
-                *row = plane[y * self.input[1]..].as_ptr();
-            }
+        for (r, row) in rows.iter_mut().enumerate().take(met(STRIDE, N)) {
+            let y = (y * STRIDE + r).wrapping_sub(self.pad[0]);
+            // Chosen, not sliced: in small planes branches would cost as much as the sums.
+            let inside = plane.as_ptr().wrapping_add(y.wrapping_mul(self.input[1]));
+            *row = if y < self.input[0] { inside } else { zeros.as_ptr() };
         }
         rows
     }
@@ -148,8 +154,7 @@ impl Job for Apply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match (self.nine.stride, S::LANES) {
-            (1, 16) => self.planes::<S, 1, MANY>(simd),
-            (1, _) => self.planes::<S, 1, FEW>(simd),
+            (1, _) => self.planes::<S, 1, MANY>(simd),
             (_, 16) => self.planes::<S, 2, MANY>(simd),
             (_, _) => self.planes::<S, 2, FEW>(simd),
         }
@@ -165,18 +170,19 @@ impl Apply<'_> {
             let filter = filters.of(simd, p);
             let mut y = 0;
             while y < nine.output[0] {
-                let count = if y + ROWS <= nine.output[0] { ROWS } else { 1 };
-                let rows = nine.rows(input, zeros, y, count);
                 let out = output[y * nine.output[1]..].as_mut_ptr();
-                // SAFETY: `rows` are rows of the input or zeros; the output has `count` rows from `y` on.
+                // SAFETY: rows are those of the input or zeros; the output has as many rows from `y` on.
                 unsafe {
-                    if count == ROWS {
+                    if y + ROWS <= nine.output[0] {
+                        let rows = nine.rows::<STRIDE, ROWS>(input, zeros, y);
                         apply::<S, STRIDE, ROWS>(simd, nine, &rows, &filter, out);
+                        y += ROWS;
                     } else {
+                        let rows = nine.rows::<STRIDE, 1>(input, zeros, y);
                         apply::<S, STRIDE, 1>(simd, nine, &rows, &filter, out);
+                        y += 1;
                     }
                 }
-                y += count;
             }
         }
     }

@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use super::{ImagesMut, Isa, Job, MatMut, Simd};
 
+/// Values of a line of the cache.
+const LINE: usize = 16;
+/// Rows of B that are fetched ahead, where they are.
+const AHEAD: usize = 16;
+
 /// A tile's factors and what happens when it is stored: c = relu(alpha * a b + beta * c + bias).
 #[derive(Clone, Copy, Debug)]
 pub struct Tile<'a> {
@@ -162,7 +167,8 @@ pub(super) fn prefetch<S: Simd, const MR: usize>(simd: S, c: *const f32, stride:
 }
 
 /// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row. What is `FAR` from the values of
-/// the next k is fetched eight ahead; else a register of `next` for each k.
+/// the next k is fetched eight ahead; else a register of `next` for each k, or if there is none and a row of `b` is one line of
+/// the cache, rows of `b`: with few rows of sums little time passes until the next is needed.
 ///
 /// # Safety
 /// `a` has `k` groups of `MR` values; `b` has `k` rows of `NV * LANES` readable values.
@@ -175,8 +181,12 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     next: &[f32],
 ) -> [[S::V; NV]; MR] {
     let mut sum = [[simd.splat(0.0); NV]; MR];
-    // Without anything to fetch the same line of `a` again and again, which costs nothing.
-    let (mut next, step) = if next.is_empty() { (a, 0) } else { (next.as_ptr(), S::LANES) };
+    let (mut next, step) = match next {
+        [] if NV * S::LANES <= LINE => (b.wrapping_add(AHEAD * b_stride), b_stride),
+        // The same line of `a` again and again, which costs nothing.
+        [] => (a, 0),
+        _ => (next.as_ptr(), S::LANES),
+    };
     for _ in 0..k {
         let mut row = [simd.splat(0.0); NV];
         for (v, lanes) in row.iter_mut().enumerate() {

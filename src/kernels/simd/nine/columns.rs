@@ -82,16 +82,12 @@ impl Columns {
     /// `row` has `width` values.
     #[inline(always)]
     unsafe fn edge<S: Simd>(self, simd: S, row: *const f32, t: usize) -> S::V {
-        let before = self.pad.saturating_sub(self.x + t);
-        let from = (self.x + t).saturating_sub(self.pad).min(self.width);
-        let n = self.n.saturating_sub(before).min(self.width - from);
-        // SAFETY: `from + n <= width`.
-        let values = unsafe { simd.load_first(row.add(from), n) };
-        match before {
-            0 => values,
-            1 => simd.shift(values),
-            _ => simd.shift(simd.shift(values)),
-        }
+        // Lane i reads column x + i + t - pad.
+        let first = self.pad.saturating_sub(self.x + t);
+        let end = (self.width + self.pad).saturating_sub(self.x + t).min(self.n);
+        let from = row.wrapping_add(self.x + t).wrapping_sub(self.pad);
+        // SAFETY: these lanes lie inside the row.
+        unsafe { simd.load_lanes(from, (first.min(end), end)) }
     }
 
     /// What the taps meet where the kernel moves by two, a zero lies before the row, and the row may end.

@@ -1,7 +1,7 @@
 //! The weights' gradient: nine sums a channel, in registers over all images.
 
 use super::columns::{Columns, load};
-use super::{FEW, MANY, MET, Nine, met};
+use super::{MANY, MET, Nine, met};
 use crate::kernels::simd::{Isa, Job, Simd};
 
 /// Where planes lie: those of image i and channel c are the `i * channels + c`-th of both slices.
@@ -45,18 +45,13 @@ impl Job for Correlate<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match (self.nine.stride, S::LANES) {
-            (1, 16) => self.channels::<S, 1, MANY>(simd),
-            (1, _) => self.channels::<S, 1, FEW>(simd),
-            (_, 16) => self.channels::<S, 2, MANY>(simd),
-            (_, _) => self.channels::<S, 2, FEW>(simd),
-        }
+        if self.nine.stride == 1 { self.channels::<S, 1>(simd) } else { self.channels::<S, 2>(simd) }
     }
 }
 
 impl Correlate<'_> {
     #[inline(always)]
-    fn channels<S: Simd, const STRIDE: usize, const ROWS: usize>(self, simd: S) {
+    fn channels<S: Simd, const STRIDE: usize>(self, simd: S) {
         let Self { nine, pairs, first, sums } = self;
         let planes = pairs.top.len() / nine.out_area();
         for (i, totals) in sums.chunks_exact_mut(9).enumerate() {
@@ -66,18 +61,19 @@ impl Correlate<'_> {
                 let top = &pairs.top[plane * nine.out_area()..][..nine.out_area()];
                 let mut y = 0;
                 while y < nine.output[0] {
-                    let count = if y + ROWS <= nine.output[0] { ROWS } else { 1 };
-                    let rows = nine.rows(input, pairs.zeros, y, count);
                     let top = top[y * nine.output[1]..].as_ptr();
-                    // SAFETY: `rows` are rows of the input or zeros; `top` has `count` rows from `y` on.
-                    sums = unsafe {
-                        if count == ROWS {
-                            correlate::<S, STRIDE, ROWS>(simd, nine, &rows, top, sums)
+                    // SAFETY: rows are those of the input or zeros; `top` has as many rows from `y` on.
+                    unsafe {
+                        if y + MANY <= nine.output[0] {
+                            let rows = nine.rows::<STRIDE, MANY>(input, pairs.zeros, y);
+                            sums = correlate::<S, STRIDE, MANY>(simd, nine, &rows, top, sums);
+                            y += MANY;
                         } else {
-                            correlate::<S, STRIDE, 1>(simd, nine, &rows, top, sums)
+                            let rows = nine.rows::<STRIDE, 1>(input, pairs.zeros, y);
+                            sums = correlate::<S, STRIDE, 1>(simd, nine, &rows, top, sums);
+                            y += 1;
                         }
-                    };
-                    y += count;
+                    }
                 }
             }
             for (total, sum) in totals.iter_mut().zip(sums) {
