@@ -16,7 +16,7 @@ mod streamed;
 pub(super) use blocks::{Cut, gemm_blocks};
 pub(super) use pack::panels;
 pub use streamed::streams;
-pub(super) use streamed::{GROUP, with_sums};
+pub(super) use streamed::with_sums;
 
 /// Rows of a block of k: a tile's sums then take long enough to outweigh that C is read and written once more for each block.
 pub const DEPTH: usize = 512;

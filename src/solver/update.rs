@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Parameters of so many values are updated within the backward pass: smaller ones stay in caches until the update.
-const LARGE: usize = 1 << 21;
+const LARGE: usize = 1 << 18;
 
 impl Solver {
     /// Updates every parameter that is not yet; its diff is 0 afterwards, or the step, if snapshots save that.

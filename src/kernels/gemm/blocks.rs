@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{GROUP, Gemm, block, checked_factors, scratch, split};
+use super::{Gemm, block, checked_factors, scratch, split, streamed};
 use crate::kernels::simd::{Isa, MatMut};
 
 /// The most rows of a block, and its values: it stays in the second-level cache, and its rows are long, so that what stands
@@ -62,7 +62,8 @@ pub fn gemm_blocks<C: Cut>(
     assert_eq!(beside.shape(), (product.m, product.n), "what stands beside C");
     let (isa, product) = (Isa::best(), Gemm { beta: 0.0, ..*product });
     let rows = product.m.clamp(1, ROWS);
-    split((GROUP, AREA / rows), 0, 0, beside, &|row, col, mut beside: C| {
+    let (group, cols) = streamed::task(product.m, product.n);
+    split((group, cols.min(AREA / rows)), 0, 0, beside, &|row, col, mut beside: C| {
         let (all, cols) = beside.shape();
         scratch::lend(rows.min(all) * cols, |c| {
             for first in (0..all).step_by(rows) {

@@ -18,10 +18,6 @@ const COLS: usize = 256;
 const AHEAD: usize = 64;
 /// The most rows of C: with more of them packing pays.
 const MOST: usize = 64;
-/// Rows of B that are summed in order; the sums of such groups are then added in order.
-pub const GROUP: usize = 512;
-/// Columns that one task computes.
-const TASK_COLS: usize = 2048;
 
 /// Whether a product is computed so.
 pub fn serves(product: &Gemm<'_>) -> bool {
@@ -35,11 +31,28 @@ pub fn streams(m: usize, n: usize, k: usize) -> bool {
     (1..=MOST).contains(&m) && n >= COLS && k >= 4 * ROWS
 }
 
+/// The block of B (`k x n`) that is one task: rows, which are summed in order, while the sums of such groups are then added in
+/// order; and columns. Tasks keep to rows, as those of the forward pass and the update do: what a processor's own cache has of
+/// the weights stays there.
+pub fn task(k: usize, n: usize) -> (usize, usize) {
+    /// Weights that no cache holds: the fewer sums, the better.
+    const LARGE: usize = 1 << 21;
+    /// Tasks that are worth shorter rows.
+    const TASKS: usize = 8;
+    const COLS: usize = 2048;
+    if k * n >= LARGE {
+        return (512, COLS);
+    }
+    let rows = 128;
+    let parts = (TASKS / k.div_ceil(rows).max(1)).max(1);
+    (rows, n.div_ceil(parts).next_multiple_of(32).clamp(32, COLS))
+}
+
 /// Multiplies on all threads of the current pool.
 pub fn run_parallel(isa: Isa, product: &Gemm<'_>, c: MatMut<'_>) {
     let b = Mat::new(product.b.data, product.k, product.n, product.b.row_stride);
     with_sums(isa, product.a, product.k, c, |left, sums| {
-        split((GROUP, TASK_COLS), 0, 0, sums, &|row, col, mut sums: Sums<'_>| {
+        split(task(product.k, product.n), 0, 0, sums, &|row, col, mut sums: Sums<'_>| {
             let (rows, cols) = sums.shape();
             left.add(0..rows, b.block(row..row + rows, col..col + cols), &mut sums);
         });
@@ -50,8 +63,9 @@ pub fn run_parallel(isa: Isa, product: &Gemm<'_>, c: MatMut<'_>) {
 pub fn run(isa: Isa, product: &Gemm<'_>, c: MatMut<'_>) {
     let b = Mat::new(product.b.data, product.k, product.n, product.b.row_stride);
     with_sums(isa, product.a, product.k, c, |left, mut rest| {
-        for row in (0..product.k).step_by(GROUP) {
-            let rows = GROUP.min(product.k - row);
+        let (group, _) = task(product.k, product.n);
+        for row in (0..product.k).step_by(group) {
+            let rows = group.min(product.k - row);
             let (mut sums, others) = rest.split_rows(rows);
             left.add(0..rows, b.block(row..row + rows, 0..product.n), &mut sums);
             rest = others;
@@ -63,17 +77,18 @@ pub fn run(isa: Isa, product: &Gemm<'_>, c: MatMut<'_>) {
 /// added.
 pub fn with_sums(isa: Isa, a: Matrix<'_>, k: usize, mut c: MatMut<'_>, f: impl FnOnce(&Left<'_>, Sums<'_>)) {
     let (m, n) = (c.rows(), c.cols());
-    let groups = k.div_ceil(GROUP);
+    let (group, _) = task(k, n);
+    let groups = k.div_ceil(group);
     scratch::lend(m * k, |packed| {
         parallel::for_chunks_mut(packed, ROWS * m, |start, packed| {
             pack::rows(isa, &a, 0..m, start / m..(start + packed.len()) / m, packed);
         });
         let left = Left { isa, packed };
         if groups == 1 {
-            return f(&left, Sums { first: 0, rows: k, sums: c.block(0..m, 0..n) });
+            return f(&left, Sums { group, first: 0, rows: k, sums: c.block(0..m, 0..n) });
         }
         scratch::lend(groups * m * n, |sums| {
-            f(&left, Sums { first: 0, rows: k, sums: MatMut::new(sums, groups * m, n, n) });
+            f(&left, Sums { group, first: 0, rows: k, sums: MatMut::new(sums, groups * m, n, n) });
             parallel::for_column_blocks(c, COLS, &|first, mut c| {
                 let width = c.cols();
                 for i in 0..m {
@@ -124,6 +139,7 @@ impl Left<'_> {
 
 /// The sums of groups of B's rows, a matrix like C for each, one above the other. They are cut as B is.
 pub struct Sums<'a> {
+    group: usize,
     first: usize,
     rows: usize,
     sums: MatMut<'a>,
@@ -134,15 +150,18 @@ impl Cut for Sums<'_> {
         (self.rows, self.sums.cols())
     }
     fn split_rows(self, at: usize) -> (Self, Self) {
-        let Self { first, rows, sums } = self;
-        assert!(at == rows || at.is_multiple_of(GROUP), "groups stay whole");
-        let m = sums.rows() / rows.div_ceil(GROUP).max(1);
-        let (top, rest) = sums.split_rows(at.div_ceil(GROUP) * m);
-        (Self { first, rows: at, sums: top }, Self { first: first + at, rows: rows - at, sums: rest })
+        let Self { group, first, rows, sums } = self;
+        assert!(at == rows || at.is_multiple_of(group), "groups stay whole");
+        let m = sums.rows() / rows.div_ceil(group).max(1);
+        let (top, rest) = sums.split_rows(at.div_ceil(group) * m);
+        (
+            Self { group, first, rows: at, sums: top },
+            Self { group, first: first + at, rows: rows - at, sums: rest },
+        )
     }
     fn split_cols(self, at: usize) -> (Self, Self) {
-        let Self { first, rows, sums } = self;
+        let Self { group, first, rows, sums } = self;
         let (left, right) = sums.split_cols(at);
-        (Self { first, rows, sums: left }, Self { first, rows, sums: right })
+        (Self { group, first, rows, sums: left }, Self { group, first, rows, sums: right })
     }
 }
