@@ -37,15 +37,8 @@ pub fn streams(m: usize, n: usize, k: usize) -> bool {
 pub fn task(k: usize, n: usize) -> (usize, usize) {
     /// Weights that no cache holds: the fewer sums, the better.
     const LARGE: usize = 1 << 21;
-    /// Tasks that are worth shorter rows.
-    const TASKS: usize = 8;
-    const COLS: usize = 2048;
-    if k * n >= LARGE {
-        return (512, COLS);
-    }
-    let rows = 128;
-    let parts = (TASKS / k.div_ceil(rows).max(1)).max(1);
-    (rows, n.div_ceil(parts).next_multiple_of(32).clamp(32, COLS))
+    let rows = if k * n < LARGE { 128 } else { 512 };
+    (rows, 2048)
 }
 
 /// Multiplies on all threads of the current pool.
