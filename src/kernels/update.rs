@@ -111,8 +111,11 @@ pub fn by_product(
     assert!(w.len() == rows * cols && h0.len() == w.len() && (h1.is_empty() || h1.len() == w.len()));
     let matrix = |values| MatMut::new(values, rows, cols, cols);
     let learn = |d: &mut [f32], of: &mut Learning<'_>, rows: Range<usize>| {
-        for (row, d) in rows.zip(d.chunks_exact_mut(of.w.cols().max(1))) {
-            update(of.w.row(row), d, of.h0.row(row), of.h1.as_mut().map_or(&mut [], |h1| h1.row(row)));
+        // Whole rows follow each other everywhere, and are one piece.
+        let width = if of.w.cols() == cols { d.len() } else { of.w.cols() };
+        for (row, d) in rows.zip(d.chunks_exact_mut(width.max(1))) {
+            let h1 = of.h1.as_mut().map_or(&mut [][..], |h1| h1.values_from(row, width));
+            update(of.w.values_from(row, width), d, of.h0.values_from(row, width), h1);
         }
     };
     let all = Learning { w: matrix(w), h0: matrix(h0), h1: (!h1.is_empty()).then(|| matrix(h1)) };

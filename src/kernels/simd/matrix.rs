@@ -92,9 +92,19 @@ impl<'a> MatMut<'a> {
     /// # Panics
     /// When there is no row `i`.
     pub fn row(&mut self, i: usize) -> &mut [f32] {
-        assert!(i < self.rows, "row {i} of {}", self.rows);
-        // SAFETY: `new` checked that row `i` lies in the borrowed slice, and blocks stay inside their matrix.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.stride), self.cols) }
+        self.values_from(i, self.cols)
+    }
+
+    /// The `len` values from the start of row `i` on: the row, or several where they follow each other.
+    ///
+    /// # Panics
+    /// When they are not all the matrix's.
+    pub fn values_from(&mut self, i: usize, len: usize) -> &mut [f32] {
+        let mine = if self.stride == self.cols { self.rows.saturating_sub(i) * self.cols } else { self.cols };
+        assert!(i < self.rows && len <= mine, "{len} values from row {i} of {}", self.rows);
+        // SAFETY: `new` checked that these rows lie in the borrowed slice, blocks stay inside their matrix, and between rows
+        // as far apart as they are long nothing lies that is another's.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.stride), len) }
     }
 
     /// Lengthens the borrow of a half that `split_*` made; private, as the halves must be disjoint.
@@ -180,6 +190,26 @@ mod tests {
         top.row(0).fill(2.0);
         (0..2).for_each(|i| rest.row(i).fill(3.0));
         assert_eq!(data, [1.0, 2.0, 2.0, 2.0, 1.0, 3.0, 3.0, 3.0, 1.0, 3.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn rows_that_follow_each_other_are_one_piece() {
+        let mut data = [0.0; 6];
+        let (_, mut rest) = MatMut::new(&mut data, 3, 2, 2).split_rows(1);
+        rest.values_from(0, 4).fill(1.0);
+        assert_eq!(data, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "2 values from row 0")]
+    fn what_lies_between_rows_is_not_theirs() {
+        MatMut::new(&mut [0.0; 6], 3, 2, 2).block(0..3, 0..1).values_from(0, 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "3 values from row 2")]
+    fn values_after_the_last_row_are_refused() {
+        MatMut::new(&mut [0.0; 7], 3, 2, 2).values_from(2, 3);
     }
 
     #[test]
