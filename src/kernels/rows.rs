@@ -100,10 +100,10 @@ fn scatter(values: &[f32], len: usize, index: &[u32], matrix: &mut [f32], start:
 
 /// Adds the sums of the columns of `rows` to `sums`, the rows in order.
 pub fn add_column_sums(rows: &[f32], sums: &mut [f32]) {
-    /// Columns of a task: long enough to vectorize, short enough to stay in the first-level cache.
-    const COLUMNS: usize = 256;
     let n = sums.len();
-    for_chunks_mut(sums, COLUMNS, |start, sums| {
+    // Columns of a task: long enough to vectorize, short enough to stay in the first-level cache.
+    let columns = (4 * CHUNK * n / rows.len().max(1)).clamp(256, 4096);
+    for_chunks_mut(sums, columns, |start, sums| {
         for row in rows.chunks_exact(n) {
             let row = &row[start..][..sums.len()];
             vectorized(|| sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v));

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{Cut, Gemm, Matrix, pack, panels, scratch, split};
-use crate::kernels::parallel;
+use crate::kernels::parallel::{self, CHUNK};
 use crate::kernels::simd::{self, Isa, Mat, MatMut, Streams};
 
 /// Rows of B that are read side by side: as many as the processor foresees.
@@ -73,8 +73,11 @@ pub fn with_sums(isa: Isa, a: Matrix<'_>, k: usize, mut c: MatMut<'_>, f: impl F
     let (group, _) = task(k, n);
     let groups = k.div_ceil(group);
     scratch::lend(m * k, |packed| {
-        parallel::for_chunks_mut(packed, ROWS * m, |start, packed| {
-            pack::rows(isa, &a, 0..m, start / m..(start + packed.len()) / m, packed);
+        let lines = (CHUNK / (ROWS * m)).max(1) * ROWS * m;
+        parallel::for_chunks_mut(packed, lines, |start, packed| {
+            for (first, packed) in (start / m..).step_by(ROWS).zip(packed.chunks_mut(ROWS * m)) {
+                pack::rows(isa, &a, 0..m, first..first + packed.len() / m, packed);
+            }
         });
         let left = Left { isa, packed };
         if groups == 1 {
