@@ -105,10 +105,9 @@ fn shares(x: &[f32], y: &[f32], out: &mut [f32]) {
     ] {
         let dims = SoftmaxDims { outer, classes, inner };
         let n = dims.count();
-        let mut scratch = vec![0.0; dims.scratch()];
-        common::memory_row(name, 2 * n, || softmax(&dims, &x[..n], &mut out[..n], &mut scratch));
+        common::memory_row(name, 2 * n, || softmax(&dims, &x[..n], &mut out[..n]));
         common::memory_row(&format!("{name} backward"), 3 * n, || {
-            softmax_backward(&dims, &x[..n], &y[..n], &mut out[..n], &mut scratch);
+            softmax_backward(&dims, &x[..n], &y[..n], &mut out[..n]);
         });
     }
 }

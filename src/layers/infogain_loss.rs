@@ -110,7 +110,7 @@ impl Layer for InfogainLoss {
             self.probabilities.resize(dims.count());
             Reads::NOTHING
         };
-        Ok(Outline::of(tops).workspace(dims.scratch()).reads(reads))
+        Ok(Outline::of(tops).reads(reads))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
@@ -128,7 +128,7 @@ impl Layer for InfogainLoss {
             Some(top) => top.data,
             None => &mut self.probabilities,
         };
-        softmax(dims, pass.bottoms[0].data, probabilities, pass.workspace);
+        softmax(dims, pass.bottoms[0].data, probabilities);
         let valid = self.classes.iter().flatten().count() as f64;
         self.divisor = self.normalizer.divisor(dims.outer, dims.positions(), valid);
         let prices = Prices { classes: &self.classes, matrix: &self.matrix, row_sums: &self.row_sums };

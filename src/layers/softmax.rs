@@ -42,17 +42,17 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 impl Layer for Softmax {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.dims = class_dims(&bottoms[0], self.axis, "softmax_param.axis")?;
-        Ok(Outline::of([bottoms[0].clone()]).workspace(self.dims.scratch()).reads(Reads::TOPS))
+        Ok(Outline::of([bottoms[0].clone()]).reads(Reads::TOPS))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        softmax(&self.dims, pass.bottoms[0].data, pass.tops[0].data, pass.workspace);
+        softmax(&self.dims, pass.bottoms[0].data, pass.tops[0].data);
         Ok(())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
-        softmax_backward(&self.dims, pass.tops[0].data, pass.tops[0].diff, diff, pass.workspace);
+        softmax_backward(&self.dims, pass.tops[0].data, pass.tops[0].diff, diff);
     }
 }
 

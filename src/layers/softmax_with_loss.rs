@@ -101,7 +101,7 @@ impl Layer for SoftmaxWithLoss {
             self.probabilities.resize(dims.count());
             Reads::NOTHING
         };
-        Ok(Outline::of(tops).workspace(dims.scratch()).reads(reads))
+        Ok(Outline::of(tops).reads(reads))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
@@ -112,7 +112,7 @@ impl Layer for SoftmaxWithLoss {
             Some(top) => top.data,
             None => &mut self.probabilities,
         };
-        softmax(dims, pass.bottoms[0].data, probabilities, pass.workspace);
+        softmax(dims, pass.bottoms[0].data, probabilities);
         if let (Some(sampling), Phase::Train) = (&self.sampling, pass.phase) {
             let classes = &self.classes;
             let error = |i: usize| 1.0 - probabilities[dims.start(i) + classes[i] as usize * dims.inner];

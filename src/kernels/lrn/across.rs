@@ -6,9 +6,9 @@ use super::{
     super::{
         gemm::scratch,
         parallel::{CHUNK, for_chunks_mut},
-        simd::{Isa, Job, Simd},
+        simd::{Asked, Isa, Job, Simd, each},
     },
-    Any, Half, MAX_SIZE, Power, Response, TILE, ThreeQuarters,
+    Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
 };
 
 /// Channels that are worked on together in backward: those at the ends are computed twice.
@@ -66,9 +66,11 @@ pub(super) fn across_backward_on(
             for_images(dims, start, dx, |image, channels, dx| {
                 let range = image * dims.channels * dims.inner..(image + 1) * dims.channels * dims.inner;
                 let (x, dy) = (&x[range.clone()], &dy[range]);
-                scratch::lend(2 * response.size * width(response), |scratch| {
-                    let (powers, ratios) = scratch.split_at_mut(scratch.len() / 2);
-                    let rings = Rings { powers, ratios };
+                let width = width(response);
+                scratch::lend((2 * response.size + 1) * width, |scratch| {
+                    let (sums, rings) = scratch.split_at_mut(width);
+                    let (direct, ratios) = rings.split_at_mut(response.size * width);
+                    let rings = Rings { direct, ratios, sums };
                     isa.run(Backward { dims, response, power, channels, x, dy, dx, rings });
                 });
             });
@@ -88,6 +90,9 @@ fn for_images(dims: Across, start: usize, mut out: &mut [f32], f: impl Fn(usize,
     }
 }
 
+/// Values of a tile in forward.
+const TILE: usize = 1024;
+
 /// Values of a row of the rings in backward: whole registers, and rings that stay in the first-level cache.
 fn width(response: Response) -> usize {
     (4 * TILE / response.size / 16 * 16).clamp(16, TILE / 4)
@@ -97,35 +102,6 @@ fn width(response: Response) -> usize {
 #[inline(always)]
 fn near(dims: Across, response: Response, c: usize) -> Range<usize> {
     c.saturating_sub(response.size / 2)..(c + response.size / 2 + 1).min(dims.channels)
-}
-
-/// Rows of an image near each other, from a column on.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    /// From the first row's first value on.
-    values: &'a [f32],
-    /// Distance between rows.
-    stride: usize,
-    count: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// These rows of `x`, from column `at` on.
-    #[inline(always)]
-    fn new(x: &'a [f32], stride: usize, rows: Range<usize>, at: usize) -> Self {
-        Self { values: &x[rows.start * stride + at..], stride, count: rows.len() }
-    }
-
-    /// The sum of a register of each, `i` columns further, or of their squares; `N` is how many there are, if they are not 0.
-    #[inline(always)]
-    fn sum<S: Simd, const N: usize, const SQUARES: bool>(self, simd: S, i: usize) -> S::V {
-        let mut sum = simd.splat(0.0);
-        for r in 0..if N == 0 { self.count } else { N } {
-            let v = simd.read_first(&self.values[r * self.stride + i..]);
-            sum = if SQUARES { simd.fma(v, v, sum) } else { simd.add(sum, v) };
-        }
-        sum
-    }
 }
 
 /// Some channels of an image.
@@ -146,12 +122,10 @@ impl<P: Power> Job for Normalize<'_, P> {
         for at in (0..self.dims.inner).step_by(TILE) {
             for c in self.channels.clone() {
                 match near(self.dims, self.response, c).len() {
-                    1 => self.channel::<S, 1>(simd, c, at),
-                    2 => self.channel::<S, 2>(simd, c, at),
-                    3 => self.channel::<S, 3>(simd, c, at),
-                    4 => self.channel::<S, 4>(simd, c, at),
-                    5 => self.channel::<S, 5>(simd, c, at),
-                    _ => self.channel::<S, 0>(simd, c, at),
+                    3 => self.channel::<S, 4>(simd, c, at),
+                    4 => self.channel::<S, 5>(simd, c, at),
+                    5 => self.channel::<S, 6>(simd, c, at),
+                    _ => self.channel_of_many(simd, c, at),
                 }
             }
         }
@@ -159,26 +133,47 @@ impl<P: Power> Job for Normalize<'_, P> {
 }
 
 impl<P: Power> Normalize<'_, P> {
-    /// A tile of a channel, from column `at` on, which has `N` neighbours.
+    /// A tile of a channel, from column `at` on; `N` is the number of its neighbours and 1.
     #[inline(always)]
     fn channel<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize) {
-        let (inner, Response { size, scale, k, .. }) = (self.dims.inner, self.response);
-        let rows = Rows::new(self.x, inner, near(self.dims, self.response, c), at);
-        let x = &self.x[c * inner + at..];
-        let y = &mut self.y[(c - self.channels.start) * inner + at..];
-        let (scale, k, n) = (simd.splat(scale), simd.splat(k), TILE.min(inner - at));
-        for i in (0..n).step_by(S::LANES) {
-            // What the next channel reads for the first time, and what it writes.
-            simd.prefetch(x.as_ptr().wrapping_add((size / 2 + 1) * inner + i));
-            simd.prefetch_to_write(y.as_ptr().wrapping_add(inner + i));
-            let s = simd.fma(scale, rows.sum::<S, N, true>(simd, i), k);
-            let v = simd.mul(simd.read_first(&x[i..]), self.power.of(simd, s).0);
-            simd.write_first(&mut y[i..n.min(i + S::LANES)], v);
+        let (inner, first) = (self.dims.inner, near(self.dims, self.response, c).start);
+        let mut rows = [&self.x[c * inner + at..]; N];
+        for (i, row) in rows.iter_mut().enumerate().take(N - 1) {
+            *row = &self.x[(first + i) * inner + at..];
         }
+        let value = Value::<P, true> { response: self.response, power: self.power };
+        let asked = self.next(c, at);
+        each(simd, rows, [self.tile(c, at)], asked, value);
+    }
+
+    /// As [`Self::channel`], with any number of neighbours.
+    #[inline(always)]
+    fn channel_of_many<S: Simd>(&mut self, simd: S, c: usize, at: usize) {
+        let (inner, mut sums) = (self.dims.inner, [0.0; TILE]);
+        let sums = &mut sums[..TILE.min(inner - at)];
+        let rows = near(self.dims, self.response, c).map(|c| &self.x[c * inner + at..]);
+        sum_rows::<S, true>(simd, rows, sums);
+        let value = Value::<P, false> { response: self.response, power: self.power };
+        let (x, asked) = (&self.x[c * inner + at..], self.next(c, at));
+        each(simd, [sums, x], [self.tile(c, at)], asked, value);
+    }
+
+    /// What the next channel reads for the first time, and what it writes.
+    #[inline(always)]
+    fn next(&self, c: usize, at: usize) -> Asked<1, 1> {
+        let (inner, half) = (self.dims.inner, self.response.size / 2);
+        let y = self.y.as_ptr().wrapping_add((c + 1 - self.channels.start) * inner + at);
+        Asked { reads: [self.x.as_ptr().wrapping_add((c + half + 1) * inner + at)], writes: [y] }
+    }
+
+    /// The tile's values of y.
+    #[inline(always)]
+    fn tile(&mut self, c: usize, at: usize) -> &mut [f32] {
+        &mut self.y[(c - self.channels.start) * self.dims.inner + at..][..TILE.min(self.dims.inner - at)]
     }
 }
 
-/// Some channels of an image, backward. The powers and ratios of a neighbourhood are kept in rings of its size.
+/// Some channels of an image, backward. What a neighbourhood needs is kept in rings of its size.
 struct Backward<'a, P> {
     dims: Across,
     response: Response,
@@ -190,32 +185,39 @@ struct Backward<'a, P> {
     rings: Rings<'a>,
 }
 
+/// Tiles of the last channels, those of channel c in row c % size; and one of sums.
+struct Rings<'a> {
+    /// dy * s^-beta.
+    direct: &'a mut [f32],
+    ratios: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
 impl<P: Power> Job for Backward<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (size, half) = (self.response.size, self.response.size / 2);
+        let half = self.response.size / 2;
         let (first, end) = (self.channels.start.saturating_sub(half), self.channels.end + half);
         let end = end.min(self.dims.channels);
         for at in (0..self.dims.inner).step_by(width(self.response)) {
             for j in first..end + half {
                 if j < end {
                     match near(self.dims, self.response, j).len() {
-                        1 => self.ratios::<S, 1>(simd, j, at),
-                        2 => self.ratios::<S, 2>(simd, j, at),
-                        3 => self.ratios::<S, 3>(simd, j, at),
-                        4 => self.ratios::<S, 4>(simd, j, at),
-                        5 => self.ratios::<S, 5>(simd, j, at),
-                        _ => self.ratios::<S, 0>(simd, j, at),
+                        3 => self.ratios::<S, 5>(simd, j, at),
+                        4 => self.ratios::<S, 6>(simd, j, at),
+                        5 => self.ratios::<S, 7>(simd, j, at),
+                        _ => self.ratios_of_many(simd, j, at),
                     }
                 }
                 // The neighbourhood of this channel has just become complete.
                 if let Some(c) = j.checked_sub(half).filter(|c| self.channels.contains(c)) {
-                    match size {
-                        3 => self.gradient::<S, 3>(simd, c, at),
-                        5 => self.gradient::<S, 5>(simd, c, at),
-                        _ => self.gradient::<S, 0>(simd, c, at),
+                    match near(self.dims, self.response, c).len() {
+                        3 => self.gradient::<S, 5>(simd, c, at),
+                        4 => self.gradient::<S, 6>(simd, c, at),
+                        5 => self.gradient::<S, 7>(simd, c, at),
+                        _ => self.gradient_of_many(simd, c, at),
                     }
                 }
             }
@@ -223,60 +225,85 @@ impl<P: Power> Job for Backward<'_, P> {
     }
 }
 
-/// Powers and ratios of tiles of the last channels, those of channel c in row c % size.
-struct Rings<'a> {
-    powers: &'a mut [f32],
-    ratios: &'a mut [f32],
-}
-
 impl<P: Power> Backward<'_, P> {
-    /// Powers and ratios of a tile of channel `j`, which has `N` neighbours.
+    /// Values of the tile from column `at` on.
     #[inline(always)]
-    fn ratios<S: Simd, const N: usize>(&mut self, simd: S, j: usize, at: usize) {
-        let (inner, Response { size, scale, k, .. }) = (self.dims.inner, self.response);
-        let rows = Rows::new(self.x, inner, near(self.dims, self.response, j), at);
-        let (x, dy) = (&self.x[j * inner + at..], &self.dy[j * inner + at..]);
-        let (scale, k, width) = (simd.splat(scale), simd.splat(k), width(self.response));
-        let ring = j % size * width..(j % size + 1) * width;
-        let (powers, ratios) = (&mut self.rings.powers[ring.clone()], &mut self.rings.ratios[ring]);
-        for i in (0..width.min(inner - at)).step_by(S::LANES) {
-            // What the next channel reads for the first time.
-            simd.prefetch(x.as_ptr().wrapping_add((size / 2 + 1) * inner + i));
-            simd.prefetch(dy.as_ptr().wrapping_add(inner + i));
-            let s = simd.fma(scale, rows.sum::<S, N, true>(simd, i), k);
-            let (power, inverse) = self.power.of(simd, s);
-            let product = simd.mul(simd.read_first(&dy[i..]), simd.read_first(&x[i..]));
-            simd.write_first(&mut powers[i..], power);
-            simd.write_first(&mut ratios[i..], simd.mul(simd.mul(product, power), inverse));
-        }
+    fn tile(&self, at: usize) -> usize {
+        width(self.response).min(self.dims.inner - at)
     }
 
-    /// A tile of channel `c`; `N` is the size of neighbourhoods, if they are whole.
+    /// Where the tile of channel `c` lies in the rings.
+    #[inline(always)]
+    fn ring(&self, c: usize, at: usize) -> Range<usize> {
+        let start = c % self.response.size * width(self.response);
+        start..start + self.tile(at)
+    }
+
+    /// The rings' tile of channel `j`; `N` is the number of its neighbours and 2.
+    #[inline(always)]
+    fn ratios<S: Simd, const N: usize>(&mut self, simd: S, j: usize, at: usize) {
+        let (inner, first) = (self.dims.inner, near(self.dims, self.response, j).start);
+        let mut rows = [&self.x[j * inner + at..]; N];
+        for (i, row) in rows.iter_mut().enumerate().take(N - 2) {
+            *row = &self.x[(first + i) * inner + at..];
+        }
+        rows[N - 1] = &self.dy[j * inner + at..];
+        let (ring, asked) = (self.ring(j, at), self.next(j, at));
+        let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
+        each(simd, rows, outs, asked, Ratio::<P, true> { response: self.response, power: self.power });
+    }
+
+    /// As [`Self::ratios`], with any number of neighbours.
+    #[inline(always)]
+    fn ratios_of_many<S: Simd>(&mut self, simd: S, j: usize, at: usize) {
+        let (inner, ring, asked) = (self.dims.inner, self.ring(j, at), self.next(j, at));
+        let sums = &mut self.rings.sums[..ring.len()];
+        let rows = near(self.dims, self.response, j).map(|c| &self.x[c * inner + at..]);
+        sum_rows::<S, true>(simd, rows, sums);
+        let rows = [sums, &self.x[j * inner + at..], &self.dy[j * inner + at..]];
+        let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
+        each(simd, rows, outs, asked, Ratio::<P, false> { response: self.response, power: self.power });
+    }
+
+    /// What the channel after `j` reads for the first time.
+    #[inline(always)]
+    fn next(&self, j: usize, at: usize) -> Asked<2, 0> {
+        let (inner, half) = (self.dims.inner, self.response.size / 2);
+        let x = self.x.as_ptr().wrapping_add((j + half + 1) * inner + at);
+        Asked { reads: [x, self.dy.as_ptr().wrapping_add((j + 1) * inner + at)], writes: [] }
+    }
+
+    /// A tile of channel `c`; `N` is the number of its neighbours and 2.
     #[inline(always)]
     fn gradient<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize) {
-        let (inner, Response { size, scale, beta, .. }) = (self.dims.inner, self.response);
-        let (x, dy) = (&self.x[c * inner + at..], &self.dy[c * inner + at..]);
-        let dx = &mut self.dx[(c - self.channels.start) * inner + at..];
-        let (slope, width) = (simd.splat(-2.0 * scale * beta), width(self.response));
-        let (powers, ratios) = (&self.rings.powers[c % size * width..], &*self.rings.ratios);
-        let n = width.min(inner - at);
-        let around = near(self.dims, self.response, c);
-        for i in (0..n).step_by(S::LANES) {
-            simd.prefetch_to_write(dx.as_ptr().wrapping_add(inner + i));
-            let mut sum = simd.splat(0.0);
-            if N > 0 && around.len() == N {
-                // Whole rings in their own order.
-                for r in 0..N {
-                    sum = simd.add(sum, simd.read(&ratios[r * width + i..]));
-                }
-            } else {
-                for j in around.clone() {
-                    sum = simd.add(sum, simd.read(&ratios[j % size * width + i..]));
-                }
-            }
-            let direct = simd.mul(simd.read_first(&dy[i..]), simd.read(&powers[i..]));
-            let dx_here = simd.fma(simd.mul(slope, simd.read_first(&x[i..])), sum, direct);
-            simd.write_first(&mut dx[i..n.min(i + S::LANES)], dx_here);
+        let first = near(self.dims, self.response, c).start;
+        let mut rows = [&self.x[c * self.dims.inner + at..]; N];
+        for (i, row) in rows.iter_mut().enumerate().take(N - 2) {
+            *row = &self.rings.ratios[self.ring(first + i, at)];
         }
+        rows[N - 1] = &self.rings.direct[self.ring(c, at)];
+        let (to, asked) = self.to(c, at);
+        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response));
+    }
+
+    /// As [`Self::gradient`], with any number of neighbours.
+    #[inline(always)]
+    fn gradient_of_many<S: Simd>(&mut self, simd: S, c: usize, at: usize) {
+        let (n, (to, asked)) = (self.tile(at), self.to(c, at));
+        let (size, width) = (self.response.size, width(self.response));
+        let Rings { direct, ratios, sums } = &mut self.rings;
+        let (ratios, sums) = (&ratios[..], &mut sums[..n]);
+        let rows = near(self.dims, self.response, c).map(|c| &ratios[c % size * width..]);
+        sum_rows::<S, false>(simd, rows, sums);
+        let rows = [sums, &self.x[c * self.dims.inner + at..], &direct[c % size * width..]];
+        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response));
+    }
+
+    /// Where the tile of channel `c` is written; what the next writes is asked for.
+    #[inline(always)]
+    fn to(&self, c: usize, at: usize) -> (Range<usize>, Asked<0, 1>) {
+        let start = (c - self.channels.start) * self.dims.inner + at;
+        let next = self.dx.as_ptr().wrapping_add(start + self.dims.inner);
+        (start..start + self.tile(at), Asked { reads: [], writes: [next] })
     }
 }

@@ -1,21 +1,22 @@
 //! Neighbourhoods of squares in a plane.
 //!
-//! A plane lies in scratch with zeros around it, and one margin between its rows serves both. So sums over columns and
-//! then along rows are loops over the whole plane, as are the powers; only what goes in and out is done row by row.
-
-use std::ops::Range;
+//! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Values are summed along
+//! their rows first: a neighbour is read from where it lies, and does not count if it is in another row. The sums have zeros
+//! between the planes, so that sums of those above and below need not ask.
 
 use super::{
     super::{
         gemm::scratch,
         parallel::{for_chunks_mut, planes_per_chunk},
-        simd::{Isa, Job, Simd},
+        simd::{Asked, Isa, Job, Simd, each},
     },
-    Any, Half, MAX_SIZE, Power, Response, ThreeQuarters, beside,
+    Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
 };
 
-/// Values that are worked on at a time: the widest register.
+/// The widest register.
 const STEP: usize = 16;
+/// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them.
+const TOGETHER: usize = 2048;
 
 /// Blobs whose neighbourhoods are squares within a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,9 @@ pub(super) fn within_on(isa: Isa, dims: Within, response: Response, x: &[f32], y
     let boxes = Boxes::new(dims, response.size);
     for_chunks_mut(y, plane * planes_per_chunk(plane), |start, y| {
         let x = &x[start..][..y.len()];
-        if beside::serves(isa, dims) {
-            return beside::normalize(isa, dims, response, x, y);
-        }
-        scratch::lend(boxes.scratch_len(), |scratch| {
-            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, scratch }));
+        scratch::lend(boxes.sums_len() + 2 * boxes.whole(), |scratch| {
+            let (sums, row) = boxes.parts(scratch);
+            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, sums, row }));
         });
     });
 }
@@ -66,115 +65,132 @@ pub(super) fn within_backward_on(
     assert!(x.len() == dims.planes * plane && x.len() == dy.len() && x.len() == dx.len());
     assert!(response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
+    let group = boxes.group * plane;
     for_chunks_mut(dx, plane * planes_per_chunk(plane), |start, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
-        if beside::serves(isa, dims) {
-            return beside::backward(isa, dims, response, [x, dy], dx);
-        }
-        scratch::lend(boxes.scratch_len(), |scratch| {
-            with_power!(response, |power| isa.run(Backward { boxes, response, power, x, dy, dx, scratch }));
+        scratch::lend(2 * group + boxes.sums_len() + 2 * boxes.whole(), |scratch| {
+            let (direct, rest) = scratch.split_at_mut(group);
+            let (ratios, rest) = rest.split_at_mut(group);
+            let (sums, row) = boxes.parts(rest);
+            with_power!(response, |power| {
+                isa.run(Backward { boxes, response, power, x, dy, dx, direct, ratios, sums, row });
+            });
         });
     });
 }
 
-/// How a plane lies in scratch, for sums over squares.
+/// How planes and their sums along rows lie.
 #[derive(Clone, Copy)]
 struct Boxes {
     width: usize,
-    height: usize,
+    plane: usize,
     /// Columns on either side that a square can reach, and likewise rows.
     side: usize,
     above: usize,
-    /// A row with a margin.
-    line: usize,
-    /// Values of the rows with their margins, and what sums along rows read; whole steps.
-    sums: usize,
-    columns: usize,
+    /// Planes that are worked on together.
+    group: usize,
+    /// Zeros before the first plane's sums, and distance between those of planes.
+    margin: usize,
+    stride: usize,
 }
 
-/// Scratch: the plane, its sums over columns, over squares, and their powers.
-struct Parts<'a> {
-    padded: &'a mut [f32],
-    columns: &'a mut [f32],
-    sums: &'a mut [f32],
-    powers: &'a mut [f32],
+/// Sums along rows, of which `all` is as long as a group of planes needs, and the columns of a plane's values.
+struct Sums<'a> {
+    columns: &'a [f32],
+    all: &'a mut [f32],
 }
 
 impl Boxes {
     fn new(dims: Within, size: usize) -> Self {
         let Within { height, width, .. } = dims;
         let reach = |n: usize| (size / 2).min(n.saturating_sub(1));
-        let (side, above) = (reach(width), reach(height));
-        let line = width + side;
-        let sums = (height * line).next_multiple_of(STEP);
-        let columns = (sums + 2 * side).next_multiple_of(STEP);
-        Self { width, height, side, above, line, sums, columns }
+        let (side, above, plane) = (reach(width), reach(height), height * width);
+        let (margin, stride) = (above * width, (plane + above * width).next_multiple_of(STEP));
+        Self { width, plane, side, above, group: (TOGETHER / plane.max(1)).max(1), margin, stride }
     }
 
-    fn padded(&self) -> usize {
-        self.columns + 2 * self.above * self.line
+    /// A plane in whole registers.
+    fn whole(&self) -> usize {
+        self.plane.next_multiple_of(STEP)
     }
 
-    fn scratch_len(&self) -> usize {
-        self.padded() + self.columns + 2 * self.sums
+    fn sums_len(&self) -> usize {
+        self.margin + self.group * self.stride
     }
 
-    fn parts<'a>(&self, scratch: &'a mut [f32]) -> Parts<'a> {
-        let (padded, rest) = scratch.split_at_mut(self.padded());
-        let (columns, rest) = rest.split_at_mut(self.columns);
-        let (sums, powers) = rest.split_at_mut(self.sums);
-        padded.fill(0.0);
-        Parts { padded, columns, sums, powers }
+    /// Sums, and room for a plane.
+    fn parts<'a>(&self, scratch: &'a mut [f32]) -> (Sums<'a>, &'a mut [f32]) {
+        let (all, rest) = scratch.split_at_mut(self.sums_len());
+        let (columns, row) = rest.split_at_mut(self.whole());
+        all.fill(0.0);
+        // What is behind a plane is in no row.
+        columns.fill(f32::NAN);
+        for row in columns[..self.plane].chunks_mut(self.width) {
+            row.iter_mut().enumerate().for_each(|(i, column)| *column = i as f32);
+        }
+        (Sums { columns, all }, row)
     }
 
-    /// Registers of the rows: where each lies in the plane, where among the sums, and how many values it has.
+    /// The sums along rows of the values of some planes, or of their squares, while what is at `soon` is asked for.
     #[inline(always)]
-    fn for_rows<S: Simd>(&self, _: S, mut f: impl FnMut(Range<usize>, usize)) {
-        for row in 0..self.height {
-            for column in (0..self.width).step_by(S::LANES) {
-                let at = row * self.width + column;
-                f(at..at + S::LANES.min(self.width - column), row * self.line + column);
+    fn along<S: Simd, const SQUARES: bool>(
+        self,
+        simd: S,
+        values: &[f32],
+        sums: &mut Sums<'_>,
+        soon: *const f32,
+    ) {
+        match self.side {
+            1 => self.along_sides::<S, SQUARES, 1>(simd, values, sums, soon),
+            2 => self.along_sides::<S, SQUARES, 2>(simd, values, sums, soon),
+            _ => self.along_sides::<S, SQUARES, 0>(simd, values, sums, soon),
+        }
+    }
+
+    /// [`Self::along`] with `SIDE` neighbours on either side, or as many as there are.
+    #[inline(always)]
+    fn along_sides<S: Simd, const SQUARES: bool, const SIDE: usize>(
+        self,
+        simd: S,
+        values: &[f32],
+        sums: &mut Sums<'_>,
+        soon: *const f32,
+    ) {
+        let (zero, last) = (simd.splat(0.0), self.width as f32 - 1.0);
+        for first in (0..values.len()).step_by(self.plane) {
+            let plane = &values[first..][..self.plane];
+            let sums_of_plane = &mut sums.all[self.margin + first / self.plane * self.stride..];
+            for at in (0..self.plane).step_by(S::LANES) {
+                simd.prefetch_to_write(soon.wrapping_add(first + at));
+                let (here, column) = (simd.read_first(&plane[at..]), simd.read(&sums.columns[at..]));
+                let mut sum = if SQUARES { simd.mul(here, here) } else { here };
+                for d in 1..=if SIDE == 0 { self.side } else { SIDE } {
+                    let [before, after] = [(first + at).wrapping_sub(d), first + at + d];
+                    let (d, before) = (d as f32, simd.read_around(values, before as isize));
+                    let after = simd.read_around(values, after as isize);
+                    let before = simd.where_greater(column, simd.splat(d - 1.0), before, zero);
+                    let after = simd.where_at_most(column, simd.splat(last - d), after, zero);
+                    if SQUARES {
+                        sum = simd.fma(after, after, simd.fma(before, before, sum));
+                    } else {
+                        sum = simd.add(sum, simd.add(before, after));
+                    }
+                }
+                simd.write_first(&mut sums_of_plane[at..], sum);
             }
         }
     }
 
-    /// Where the value that belongs to sum `at` lies in the padded plane.
-    fn centre(&self, at: usize) -> usize {
-        at + self.above * self.line + self.side
+    /// Sums along rows near plane `i` of a group, those highest above first.
+    #[inline(always)]
+    fn rows_near<'a>(self, sums: &'a Sums<'_>, i: usize) -> impl Iterator<Item = &'a [f32]> {
+        (0..=2 * self.above).map(move |k| &sums.all[i * self.stride + k * self.width..][..self.plane])
     }
 
-    /// Sums over the squares of the padded plane.
+    /// [`Self::rows_near`] where three rows are.
     #[inline(always)]
-    fn sum<S: Simd>(&self, simd: S, Parts { padded, columns, sums, .. }: &mut Parts<'_>) {
-        for at in (0..self.columns).step_by(S::LANES) {
-            let mut sum = simd.read(&padded[at..]);
-            for k in 1..=2 * self.above {
-                sum = simd.add(sum, simd.read(&padded[at + k * self.line..]));
-            }
-            simd.write_first(&mut columns[at..], sum);
-        }
-        for at in (0..self.sums).step_by(S::LANES) {
-            let mut sum = simd.read(&columns[at..]);
-            for k in 1..=2 * self.side {
-                sum = simd.add(sum, simd.read(&columns[at + k..]));
-            }
-            simd.write_first(&mut sums[at..], sum);
-        }
-    }
-
-    /// Sums of squares of a plane.
-    #[inline(always)]
-    fn squares<S: Simd>(&self, simd: S, x: &[f32], parts: &mut Parts<'_>) {
-        self.for_rows(
-            simd,
-            #[inline(always)]
-            |range, at| {
-                let n = range.len();
-                let v = simd.read_first(&x[range]);
-                simd.write_first(&mut parts.padded[self.centre(at)..][..n], simd.mul(v, v));
-            },
-        );
-        self.sum(simd, parts);
+    fn three<'a>(self, sums: &'a Sums<'_>, i: usize) -> [&'a [f32]; 3] {
+        [0, 1, 2].map(|k| &sums.all[i * self.stride + k * self.width..][..self.plane])
     }
 }
 
@@ -184,7 +200,8 @@ struct Normalize<'a, P> {
     power: P,
     x: &'a [f32],
     y: &'a mut [f32],
-    scratch: &'a mut [f32],
+    sums: Sums<'a>,
+    row: &'a mut [f32],
 }
 
 impl<P: Power> Job for Normalize<'_, P> {
@@ -192,24 +209,20 @@ impl<P: Power> Job for Normalize<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Normalize { boxes, response, power, x, y, scratch } = self;
-        let (scale, k) = (simd.splat(response.scale), simd.splat(response.k));
-        let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
-        for (x, y) in x.chunks_exact(plane).zip(y.chunks_exact_mut(plane)) {
-            boxes.squares(simd, x, &mut parts);
-            for at in (0..boxes.sums).step_by(S::LANES) {
-                let s = simd.fma(scale, simd.read(&parts.sums[at..]), k);
-                simd.write_first(&mut parts.powers[at..], power.of(simd, s).0);
+        let Normalize { boxes, response, power, x, y, mut sums, row } = self;
+        let (group, value) = (boxes.group * boxes.plane, Value::<P, false> { response, power });
+        for (x, y) in x.chunks(group).zip(y.chunks_mut(group)) {
+            boxes.along::<S, true>(simd, x, &mut sums, y.as_ptr());
+            let planes = x.chunks_exact(boxes.plane).zip(y.chunks_exact_mut(boxes.plane));
+            for (i, (x, y)) in planes.enumerate() {
+                if boxes.above == 1 {
+                    let [a, b, c] = boxes.three(&sums, i);
+                    each(simd, [a, b, c, x], [y], Asked::NOTHING, value);
+                } else {
+                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..boxes.plane]);
+                    each(simd, [row, x], [y], Asked::NOTHING, value);
+                }
             }
-            boxes.for_rows(
-                simd,
-                #[inline(always)]
-                |range, at| {
-                    let v =
-                        simd.mul(simd.read_first(&x[range.clone()]), simd.read_first(&parts.powers[at..]));
-                    simd.write_first(&mut y[range], v);
-                },
-            );
         }
     }
 }
@@ -221,7 +234,11 @@ struct Backward<'a, P> {
     x: &'a [f32],
     dy: &'a [f32],
     dx: &'a mut [f32],
-    scratch: &'a mut [f32],
+    /// dy * s^-beta of a group.
+    direct: &'a mut [f32],
+    ratios: &'a mut [f32],
+    sums: Sums<'a>,
+    row: &'a mut [f32],
 }
 
 impl<P: Power> Job for Backward<'_, P> {
@@ -229,41 +246,33 @@ impl<P: Power> Job for Backward<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Backward { boxes, response, power, x, dy, dx, scratch } = self;
-        let slope = simd.splat(-2.0 * response.scale * response.beta);
-        let (scale, k) = (simd.splat(response.scale), simd.splat(response.k));
-        let (plane, mut parts) = (boxes.width * boxes.height, boxes.parts(scratch));
-        let from = x.chunks_exact(plane).zip(dy.chunks_exact(plane));
-        for ((x, dy), dx) in from.zip(dx.chunks_exact_mut(plane)) {
-            boxes.squares(simd, x, &mut parts);
-            // s^-beta, and in place of the sums s^(-beta - 1).
-            for at in (0..boxes.sums).step_by(S::LANES) {
-                let s = simd.fma(scale, simd.read(&parts.sums[at..]), k);
-                let (power, inverse) = power.of(simd, s);
-                simd.write_first(&mut parts.powers[at..], power);
-                simd.write_first(&mut parts.sums[at..], simd.mul(power, inverse));
+        let Backward { boxes, response, power, x, dy, dx, direct, ratios, mut sums, row } = self;
+        let (plane, group) = (boxes.plane, boxes.group * boxes.plane);
+        let (ratio, slope) = (Ratio::<P, false> { response, power }, Slope::of(response));
+        for ((x, dy), dx) in x.chunks(group).zip(dy.chunks(group)).zip(dx.chunks_mut(group)) {
+            boxes.along::<S, true>(simd, x, &mut sums, dx.as_ptr());
+            for (i, (x, dy)) in x.chunks_exact(plane).zip(dy.chunks_exact(plane)).enumerate() {
+                let own = i * plane..(i + 1) * plane;
+                let outs = [&mut direct[own.clone()], &mut ratios[own]];
+                if boxes.above == 1 {
+                    let [a, b, c] = boxes.three(&sums, i);
+                    each(simd, [a, b, c, x, dy], outs, Asked::NOTHING, ratio);
+                } else {
+                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..plane]);
+                    each(simd, [row, x, dy], outs, Asked::NOTHING, ratio);
+                }
             }
-            boxes.for_rows(
-                simd,
-                #[inline(always)]
-                |range, at| {
-                    let n = range.len();
-                    let product = simd.mul(simd.read_first(&dy[range.clone()]), simd.read_first(&x[range]));
-                    let ratio = simd.mul(product, simd.read_first(&parts.sums[at..]));
-                    simd.write_first(&mut parts.padded[boxes.centre(at)..][..n], ratio);
-                },
-            );
-            boxes.sum(simd, &mut parts);
-            boxes.for_rows(
-                simd,
-                #[inline(always)]
-                |range, at| {
-                    let x = simd.mul(simd.read_first(&x[range.clone()]), slope);
-                    let direct =
-                        simd.mul(simd.read_first(&dy[range.clone()]), simd.read_first(&parts.powers[at..]));
-                    simd.write_first(&mut dx[range], simd.fma(x, simd.read_first(&parts.sums[at..]), direct));
-                },
-            );
+            boxes.along::<S, false>(simd, &ratios[..dx.len()], &mut sums, dx.as_ptr());
+            for (i, (x, dx)) in x.chunks_exact(plane).zip(dx.chunks_exact_mut(plane)).enumerate() {
+                let direct = &direct[i * plane..][..plane];
+                if boxes.above == 1 {
+                    let [a, b, c] = boxes.three(&sums, i);
+                    each(simd, [a, b, c, x, direct], [dx], Asked::NOTHING, slope);
+                } else {
+                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..plane]);
+                    each(simd, [row, x, direct], [dx], Asked::NOTHING, slope);
+                }
+            }
         }
     }
 }

@@ -100,6 +100,11 @@ impl Simd for Fma {
         }
     }
     #[inline(always)]
+    fn power_of_two(self, shifted: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted))) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {

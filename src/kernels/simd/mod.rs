@@ -8,6 +8,8 @@
 mod avx512;
 mod direct;
 mod dots;
+mod each;
+mod exp;
 mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
@@ -31,6 +33,8 @@ use std::sync::OnceLock;
 
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
+pub use each::{Asked, Each, each};
+pub use exp::exp_below_0;
 pub use filter::{Filter, correlate, filter};
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
@@ -78,6 +82,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// 0x4f58_6000 less a quarter of the lane's bits, as bits: within 3.1% of x^-1/4, for normal x > 0.
     fn inverse_fourth_root_guess(self, x: Self::V) -> Self::V;
+    /// 2^k where a lane is 1.5 * 2^23 + 127 + k, for whole k from -126 to 127; 0 for k = -127.
+    fn power_of_two(self, shifted: Self::V) -> Self::V;
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
@@ -156,6 +162,27 @@ pub trait Simd: Copy + Send + Sync + 'static {
             if x.len() >= Self::LANES { self.load(x.as_ptr()) } else { self.load_first(x.as_ptr(), x.len()) }
         }
     }
+    /// The values from number `at` on; lanes outside of `x` are 0.
+    #[inline(always)]
+    fn read_around(self, x: &[f32], at: isize) -> Self::V {
+        let (lanes, len) = (Self::LANES as isize, x.len() as isize);
+        // SAFETY: the lanes that are read are values.
+        unsafe {
+            let p = x.as_ptr().wrapping_offset(at);
+            if at >= 0 && at <= len - lanes {
+                self.load(p)
+            } else {
+                let first = at.saturating_neg().clamp(0, lanes);
+                let end = len.saturating_sub(at).clamp(first, lanes);
+                self.load_lanes(p, (first as usize, end as usize))
+            }
+        }
+    }
+    /// The first `n` lanes of `v`, if it has so many, and `other` in those behind.
+    #[inline(always)]
+    fn first_lanes(self, n: usize, v: Self::V, other: f32) -> Self::V {
+        self.where_greater(self.splat(n as f32), self.read(&NUMBERS), v, self.splat(other))
+    }
     /// Writes the first lanes, as many as fit.
     #[inline(always)]
     fn write_first(self, y: &mut [f32], v: Self::V) {
@@ -181,6 +208,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.store_bytes_first(y.as_mut_ptr(), y.len().min(Self::LANES), v) }
     }
 }
+
+/// The numbers of lanes.
+static NUMBERS: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
 /// Lines of values in memory.
 #[derive(Clone, Copy, Debug)]
@@ -356,11 +386,23 @@ mod tests {
                 }
                 let doubled = |i| if i >= count / 2 && i < count { 2.0 * i as f32 + 2.0 } else { -1.0 };
                 assert!((0..n).all(|i| inner[i] == doubled(i)));
+                let first = lanes(simd.first_lanes(count, b, -2.0));
+                assert!((0..n).all(|i| first[i] == if i < count { (n + i) as f32 } else { -2.0 }));
                 let mut bytes = vec![7; n];
                 simd.write_bytes_first(&mut bytes[..count], simd.mul(a, simd.splat(17.0)));
                 assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));
                 let again = lanes(simd.read_bytes_first(&bytes[..count]));
                 assert!((0..n).all(|i| again[i] == if i < count { 17.0 * i as f32 } else { 0.0 }));
+            }
+            for at in -(n as isize) - 1..=2 * n as isize + 1 {
+                let want = |i: usize| numbers.get((at + i as isize) as usize).copied().unwrap_or(0.0);
+                let around = lanes(simd.read_around(&numbers, at));
+                assert!((0..n).all(|i| around[i] == want(i)), "{at}");
+            }
+            for k in -127..=127 {
+                let shifted = 12_582_912.0 + 127.0 + k as f32;
+                let want = if k == -127 { 0.0 } else { (k as f32).exp2() };
+                assert!(lanes(simd.power_of_two(simd.splat(shifted))).iter().all(|&v| v == want), "{k}");
             }
             let two = simd.splat(2.0);
             let greater = lanes(simd.where_greater(a, two, a, simd.splat(-1.0)));

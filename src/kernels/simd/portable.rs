@@ -71,6 +71,10 @@ impl Simd for Portable {
         x.map(|x| f32::from_bits(0x4f58_6000 - (x.to_bits() >> 2)))
     }
     #[inline(always)]
+    fn power_of_two(self, shifted: [f32; 4]) -> [f32; 4] {
+        shifted.map(|v| f32::from_bits(v.to_bits() << 23))
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
