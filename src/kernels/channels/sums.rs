@@ -7,6 +7,10 @@ use crate::kernels::simd::{Isa, Job, MatMut, Simd};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
+/// Images whose values are summed so where each has one value of a channel, as many as a lane of a block.
+const IMAGES: usize = 64;
+/// How many images ahead a channel's values are asked for there: they lie far apart.
+const AHEAD: usize = 8;
 /// The widest register.
 const LANES: usize = 16;
 
@@ -57,27 +61,34 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for 
 }
 
 impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
-    /// Where a run is one value, channels lie side by side.
+    /// Where a run is one value, channels lie side by side. The values of some images are summed in `f32`.
     #[inline(always)]
     fn add_columns<S: Simd>(&self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
-        for n in 0..self.dims.images {
-            let row = self.dims.run(n, 0).start;
-            let mut blobs = self.blobs;
-            for blob in &mut blobs {
-                *blob = &blob[row..][self.stretch.clone()];
+        let (width, row) = (self.stretch.len(), self.dims.channels);
+        for first in (0..self.dims.images).step_by(IMAGES) {
+            let mut sums = [[0f32; STRETCH]; N];
+            for n in first..self.dims.images.min(first + IMAGES) {
+                let mut blobs = self.blobs;
+                for blob in &mut blobs {
+                    *blob = &blob[n * row..][self.stretch.clone()];
+                }
+                for at in (0..width).step_by(S::LANES) {
+                    let mut settings = [simd.splat(0.0); P];
+                    for (register, of_all) in settings.iter_mut().zip(self.settings) {
+                        *register = simd.read(&of_all[at..]);
+                    }
+                    for blob in blobs {
+                        simd.prefetch(blob.as_ptr().wrapping_add(AHEAD * row + at));
+                    }
+                    let more = self.terms.of(simd, settings, read(simd, blobs, at));
+                    for (sums, more) in sums.iter_mut().zip(more) {
+                        let sum = simd.add(simd.read(&sums[at..]), more);
+                        simd.write_first(&mut sums[at..], sum);
+                    }
+                }
             }
-            for at in (0..self.stretch.len()).step_by(S::LANES) {
-                let mut settings = [simd.splat(0.0); P];
-                for (register, of_all) in settings.iter_mut().zip(self.settings) {
-                    *register = simd.read(&of_all[at..]);
-                }
-                let more = self.terms.of(simd, settings, read(simd, blobs, at));
-                for (totals, more) in totals.iter_mut().zip(more) {
-                    let mut lanes = [0.0; LANES];
-                    simd.write_first(&mut lanes, more);
-                    let totals = totals[at..self.stretch.len()].iter_mut();
-                    totals.zip(&lanes[..S::LANES]).for_each(|(total, &more)| *total += f64::from(more));
-                }
+            for (totals, sums) in totals.iter_mut().zip(sums) {
+                totals.iter_mut().zip(&sums[..width]).for_each(|(total, &sum)| *total += f64::from(sum));
             }
         }
     }
@@ -180,20 +191,21 @@ impl<const N: usize> Sums<N> {
             }
             at += 2 * S::LANES;
         }
-        for k in 0..N {
-            simd.write_first(&mut self.lanes[k], simd.add(even[k], odd[k]));
+        for (even, odd) in even.iter_mut().zip(odd) {
+            *even = simd.add(*even, odd);
         }
         while at < len {
             if let Some(soon) = soon {
                 simd.prefetch_to_write(soon.wrapping_add(at));
             }
             let more = terms.of(simd, settings, read(simd, blobs, at));
-            let n = S::LANES.min(len - at);
-            for (lanes, more) in self.lanes.iter_mut().zip(more) {
-                let sum = simd.add(simd.read(lanes), more);
-                simd.write_first(&mut lanes[..n], sum);
+            for (sum, more) in even.iter_mut().zip(more) {
+                *sum = simd.add(*sum, simd.first_lanes(len - at, more, 0.0));
             }
-            at += n;
+            at += S::LANES;
+        }
+        for (lanes, sum) in self.lanes.iter_mut().zip(even) {
+            simd.write_first(lanes, sum);
         }
     }
 
