@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use super::{
     Axis, Pool, for_rows,
-    rows::{LANES, Layout, TOGETHER, outermost},
+    rows::{LANES, Layout, TOGETHER, outermost, scratch_len},
 };
-use crate::kernels::simd::{
-    Simd,
-    windows::{Tap, Taps},
+use crate::kernels::{
+    gemm::scratch,
+    simd::{
+        Isa, Job, Simd,
+        windows::{Tap, Taps},
+    },
 };
 
 /// What becomes of windows.
@@ -52,9 +55,31 @@ impl Outputs {
     }
 }
 
-/// Folds all windows of the first `planes` planes of `x`, with [`super::rows::scratch_len`] values of scratch.
+/// Folds all windows of the first `planes` planes of `x`.
+pub fn fold<F: Fold>(isa: Isa, pool: &Pool, (x, planes): (&[f32], usize), f: &mut F) {
+    scratch::lend(scratch_len(pool, isa.lanes()), |scratch| isa.run(All { pool, x, planes, scratch, f }));
+}
+
+struct All<'a, F> {
+    pool: &'a Pool,
+    x: &'a [f32],
+    planes: usize,
+    scratch: &'a mut [f32],
+    f: &'a mut F,
+}
+
+impl<F: Fold> Job for All<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        bands(simd, self.pool, (self.x, self.planes), self.scratch, self.f);
+    }
+}
+
+/// [`fold`] by one instruction set, band by band.
 #[inline(always)]
-pub fn fold<S: Simd, F: Fold>(
+fn bands<S: Simd, F: Fold>(
     simd: S,
     pool: &Pool,
     (x, planes): (&[f32], usize),

@@ -1,18 +1,16 @@
 //! The largest value of each window, the first of equals, and which that is.
 
 use super::{
-    Axis, Pool, beside,
+    Axis, Pool, beside, by_one,
     fold::{Fold, Outputs, fold},
-    for_rows,
-    rows::scratch_len,
-    square,
+    for_rows, square,
 };
 use crate::kernels::{
     elementwise::vectorized,
     gemm::scratch,
     parallel::{for_chunks_mut, for_parts_mut},
     simd::{
-        Isa, Job, Simd,
+        Isa, Simd,
         windows::{Taps, largest, largest_with_entry},
     },
 };
@@ -62,7 +60,7 @@ fn max_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     for_chunks_mut(y, planes * outputs, |start, y| {
-        largest_of(isa, pool, &x[start / outputs * inputs..], y);
+        largest_of(isa, pool, &x[start / outputs * inputs..], y, &mut []);
     });
 }
 
@@ -81,22 +79,14 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
         Taken::Taps(taps) => {
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
-                let x = &x[i * planes * inputs..];
-                if beside::largest(isa, pool, x, y, taps) || square::largest(isa, pool, x, y, taps) {
-                    return;
-                }
-                let table = table_len(pool);
-                scratch::lend(table + scratch_len(pool, isa.lanes()), |lent| {
-                    let (table, scratch) = lent.split_at_mut(table);
-                    isa.run(Take { pool, x, y, taps, table, scratch });
-                });
+                largest_of(isa, pool, &x[i * planes * inputs..], y, taps);
             });
         }
         Taken::Places(places) => {
             assert_eq!(places.len(), y.len());
             for_parts_mut(y, part, places, part, |i, y, places| {
                 let x = &x[i * planes * inputs..];
-                largest_of(isa, pool, x, y);
+                largest_of(isa, pool, x, y, &mut []);
                 let to = y.chunks_exact(outputs).zip(places.chunks_exact_mut(outputs));
                 x.chunks_exact(inputs).zip(to).for_each(|(x, (y, places))| find(pool, x, y, places));
             });
@@ -117,7 +107,8 @@ fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let first = start / inputs * outputs;
         if let Taken::Taps(taps) = taken
-            && square::largest_backward(isa, pool, &dy[first..], &taps[first..], dx)
+            && (by_one::largest_backward(isa, pool, dy, taps, dx, start)
+                || square::largest_backward(isa, pool, &dy[first..], &taps[first..], dx))
         {
             return;
         }
@@ -176,13 +167,24 @@ fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
     at
 }
 
-/// The largest values of the first planes, as many as `y` has.
-fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
+/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
+fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
     if pool.is_global() {
-        x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
-    } else if !beside::largest(isa, pool, x, y, &mut []) && !square::largest(isa, pool, x, y, &mut []) {
-        scratch::lend(scratch_len(pool, isa.lanes()), |scratch| isa.run(Largest { pool, x, y, scratch }));
+        return x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
     }
+    if by_one::largest(isa, pool, x, y, taps)
+        || beside::largest(isa, pool, x, y, taps)
+        || square::largest(isa, pool, x, y, taps)
+    {
+        return;
+    }
+    let planes = y.len() / pool.outputs();
+    if taps.is_empty() {
+        return fold(isa, pool, (x, planes), &mut Values(y));
+    }
+    scratch::lend(table_len(pool, isa.lanes()), |table| {
+        fold(isa, pool, (x, planes), &mut Both::new(pool, isa.lanes(), y, taps, table));
+    });
 }
 
 /// The largest of a plane.
@@ -222,23 +224,6 @@ fn find(pool: &Pool, x: &[f32], y: &[f32], places: &mut [u32]) {
     }
 }
 
-struct Largest<'a> {
-    pool: &'a Pool,
-    x: &'a [f32],
-    y: &'a mut [f32],
-    scratch: &'a mut [f32],
-}
-
-impl Job for Largest<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let planes = self.y.len() / self.pool.outputs();
-        fold(simd, self.pool, (self.x, planes), self.scratch, &mut Values(self.y));
-    }
-}
-
 /// The largest value alone.
 struct Values<'a>(&'a mut [f32]);
 
@@ -262,48 +247,15 @@ impl Fold for Values<'_> {
     }
 }
 
-struct Take<'a> {
-    pool: &'a Pool,
-    x: &'a [f32],
-    y: &'a mut [f32],
-    taps: &'a mut [u8],
-    table: &'a mut [f32],
-    scratch: &'a mut [f32],
-}
-
-impl Job for Take<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Take { pool, x, y, taps, table, scratch } = self;
-        let (axis, _) = pool.split();
-        let edges = clipped(axis).div_ceil(S::LANES);
-        let window = pool.taps() * S::LANES;
-        for (block, table) in table.chunks_exact_mut(window).take(edges + 1).enumerate() {
-            for (at, tap) in table.iter_mut().enumerate() {
-                let (number, lane) = (at / S::LANES, at % S::LANES);
-                // The first tap on the input; all are in the block that stands for those behind the edge.
-                let first = axis.pad.saturating_sub((block * S::LANES + lane) * axis.stride);
-                let first = if block == edges { 0 } else { first };
-                let k = number % axis.kernel;
-                *tap = (number - k + k.max(first)) as f32;
-            }
-        }
-        let planes = y.len() / pool.outputs();
-        fold(simd, pool, (x, planes), scratch, &mut Both { y, taps, table, window, edges });
-    }
-}
-
 /// Windows of a row that begin before the row.
 fn clipped(axis: &Axis) -> usize {
     axis.pad.div_ceil(axis.stride).min(axis.output)
 }
 
-/// Values of the table of taps for any register.
-fn table_len(pool: &Pool) -> usize {
+/// Values of the table of taps for registers of `lanes`.
+fn table_len(pool: &Pool, lanes: usize) -> usize {
     let (axis, _) = pool.split();
-    pool.taps() * (clipped(axis) + 2 * 16)
+    pool.taps() * lanes * (clipped(axis).div_ceil(lanes) + 1)
 }
 
 /// The largest value and its tap.
@@ -315,6 +267,26 @@ struct Both<'a> {
     table: &'a [f32],
     window: usize,
     edges: usize,
+}
+
+impl<'a> Both<'a> {
+    /// Fills the table, of [`table_len`] values.
+    fn new(pool: &Pool, lanes: usize, y: &'a mut [f32], taps: &'a mut [u8], table: &'a mut [f32]) -> Self {
+        let (axis, _) = pool.split();
+        let edges = clipped(axis).div_ceil(lanes);
+        let window = pool.taps() * lanes;
+        for (block, table) in table.chunks_exact_mut(window).enumerate() {
+            for (at, tap) in table.iter_mut().enumerate() {
+                let (number, lane) = (at / lanes, at % lanes);
+                // The first tap on the input; all are in the block that stands for those behind the edge.
+                let first = axis.pad.saturating_sub((block * lanes + lane) * axis.stride);
+                let first = if block == edges { 0 } else { first };
+                let k = number % axis.kernel;
+                *tap = (number - k + k.max(first)) as f32;
+            }
+        }
+        Self { y, taps, table, window, edges }
+    }
 }
 
 impl Fold for Both<'_> {
@@ -405,5 +377,27 @@ mod tests {
         let want = [f32::NAN, f32::NAN, 5.0, f32::NAN, f32::NAN, 7.0, 7.0, 7.0, f32::NAN];
         assert!(y.iter().zip(&want).all(|(y, w)| y == w || y.is_nan() && w.is_nan()), "{y:?}");
         assert_eq!([0, 1, 2, 8].map(|o| taken.place(&padded, o)), [0, 0, 5, 4]);
+    }
+
+    #[test]
+    fn what_is_not_finite_hides_nothing_beside_it() {
+        for (side, kernel, stride, pad) in [(9, 3, 1, 1), (7, 3, 1, 1), (9, 3, 2, 0), (40, 3, 1, 1)] {
+            let axis = Axis::fit(side, kernel, stride, pad, true).unwrap();
+            let pool = Pool { planes: 17, axes: vec![axis; 2] };
+            let mut x = values(pool.planes * pool.inputs());
+            x.iter_mut().step_by(5).for_each(|v| *v = f32::NAN);
+            x.iter_mut().skip(2).step_by(7).for_each(|v| *v = f32::NEG_INFINITY);
+            x.iter_mut().skip(3).step_by(11).for_each(|v| *v = f32::INFINITY);
+            let want = reference(&pool, &x);
+            for isa in Isa::all() {
+                let (mut y, mut taken) = (vec![0.0; want.len()], Taken::new(&pool));
+                max_taking_on(isa, &pool, &x, &mut y, &mut taken);
+                for (o, &place) in want.iter().enumerate() {
+                    let first = x[o / pool.outputs() * pool.inputs() + place as usize];
+                    assert_eq!(taken.place(&pool, o), place as usize, "{pool:?} on {}", isa.name());
+                    assert!(y[o].to_bits() == first.to_bits() || y[o].is_nan() && first.is_nan());
+                }
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! register of windows is one read (`rows.rs`).
 
 mod beside;
+mod by_one;
 mod fold;
 mod max;
 mod rows;
@@ -211,6 +212,10 @@ mod tests {
             all.push(Pool { planes: 1, axes: vec![axis(21), axis(22), axis(23)] });
             all.push(Pool { planes: 301, axes: vec![axis(5), axis(7)] });
         }
+        // Rows longer than a band of them.
+        let axis = |n| Axis::fit(n, 3, 1, 1, true).unwrap();
+        all.push(Pool { planes: 2, axes: vec![axis(3), axis(2100)] });
+        all.push(Pool { planes: 0, axes: vec![axis(4), axis(4)] });
         all.push(Pool { planes: 0, axes: vec![Axis::fit(4, 2, 2, 0, true).unwrap()] });
         all
     }

@@ -1,5 +1,5 @@
-//! The largest of the windows that most nets have, two by two or three by three, and its gradient, straight from the plane:
-//! nothing is copied to scratch. A tap beyond the plane meets what its neighbour meets, or comes as a zero gradient.
+//! The largest of the windows that most nets have, two by two or three by three that move by two, and its gradient, straight
+//! from the plane: nothing is copied to scratch. A tap beyond the plane meets what its neighbour meets, or comes as a zero gradient.
 
 use super::{Axis, Pool};
 use crate::kernels::simd::{Isa, Job, Simd};
@@ -18,10 +18,13 @@ const MET: usize = 9;
 /// The numbers of the lanes.
 const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
-/// Work on windows of `SIZE` by `SIZE` that move by `STRIDE` and begin `PAD` before the plane.
+/// Step from window to window.
+const STRIDE: usize = 2;
+
+/// Work on windows of `SIZE` by `SIZE` that begin `PAD` before the plane.
 trait Windows {
     /// What the work returns.
-    fn run<const SIZE: usize, const STRIDE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]);
+    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]);
 }
 
 /// Does `work` if windows are of a size that it was compiled for; says whether.
@@ -32,10 +35,9 @@ fn for_squares(isa: Isa, pool: &Pool, work: impl Windows) -> bool {
         return false;
     }
     match of(x) {
-        (2, 2, 0) => work.run::<2, 2, 0>(isa, [y, x]),
-        (3, 2, 0) => work.run::<3, 2, 0>(isa, [y, x]),
-        (3, 2, 1) => work.run::<3, 2, 1>(isa, [y, x]),
-        (3, 1, 1) => work.run::<3, 1, 1>(isa, [y, x]),
+        (2, STRIDE, 0) => work.run::<2, 0>(isa, [y, x]),
+        (3, STRIDE, 0) => work.run::<3, 0>(isa, [y, x]),
+        (3, STRIDE, 1) => work.run::<3, 1>(isa, [y, x]),
         _ => return false,
     }
     true
@@ -50,8 +52,8 @@ pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8])
 /// dx of the first planes, as many as it has, = each dy at the tap that was taken; says whether windows are such as this is
 /// for.
 pub fn largest_backward(isa: Isa, pool: &Pool, dy: &[f32], taps: &[u8], dx: &mut [f32]) -> bool {
-    // Where most lanes are idle, or windows overlap much, it is cheaper to go by the outputs.
-    if pool.axes.last().is_none_or(|a| a.stride == 1 || 2 * a.output < isa.lanes()) {
+    // Where most lanes are idle, it is cheaper to go by the outputs.
+    if pool.axes.last().is_none_or(|a| 2 * a.output < isa.lanes()) {
         return false;
     }
     for_squares(isa, pool, Backward { dy, taps, dx })
@@ -64,23 +66,21 @@ struct Largest<'a> {
 }
 
 impl Windows for Largest<'_> {
-    fn run<const SIZE: usize, const STRIDE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
+    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
         if self.taps.is_empty() {
-            isa.run(Fold::<SIZE, STRIDE, PAD, false> { axes, planes: self });
+            isa.run(Fold::<SIZE, PAD, false> { axes, planes: self });
         } else {
-            isa.run(Fold::<SIZE, STRIDE, PAD, true> { axes, planes: self });
+            isa.run(Fold::<SIZE, PAD, true> { axes, planes: self });
         }
     }
 }
 
-struct Fold<'a, const SIZE: usize, const STRIDE: usize, const PAD: usize, const TAKE: bool> {
+struct Fold<'a, const SIZE: usize, const PAD: usize, const TAKE: bool> {
     axes: [Axis; 2],
     planes: Largest<'a>,
 }
 
-impl<const SIZE: usize, const STRIDE: usize, const PAD: usize, const TAKE: bool> Job
-    for Fold<'_, SIZE, STRIDE, PAD, TAKE>
-{
+impl<const SIZE: usize, const PAD: usize, const TAKE: bool> Job for Fold<'_, SIZE, PAD, TAKE> {
     type Output = ();
 
     #[inline(always)]
@@ -91,7 +91,7 @@ impl<const SIZE: usize, const STRIDE: usize, const PAD: usize, const TAKE: bool>
             let taps = if TAKE { &mut taps[p * outputs..][..outputs] } else { &mut [] };
             let mut row = 0;
             while row < rows.output {
-                let plane = Plane::<SIZE, STRIDE, PAD> { rows, columns, x, row };
+                let plane = Plane::<SIZE, PAD> { rows, columns, x, row };
                 let at = row * columns.output;
                 let (y, taps) = (&mut y[at..], if TAKE { &mut taps[at..] } else { &mut [] });
                 row += match rows.output - row {
@@ -106,14 +106,14 @@ impl<const SIZE: usize, const STRIDE: usize, const PAD: usize, const TAKE: bool>
 
 /// A plane, and a row of its outputs.
 #[derive(Clone, Copy)]
-struct Plane<'a, const SIZE: usize, const STRIDE: usize, const PAD: usize> {
+struct Plane<'a, const SIZE: usize, const PAD: usize> {
     rows: Axis,
     columns: Axis,
     x: &'a [f32],
     row: usize,
 }
 
-impl<const SIZE: usize, const STRIDE: usize, const PAD: usize> Plane<'_, SIZE, STRIDE, PAD> {
+impl<const SIZE: usize, const PAD: usize> Plane<'_, SIZE, PAD> {
     /// `N` rows of outputs; their number.
     #[inline(always)]
     fn fold<S: Simd, const N: usize, const TAKE: bool>(
@@ -199,30 +199,20 @@ impl<const SIZE: usize, const STRIDE: usize, const PAD: usize> Plane<'_, SIZE, S
         let at = (column * STRIDE).saturating_sub(PAD);
         if INSIDE {
             let row = &row[at..];
-            if STRIDE == 1 {
-                return [simd.read(row), simd.read(&row[1..]), simd.read(&row[2..])];
-            }
             let (a, b) = simd.unzip(simd.read(row), simd.read(&row[lanes..]));
             let c =
                 if SIZE == 3 { simd.unzip(simd.read(&row[2..]), simd.read(&row[lanes + 2..])).0 } else { b };
             return [a, b, c];
         }
         let behind = |more: usize| &row[(at + more).min(row.len())..];
-        let [a, b, c] = if STRIDE == 1 {
-            let second = usize::from(!first);
-            let b = simd.read_first(behind(second));
-            let a = if first { simd.shift(b) } else { simd.read_first(behind(0)) };
-            [a, b, simd.read_first(behind(second + 1))]
+        let (even, odd) = simd.unzip(simd.read_first(behind(0)), simd.read_first(behind(lanes)));
+        let [a, b, c] = if first {
+            [simd.shift(odd), even, odd]
+        } else if SIZE == 3 {
+            let next = simd.unzip(simd.read_first(behind(2)), simd.read_first(behind(lanes + 2))).0;
+            [even, odd, next]
         } else {
-            let (even, odd) = simd.unzip(simd.read_first(behind(0)), simd.read_first(behind(lanes)));
-            if first {
-                [simd.shift(odd), even, odd]
-            } else if SIZE == 3 {
-                let next = simd.unzip(simd.read_first(behind(2)), simd.read_first(behind(lanes + 2))).0;
-                [even, odd, next]
-            } else {
-                [even, odd, odd]
-            }
+            [even, odd, odd]
         };
         let numbers = simd.read(&LANES);
         let a = if first { simd.where_greater(simd.splat(1.0), numbers, b, a) } else { a };
@@ -258,17 +248,17 @@ struct Backward<'a> {
 }
 
 impl Windows for Backward<'_> {
-    fn run<const SIZE: usize, const STRIDE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
-        isa.run(Gather::<SIZE, STRIDE, PAD> { axes, planes: self });
+    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
+        isa.run(Gather::<SIZE, PAD> { axes, planes: self });
     }
 }
 
-struct Gather<'a, const SIZE: usize, const STRIDE: usize, const PAD: usize> {
+struct Gather<'a, const SIZE: usize, const PAD: usize> {
     axes: [Axis; 2],
     planes: Backward<'a>,
 }
 
-impl<const SIZE: usize, const STRIDE: usize, const PAD: usize> Job for Gather<'_, SIZE, STRIDE, PAD> {
+impl<const SIZE: usize, const PAD: usize> Job for Gather<'_, SIZE, PAD> {
     type Output = ();
 
     #[inline(always)]
@@ -284,17 +274,13 @@ impl<const SIZE: usize, const STRIDE: usize, const PAD: usize> Job for Gather<'_
                             dx.as_ptr().wrapping_add(STRIDE * STRIDE * x + line * LINE + AHEAD),
                         );
                     }
-                    let sums = gather::<S, SIZE, STRIDE, PAD>(simd, [rows, columns], (dy, taps), [y, x]);
+                    let sums = gather::<S, SIZE, PAD>(simd, [rows, columns], (dy, taps), [y, x]);
                     for (dx, [even, odd]) in dx.chunks_exact_mut(columns.input).zip(sums) {
                         let dx = &mut dx[STRIDE * x..];
-                        if STRIDE == 1 {
-                            simd.write_first(dx, even);
-                        } else {
-                            let (low, high) = simd.zip(even, odd);
-                            let (near, far) = dx.split_at_mut(dx.len().min(S::LANES));
-                            simd.write_first(near, low);
-                            simd.write_first(far, high);
-                        }
+                        let (low, high) = simd.zip(even, odd);
+                        let (near, far) = dx.split_at_mut(dx.len().min(S::LANES));
+                        simd.write_first(near, low);
+                        simd.write_first(far, high);
                     }
                 }
             }
@@ -304,7 +290,7 @@ impl<const SIZE: usize, const STRIDE: usize, const PAD: usize> Job for Gather<'_
 
 /// The gradients of the inputs from `STRIDE * y`, `STRIDE * x` on: of `STRIDE` rows, those of even number and those of odd number.
 #[inline(always)]
-fn gather<S: Simd, const SIZE: usize, const STRIDE: usize, const PAD: usize>(
+fn gather<S: Simd, const SIZE: usize, const PAD: usize>(
     simd: S,
     [rows, columns]: [Axis; 2],
     (dy, taps): (&[f32], &[u8]),
@@ -312,15 +298,15 @@ fn gather<S: Simd, const SIZE: usize, const STRIDE: usize, const PAD: usize>(
 ) -> [[S::V; 2]; 2] {
     let mut sums = [[simd.splat(0.0); 2]; 2];
     let all = (dy, taps);
-    gather_row::<S, SIZE, STRIDE, PAD, 0>(simd, [rows, columns], all, [y, x], &mut sums);
-    gather_row::<S, SIZE, STRIDE, PAD, 1>(simd, [rows, columns], all, [y, x], &mut sums);
-    gather_row::<S, SIZE, STRIDE, PAD, 2>(simd, [rows, columns], all, [y, x], &mut sums);
+    gather_row::<S, SIZE, PAD, 0>(simd, [rows, columns], all, [y, x], &mut sums);
+    gather_row::<S, SIZE, PAD, 1>(simd, [rows, columns], all, [y, x], &mut sums);
+    gather_row::<S, SIZE, PAD, 2>(simd, [rows, columns], all, [y, x], &mut sums);
     sums
 }
 
 /// Adds what comes from a row of windows: 0 the one before, 1 here, 2 the one behind.
 #[inline(always)]
-fn gather_row<S: Simd, const SIZE: usize, const STRIDE: usize, const PAD: usize, const DOWN: usize>(
+fn gather_row<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize>(
     simd: S,
     [rows, columns]: [Axis; 2],
     (dy, taps): (&[f32], &[u8]),
@@ -328,12 +314,12 @@ fn gather_row<S: Simd, const SIZE: usize, const STRIDE: usize, const PAD: usize,
     sums: &mut [[S::V; 2]; 2],
 ) {
     let o = (y + DOWN).wrapping_sub(1);
-    if reaches::<SIZE, STRIDE, PAD>(DOWN) && o < rows.output {
+    if reaches::<SIZE, PAD>(DOWN) && o < rows.output {
         let row = o * columns.output..(o + 1) * columns.output;
         let row = (&dy[row.clone()], &taps[row]);
-        gather_register::<S, SIZE, STRIDE, PAD, DOWN, 0>(simd, row, x, sums);
-        gather_register::<S, SIZE, STRIDE, PAD, DOWN, 1>(simd, row, x, sums);
-        gather_register::<S, SIZE, STRIDE, PAD, DOWN, 2>(simd, row, x, sums);
+        gather_register::<S, SIZE, PAD, DOWN, 0>(simd, row, x, sums);
+        gather_register::<S, SIZE, PAD, DOWN, 1>(simd, row, x, sums);
+        gather_register::<S, SIZE, PAD, DOWN, 2>(simd, row, x, sums);
     }
 }
 
@@ -343,20 +329,13 @@ fn gather_row<S: Simd, const SIZE: usize, const STRIDE: usize, const PAD: usize,
     reason = "counts known when compiled, so that registers are not put in memory"
 )]
 #[inline(always)]
-fn gather_register<
-    S: Simd,
-    const SIZE: usize,
-    const STRIDE: usize,
-    const PAD: usize,
-    const DOWN: usize,
-    const RIGHT: usize,
->(
+fn gather_register<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize, const RIGHT: usize>(
     simd: S,
     (dy, taps): (&[f32], &[u8]),
     x: usize,
     sums: &mut [[S::V; 2]; 2],
 ) {
-    if !reaches::<SIZE, STRIDE, PAD>(RIGHT) {
+    if !reaches::<SIZE, PAD>(RIGHT) {
         return;
     }
     let at = (x + RIGHT).saturating_sub(1).min(dy.len());
@@ -366,7 +345,7 @@ fn gather_register<
     }
     for i in 0..STRIDE {
         for j in 0..STRIDE {
-            let (t, k) = (tap_of::<STRIDE, PAD>(i, DOWN), tap_of::<STRIDE, PAD>(j, RIGHT));
+            let (t, k) = (tap_of::<PAD>(i, DOWN), tap_of::<PAD>(j, RIGHT));
             if t < SIZE && k < SIZE {
                 let number = simd.splat((t * SIZE + k) as f32);
                 let taken = simd.where_equal(tap, number, d, simd.splat(0.0));
@@ -377,11 +356,11 @@ fn gather_register<
 }
 
 /// The tap by which input `rest`, counted from the stride, lies in a window: 0 the one before, 1 here, 2 the one behind.
-const fn tap_of<const STRIDE: usize, const PAD: usize>(rest: usize, window: usize) -> usize {
+const fn tap_of<const PAD: usize>(rest: usize, window: usize) -> usize {
     (rest + PAD + STRIDE).wrapping_sub(STRIDE * window)
 }
 
 /// Whether any input lies in that window.
-const fn reaches<const SIZE: usize, const STRIDE: usize, const PAD: usize>(window: usize) -> bool {
-    tap_of::<STRIDE, PAD>(0, window) < SIZE || (STRIDE == 2 && tap_of::<STRIDE, PAD>(1, window) < SIZE)
+const fn reaches<const SIZE: usize, const PAD: usize>(window: usize) -> bool {
+    tap_of::<PAD>(0, window) < SIZE || tap_of::<PAD>(1, window) < SIZE
 }

@@ -11,7 +11,7 @@ use crate::kernels::{
     gemm::scratch,
     parallel::for_chunks_mut,
     simd::{
-        Isa, Job, Simd,
+        Isa, Job, Simd, plane_sums,
         windows::{Taps, sum},
     },
 };
@@ -97,8 +97,7 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
         let dy = &dy[start / inputs * outputs..];
         let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
-            let norm = weights.row_norms[0] * weights.norms[0];
-            dx.chunks_exact_mut(inputs).zip(dy).for_each(|(dx, dy)| dx.fill(dy / norm));
+            isa.run(Fill { norm: weights.row_norms[0] * weights.norms[0], plane: inputs, dy, dx });
         } else if !(weights.is_even() && beside::mean_backward(isa, pool, norms, dy, dx)) {
             scattered(isa, pool, weights, dx, [dy, &[]]);
         }
@@ -139,47 +138,40 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
         let x = &x[start / outputs * inputs..];
         let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
-            for (x, y) in x.chunks_exact(inputs).zip(y) {
-                let sum = whole(x, |x| if SQUARES { x * x } else { x });
-                *y = if SQUARES { sum.sqrt() } else { sum / (weights.row_norms[0] * weights.norms[0]) };
-            }
+            plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
+            let norm = weights.row_norms[0] * weights.norms[0];
+            y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norm });
         } else if SQUARES || !weights.is_even() || !beside::mean(isa, pool, norms, x, y) {
-            scratch::lend(scratch_len(pool, isa.lanes()), |scratch| {
-                isa.run(Collect { pool, x, scratch, sums: Sums::<SQUARES> { weights, y } });
-            });
+            let planes = y.len() / outputs;
+            fold(isa, pool, (x, planes), &mut Sums::<SQUARES> { weights, y });
         }
     });
 }
 
-/// The sum over a whole plane, in lanes.
-fn whole(x: &[f32], value: impl Fn(f32) -> f32) -> f32 {
-    vectorized(
-        #[inline(always)]
-        || {
-            let (blocks, rest) = x.as_chunks::<16>();
-            let mut lanes = [0.0; 16];
-            for block in blocks {
-                lanes.iter_mut().zip(block).for_each(|(lane, &v)| *lane += value(v));
-            }
-            lanes.iter().sum::<f32>() + rest.iter().map(|&v| value(v)).sum::<f32>()
-        },
-    )
+/// Values ahead of the last written whose lines are asked for.
+const AHEAD: usize = 128;
+
+/// Each plane of `dx` = its `dy` over `norm`.
+struct Fill<'a> {
+    norm: f32,
+    plane: usize,
+    dy: &'a [f32],
+    dx: &'a mut [f32],
 }
 
-struct Collect<'a, const SQUARES: bool> {
-    pool: &'a Pool,
-    x: &'a [f32],
-    scratch: &'a mut [f32],
-    sums: Sums<'a, SQUARES>,
-}
-
-impl<const SQUARES: bool> Job for Collect<'_, SQUARES> {
+impl Job for Fill<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let planes = self.sums.y.len() / self.pool.outputs();
-        fold(simd, self.pool, (self.x, planes), self.scratch, &mut self.sums);
+    fn run<S: Simd>(self, simd: S) {
+        for (dx, dy) in self.dx.chunks_exact_mut(self.plane).zip(self.dy) {
+            let share = simd.splat(dy / self.norm);
+            for at in (0..dx.len()).step_by(S::LANES) {
+                let dx = &mut dx[at..];
+                simd.prefetch_to_write(dx.as_ptr().wrapping_add(AHEAD));
+                simd.write_first(dx, share);
+            }
+        }
     }
 }
 

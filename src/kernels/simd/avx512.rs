@@ -176,6 +176,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask(n), p.cast()))) }
     }
     #[inline(always)]
+    unsafe fn add_where(self, a: __m512, b: __m512, p: *const u8, number: u8) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let taken = _mm_cmpeq_epi8_mask(_mm_loadu_si128(p.cast()), _mm_set1_epi8(number as i8));
+            _mm512_mask_add_ps(a, taken, a, b)
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }

@@ -176,11 +176,14 @@ impl Simd for Fma {
             let whole = _mm256_cvttps_epi32(v);
             let low = _mm256_shuffle_epi8(whole, _mm256_set1_epi32(0x0c08_0400));
             let halves = _mm256_permutevar8x32_epi32(low, _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
-            let bytes = _mm_cvtsi128_si64(_mm256_castsi256_si128(halves)).to_le_bytes();
-            if n == 8 {
-                p.cast::<[u8; 8]>().write(bytes);
-            } else {
-                p.copy_from_nonoverlapping(bytes.as_ptr(), n);
+            let bytes = _mm_cvtsi128_si64(_mm256_castsi256_si128(halves)) as u64;
+            match n {
+                8 => p.cast::<u64>().write_unaligned(bytes),
+                4.. => {
+                    p.cast::<u32>().write_unaligned(bytes as u32);
+                    p.add(n - 4).cast::<u32>().write_unaligned((bytes >> (8 * (n - 4))) as u32);
+                }
+                _ => (0..n).for_each(|i| *p.add(i) = (bytes >> (8 * i)) as u8),
             }
         }
     }
@@ -188,13 +191,26 @@ impl Simd for Fma {
     unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> __m256 {
         // SAFETY: see above; `n` bytes are read.
         unsafe {
-            let mut bytes = [0u8; 8];
-            if n == 8 {
-                bytes = p.cast::<[u8; 8]>().read();
-            } else {
-                bytes.as_mut_ptr().copy_from_nonoverlapping(p, n);
-            }
-            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
+            // Few bytes are met from both ends: put together in memory they would be waited for.
+            let bytes = match n {
+                8 => p.cast::<u64>().read_unaligned(),
+                4.. => {
+                    let ends = [p.cast::<u32>(), p.add(n - 4).cast()].map(|p| u64::from(p.read_unaligned()));
+                    ends[0] | ends[1] << (8 * (n - 4))
+                }
+                1.. => [0, n / 2, n - 1].iter().fold(0, |all, &i| all | u64::from(*p.add(i)) << (8 * i)),
+                _ => 0,
+            };
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_where(self, a: __m256, b: __m256, p: *const u8, number: u8) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let equal = _mm_cmpeq_epi8(_mm_loadl_epi64(p.cast()), _mm_set1_epi8(number as i8));
+            let taken = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
+            _mm256_add_ps(a, _mm256_and_ps(taken, b))
         }
     }
     #[inline(always)]

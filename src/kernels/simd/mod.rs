@@ -19,6 +19,7 @@ mod matrix;
 mod nine;
 mod outer;
 mod peak;
+mod plane_sums;
 mod planes;
 mod portable;
 mod streams;
@@ -42,6 +43,7 @@ pub use matrix::{Mat, MatMut};
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
 pub use peak::peak;
+pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
@@ -132,6 +134,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` bytes are readable at `p`.
     unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> Self::V;
+    /// `a + b` where the lane's byte at `p` is `number`, else `a`, or `a + 0`.
+    ///
+    /// # Safety
+    /// `LANES` bytes are readable at `p`.
+    unsafe fn add_where(self, a: Self::V, b: Self::V, p: *const u8, number: u8) -> Self::V;
     /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
     /// Asks for the cache line of `p`, which will be read later, to wait in the second-level cache; `p` may point anywhere.
@@ -200,6 +207,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn read_bytes_first(self, x: &[u8]) -> Self::V {
         // SAFETY: there are as many bytes.
         unsafe { self.load_bytes_first(x.as_ptr(), x.len().min(Self::LANES)) }
+    }
+    /// `a + b` where the lane's byte, of which there must be `LANES`, is `number`, else `a`, or `a + 0`.
+    #[inline(always)]
+    fn add_where_byte(self, a: Self::V, b: Self::V, bytes: &[u8], number: u8) -> Self::V {
+        assert!(bytes.len() >= Self::LANES, "fewer bytes than lanes");
+        // SAFETY: there are `LANES` bytes.
+        unsafe { self.add_where(a, b, bytes.as_ptr(), number) }
     }
     /// Writes the first lanes, whole numbers from 0 to 255, as many as fit.
     #[inline(always)]
@@ -393,6 +407,8 @@ mod tests {
                 assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));
                 let again = lanes(simd.read_bytes_first(&bytes[..count]));
                 assert!((0..n).all(|i| again[i] == if i < count { 17.0 * i as f32 } else { 0.0 }));
+                let sum = lanes(simd.add_where_byte(a, b, &bytes, 7));
+                assert!((0..n).all(|i| sum[i] == if i < count { i as f32 } else { (2 * i + n) as f32 }));
             }
             for at in -(n as isize) - 1..=2 * n as isize + 1 {
                 let want = |i: usize| numbers.get((at + i as isize) as usize).copied().unwrap_or(0.0);

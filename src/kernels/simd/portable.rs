@@ -145,6 +145,15 @@ impl Simd for Portable {
         v
     }
     #[inline(always)]
+    unsafe fn add_where(self, a: [f32; 4], b: [f32; 4], p: *const u8, number: u8) -> [f32; 4] {
+        let mut v = a;
+        for (i, (lane, b)) in v.iter_mut().zip(b).enumerate() {
+            // SAFETY: `LANES` bytes are readable.
+            *lane += if unsafe { *p.add(i) } == number { b } else { 0.0 };
+        }
+        v
+    }
+    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
     #[inline(always)]
     fn prefetch_to_second(self, _: *const f32) {}
