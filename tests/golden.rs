@@ -92,9 +92,8 @@ fn layer_case(case: &Value) -> Result<Vec<String>, String> {
     }
     let inputs: Vec<(&str, ArrayD<f32>)> =
         list(&case["inputs"]).iter().map(|i| (text(&i["blob"]), array(dir.join(text(&i["file"]))))).collect();
-    for (name, values) in &inputs {
-        net.reshape(name, Shape::from(values.shape())).map_err(|e| e.to_string())?;
-    }
+    let shapes: Vec<(&str, Shape)> = inputs.iter().map(|(n, v)| (*n, Shape::from(v.shape()))).collect();
+    net.reshape(&shapes).map_err(|e| e.to_string())?;
     for (name, values) in &inputs {
         net.set_input(name, values.as_slice().unwrap()).map_err(|e| e.to_string())?;
     }

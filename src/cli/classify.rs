@@ -78,7 +78,7 @@ impl ClassifyArgs {
         for path in &self.images {
             let image = prepare.read(path)?;
             let (batch, values) = prepare.batch(image.shape, &Pixels::U8(image.values));
-            net.reshape(&input, batch).map_err(fail)?;
+            net.reshape(&[(&input, batch)]).map_err(fail)?;
             net.set_input(&input, &values).map_err(fail)?;
             net.forward(&mut params).map_err(fail)?;
             let scores = top(&self.scores(&net)?, self.top as usize);

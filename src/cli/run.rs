@@ -104,9 +104,9 @@ impl RunArgs {
         let inputs = (self.input.iter())
             .map(|(name, path)| Ok((name, read_npy(path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
-        for (name, array) in &inputs {
-            net.reshape(name, Shape::from(array.shape())).map_err(fail)?;
-        }
+        let shapes: Vec<(&str, Shape)> =
+            inputs.iter().map(|(name, array)| (&name[..], Shape::from(array.shape()))).collect();
+        net.reshape(&shapes).map_err(fail)?;
         for (name, array) in inputs {
             net.set_input(name, &array.into_iter().collect::<Vec<_>>()).map_err(fail)?;
         }

@@ -21,6 +21,9 @@ pub const KIND: Kind = Kind {
     gradient: tests::GRADIENT,
 };
 
+/// The least number of axes of a top.
+const AXES: usize = 4;
+
 /// Mean-variance normalization of each channel of each image, or of each image with `across_channels`.
 ///
 /// y = (x - mean) / (sqrt(variance) + eps)      dx = (dy - mean dy - y * mean(dy * y)) / (sqrt(variance) + eps)
@@ -28,7 +31,8 @@ pub const KIND: Kind = Kind {
 ///
 /// The derivative leaves out that eps is not under the root, as Caffe's does: it is exact for eps = 0 only.
 ///
-/// Shapes: bottom `N x C x ...`, top the same. Params: none. Reference: none. Differs from Caffe: any number of axes.
+/// Shapes: bottom `N x C x ...`, top the same, with axes of 1 up to four as in Caffe. Params: none. Reference: none.
+/// Differs from Caffe: more than four axes.
 struct Mvn {
     across: bool,
     eps: f32,
@@ -48,15 +52,14 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 
 impl Layer for Mvn {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
-        let bottom = &bottoms[0];
         let own = if self.across { 1 } else { 2 };
-        if bottom.len() < own {
-            return Err(LayerError::shape(format!("the bottom needs {own} axes or more, found {bottom}")));
-        }
-        self.rows.len = bottom.count_of(own..);
-        self.moments = vec![Moments::default(); bottom.count_of(..own)];
+        let mut top = bottoms[0].to_vec();
+        top.resize(top.len().max(AXES), 1);
+        let top = Shape::from(top);
+        self.rows.len = top.count_of(own..);
+        self.moments = vec![Moments::default(); top.count_of(..own)];
         let reads = if self.rows.divide { Reads::TOPS } else { Reads::NOTHING };
-        Ok(Outline::of([bottom.clone()]).reads(reads))
+        Ok(Outline::of([top]).reads(reads))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
@@ -73,7 +76,7 @@ impl Layer for Mvn {
 
 #[cfg(test)]
 mod tests {
-    use crate::layers::gradient_check::{Case, Values, forward, refusal};
+    use crate::layers::gradient_check::{Case, Values, forward, top_shapes};
 
     pub const GRADIENT: &[Case] = &[
         Case::new("type: 'MVN'", &[(&[2, 2, 3, 3], Values::Any)]),
@@ -94,7 +97,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bottom_without_channels_is_refused() {
-        assert!(refusal("type: 'MVN'", &[&[3]]).contains("2 axes or more"));
+    fn missing_axes_are_ones() {
+        let alone = forward("type: 'MVN' mvn_param { normalize_variance: false }", &[(&[2], &[1.0, 3.0])]);
+        assert_eq!(alone[0], [0.0, 0.0]);
+        let text = "type: 'MVN' mvn_param { across_channels: true normalize_variance: false }";
+        assert_eq!(forward(text, &[(&[2, 2], &[1.0, 3.0, 5.0, 9.0])])[0], [-1.0, 1.0, -2.0, 2.0]);
+        assert_eq!(top_shapes("type: 'MVN'", 1, &[&[2, 3]])[0][..], [2, 3, 1, 1]);
     }
 }

@@ -118,21 +118,23 @@ impl Net {
         Ok(net)
     }
 
-    /// Gives the blob of an `Input` layer (or another source's) a new shape, and every layer above its new shapes.
+    /// Gives blobs of `Input` layers (or other sources) new shapes, and then every layer above its new shapes.
     ///
     /// # Errors
-    /// When the blob is not a source's, or a layer cannot take the new shapes.
-    pub fn reshape(&mut self, name: &str, shape: Shape) -> Result<(), NetError> {
-        let source = self
-            .nodes
-            .iter()
-            .find(|n| n.kind.role == Role::Source && n.tops.iter().any(|&t| self.blobs[t].name == name));
-        let Some(id) = source.and_then(|n| n.tops.iter().copied().find(|&t| self.blobs[t].name == name))
-        else {
-            return Err(NetError::Net(format!("no source layer makes a blob `{name}`")));
-        };
-        if self.blobs[id].shape != shape {
-            self.blobs[id].shape = shape;
+    /// When a blob is not a source's, or a layer cannot take the new shapes.
+    pub fn reshape(&mut self, shapes: &[(&str, Shape)]) -> Result<(), NetError> {
+        let mut changed = false;
+        for (name, shape) in shapes {
+            let sources = self.nodes.iter().filter(|n| n.kind.role == Role::Source);
+            let Some(id) =
+                sources.flat_map(|n| n.tops.iter().copied()).find(|&t| self.blobs[t].name == *name)
+            else {
+                return Err(NetError::Net(format!("no source layer makes a blob `{name}`")));
+            };
+            changed |= self.blobs[id].shape != *shape;
+            self.blobs[id].shape = shape.clone();
+        }
+        if changed {
             self.outline_from(0)?;
             self.lay_out()?;
         }

@@ -58,10 +58,10 @@ pub struct WeightsToSave<'a> {
 }
 
 impl WeightsToSave<'_> {
-    /// A layer's parameter as an array.
-    pub(super) fn array(&self, id: usize) -> Array<'_> {
-        let param = &self.params[id];
-        Array { shape: &param.shape, data: &param.data, diff: self.diff.then_some(&param.diff) }
+    /// A layer's parameter `i` as an array of the layer's shape.
+    pub(super) fn array<'b>(&'b self, layer: &LayerView<'b>, i: usize) -> Array<'b> {
+        let (param, shape) = (&self.params[layer.params[i]], &layer.outline.params[i].shape);
+        Array { shape, data: &param.data, diff: self.diff.then_some(&param.diff) }
     }
 
     /// The checksum of what the format holds: HDF5 leaves out shared blobs.
@@ -70,7 +70,10 @@ impl WeightsToSave<'_> {
         let blobs = layers.iter().flat_map(|layer| {
             let params = layer.params.iter().map(|&id| &self.params[id]).enumerate();
             let held = params.filter(move |(i, p)| format == Format::BinaryProto || owns(layer, *i, p));
-            held.map(|(i, p)| (layer.config.name(), i, &p.shape[..], digest::of_values(&p.data)))
+            held.map(|(i, p)| {
+                let shape = &layer.outline.params[i].shape[..];
+                (layer.config.name(), i, shape, digest::of_values(&p.data))
+            })
         });
         checksum(blobs, Some(source_net))
     }

@@ -98,7 +98,7 @@ pub fn write_weights(weights: &WeightsToSave<'_>, out: &mut dyn Write) -> io::Re
         let group = data.at(name);
         for (i, &id) in layer.params.iter().enumerate() {
             if owns(layer, i, &weights.params[id]) {
-                let array = weights.array(id);
+                let array = weights.array(layer, i);
                 group.datasets.insert(i, (array.shape, array.data.into()));
             }
         }
@@ -106,8 +106,8 @@ pub fn write_weights(weights: &WeightsToSave<'_>, out: &mut dyn Write) -> io::Re
             continue;
         }
         let group = diff.at(name);
-        for (i, &id) in layer.params.iter().enumerate() {
-            let array = weights.array(id);
+        for i in 0..layer.params.len() {
+            let array = weights.array(layer, i);
             // Running statistics have none.
             let zeros = || vec![0.0; array.data.len()].into();
             let values = array.diff.filter(|d| !d.is_empty()).map_or_else(zeros, Cow::from);

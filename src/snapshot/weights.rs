@@ -154,11 +154,13 @@ impl Weights {
             let last = net.layers().filter(|l| l.config.name() == name).count() == 1;
             for (i, (blob, &id)) in saved.blobs.iter_mut().zip(layer.params).enumerate() {
                 let Some(blob) = blob else { continue };
-                if !blob.fits(&params[id].shape) {
+                // One that is shared with PERMISSIVE keeps a shape of its own in each layer.
+                let shape = &layer.outline.params[i].shape;
+                if !blob.fits(shape) {
                     let message = format!(
-                        "cannot copy parameter {i}: its shape is {}, but {} in the file of weights; to learn this \
-                         layer anew, give it another name",
-                        params[id].shape, blob.shape
+                        "cannot copy parameter {i}: its shape is {shape}, but {} in the file of weights; to learn \
+                         this layer anew, give it another name",
+                        blob.shape
                     );
                     return Err(NetError::layer(layer.config, "", message));
                 }
@@ -219,7 +221,7 @@ impl WeightsToSave<'_> {
         out.write_all(&head.encode_to_vec())?;
         for layer in self.net.layers() {
             let config = LayerParameter { cnnctl_origin: None, ..layer.config.clone() }.encode_to_vec();
-            let arrays = || layer.params.iter().map(|&id| self.array(id));
+            let arrays = || (0..layer.params.len()).map(|i| self.array(&layer, i));
             let blobs: usize = arrays().map(|array| array.field_len(BLOBS)).sum();
             wire::start_field(LAYER, config.len() + blobs, out)?;
             out.write_all(&config)?;
@@ -256,5 +258,28 @@ mod tests {
         assert_eq!((&copied.ignored[..], copied.changed), (&["old".to_owned()][..], true));
         assert_eq!(params.len(), 2);
         assert!(params.iter().all(|p| p.data[..] == values[..]));
+    }
+    #[test]
+    fn a_shared_parameter_keeps_each_layers_shape() {
+        let ip = |name: &str, transpose: bool| {
+            let shared = "param { name: 'w' share_mode: PERMISSIVE }";
+            let settings =
+                format!("inner_product_param {{ num_output: 2 bias_term: false transpose: {transpose} }}");
+            format!(
+                "layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' {shared} {settings} }}"
+            )
+        };
+        let input = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 3] } } }";
+        let file = net_from_text("net", [input, &ip("a", false), &ip("b", true)].concat()).unwrap();
+        let mut params = Params::new();
+        let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let mut bytes = Vec::new();
+        let saved = WeightsToSave { net: &net, params: &params, source: &file.net, diff: false };
+        saved.write_proto(&mut bytes).unwrap();
+        let weights = Weights::decode(bytes).unwrap();
+        let shapes: Vec<Vec<Shape>> = weights.layers.iter().map(LayerBlobs::shapes).collect();
+        assert_eq!(shapes, [[Shape::from([2, 3])], [Shape::from([3, 2])]]);
+        let copied = weights.copy_into(&net, &mut params).unwrap();
+        assert_eq!((copied.loaded.len(), copied.changed), (2, false));
     }
 }

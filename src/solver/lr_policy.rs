@@ -113,7 +113,7 @@ pub const POLICIES: &[Policy] = &[
         name: "sigmoid",
         formula: "base_lr / (1 + exp(-gamma * (iter - stepsize)))",
         reads: &["gamma", "stepsize"],
-        check: |_| Ok(()),
+        check: has_step_size,
         rate: |s, p| {
             let past = f64::from(p.iter) - f64::from(s.stepsize());
             base(s) / (1.0 + (-f64::from(s.gamma()) * past).exp())
@@ -123,12 +123,7 @@ pub const POLICIES: &[Policy] = &[
         name: "step",
         formula: "base_lr * gamma ^ floor(iter / stepsize)",
         reads: &["gamma", "stepsize"],
-        check: |s| match s.stepsize() {
-            1.. => Ok(()),
-            found => {
-                refuse("stepsize", format!("lr_policy \"step\" needs a stepsize above 0, found {found}"))
-            }
-        },
+        check: has_step_size,
         rate: |s, p| {
             p.current_step = p.iter / s.stepsize();
             stepped(s, p)
@@ -164,6 +159,10 @@ pub fn policy(solver: &SolverParameter) -> Result<&'static Policy, SolverError> 
         let message = format!("min_lr {} is above base_lr {}", solver.min_lr(), solver.base_lr());
         return refuse("min_lr", message);
     }
+    if solver.gamma() < 0.0 && policy.reads.contains(&"gamma") {
+        let message = format!("lr_policy \"{name}\" needs a gamma of at least 0, found {}", solver.gamma());
+        return refuse("gamma", message);
+    }
     warm_up::check(solver)?;
     (policy.check)(solver)?;
     Ok(policy)
@@ -194,6 +193,16 @@ fn least(s: &SolverParameter) -> f64 {
 /// The share of the iterations that are done.
 fn done(s: &SolverParameter, p: &Progress) -> f64 {
     f64::from(p.iter) / f64::from(s.max_iter())
+}
+
+fn has_step_size(s: &SolverParameter) -> Result<(), SolverError> {
+    match s.stepsize() {
+        1.. => Ok(()),
+        found => {
+            let message = format!("lr_policy \"{}\" needs a stepsize above 0, found {found}", s.lr_policy());
+            refuse("stepsize", message)
+        }
+    }
 }
 
 fn stepped(s: &SolverParameter, p: &Progress) -> f64 {

@@ -106,7 +106,7 @@ pub fn given(
         }
         let values: Vec<f32> = rows.iter().flat_map(|s| prepare.batch(s.shape, &s.pixels).1).collect();
         let [c, h, w] = shape;
-        net.reshape(&input, [rows.len(), c, h, w].into()).map_err(fail)?;
+        net.reshape(&[(&input, [rows.len(), c, h, w].into())]).map_err(fail)?;
         net.set_input(&input, &values).map_err(fail)?;
         net.forward(&mut params).map_err(fail)?;
         let labels = rows.iter().map(label).collect::<Result<Vec<f32>, _>>()?;

@@ -88,7 +88,7 @@ impl Look {
 
     /// Puts a batch of images in place.
     pub fn feed(&self, net: &mut Net, shape: Shape, values: &[f32]) -> Result<(), Failure> {
-        let fed = net.reshape(&self.input, shape).and_then(|()| net.set_input(&self.input, values));
+        let fed = net.reshape(&[(&self.input, shape)]).and_then(|()| net.set_input(&self.input, values));
         fed.map_err(|e| Failure::net(&e, Some(&self.file)))
     }
 

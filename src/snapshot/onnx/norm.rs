@@ -53,10 +53,8 @@ fn centre(g: &mut Graph, x: &Value, axes: &[usize]) -> (Value, Value) {
 /// `MVN`: (x - mean) / (deviation + eps).
 pub fn mvn(s: &mut Scene<'_>) -> Converted {
     let (x, param) = (s.x(), s.config().mvn_param.unwrap_or_default());
-    let top = x.shape.clone();
     let own = if param.across_channels() { 1 } else { 2 };
-    // Where no axes are left, each value is a plane of its own.
-    let x = if x.shape.len() == own { s.graph.reshape(&x, [&top[..], &[1]].concat()) } else { x };
+    let x = s.graph.reshape(&x, s.tops[0].clone());
     let axes: Vec<usize> = (own..x.shape.len()).collect();
     let y = if param.normalize_variance() {
         let (centred, variance) = centre(s.graph, &x, &axes);
@@ -67,7 +65,7 @@ pub fn mvn(s: &mut Scene<'_>) -> Converted {
         let mean = s.graph.mean(&x, &axes);
         s.graph.zip("Sub", &x, &mean)
     };
-    one(s.graph.reshape(&y, top))
+    one(y)
 }
 
 /// `LRN`. ONNX has the same across channels; within one it is a mean of squares.
