@@ -128,7 +128,7 @@ impl ExportArgs {
         if let Some(PhaseArg::Train) = self.planned.phase {
             return Err(Failure::new(CONFIG, "--phase TRAIN: ONNX holds nets that are done with training"));
         }
-        let state = self.planned.state.state(Phase::Test);
+        let state = self.planned.state.state(Phase::Test, &file.net);
         let [first, second] = match self.batch {
             Some(Batch::Of(n)) => [Some(n), None],
             Some(Batch::Any) => onnx::TRIED.map(Some),

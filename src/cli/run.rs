@@ -91,7 +91,7 @@ impl RunArgs {
     fn build(&self, file: &NetFile) -> Result<(Net, Params), Failure> {
         let mut params = Params::new();
         let options = Options {
-            state: self.state.state(self.phase.into()),
+            state: self.state.state(self.phase.into(), &file.net),
             seed: self.seed,
             backward: self.backward,
             keep_all: true,

@@ -30,7 +30,7 @@ impl From<PhaseArg> for Phase {
 #[derive(Args, Clone, Debug)]
 pub struct StateArgs {
     /// The level that include and exclude rules see
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     pub level: i32,
     /// The stages that include and exclude rules see
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
@@ -44,11 +44,12 @@ impl StateArgs {
             let states = check::states(net, self.level, &self.stage);
             states.iter().any(|state| state.phase() == Phase::Train)
         };
-        self.state(phase.map_or_else(|| if trains() { Phase::Train } else { Phase::Test }, Phase::from))
+        self.state(phase.map_or_else(|| if trains() { Phase::Train } else { Phase::Test }, Phase::from), net)
     }
 
-    /// The state in this phase.
-    pub fn state(&self, phase: Phase) -> NetState {
-        NetState { phase: Some(phase as i32), level: Some(self.level), stage: self.stage.clone() }
+    /// The state in this phase; stages add to those that the net itself sets.
+    pub fn state(&self, phase: Phase, net: &NetParameter) -> NetState {
+        let stages = net.state.iter().flat_map(|state| &state.stage).chain(&self.stage);
+        NetState { phase: Some(phase as i32), level: Some(self.level), stage: stages.cloned().collect() }
     }
 }

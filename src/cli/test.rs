@@ -57,7 +57,7 @@ impl TestArgs {
         let fail = |e| Failure::net(&e, Some(&file));
         let mut params = Params::new();
         let mut options = Options::new(Phase::Test, 1);
-        options.state = self.state.state(Phase::Test);
+        options.state = self.state.state(Phase::Test, &file.net);
         let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
         let mut whole = match self.exact {
             true => Some(whole_set(&net, &file, options, &mut params)?),

@@ -104,7 +104,7 @@ impl TimeArgs {
     fn build(&self, file: &NetFile) -> Result<(Net, Params), Failure> {
         let mut params = Params::new();
         let phase = self.phase.into();
-        let state = self.state.state(phase);
+        let state = self.state.state(phase, &file.net);
         let fail = |e| Failure::net(&e, Some(file));
         let given_diffs = ends(&filter(&file.net, &state).map_err(fail)?);
         let options = Options { state, backward: true, given_diffs, ..Options::new(phase, 1) };

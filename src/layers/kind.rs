@@ -111,3 +111,11 @@ pub struct Setup {
     /// Whether any backward pass will follow the forward passes: no layer needs to keep masks otherwise.
     pub backward: bool,
 }
+
+impl Setup {
+    /// The same for a layer, whose own `phase` goes before the net's.
+    pub fn of_layer(self, config: &LayerParameter) -> Self {
+        let own = config.phase.and_then(|phase| Phase::try_from(phase).ok());
+        Self { phase: own.unwrap_or(self.phase), ..self }
+    }
+}

@@ -411,6 +411,8 @@ mod tests {
         for (settings, expected) in [
             (solver("stp"), "unknown learning rate policy `stp`"),
             (SolverParameter { stepsize: None, ..solver("step") }, "needs a stepsize above 0"),
+            (SolverParameter { stepsize: None, ..solver("sigmoid") }, "needs a stepsize above 0"),
+            (SolverParameter { gamma: Some(-0.5), ..solver("inv") }, "needs a gamma of at least 0"),
             (SolverParameter { stepvalue: vec![3, 2], ..solver("multistep") }, "must ascend"),
             (SolverParameter { max_iter: None, ..solver("onecycle") }, "needs a max_iter above 0"),
             (SolverParameter { min_lr: None, ..solver("cosine") }, "needs min_lr, the rate that it ends at"),

@@ -12,7 +12,7 @@ use crate::{
     },
     config::{
         NetFile,
-        proto::{Phase, TransformationParameter},
+        proto::{NetParameter, Phase, TransformationParameter},
     },
     data::{self, DataError, Image, Location, Pixels, Sample},
     layers::Role,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// A net in phase TEST all of whose blobs can be looked at.
-fn options(args: &EvaluateArgs) -> Options {
-    Options { state: args.state.state(Phase::Test), keep_all: true, ..Options::new(Phase::Test, 1) }
+fn options(args: &EvaluateArgs, net: &NetParameter) -> Options {
+    Options { state: args.state.state(Phase::Test, net), keep_all: true, ..Options::new(Phase::Test, 1) }
 }
 
 /// Runs a net over the set that its own data layers read.
@@ -36,7 +36,7 @@ pub fn of_net(
     worst: &mut Worst,
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
-    let options = options(args);
+    let options = options(args, &file.net);
     let mut params = Params::new();
     let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
     let mut whole = WholeSet::of(&net, &file.net, options, &mut params).map_err(fail)?.ok_or_else(|| {
@@ -77,7 +77,7 @@ pub fn given(
 ) -> Result<Samples, Failure> {
     let fail = |e: NetError| Failure::net(&e, Some(file));
     let mut params = Params::new();
-    let mut net = Net::new(&file.net, options(args), &mut params).map_err(fail)?;
+    let mut net = Net::new(&file.net, options(args, &file.net), &mut params).map_err(fail)?;
     copy(weights, &net, &mut params, file)?;
     let model = args.model.as_deref().unwrap_or(Path::new("the net of the weights"));
     let (input, shape) = prepare::input(&net, model)?;

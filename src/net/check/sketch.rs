@@ -218,7 +218,7 @@ impl Sketch {
     /// Builds the layer and fixes the shapes of its tops, if those of its bottoms are known.
     fn shape(&mut self, layer: &mut SketchLayer, kind: &Kind, view: &View, found: &mut Vec<Finding>) {
         let (index, config) = (layer.index, &layer.config);
-        let setup = Setup { phase: self.state.phase(), seed: 0, backward: false };
+        let setup = Setup { phase: self.state.phase(), seed: 0, backward: false }.of_layer(config);
         let built = match settings::too_large(config) {
             Some((field, message)) => Err(LayerError::setting(field, message)),
             None => (kind.build)(config, &setup),
