@@ -49,7 +49,8 @@ impl Net {
         let mut built = Vec::with_capacity(wiring.layers.len());
         for wired in &wiring.layers {
             let config = &wired.config;
-            let mut layer = (wired.kind.build)(config, &setup.of_layer(config)).map_err(|e| NetError::of(config, e))?;
+            let mut layer =
+                (wired.kind.build)(config, &setup.of_layer(config)).map_err(|e| NetError::of(config, e))?;
             let bottoms: Vec<Shape> = wired.bottoms.iter().map(|&b| blobs[b].shape.clone()).collect();
             let outline =
                 layer.outline(&bottoms).map_err(|e| shape_error(&blobs, wired, NetError::of(config, e)))?;
