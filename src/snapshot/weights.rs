@@ -238,6 +238,7 @@ mod tests {
         config::{net_from_text, proto::Phase},
         net::Options,
         snapshot::BlobValues,
+        tensor::Shape,
     };
 
     #[test]
