@@ -4,6 +4,7 @@ use super::super::simd::{Asked, Each, Job, Simd, each, exp_below_0};
 
 /// Registers that are folded side by side.
 const TOGETHER: usize = 4;
+
 /// Softmax of the rows of `y`.
 pub struct Shares<'a> {
     pub classes: usize,
