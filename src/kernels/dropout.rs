@@ -1,15 +1,20 @@
 //! Masks of bits, drawn by position, and their use: 32 values share a word.
 
-use rand::Rng;
-
 use super::{
-    parallel::{CHUNK, for_chunks_mut},
+    elementwise::{PIECE, next_piece, vectorized},
+    parallel::{CHUNK, for_chunks_mut, for_parts_mut},
     random::Draw,
-    simd::{Isa, Job, Simd},
+    simd::{BLOCK, Isa, Job, Simd},
 };
 
 /// Values per word of a mask.
 const BITS: usize = u32::BITS as usize;
+/// Words of a chunk's mask.
+const WORDS: usize = CHUNK / BITS;
+/// Binary digits that are drawn for all values of a chunk. One value in 256 is not decided by then.
+const DIGITS: u32 = 8;
+/// Words that are drawn at a time for those: most often enough for a chunk.
+const LATER: usize = 256;
 
 /// How many words a mask of `len` values has.
 pub fn mask_words(len: usize) -> usize {
@@ -26,46 +31,99 @@ impl Keep {
         Self((p.clamp(0.0, 1.0) * (1u64 << BITS) as f64).round() as u64)
     }
 
-    /// A word whose bits are 1 with the probability, each by itself.
+    /// The first words of a chunk's mask, whose bits are 1 with the probability, each by itself.
     ///
-    /// Reading the probability's binary digits from the last to the first: a random bit *or* what we have, where
-    /// the digit is 1, has probability (1 + p) / 2; *and*, where it is 0, p / 2. Digits after the last 1 change
-    /// nothing, so a probability of 1/2 takes one random bit per value.
-    #[inline]
-    fn word(self, rng: &mut impl Rng) -> u32 {
-        let digits = self.0;
-        if digits >> BITS != 0 {
-            return u32::MAX;
-        }
+    /// A value is kept where a number drawn for it is below the probability. Their binary digits are compared from the first
+    /// on until they differ, which few digits decide for most values. A random bit of 1 stands for a digit of 0: so the bits
+    /// themselves are what is kept of 1/2, which has one digit.
+    fn draw(self, draw: Draw, chunk: usize, mask: &mut [u32]) {
+        let all = self.0 >> BITS != 0;
+        mask.fill(if all { u32::MAX } else { 0 });
+        let digits = self.0 as u32;
         if digits == 0 {
-            return 0;
+            return;
         }
-        (digits.trailing_zeros()..u32::BITS).fold(0, |word, i| {
-            let random = rng.next_u32();
-            if digits >> i & 1 == 1 { word | random } else { word & random }
-        })
+        let is_one = |i: u32| digits >> (u32::BITS - 1 - i) & 1 == 1;
+        let count = u32::BITS - digits.trailing_zeros();
+        let (mut open, mut random) = ([u32::MAX; WORDS], [0; WORDS]);
+        let random = &mut random[..mask.len()];
+        for i in 0..count.min(DIGITS) {
+            draw.words(chunk, i as usize * WORDS / BLOCK, random);
+            let (one, values) = (is_one(i), mask.iter_mut().zip(&mut open).zip(&*random));
+            vectorized(|| values.for_each(|((kept, open), &random)| compare(one, random, kept, open)));
+        }
+        if count <= DIGITS {
+            return;
+        }
+        // The words that have open bits, fewer with every digit.
+        let (mut left, mut n) = ([0; WORDS], 0);
+        for (word, &open) in open[..mask.len()].iter().enumerate() {
+            left[n] = word;
+            n += usize::from(open != 0);
+        }
+        let mut later = Later { draw, chunk, block: BITS * WORDS / BLOCK, words: [0; LATER], used: LATER };
+        for i in DIGITS..count {
+            let words = std::mem::take(&mut n);
+            for k in 0..words {
+                let word = left[k];
+                compare(is_one(i), later.next(), &mut mask[word], &mut open[word]);
+                left[n] = word;
+                n += usize::from(open[word] != 0);
+            }
+        }
+    }
+}
+
+/// Random words one by one, for what few are left.
+struct Later {
+    draw: Draw,
+    chunk: usize,
+    block: usize,
+    words: [u32; LATER],
+    used: usize,
+}
+
+impl Later {
+    fn next(&mut self) -> u32 {
+        if self.used == LATER {
+            self.draw.words(self.chunk, self.block, &mut self.words);
+            (self.block, self.used) = (self.block + LATER / BLOCK, 0);
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+}
+
+/// Compares one more digit of the values that are still open.
+#[inline(always)]
+fn compare(one: bool, random: u32, kept: &mut u32, open: &mut u32) {
+    if one {
+        *kept |= *open & random;
+        *open &= !random;
+    } else {
+        *open &= random;
     }
 }
 
 /// Draws a mask, and y = scale * x where its bit is 1, else 0.
 pub fn drop_values(x: &[f32], scale: f32, keep: Keep, draw: Draw, y: &mut [f32], mask: &mut [u32]) {
     assert!(x.len() == y.len() && mask.len() == mask_words(y.len()));
-    let words = CHUNK / BITS;
-    for_chunks_mut(mask, words, |start, mask| {
-        let mut rng = draw.rng(start / words);
-        mask.iter_mut().for_each(|word| *word = keep.word(&mut rng));
+    for_parts_mut(y, CHUNK, mask, WORDS, |chunk, y, mask| {
+        keep.draw(draw, chunk, mask);
+        let x = &x[chunk * CHUNK..][..y.len()];
+        Isa::best().run(Masked { x, scale, mask, y });
     });
-    apply_mask(x, scale, mask, y);
 }
 
 /// As [`drop_values`], without keeping the mask: the same values.
 pub fn drop_values_once(x: &[f32], scale: f32, keep: Keep, draw: Draw, y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     for_chunks_mut(y, CHUNK, |start, y| {
-        let mut rng = draw.rng(start / CHUNK);
-        let mask: [u32; CHUNK / BITS] = std::array::from_fn(|_| keep.word(&mut rng));
+        let mut mask = [0; WORDS];
+        let mask = &mut mask[..mask_words(y.len())];
+        keep.draw(draw, start / CHUNK, mask);
         let x = &x[start..][..y.len()];
-        Isa::best().run(Masked { x, scale, mask: &mask, y });
+        Isa::best().run(Masked { x, scale, mask, y });
     });
 }
 
@@ -90,30 +148,68 @@ impl Job for Masked<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for ((y, x), &word) in self.y.chunks_mut(BITS).zip(self.x.chunks(BITS)).zip(self.mask) {
-            for (i, (y, &x)) in (0u32..).zip(y.iter_mut().zip(x)) {
-                *y = if word >> i & 1 == 1 { self.scale * x } else { 0.0 };
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, scale, mask, mut y } = self;
+        let scale = simd.splat(scale);
+        for (x, mask) in x.chunks(PIECE).zip(mask.chunks(PIECE / BITS)) {
+            let y = next_piece(simd, &mut y);
+            let ((whole_x, rest_x), (whole_y, rest_y)) = (x.as_chunks::<BITS>(), y.as_chunks_mut::<BITS>());
+            for ((x, y), &word) in whole_x.iter().zip(whole_y).zip(mask) {
+                masked(simd, word, scale, x, y);
+            }
+            if let Some(&word) = mask.get(whole_x.len()) {
+                masked(simd, word, scale, rest_x, rest_y);
             }
         }
+    }
+}
+
+/// The values of a word.
+#[inline(always)]
+fn masked<S: Simd>(simd: S, word: u32, scale: S::V, x: &[f32], y: &mut [f32]) {
+    for at in (0..x.len()).step_by(S::LANES) {
+        let v = simd.mul(simd.read_first(&x[at..]), scale);
+        simd.write_first(&mut y[at..], simd.where_set(word >> at, v, simd.splat(0.0)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng as _;
 
     fn share_of_ones(p: f64) -> f64 {
-        let mut rng = Draw::new(3, "mask", 0).rng(0);
-        let ones: u32 = (0..10_000).map(|_| Keep::with_probability(p).word(&mut rng).count_ones()).sum();
-        f64::from(ones) / 320_000.0
+        let (keep, draw, mut mask) = (Keep::with_probability(p), Draw::new(3, "mask", 0), [0; WORDS]);
+        let ones = (0..20).flat_map(|chunk| {
+            keep.draw(draw, chunk, &mut mask);
+            mask.map(u32::count_ones)
+        });
+        f64::from(ones.sum::<u32>()) / (20 * CHUNK) as f64
     }
 
     #[test]
     fn bits_are_as_likely_as_asked() {
-        for p in [0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 0.9, 1.0] {
+        for p in [0.0, 0.001, 0.1, 0.25, 0.3, 0.5, 0.75, 0.9, 0.999, 1.0] {
             // Three standard deviations and a little.
-            assert!((share_of_ones(p) - p).abs() <= 3.5 * (p * (1.0 - p) / 320_000.0).sqrt(), "{p}");
+            assert!(
+                (share_of_ones(p) - p).abs() <= 3.5 * (p * (1.0 - p) / (20 * CHUNK) as f64).sqrt(),
+                "{p}"
+            );
+        }
+    }
+
+    #[test]
+    fn few_digits_are_compared_as_numbers() {
+        let (draw, mut mask) = (Draw::new(5, "mask", 1), [0; WORDS]);
+        for (digits, below) in [(1, 1), (2, 3), (4, 5), (8, 77)] {
+            let mut rng = draw.rng(2);
+            let planes: Vec<u32> = (0..digits * WORDS).map(|_| rng.next_u32()).collect();
+            Keep::with_probability(f64::from(below) / f64::from(1 << digits)).draw(draw, 2, &mut mask);
+            for i in 0..CHUNK {
+                let (word, bit) = (i / BITS, i % BITS);
+                let number = (0..digits).fold(0, |n, d| 2 * n + (!planes[d * WORDS + word] >> bit & 1));
+                assert_eq!(mask[word] >> bit & 1 == 1, number < below, "{below} of 2^{digits}");
+            }
         }
     }
 

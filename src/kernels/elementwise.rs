@@ -58,13 +58,13 @@ impl<F: Fn(f32) -> f32> Job for Map<'_, F> {
 }
 
 /// Values that are written before more are asked for.
-const PIECE: usize = 128;
+pub(super) const PIECE: usize = 128;
 /// Values in a line of the cache.
 const LINE: usize = 16;
 
 /// The next values to be written. Those after them are asked for, so that their lines do not have to be waited for.
 #[inline(always)]
-fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a mut [f32] {
+pub(super) fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a mut [f32] {
     let all = std::mem::take(rest);
     let (piece, later) = all.split_at_mut(all.len().min(PIECE));
     for line in later[..later.len().min(PIECE)].chunks(LINE) {

@@ -6,6 +6,8 @@
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::simd::{BLOCK, Isa, chacha8};
+
 /// Names the random numbers of one drawer in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
@@ -40,6 +42,17 @@ impl Draw {
         rng.set_word_pos((chunk as u128) << 31);
         rng
     }
+
+    /// What [`Draw::rng`] of the chunk gives from its word number `16 * block` on, many words at once.
+    pub fn words(&self, chunk: usize, block: usize, out: &mut [u32]) {
+        let mut key = [0; 8];
+        for (word, bytes) in key.iter_mut().zip(ChaCha8Rng::seed_from_u64(self.key).get_seed().as_chunks().0)
+        {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        let blocks = (1 << 31) / BLOCK as u64;
+        chacha8(Isa::best(), key, self.pass, chunk as u64 * blocks + block as u64, out);
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +73,13 @@ mod tests {
         ];
         assert!((0..6).all(|i| (0..i).all(|j| all[i] != all[j])));
         assert_eq!(first(1, "a", 0, 0), all[0]);
+    }
+    #[test]
+    fn words_are_those_of_the_generator() {
+        let draw = Draw::new(4, "a", 7);
+        let (mut rng, mut all, mut later) = (draw.rng(3), [0; 100], [0; 68]);
+        draw.words(3, 0, &mut all);
+        draw.words(3, 2, &mut later);
+        assert!(all.iter().all(|&word| word == rng.next_u32()) && all[32..] == later);
     }
 }

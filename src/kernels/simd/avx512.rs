@@ -107,6 +107,26 @@ impl Simd for Avx512 {
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted))) }
     }
     #[inline(always)]
+    fn add_bits(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
+    }
+    #[inline(always)]
+    fn xor_bits(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_xor_ps(a, b) }
+    }
+    #[inline(always)]
+    fn turn_bits<const N: u32>(self, a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_castsi512_ps(_mm512_rolv_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(N as i32))) }
+    }
+    #[inline(always)]
+    fn where_set(self, bits: u32, i: __m512, j: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_blend_ps(bits as __mmask16, j, i) }
+    }
+    #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {

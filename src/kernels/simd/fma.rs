@@ -105,6 +105,66 @@ impl Simd for Fma {
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted))) }
     }
     #[inline(always)]
+    fn add_bits(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
+    }
+    #[inline(always)]
+    fn xor_bits(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_xor_ps(a, b) }
+    }
+    #[inline(always)]
+    fn turn_bits<const N: u32>(self, a: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let a = _mm256_castps_si256(a);
+            // Whole bytes are moved at once.
+            let turned = match N {
+                8 => _mm256_shuffle_epi8(
+                    a,
+                    _mm256_setr_epi32(
+                        0x0201_0003,
+                        0x0605_0407,
+                        0x0a09_080b,
+                        0x0e0d_0c0f,
+                        0x0201_0003,
+                        0x0605_0407,
+                        0x0a09_080b,
+                        0x0e0d_0c0f,
+                    ),
+                ),
+                16 => _mm256_shuffle_epi8(
+                    a,
+                    _mm256_setr_epi32(
+                        0x0100_0302,
+                        0x0504_0706,
+                        0x0908_0b0a,
+                        0x0d0c_0f0e,
+                        0x0100_0302,
+                        0x0504_0706,
+                        0x0908_0b0a,
+                        0x0d0c_0f0e,
+                    ),
+                ),
+                _ => {
+                    let (left, right) = (_mm_cvtsi32_si128(N as i32), _mm_cvtsi32_si128(32 - N as i32));
+                    _mm256_or_si256(_mm256_sll_epi32(a, left), _mm256_srl_epi32(a, right))
+                }
+            };
+            _mm256_castsi256_ps(turned)
+        }
+    }
+    #[inline(always)]
+    fn where_set(self, bits: u32, i: __m256, j: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), lanes), lanes);
+            _mm256_blendv_ps(j, i, _mm256_castsi256_ps(set))
+        }
+    }
+    #[inline(always)]
     fn shift(self, v: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {

@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod chacha;
 mod direct;
 mod dots;
 mod each;
@@ -32,6 +33,7 @@ mod winograd;
 
 use std::sync::OnceLock;
 
+pub use chacha::{BLOCK, chacha8};
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use each::{Asked, Each, each};
@@ -86,6 +88,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn inverse_fourth_root_guess(self, x: Self::V) -> Self::V;
     /// 2^k where a lane is 1.5 * 2^23 + 127 + k, for whole k from -126 to 127; 0 for k = -127.
     fn power_of_two(self, shifted: Self::V) -> Self::V;
+
+    /// `a + b` of the lanes' bits as whole numbers, modulo 2^32.
+    fn add_bits(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The bits in which `a` and `b` differ.
+    fn xor_bits(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lanes' bits turned round by `N` places, from 1 to 31, towards the highest.
+    fn turn_bits<const N: u32>(self, a: Self::V) -> Self::V;
+    /// `i` where the bit of the lane's number is 1, else `j`.
+    fn where_set(self, bits: u32, i: Self::V, j: Self::V) -> Self::V;
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
@@ -420,6 +431,18 @@ mod tests {
                 let want = if k == -127 { 0.0 } else { (k as f32).exp2() };
                 assert!(lanes(simd.power_of_two(simd.splat(shifted))).iter().all(|&v| v == want), "{k}");
             }
+            let whole = |f: fn(u32) -> u32| (0..n as u32).map(f).collect::<Vec<_>>();
+            let bits = |v: S::V| lanes(v).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let of = |word: u32| simd.splat(f32::from_bits(word));
+            let count: Vec<f32> = whole(|i| 0xf000_0001 + 7 * i).into_iter().map(f32::from_bits).collect();
+            let count = simd.read(&count);
+            assert_eq!(bits(simd.add_bits(count, of(0x1000_0000))), whole(|i| 1 + 7 * i));
+            assert_eq!(bits(simd.xor_bits(count, of(0xff))), whole(|i| (0xf000_0001 + 7 * i) ^ 0xff));
+            assert_eq!(bits(simd.turn_bits::<16>(count)), whole(|i| (0xf000_0001 + 7 * i).rotate_left(16)));
+            assert_eq!(bits(simd.turn_bits::<8>(count)), whole(|i| (0xf000_0001 + 7 * i).rotate_left(8)));
+            assert_eq!(bits(simd.turn_bits::<7>(count)), whole(|i| (0xf000_0001 + 7 * i).rotate_left(7)));
+            let set = lanes(simd.where_set(0xfff1_a596, a, simd.splat(-1.0)));
+            assert!((0..n).all(|i| set[i] == if 0xa596 >> i & 1 == 1 { i as f32 } else { -1.0 }));
             let two = simd.splat(2.0);
             let greater = lanes(simd.where_greater(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| greater[i] == if i > 2 { i as f32 } else { -1.0 }));

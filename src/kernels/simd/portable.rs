@@ -75,6 +75,22 @@ impl Simd for Portable {
         shifted.map(|v| f32::from_bits(v.to_bits() << 23))
     }
     #[inline(always)]
+    fn add_bits(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| f32::from_bits(a.to_bits().wrapping_add(b.to_bits())))
+    }
+    #[inline(always)]
+    fn xor_bits(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| f32::from_bits(a.to_bits() ^ b.to_bits()))
+    }
+    #[inline(always)]
+    fn turn_bits<const N: u32>(self, a: [f32; 4]) -> [f32; 4] {
+        a.map(|a| f32::from_bits(a.to_bits().rotate_left(N)))
+    }
+    #[inline(always)]
+    fn where_set(self, bits: u32, i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| if bits >> l & 1 == 1 { i[l] } else { j[l] })
+    }
+    #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {
         [0.0, v[0], v[1], v[2]]
     }
