@@ -5,12 +5,13 @@ mod sums;
 
 use std::ops::Range;
 
+pub use super::simd::Terms;
 pub use sums::sums_of;
 
 use super::{
     elementwise::vectorized,
     parallel::{CHUNK, for_chunks_mut, for_columns_mut},
-    simd::{Isa, Job, MatMut, Simd},
+    simd::{Isa, Job, MatMut, Simd, store_terms},
 };
 use sums::Total;
 
@@ -33,12 +34,6 @@ const NEAR: usize = 400 * 1024;
 const AHEAD: usize = 128;
 /// `P` numbers for each channel of a stretch.
 pub type Settings<const P: usize> = [[f32; STRETCH]; P];
-
-/// `N` numbers made of one value of each of `B` blobs and the `P` settings of its channel.
-pub trait Terms<const P: usize, const B: usize, const N: usize>: Copy {
-    /// The numbers for a register of values. Must be `#[inline(always)]`.
-    fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> [S::V; N];
-}
 
 impl Channels {
     /// The axes of `shape` before `from`, those from there to `to`, and the rest.
@@ -202,22 +197,14 @@ impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, 
                 }
                 continue;
             }
+            let next = (n < ahead).then_some(width);
             for (i, out) in out.chunks_exact_mut(inner).enumerate() {
                 let settings = splat(simd, self.settings, i);
-                let mut run = blobs;
-                for blob in &mut run {
-                    *blob = &blob[i * inner..][..inner];
+                let mut runs = blobs;
+                for run in &mut runs {
+                    *run = &run[i * inner..][..inner];
                 }
-                for at in (0..inner).step_by(S::LANES) {
-                    simd.prefetch_to_write(out.as_ptr().wrapping_add(at + AHEAD));
-                    if n < ahead {
-                        for blob in run {
-                            simd.prefetch_to_second(blob.as_ptr().wrapping_add(width + at));
-                        }
-                    }
-                    let [v] = self.terms.of(simd, settings, read(simd, run, at));
-                    simd.write_first(&mut out[at..], v);
-                }
+                store_terms(simd, settings, runs, out, (AHEAD, next), self.terms);
             }
         }
     }

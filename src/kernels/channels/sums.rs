@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Channels, NEAR, STRETCH, Settings, Terms, read, splat};
-use crate::kernels::simd::{Isa, Job, MatMut, Simd};
+use crate::kernels::simd::{Isa, Job, MatMut, Simd, sum_terms};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
@@ -31,36 +31,52 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for 
     type Output = [[f64; STRETCH]; N];
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) -> [[f64; STRETCH]; N] {
+    fn run<S: Simd>(self, simd: S) -> [[f64; STRETCH]; N] {
         let mut totals = [[0.0; STRETCH]; N];
         if self.dims.inner == 1 {
             self.add_columns(simd, &mut totals);
-            return totals;
-        }
-        let mut sums = [Sums::<N>::NONE; STRETCH];
-        let width = self.stretch.len() * self.dims.inner;
-        let near = (B + 1) * self.dims.images * width <= NEAR;
-        for n in 0..self.dims.images {
-            let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
-            for (i, (c, sums)) in self.stretch.clone().zip(&mut sums).enumerate() {
-                let start = self.dims.run(n, c).start;
-                let mut run = self.blobs;
-                for blob in &mut run {
-                    *blob = &blob[start..][..self.upto];
-                }
-                let soon = soon.map(|soon| soon.wrapping_add(i * self.dims.inner));
-                sums.add(simd, run, soon, splat(simd, self.settings, i), self.terms);
-            }
-        }
-        for (i, sums) in sums.into_iter().enumerate().take(self.stretch.len()) {
-            let sums = sums.total();
-            (0..N).for_each(|k| totals[k][i] = sums[k]);
+        } else {
+            self.add_runs(simd, &mut totals);
         }
         totals
     }
 }
 
 impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
+    /// Pieces of the runs of all channels, image by image, go into lanes that wait on the stack.
+    #[inline(always)]
+    fn add_runs<S: Simd>(mut self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
+        let (count, inner) = (self.stretch.len(), self.dims.inner);
+        let near = (B + 1) * self.dims.images * count * inner <= NEAR;
+        let (mut lanes, mut held) = ([[[0.0; LANES]; N]; STRETCH], 0);
+        for n in 0..self.dims.images {
+            let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
+            let start = self.dims.run(n, self.stretch.start).start;
+            for piece in (0..self.upto).step_by(BLOCK) {
+                let len = BLOCK.min(self.upto - piece);
+                if held + len > BLOCK {
+                    empty(&mut lanes[..count], totals);
+                    held = 0;
+                }
+                held += len;
+                for (i, lanes) in lanes[..count].iter_mut().enumerate() {
+                    let (at, settings) = (i * inner + piece, splat(simd, self.settings, i));
+                    let mut runs = self.blobs;
+                    for run in &mut runs {
+                        *run = &run[start + at..][..len];
+                    }
+                    let soon = soon.map(|soon| soon.wrapping_add(at));
+                    let sums = sum_terms(simd, settings, runs, soon, self.terms);
+                    for (lanes, sum) in lanes.iter_mut().zip(sums) {
+                        let sum = simd.add(simd.read(lanes), sum);
+                        simd.write_first(lanes, sum);
+                    }
+                }
+            }
+        }
+        empty(&mut lanes[..count], totals);
+    }
+
     /// Where a run is one value, channels lie side by side. The values of some images are summed in `f32`.
     #[inline(always)]
     fn add_columns<S: Simd>(&self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
@@ -118,114 +134,33 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for 
         for (register, v) in settings.iter_mut().zip(self.settings) {
             *register = simd.splat(v);
         }
-        let mut sums = Sums::NONE;
-        sums.add(simd, self.values, None, settings, self.terms);
-        sums.total()
+        let (mut totals, mut lanes) = ([[0.0; STRETCH]; N], [[[0.0; LANES]; N]]);
+        for at in (0..self.values[0].len()).step_by(BLOCK) {
+            let mut runs = self.values;
+            for run in &mut runs {
+                *run = &run[at..run.len().min(at + BLOCK)];
+            }
+            let sums = sum_terms(simd, settings, runs, None, self.terms);
+            for (lanes, sum) in lanes[0].iter_mut().zip(sums) {
+                simd.write_first(lanes, sum);
+            }
+            empty(&mut lanes, &mut totals);
+        }
+        totals.map(|of_all| of_all[0])
     }
 }
 
-/// Sums that several runs go into.
-#[derive(Clone, Copy)]
-struct Sums<const N: usize> {
-    lanes: [[f32; LANES]; N],
-    /// How many values the lanes hold.
-    held: usize,
-    sums: [f64; N],
-}
-
-impl<const N: usize> Sums<N> {
-    const NONE: Self = Self { lanes: [[0.0; LANES]; N], held: 0, sums: [0.0; N] };
-
-    #[inline(always)]
-    fn add<S: Simd, const P: usize, const B: usize>(
-        &mut self,
-        simd: S,
-        blobs: [&[f32]; B],
-        soon: Option<*const f32>,
-        settings: [S::V; P],
-        terms: impl Terms<P, B, N>,
-    ) {
-        let (mut at, len) = (0, blobs[0].len());
-        while at < len {
-            let end = (at + BLOCK - self.held).min(len);
-            let mut now = blobs;
-            for blob in &mut now {
-                *blob = &blob[at..end];
-            }
-            let soon = soon.map(|soon| soon.wrapping_add(at));
-            self.add_to_lanes(simd, now, soon, settings, terms);
-            (self.held, at) = (self.held + end - at, end);
-            if self.held == BLOCK {
-                self.empty();
-            }
-        }
-    }
-
-    /// Adds values to the lanes; registers of even and of odd number go their own ways.
-    #[inline(always)]
-    fn add_to_lanes<S: Simd, const P: usize, const B: usize>(
-        &mut self,
-        simd: S,
-        blobs: [&[f32]; B],
-        soon: Option<*const f32>,
-        settings: [S::V; P],
-        terms: impl Terms<P, B, N>,
-    ) {
-        let len = blobs[0].len();
-        let (mut even, mut odd) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
-        for (even, lanes) in even.iter_mut().zip(&self.lanes) {
-            *even = simd.read(lanes);
-        }
-        let mut at = 0;
-        while at + 2 * S::LANES <= len {
-            if let Some(soon) = soon {
-                for line in (at..at + 2 * S::LANES).step_by(LANES) {
-                    simd.prefetch_to_write(soon.wrapping_add(line));
-                }
-            }
-            let first = terms.of(simd, settings, read(simd, blobs, at));
-            let second = terms.of(simd, settings, read(simd, blobs, at + S::LANES));
-            for k in 0..N {
-                even[k] = simd.add(even[k], first[k]);
-                odd[k] = simd.add(odd[k], second[k]);
-            }
-            at += 2 * S::LANES;
-        }
-        for (even, odd) in even.iter_mut().zip(odd) {
-            *even = simd.add(*even, odd);
-        }
-        while at < len {
-            if let Some(soon) = soon {
-                simd.prefetch_to_write(soon.wrapping_add(at));
-            }
-            let more = terms.of(simd, settings, read(simd, blobs, at));
-            for (sum, more) in even.iter_mut().zip(more) {
-                *sum = simd.add(*sum, simd.first_lanes(len - at, more, 0.0));
-            }
-            at += S::LANES;
-        }
-        for (lanes, sum) in self.lanes.iter_mut().zip(even) {
-            simd.write_first(lanes, sum);
-        }
-    }
-
-    /// Adds the lanes up, by halves.
-    #[inline(always)]
-    fn empty(&mut self) {
-        for (sum, lanes) in self.sums.iter_mut().zip(&mut self.lanes) {
+/// Adds the lanes of each channel up, by halves, and to its totals.
+#[inline(always)]
+fn empty<const N: usize>(lanes: &mut [[[f32; LANES]; N]], totals: &mut [[f64; STRETCH]; N]) {
+    for (i, lanes) in lanes.iter_mut().enumerate() {
+        for (lanes, totals) in lanes.iter_mut().zip(&mut *totals) {
             for half in [8, 4, 2, 1] {
                 let (low, high) = lanes.split_at_mut(half);
                 low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
             }
-            *sum += f64::from(lanes[0]);
+            totals[i] += f64::from(lanes[0]);
             *lanes = [0.0; LANES];
         }
-        self.held = 0;
-    }
-
-    #[inline(always)]
-    fn total(mut self) -> [f64; N] {
-        self.empty();
-        self.sums
     }
 }

@@ -1,0 +1,227 @@
+//! Loops over runs of values that share their settings. Lengths are checked once a run, and what is done with registers is a
+//! type, so that no loop depends on what the compiler makes of it.
+
+use super::Simd;
+
+/// `N` numbers made of one value of each of `B` blobs and the `P` settings of its channel.
+pub trait Terms<const P: usize, const B: usize, const N: usize>: Copy {
+    /// The numbers for a register of values. Must be `#[inline(always)]`.
+    fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> [S::V; N];
+}
+
+/// Values in a line of the cache.
+const LINE: usize = 16;
+/// The most sums of a term that go their own ways.
+const WAYS: usize = 4;
+
+/// Lane by lane, the sums of the terms of runs; what will be written, if that is known, is asked for meanwhile, as far as the
+/// runs go.
+///
+/// # Panics
+/// When runs differ in length.
+#[inline(always)]
+pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
+    simd: S,
+    settings: [S::V; P],
+    runs: [&[f32]; B],
+    soon: Option<*const f32>,
+    terms: impl Terms<P, B, N>,
+) -> [S::V; N] {
+    let len = length(runs);
+    let (whole, rest) = (len - len % S::LANES, len % S::LANES);
+    // As many as hide how long an addition takes: several terms do so by themselves.
+    let ways = WAYS.div_ceil(N * N);
+    let mut sums = [[simd.splat(0.0); N]; WAYS];
+    let mut at = 0;
+    while at + ways * S::LANES <= whole {
+        for sums in &mut sums[..ways] {
+            ask(simd, soon, at);
+            // SAFETY: whole registers end within the runs.
+            let values = unsafe { load(simd, runs, at) };
+            add(simd, sums, terms.of(simd, settings, values));
+            at += S::LANES;
+        }
+    }
+    let [mut total, others @ ..] = sums;
+    if whole >= ways * S::LANES {
+        others[..ways - 1].iter().for_each(|&more| add(simd, &mut total, more));
+    }
+    while at < whole {
+        ask(simd, soon, at);
+        // SAFETY: as above.
+        let values = unsafe { load(simd, runs, at) };
+        add(simd, &mut total, terms.of(simd, settings, values));
+        at += S::LANES;
+    }
+    if rest > 0 {
+        ask(simd, soon, at);
+        // SAFETY: `rest` values follow.
+        let values = unsafe { load_first(simd, runs, at, rest) };
+        let more = terms.of(simd, settings, values);
+        for (total, more) in total.iter_mut().zip(more) {
+            *total = simd.add(*total, simd.first_lanes(rest, more, 0.0));
+        }
+    }
+    total
+}
+
+/// `out` becomes the terms of runs as long as itself. What is written `ahead` values on is asked for, and what is read at the
+/// distance `next`, if there is one, is to wait in the second-level cache.
+///
+/// # Panics
+/// When a run is not as long as `out`.
+#[inline(always)]
+pub fn store_terms<S: Simd, const P: usize, const B: usize>(
+    simd: S,
+    settings: [S::V; P],
+    runs: [&[f32]; B],
+    out: &mut [f32],
+    (ahead, next): (usize, Option<usize>),
+    terms: impl Terms<P, B, 1>,
+) {
+    let len = length(runs);
+    assert!(out.len() == len, "a value for each of a run");
+    let (whole, rest) = (len - len % S::LANES, len % S::LANES);
+    let mut at = 0;
+    while at < len {
+        if at.is_multiple_of(LINE) {
+            simd.prefetch_to_write(out.as_ptr().wrapping_add(at + ahead));
+            if let Some(next) = next {
+                runs.iter().for_each(|run| simd.prefetch_to_second(run.as_ptr().wrapping_add(at + next)));
+            }
+        }
+        // SAFETY: whole registers end within the runs and `out`; behind them are `rest` more values.
+        unsafe {
+            if at < whole {
+                let [v] = terms.of(simd, settings, load(simd, runs, at));
+                simd.store(out.as_mut_ptr().add(at), v);
+            } else {
+                let [v] = terms.of(simd, settings, load_first(simd, runs, at, rest));
+                simd.store_first(out.as_mut_ptr().add(at), rest, v);
+            }
+        }
+        at += S::LANES;
+    }
+}
+
+/// How long all runs are.
+#[inline(always)]
+fn length<const B: usize>(runs: [&[f32]; B]) -> usize {
+    let len = runs.first().map_or(0, |run| run.len());
+    assert!(runs.iter().all(|run| run.len() == len), "runs of one length");
+    len
+}
+
+/// Asks for a line to write where one begins.
+#[inline(always)]
+fn ask<S: Simd>(simd: S, soon: Option<*const f32>, at: usize) {
+    if let Some(soon) = soon
+        && at.is_multiple_of(LINE)
+    {
+        simd.prefetch_to_write(soon.wrapping_add(at));
+    }
+}
+
+/// sums += more.
+#[inline(always)]
+fn add<S: Simd, const N: usize>(simd: S, sums: &mut [S::V; N], more: [S::V; N]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum = simd.add(*sum, more);
+    }
+}
+
+/// A register of each run.
+///
+/// # Safety
+/// Runs have `LANES` values from `at` on.
+#[inline(always)]
+unsafe fn load<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: usize) -> [S::V; B] {
+    let mut values = [simd.splat(0.0); B];
+    for (value, run) in values.iter_mut().zip(runs) {
+        // SAFETY: the caller's promise.
+        *value = unsafe { simd.load(run.as_ptr().add(at)) };
+    }
+    values
+}
+
+/// The first `n` lanes of a register of each run; the others are 0.
+///
+/// # Safety
+/// Runs have `n` values from `at` on.
+#[inline(always)]
+unsafe fn load_first<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: usize, n: usize) -> [S::V; B] {
+    let mut values = [simd.splat(0.0); B];
+    for (value, run) in values.iter_mut().zip(runs) {
+        // SAFETY: the caller's promise.
+        *value = unsafe { simd.load_first(run.as_ptr().add(at), n) };
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::simd::{Isa, Job};
+
+    /// s * a + b, and with `N` of 2 or 4 multiples of it, too.
+    #[derive(Clone, Copy)]
+    struct Multiples;
+
+    impl<const N: usize> Terms<1, 2, N> for Multiples {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; N] {
+            let mut terms = [simd.add(simd.mul(s, a), b); N];
+            for i in 1..N {
+                terms[i] = simd.add(terms[i - 1], terms[0]);
+            }
+            terms
+        }
+    }
+
+    /// Sums of whole numbers, which are exact in any order.
+    struct Sum<'a, const N: usize>([&'a [f32]; 2]);
+
+    impl<const N: usize> Job for Sum<'_, N> {
+        type Output = [f32; N];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; N] {
+            let sums: [S::V; N] = sum_terms(simd, [simd.splat(3.0)], self.0, None, Multiples);
+            let mut totals = [0.0; N];
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                let mut lanes = [0.0; 16];
+                simd.write_first(&mut lanes, sum);
+                *total = lanes.iter().sum();
+            }
+            totals
+        }
+    }
+
+    struct Store<'a>([&'a [f32]; 2], &'a mut [f32]);
+
+    impl Job for Store<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            store_terms(simd, [simd.splat(3.0)], self.0, self.1, (128, Some(7)), Multiples);
+        }
+    }
+
+    #[test]
+    fn runs_of_any_length_are_summed_and_stored() {
+        for isa in Isa::all() {
+            for len in [0, 1, 3, 7, 15, 16, 17, 49, 64, 129, 200] {
+                let a: Vec<f32> = (0..len).map(|i| (i % 7) as f32).collect();
+                let b: Vec<f32> = (0..len).map(|i| 5.0 - (i % 11) as f32).collect();
+                let want: Vec<f32> = a.iter().zip(&b).map(|(a, b)| 3.0 * a + b).collect();
+                let (sum, mut out) = (want.iter().sum::<f32>(), vec![f32::NAN; len]);
+                assert_eq!(isa.run(Sum([&a, &b])), [sum]);
+                assert_eq!(isa.run(Sum([&a, &b])), [sum, 2.0 * sum]);
+                assert_eq!(isa.run(Sum([&a, &b])), [sum, 2.0 * sum, 3.0 * sum, 4.0 * sum]);
+                isa.run(Store([&a, &b], &mut out));
+                assert_eq!(out, want);
+            }
+        }
+    }
+}
