@@ -81,7 +81,7 @@ def makespan(tasks, threads):
 def kernel(name):
     """The function of `kernels` that a closure is in."""
     inner = re.findall(r"kernels::((?:\w+::)*\w+)", name)
-    own = [n for n in inner if not n.startswith("parallel::")]
+    own = [n for n in inner if not n.startswith(("parallel::", "simd::"))]
     return (own or inner or [name])[0]
 
 

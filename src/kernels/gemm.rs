@@ -164,11 +164,11 @@ fn split<C: Cut>(task: (usize, usize), row: usize, col: usize, c: C, f: &(impl F
     } else if rows > cols {
         let at = rows / 2 * task.0;
         let (top, rest) = c.split_rows(at);
-        rayon::join(|| split(task, row, col, top, f), || split(task, row + at, col, rest, f));
+        parallel::join(|| split(task, row, col, top, f), || split(task, row + at, col, rest, f));
     } else {
         let at = cols / 2 * task.1;
         let (left, rest) = c.split_cols(at);
-        rayon::join(|| split(task, row, col, left, f), || split(task, row, col + at, rest, f));
+        parallel::join(|| split(task, row, col, left, f), || split(task, row, col + at, rest, f));
     }
 }
 

@@ -2,10 +2,16 @@
 //!
 //! Every parallel loop of the crate goes through here: a chunk writes only its own part of the output, and
 //! partial sums are merged in the order of their chunks. So 1 and 64 threads give the same bits.
+//!
+//! Loops are halved down to single chunks, so that threads end together, and a thread that waits for another stays awake
+//! for a while ([`join`]): the loops of a small net take some microseconds, as long as it takes to wake a thread.
 
-use rayon::prelude::*;
-
-use std::ops::Range;
+use std::{
+    hint, mem,
+    ops::Range,
+    sync::atomic::{AtomicU8, Ordering},
+    time::{Duration, Instant},
+};
 
 use super::{
     gemm::scratch,
@@ -16,6 +22,9 @@ use super::{
 /// (a few microseconds), small enough that 64 threads find work in a blob of 1 Mi elements.
 pub const CHUNK: usize = 16 * 1024;
 
+/// How long a thread waits awake for the other half of a loop.
+const PATIENCE: Duration = Duration::from_micros(50);
+
 /// Planes of `values` each in about a chunk: full registers of small ones.
 pub fn planes_per_chunk(values: usize) -> usize {
     match CHUNK / values.max(1) {
@@ -24,16 +33,56 @@ pub fn planes_per_chunk(values: usize) -> usize {
     }
 }
 
+/// Does both, `b` on another thread if one is idle.
+pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    const BEGUN: u8 = 1;
+    const DONE: u8 = 2;
+    let state = AtomicU8::new(0);
+    rayon::join(
+        || {
+            a();
+            // What no other thread has begun is this one's next work. Else it does what there is to do elsewhere, and would
+            // sleep after some ten microseconds.
+            if state.load(Ordering::Relaxed) == BEGUN {
+                let start = Instant::now();
+                while state.load(Ordering::Relaxed) != DONE && start.elapsed() < PATIENCE {
+                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                        hint::spin_loop();
+                    }
+                }
+            }
+        },
+        || {
+            state.store(BEGUN, Ordering::Relaxed);
+            b();
+            state.store(DONE, Ordering::Relaxed);
+        },
+    );
+}
+
+/// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two.
+fn halve<P: Send>(
+    range: Range<usize>,
+    pieces: P,
+    cut: &(impl Fn(P, usize, usize) -> (P, P) + Sync),
+    f: &(impl Fn(usize, P) + Sync),
+) {
+    match range.len() {
+        0 => {}
+        1 => f(range.start, pieces),
+        _ => {
+            let middle = range.start.midpoint(range.end);
+            let (low, high) = cut(pieces, range.start, middle);
+            join(|| halve(range.start..middle, low, cut, f), || halve(middle..range.end, high, cut, f));
+        }
+    }
+}
+
 /// Calls `f(start, chunk)` for consecutive chunks of `out`, `chunk` elements long but for the last.
 pub fn for_chunks_mut<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let chunk = chunk.max(1);
-    if out.len() <= chunk {
-        if !out.is_empty() {
-            f(0, out);
-        }
-        return;
-    }
-    out.par_chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i * chunk, part));
+    let count = out.len().div_ceil(chunk);
+    for_parts(out, 0..count, &|i| i * chunk, &|i, part| f(i * chunk, part));
 }
 
 /// Calls `f(start, a, b)` for consecutive chunks of two outputs of equal length.
@@ -45,16 +94,27 @@ pub fn for_chunks_mut2<T: Send, U: Send>(
 ) {
     debug_assert_eq!(a.len(), b.len());
     let chunk = chunk.max(1);
-    if a.len() <= chunk {
-        if !a.is_empty() {
-            f(0, a, b);
-        }
-        return;
-    }
-    a.par_chunks_mut(chunk)
-        .zip(b.par_chunks_mut(chunk))
-        .enumerate()
-        .for_each(|(i, (a, b))| f(i * chunk, a, b));
+    for_parts_mut(a, chunk, b, chunk, |i, a, b| f(i * chunk, a, b));
+}
+
+/// Calls `f(start, chunks)` for consecutive chunks of several outputs of equal length.
+pub fn for_all_chunks_mut<T: Send, const N: usize>(
+    outs: [&mut [T]; N],
+    chunk: usize,
+    f: impl Fn(usize, [&mut [T]; N]) + Sync,
+) {
+    let (len, chunk) = (outs.first().map_or(0, |out| out.len()), chunk.max(1));
+    assert!(outs.iter().all(|out| out.len() == len), "outputs of equal length");
+    halve(
+        0..len.div_ceil(chunk),
+        outs,
+        &|outs, first, middle| {
+            let mut cut = outs.map(|out| <[T]>::split_at_mut(out, (middle - first) * chunk));
+            let high = cut.each_mut().map(|(_, high)| mem::take(high));
+            (cut.map(|(low, _)| low), high)
+        },
+        &|i, outs| f(i * chunk, outs),
+    );
 }
 
 /// Calls `f(i, a, b)` for the i-th parts of two outputs, each cut by its own length of a part; not at all where `a` is
@@ -66,15 +126,20 @@ pub fn for_parts_mut<T: Send, U: Send>(
     part_b: usize,
     f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    if a.is_empty() {
-        return;
-    }
     let (part_a, part_b) = (part_a.max(1), part_b.max(1));
-    assert_eq!(a.len().div_ceil(part_a), b.len().div_ceil(part_b), "as many parts of one as of the other");
-    if a.len() <= part_a {
-        return f(0, a, b);
-    }
-    a.par_chunks_mut(part_a).zip(b.par_chunks_mut(part_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    let count = a.len().div_ceil(part_a);
+    assert!(count == 0 || count == b.len().div_ceil(part_b), "as many parts of one as of the other");
+    halve(
+        0..count,
+        (a, b),
+        &|(a, b), first, middle| {
+            let parts = middle - first;
+            let (low_a, high_a) = <[T]>::split_at_mut(a, parts * part_a);
+            let (low_b, high_b) = <[U]>::split_at_mut(b, parts * part_b);
+            ((low_a, low_b), (high_a, high_b))
+        },
+        &|i, (a, b)| f(i, a, b),
+    );
 }
 
 /// Calls `f(index, part)` for the consecutive parts number `range` of `out`, of which each starts at `first(index)` of it, or of
@@ -85,15 +150,7 @@ pub fn for_parts<T: Send>(
     first: &(impl Fn(usize) -> usize + Sync),
     f: &(impl Fn(usize, &mut [T]) + Sync),
 ) {
-    if range.len() <= 1 {
-        return range.for_each(|index| f(index, out));
-    }
-    let middle = range.start.midpoint(range.end);
-    let (low, high) = out.split_at_mut(first(middle) - first(range.start));
-    rayon::join(
-        || for_parts(low, range.start..middle, first, f),
-        || for_parts(high, middle..range.end, first, f),
-    );
+    halve(range, out, &|out, low, middle| <[T]>::split_at_mut(out, first(middle) - first(low)), f);
 }
 
 /// Calls `f(first, columns, own)` for consecutive groups of `group` channels: the channels' columns of a matrix, `width`
@@ -105,44 +162,39 @@ pub fn for_columns_mut<T: Send>(
     group: usize,
     f: &(impl Fn(usize, Option<MatMut<'_>>, &mut [T]) + Sync),
 ) {
-    fn halve<T: Send>(
-        first: usize,
-        matrix: Option<MatMut<'_>>,
-        own: &mut [T],
-        (width, group): (usize, usize),
-        f: &(impl Fn(usize, Option<MatMut<'_>>, &mut [T]) + Sync),
-    ) {
-        if own.len() <= group {
-            if !own.is_empty() {
-                f(first, matrix, own);
-            }
-            return;
-        }
-        let half = own.len().div_ceil(group) / 2 * group;
-        let (low, high) = own.split_at_mut(half);
-        let (left, right) = matrix.map(|m| m.split_cols(half * width)).unzip();
-        rayon::join(
-            || halve(first, left, low, (width, group), f),
-            || halve(first + half, right, high, (width, group), f),
-        );
-    }
     assert!(matrix.as_ref().is_none_or(|m| m.cols() == width * own.len()), "columns for each channel");
-    halve(0, matrix, own, (width, group.max(1)), f);
+    let group = group.max(1);
+    let count = own.len().div_ceil(group);
+    halve(
+        0..count,
+        (matrix, own),
+        &|(matrix, own), first, middle| {
+            let channels = (middle - first) * group;
+            let (low, high) = <[T]>::split_at_mut(own, channels);
+            let (left, right) = matrix.map(|m: MatMut<'_>| m.split_cols(channels * width)).unzip();
+            ((left, low), (right, high))
+        },
+        &|i, (matrix, own)| f(i * group, matrix, own),
+    );
 }
 
 /// Calls `f(first column, block)` for consecutive blocks of `width` columns but for the last.
 pub fn for_column_blocks(matrix: MatMut<'_>, width: usize, f: &(impl Fn(usize, MatMut<'_>) + Sync)) {
-    fn halve(first: usize, matrix: MatMut<'_>, width: usize, f: &(impl Fn(usize, MatMut<'_>) + Sync)) {
-        if matrix.cols() <= width {
-            return f(first, matrix);
-        }
-        let half = matrix.cols().div_ceil(width) / 2 * width;
-        let (left, right) = matrix.split_cols(half);
-        rayon::join(|| halve(first, left, width, f), || halve(first + half, right, width, f));
-    }
-    if matrix.cols() > 0 {
-        halve(0, matrix, width.max(1), f);
-    }
+    let width = width.max(1);
+    let count = matrix.cols().div_ceil(width);
+    let cut = &|matrix, first, middle| MatMut::split_cols(matrix, (middle - first) * width);
+    halve(0..count, matrix, cut, &|i, block| f(i * width, block));
+}
+
+/// Calls `f(index, block)` for the consecutive blocks of rows number `range`, of which each starts at `first(index)` of its
+/// matrix and `rows` are all.
+pub fn for_row_blocks(
+    rows: ImagesMut<'_>,
+    range: Range<usize>,
+    first: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, ImagesMut<'_>) + Sync),
+) {
+    halve(range, rows, &|rows, low, middle| ImagesMut::split_rows(rows, first(middle) - first(low)), f);
 }
 
 /// The sum of `f(range)` over consecutive ranges of `0..len`, `chunk` long but for the last, added in order.
@@ -158,27 +210,10 @@ pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -
     })
 }
 
-/// Calls `f(index, block)` for the consecutive blocks of rows number `range`, of which each starts at `first(index)` of its
-/// matrix and `rows` are all.
-pub fn for_row_blocks(
-    mut rows: ImagesMut<'_>,
-    range: Range<usize>,
-    first: &(impl Fn(usize) -> usize + Sync),
-    f: &(impl Fn(usize, ImagesMut<'_>) + Sync),
-) {
-    if range.len() <= 1 {
-        return range.for_each(|index| f(index, rows.again()));
-    }
-    let middle = range.start.midpoint(range.end);
-    let (top, rest) = rows.split_rows(first(middle) - first(range.start));
-    rayon::join(
-        || for_row_blocks(top, range.start..middle, first, f),
-        || for_row_blocks(rest, middle..range.end, first, f),
-    );
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{panic, thread};
+
     use super::*;
 
     #[test]
@@ -191,6 +226,33 @@ mod tests {
             assert!(out.iter().enumerate().all(|(i, &v)| v == i));
             assert_eq!(sum_chunks(len, 8, |r| r.map(|i| i as f64).sum()), (0..len).sum::<usize>() as f64);
         }
+    }
+
+    #[test]
+    fn several_outputs_are_cut_alike() {
+        for len in [0, 1, 7, 8, 9, 1000] {
+            let (mut a, mut b, mut c) = (vec![0; len], vec![0; len], vec![0; len]);
+            for_all_chunks_mut([&mut a, &mut b, &mut c], 8, |start, outs| {
+                for (k, out) in outs.into_iter().enumerate() {
+                    out.iter_mut().enumerate().for_each(|(i, v)| *v += 3 * (start + i) + k);
+                }
+            });
+            for (k, out) in [a, b, c].iter().enumerate() {
+                assert!(out.iter().enumerate().all(|(i, &v)| v == 3 * i + k));
+            }
+        }
+    }
+
+    #[test]
+    fn both_are_done_however_long_one_takes() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let (mut a, mut b) = (0, 0);
+        let long = 4 * PATIENCE;
+        pool.install(|| join(|| a = 1, || (thread::sleep(long), b = 2).1));
+        pool.install(|| join(|| (thread::sleep(long), a += 10).1, || b += 10));
+        assert_eq!((a, b), (11, 12));
+        let half_panics = || pool.install(|| join(|| (), || panic!("the second half")));
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(half_panics)).is_err());
     }
 
     #[test]

@@ -6,12 +6,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     elementwise::{ByValue, vectorized},
     gemm::{Cut, Gemm, gemm_blocks, streams, with_sums},
-    parallel::CHUNK,
+    parallel::{CHUNK, for_all_chunks_mut},
     simd::{Isa, MatMut},
 };
 
@@ -57,7 +55,7 @@ pub fn with_one(
     step: impl Fn(f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.len() == w.len());
-    let chunk = |((w, d), h): ((&mut [f32], &mut [f32]), &mut [f32])| {
+    for_all_chunks_mut([w, d, h], CHUNK, |_, [w, d, h]| {
         vectorized(move || {
             for ((w, d), h) in w.iter_mut().zip(d).zip(h) {
                 let step = step(gradient.of(*d, *w), h) + gradient.shrink * gradient.pull(*w);
@@ -65,8 +63,7 @@ pub fn with_one(
                 *d = if gradient.keep_step { step } else { 0.0 };
             }
         });
-    };
-    w.par_chunks_mut(CHUNK).zip(d.par_chunks_mut(CHUNK)).zip(h.par_chunks_mut(CHUNK)).for_each(chunk);
+    });
 }
 
 /// A rule with two histories.
@@ -78,9 +75,7 @@ pub fn with_two(
     step: impl Fn(f32, &mut f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.0.len() == w.len() && h.1.len() == w.len());
-    let weights = w.par_chunks_mut(CHUNK).zip(d.par_chunks_mut(CHUNK));
-    let histories = h.0.par_chunks_mut(CHUNK).zip(h.1.par_chunks_mut(CHUNK));
-    weights.zip(histories).for_each(|((w, d), (h0, h1))| {
+    for_all_chunks_mut([w, d, h.0, h.1], CHUNK, |_, [w, d, h0, h1]| {
         vectorized(move || {
             for ((w, d), (h0, h1)) in w.iter_mut().zip(d).zip(h0.iter_mut().zip(h1)) {
                 let step = step(gradient.of(*d, *w), h0, h1) + gradient.shrink * gradient.pull(*w);

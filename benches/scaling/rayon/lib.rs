@@ -5,7 +5,7 @@
 //! task adds its tasks to those of the outer loop. It knows as much of rayon as cnnctl uses.
 #![allow(missing_docs, reason = "rayon documents it")]
 
-use std::{any::type_name, cell::RefCell, fmt, fs::File, io::Write as _, iter, slice};
+use std::{any::type_name, cell::RefCell, fmt, fs::File, io::Write as _};
 
 /// The loops of this thread so far.
 struct Trace {
@@ -29,15 +29,21 @@ fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+impl Trace {
+    /// Adds a task of `spent` nanoseconds; what takes less than a microsecond only cut the loop, and goes with the task before.
+    fn add(&mut self, spent: u64) {
+        match self.tasks.last_mut() {
+            Some(last) if spent < 1000 => *last += spent,
+            _ => self.tasks.push(spent),
+        }
+    }
+}
+
 /// A loop begins; what an outer task has done so far counts as a task.
 fn enter() {
     TRACE.with_borrow_mut(|t| {
         let spent = now() - t.mark;
-        if t.depth == 0 {
-            t.serial = spent;
-        } else {
-            t.tasks.push(spent);
-        }
+        if t.depth == 0 { t.serial = spent } else { t.add(spent) }
         t.depth += 1;
         t.mark = now();
     });
@@ -46,7 +52,7 @@ fn enter() {
 /// A task is done.
 fn done() {
     TRACE.with_borrow_mut(|t| {
-        t.tasks.push(now() - t.mark);
+        t.add(now() - t.mark);
         t.mark = now();
     });
 }
@@ -87,74 +93,16 @@ pub fn current_num_threads() -> usize {
     1
 }
 
-/// A parallel iterator: here a plain one.
-pub struct Par<I>(I);
-
-impl<I: Iterator> Par<I> {
-    pub fn zip<J: Iterator>(self, other: Par<J>) -> Par<iter::Zip<I, J>> {
-        Par(self.0.zip(other.0))
-    }
-
-    pub fn enumerate(self) -> Par<iter::Enumerate<I>> {
-        Par(self.0.enumerate())
-    }
-
-    pub fn map<R, F: FnMut(I::Item) -> R>(self, f: F) -> Par<iter::Map<I, F>> {
-        Par(self.0.map(f))
-    }
-
-    pub fn for_each<F: Fn(I::Item)>(self, f: F) {
-        enter();
-        for item in self.0 {
-            f(item);
-            done();
-        }
-        leave(type_name::<F>());
-    }
-
-    pub fn collect<C: FromIterator<I::Item>>(mut self) -> C {
-        enter();
-        let found = iter::from_fn(|| {
-            let item = self.0.next();
-            done();
-            item
-        })
-        .collect();
-        leave(type_name::<I>());
-        found
-    }
+/// What [`yield_now`] did.
+#[derive(PartialEq, Eq)]
+pub enum Yield {
+    Executed,
+    Idle,
 }
 
-pub mod prelude {
-    pub use crate::{IntoParallelIterator, ParallelSlice, ParallelSliceMut};
-}
-
-pub trait IntoParallelIterator: IntoIterator + Sized {
-    fn into_par_iter(self) -> Par<Self::IntoIter> {
-        Par(self.into_iter())
-    }
-}
-
-impl<I: IntoIterator> IntoParallelIterator for I {}
-
-pub trait ParallelSlice<T> {
-    fn par_chunks(&self, len: usize) -> Par<slice::Chunks<'_, T>>;
-}
-
-impl<T> ParallelSlice<T> for [T] {
-    fn par_chunks(&self, len: usize) -> Par<slice::Chunks<'_, T>> {
-        Par(self.chunks(len))
-    }
-}
-
-pub trait ParallelSliceMut<T> {
-    fn par_chunks_mut(&mut self, len: usize) -> Par<slice::ChunksMut<'_, T>>;
-}
-
-impl<T> ParallelSliceMut<T> for [T] {
-    fn par_chunks_mut(&mut self, len: usize) -> Par<slice::ChunksMut<'_, T>> {
-        Par(self.chunks_mut(len))
-    }
+/// There is never another task.
+pub fn yield_now() -> Option<Yield> {
+    Some(Yield::Idle)
 }
 
 #[derive(Debug)]

@@ -123,7 +123,7 @@ impl Convolve<'_> {
         let line = c.cols() / range.len();
         let (left, right) = c.split_cols(at * line);
         let middle = range.start + at;
-        rayon::join(
+        parallel::join(
             || self.bands(range.start..middle, band, left),
             || self.bands(middle..range.end, band, right),
         );
