@@ -33,6 +33,32 @@ fn a_file_gets_caffes_lines_and_a_summary() {
     assert_eq!(end[3], "Last weights: tiny_iter_20.caffemodel");
 }
 
+/// Between the loss and the rate where these are shown, and in other iterations by itself.
+#[test]
+fn steps_of_the_rate_are_told_in_caffes_words() {
+    let folder = Folder::new();
+    let multi = "lr_policy: \"multistep\" stepvalue: 5 stepvalue: 12";
+    folder.edit("solver.prototxt", "lr_policy: \"step\"", multi);
+    let steps = |arguments: &[&str]| {
+        let log = folder.done(&[&TRAIN[..], arguments].concat()).1;
+        let lines: Vec<String> = log.lines().map(|l| l.split_once("cnnctl] ").unwrap().1.into()).collect();
+        let told = |at: &usize| lines[*at].starts_with("MultiStep Status: ");
+        let around = |at| [at - 1, at, at + 1].map(|i: usize| lines[i].clone());
+        (0..lines.len()).filter(told).map(around).collect::<Vec<_>>()
+    };
+    let told = steps(&[]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0][0].starts_with("    Train net output #"), "{told:?}");
+    assert_eq!(told[0][1..], ["MultiStep Status: Iteration 5, step = 1", "Iteration 5, lr = 0.025"]);
+    assert_eq!(told[1][1], "MultiStep Status: Iteration 12, step = 2");
+    // The first step lies before the snapshot.
+    let told = steps(&["--snapshot", "tiny_iter_10.solverstate"]);
+    assert_eq!(
+        told.iter().map(|t| &t[1][..]).collect::<Vec<_>>(),
+        ["MultiStep Status: Iteration 12, step = 2"]
+    );
+}
+
 #[test]
 fn people_get_a_line_an_event() {
     let log = log(&["--log-format", "pretty"]);

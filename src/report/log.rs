@@ -87,14 +87,20 @@ pub fn epochs(config: &SolverParameter) {
 pub fn event(solver: &Solver, event: &Event<'_>) {
     match event {
         Event::Start => info(&format!("Solving {}", solver.train_net().name())),
-        Event::Train { iter, smoothed, rate, shown: true, .. } => {
-            info(&format!("Iteration {iter}, loss = {}", general(f64::from(*smoothed))));
-            let outputs = solver.train_net().outputs();
-            let values = outputs.iter().flat_map(|o| lines(o.name, o.values, o.loss_weight));
-            values.enumerate().for_each(|(k, v)| info(&format!("    Train net output #{k}: {v}")));
-            info(&format!("Iteration {iter}, lr = {}", general(f64::from(*rate))));
+        Event::Train { iter, smoothed, rate, stepped, shown, .. } => {
+            if *shown {
+                info(&format!("Iteration {iter}, loss = {}", general(f64::from(*smoothed))));
+                let outputs = solver.train_net().outputs();
+                let values = outputs.iter().flat_map(|o| lines(o.name, o.values, o.loss_weight));
+                values.enumerate().for_each(|(k, v)| info(&format!("    Train net output #{k}: {v}")));
+            }
+            if let (Some(step), Some(status)) = (stepped, step_status(solver.config().lr_policy())) {
+                info(&format!("{status}: Iteration {iter}, step = {step}"));
+            }
+            if *shown {
+                info(&format!("Iteration {iter}, lr = {}", general(f64::from(*rate))));
+            }
         }
-        Event::Train { .. } => {}
         Event::Debug(stage) => debug::show(solver, *stage),
         Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
         Event::Test { outputs, loss, .. } => {
@@ -135,6 +141,15 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
         Event::RolledBack { error, iter, rate_factor } => {
             warn(&format!("{error}: back to iteration {iter}, with the learning rate times {rate_factor}"));
         }
+    }
+}
+
+/// What Caffe calls the steps of a policy; it does not tell those of "step".
+fn step_status(policy: &str) -> Option<&'static str> {
+    match policy {
+        "multistep" => Some("MultiStep Status"),
+        "plateau" => Some("Plateau Status"),
+        _ => None,
     }
 }
 

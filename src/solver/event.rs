@@ -23,6 +23,8 @@ pub enum Event<'a> {
         smoothed: f32,
         /// The learning rate of the update.
         rate: f32,
+        /// How many steps of the rate are behind, if this iteration is the first after another one.
+        stepped: Option<i32>,
         /// Whether `display` asks to show it.
         shown: bool,
     },

@@ -250,6 +250,7 @@ impl Solver {
         let _span = tracing::trace_span!("iteration", iter = self.iter).entered();
         let size = self.config.iter_size().max(1);
         let mut loss = 0.0;
+        let steps = self.progress.current_step;
         self.mark.follow(&self.train);
         if self.keeps_steps() {
             self.params.zero_diffs();
@@ -276,7 +277,9 @@ impl Solver {
         if !loss.is_finite() && self.on_nan != OnNan::Continue {
             return Err(self.diverged(Some(loss), rate));
         }
-        observer.see(self, &Event::Train { iter: self.iter, loss, smoothed, rate, shown: self.is_shown() });
+        let stepped = Some(self.progress.current_step).filter(|&now| now > steps);
+        let (iter, shown) = (self.iter, self.is_shown());
+        observer.see(self, &Event::Train { iter, loss, smoothed, rate, stepped, shown });
         self.update(rate);
         if self.config.debug_info() {
             observer.see(self, &Event::Debug(Stage::Update));
