@@ -144,6 +144,27 @@ fn a_file_of_weights_without_its_net_asks_for_it() {
     folder.done(&["test", "--model", "net.prototxt", "--weights", "caffe.caffemodel", "--iterations", "1"]);
 }
 
+/// Caffe goes on without a word.
+#[test]
+fn a_file_of_weights_that_holds_none_is_told() {
+    let folder = Folder::new();
+    let net = NetParameter { name: Some("bare".into()), ..NetParameter::default() };
+    folder.write("bare.caffemodel", net.encode_to_vec());
+    let test =
+        |weights| folder.run(&["test", "--model", "net.prototxt", "--weights", weights, "--iterations", "1"]);
+    let (status, _, err) = test("bare.caffemodel");
+    assert_eq!(status, 0, "{err}");
+    for warning in [
+        "the file of weights holds none: nothing was copied",
+        "layer `ip` is not in the file of weights: it keeps its own start",
+    ] {
+        assert!(err.contains(warning), "{err}");
+    }
+    folder.write("empty.caffemodel", "");
+    let (status, _, err) = test("empty.caffemodel");
+    assert_eq!((status, &err[..]), (2, "error: empty.caffemodel: holds neither a net nor weights\n"));
+}
+
 /// Runs `cnnctl train` after a change to a file: the status, and the error without the log.
 fn refused(file: &str, from: &str, to: &str) -> (i32, String) {
     let folder = Folder::new();

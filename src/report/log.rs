@@ -48,7 +48,9 @@ pub fn copied(copied: &Copied) {
     for name in &copied.ignored {
         info(&format!("Ignoring source layer {name}"));
     }
-    if copied.loaded.is_empty() {
+    if copied.empty {
+        warn("the file of weights holds none: nothing was copied");
+    } else if copied.loaded.is_empty() {
         tracing::warn!("no layer of the net has a name that is in the file of weights: nothing was copied");
     }
     for name in &copied.missing {

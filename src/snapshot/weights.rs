@@ -51,6 +51,8 @@ pub struct Copied {
     pub missing: Vec<String>,
     /// Whether the file does not fit its checksum.
     pub changed: bool,
+    /// Whether the file has no layer with weights.
+    pub empty: bool,
 }
 
 impl Copied {
@@ -60,6 +62,7 @@ impl Copied {
         self.loaded.extend(next.loaded);
         self.ignored.extend(next.ignored);
         self.changed |= next.changed;
+        self.empty &= next.empty;
         self
     }
 
@@ -118,9 +121,6 @@ impl Weights {
         let changed = content.changed();
         let damaged = |e| format!("its embedded net is damaged ({e})");
         let source_net = net.map(NetParameter::decode).transpose().map_err(damaged)?;
-        if content.layers.is_empty() && source_net.is_none() {
-            return Err("holds no weights".into());
-        }
         Ok(Self { layers: content.layers, source_net, changed })
     }
 
@@ -129,7 +129,8 @@ impl Weights {
     /// # Errors
     /// When a layer of that name has parameters of another number or shape.
     pub fn copy_into(mut self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
-        let mut copied = Copied { changed: self.changed, ..Copied::default() };
+        let (changed, empty) = (self.changed, self.layers.is_empty());
+        let mut copied = Copied { changed, empty, ..Copied::default() };
         for layer in net.layers().filter(|l| !l.params.is_empty()) {
             let name = layer.config.name();
             let owns = |i: usize, params: &Params| owns(&layer, i, &params[layer.params[i]]);
@@ -185,6 +186,9 @@ fn from_proto(mut file: Lifted) -> Result<Content, String> {
             format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
         }
     })?;
+    if net == NetParameter::default() {
+        return Err("holds neither a net nor weights".into());
+    }
     let (source_net, checksum) = (net.cnnctl_source_net.clone(), net.cnnctl_checksum);
     let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;
     let mut layers = Vec::new();
