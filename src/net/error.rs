@@ -49,6 +49,13 @@ impl NetError {
         Self::layer(config, format!("param[{parameters}]"), message)
     }
 
+    /// Another layer above with its name, and with parameters of its own.
+    pub fn twin(config: &LayerParameter) -> Self {
+        let message = "another layer above has this name and parameters of its own; rename it, for snapshots and test \
+                       nets tell layers by their names";
+        Self::layer(config, "name", message)
+    }
+
     /// What a layer complains of.
     pub fn of(config: &LayerParameter, error: LayerError) -> Self {
         match error {

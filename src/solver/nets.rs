@@ -142,9 +142,7 @@ pub(super) fn refuse_twins(train: &Net) -> Result<(), NetError> {
     for (i, layer) in layers.iter().enumerate() {
         let name = layer.config.name();
         if layers[..i].iter().any(|other| other.config.name() == name && other.params != layer.params) {
-            let message = "another layer above has this name and parameters of its own; rename it, for snapshots and test \
-                           nets tell layers by their names";
-            return Err(NetError::layer(layer.config, "name", message));
+            return Err(NetError::twin(layer.config));
         }
     }
     Ok(())

@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Finding, Sketch, SketchLayer, View, settings};
+use super::{Finding, Sketch, SketchLayer, View};
 use crate::{
-    config::{Severity, proto::Phase},
-    layers::Role,
-    net::plan::wire,
+    config::{
+        Severity,
+        proto::{FillerParameter, Phase},
+    },
+    layers::{Role, filler},
+    net::{NetError, plan::wire},
 };
 
 /// Bottoms from further down that depend on the layer itself, and names that stand for two layers.
@@ -31,20 +34,25 @@ pub fn cycles_and_names(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
         }
     }
     let mut seen: HashMap<&str, &SketchLayer> = HashMap::new();
-    for layer in &sketch.layers {
+    for layer in sketch.layers.iter().filter(|layer| layer.keeps_parameters()) {
         let name = layer.config.name();
-        let learns = |l: &SketchLayer| settings::has_parameters(l) == Some(true);
-        if name.is_empty() && learns(layer) {
-            let message = "has parameters but no name";
-            let hint = "weights are saved and loaded by the layer's name";
-            found.push(Finding::warning(layer.index, "", message).hint(hint));
-        } else if let Some(other) = seen.insert(name, layer)
-            && learns(layer)
-            && learns(other)
-        {
-            let message = "another layer above has this name";
-            let hint = "weights are saved and loaded by the layer's name";
-            found.push(Finding::warning(layer.index, "name", message).hint(hint));
+        match seen.insert(name, layer) {
+            Some(other) if other.outline.is_none() || layer.outline.is_none() => {
+                let message = "another layer above has this name";
+                let hint = "weights are saved and loaded by the layer's name";
+                found.push(Finding::warning(layer.index, "name", message).hint(hint));
+            }
+            Some(other) if other.params != layer.params => {
+                let severity = if sketch.is_training() { Severity::Error } else { Severity::Warning };
+                let twin = Finding::of(layer.index, NetError::twin(&layer.config));
+                found.push(Finding { severity, ..twin });
+            }
+            None if name.is_empty() => {
+                let message = "has parameters but no name";
+                let hint = "weights are saved and loaded by the layer's name";
+                found.push(Finding::warning(layer.index, "", message).hint(hint));
+            }
+            _ => {}
         }
     }
 }
@@ -124,7 +132,7 @@ fn has_loss(sketch: &Sketch) -> bool {
 /// A net in training without a loss, and layers that no loss depends on or that are frozen.
 pub fn learning(sketch: &Sketch, view: &View, found: &mut Vec<Finding>) {
     let learners: Vec<&SketchLayer> =
-        sketch.layers.iter().filter(|l| settings::has_parameters(l) == Some(true)).collect();
+        sketch.layers.iter().filter(|l| l.has_parameters() == Some(true)).collect();
     if !sketch.is_training() || learners.is_empty() {
         return;
     }
@@ -149,12 +157,18 @@ pub fn learning(sketch: &Sketch, view: &View, found: &mut Vec<Finding>) {
         if !taught.contains(&layer.index) {
             let message = "no loss depends on it, so it is never learned";
             found.push(Finding::warning(layer.index, "", message));
-        } else if view.random_start && frozen(layer) && settings::starts_at_random(layer) {
+        } else if view.random_start && frozen(layer) && starts_at_random(layer) {
             let message = "is frozen by lr_mult 0 at random values";
             let hint = "load weights for it, or let it learn";
             found.push(Finding::warning(layer.index, "param[0].lr_mult", message).hint(hint));
         }
     }
+}
+
+/// Whether some filler of the layer draws random numbers.
+fn starts_at_random(layer: &SketchLayer) -> bool {
+    let random = |f: &FillerParameter| !matches!(f.r#type(), "constant" | "bilinear");
+    filler::fillers(&layer.config).iter().any(|(_, filler)| random(filler))
 }
 
 /// Whether each parameter of the layer has a `param` block.

@@ -6,13 +6,16 @@
 mod graph;
 mod labels;
 mod losses;
+mod parts;
 mod settings;
+mod sizes;
 mod sketch;
 mod stand_in;
 mod states;
 mod windows;
 
-pub use sketch::{Sketch, SketchBlob, SketchLayer};
+pub use parts::{SketchBlob, SketchLayer};
+pub use sketch::Sketch;
 pub use stand_in::without_data;
 pub use states::{never_met, states};
 

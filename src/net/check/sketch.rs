@@ -2,51 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::{Finding, MOST, View, settings, states};
+use super::{Finding, MOST, SketchBlob, SketchLayer, View, sizes, states};
 use crate::{
     config::{
         Severity, did_you_mean,
         proto::{LayerParameter, NetParameter, NetState, Phase},
     },
-    layers::{Kind, LAYERS, Layer, LayerError, Outline, Role, Setup},
+    layers::{Kind, LAYERS, LayerError, Outline, Role, Setup},
     net::{
         NetError, Params,
         plan::{filter, split, wire},
     },
     tensor::Shape,
 };
-
-/// A layer at its place.
-pub struct SketchLayer {
-    /// Its place in the net's list.
-    pub index: usize,
-    /// Its settings.
-    pub config: LayerParameter,
-    /// Its type, if there is one of this name.
-    pub kind: Option<&'static Kind>,
-    /// The blobs that it reads, as far as they are known.
-    pub bottoms: Vec<Option<usize>>,
-    /// The blobs that it makes.
-    pub tops: Vec<usize>,
-    /// For each top, its weight in the net's loss.
-    pub loss_weights: Vec<f32>,
-    /// Its shapes, if they are known.
-    pub outline: Option<Outline>,
-    /// The layer itself, if it reads data and the data is at hand.
-    pub source: Option<std::cell::RefCell<Box<dyn Layer>>>,
-}
-
-/// A version of a blob.
-pub struct SketchBlob {
-    /// Its name.
-    pub name: String,
-    /// The layer that makes it, as a position in `Sketch::layers`; none if it comes from outside.
-    pub maker: Option<usize>,
-    /// Its shape, if it is known.
-    pub shape: Option<Shape>,
-    /// The layers that read it.
-    pub readers: Vec<usize>,
-}
 
 /// A net without memory, as far as it can be wired and shaped.
 pub struct Sketch {
@@ -157,8 +125,17 @@ impl Sketch {
             }
             None => vec![0.0; config.top.len()],
         };
-        let mut layer =
-            SketchLayer { index, config, kind, bottoms, tops, loss_weights, outline: None, source: None };
+        let mut layer = SketchLayer {
+            index,
+            config,
+            kind,
+            bottoms,
+            tops,
+            loss_weights,
+            params: vec![],
+            outline: None,
+            source: None,
+        };
         if good && let Some(kind) = kind {
             self.shape(&mut layer, kind, view, found);
         }
@@ -219,7 +196,7 @@ impl Sketch {
     fn shape(&mut self, layer: &mut SketchLayer, kind: &Kind, view: &View, found: &mut Vec<Finding>) {
         let (index, config) = (layer.index, &layer.config);
         let setup = Setup { phase: self.state.phase(), seed: 0, backward: false }.of_layer(config);
-        let built = match settings::too_large(config) {
+        let built = match sizes::too_large(config) {
             Some((field, message)) => Err(LayerError::setting(field, message)),
             None => (kind.build)(config, &setup),
         };
@@ -237,7 +214,7 @@ impl Sketch {
         let bottoms: Option<Vec<Shape>> =
             layer.bottoms.iter().map(|b| b.and_then(|b| self.blobs[b].shape.clone())).collect();
         let Some(bottoms) = bottoms else { return };
-        if let Some((field, message)) = settings::too_much(config, &bottoms) {
+        if let Some((field, message)) = sizes::too_much(config, &bottoms) {
             found.push(Finding::error(index, field, message));
             return;
         }
@@ -266,13 +243,16 @@ impl Sketch {
             found.push(Finding::of(index, NetError::too_many_params(config, has)));
         }
         for (i, param) in outline.params.iter().enumerate() {
-            if let Err(error) = self.params.bind(config, i, param, 0, 0) {
-                found.push(Finding::of(index, error));
-                break;
+            match self.params.bind(config, i, param, 0, 0) {
+                Ok(id) => layer.params.push(id),
+                Err(error) => {
+                    found.push(Finding::of(index, error));
+                    break;
+                }
             }
         }
         for (&top, shape) in layer.tops.iter().zip(&outline.tops) {
-            if settings::count(shape) > i32::MAX as f64 {
+            if sizes::count(shape) > i32::MAX as f64 {
                 let message = format!("a blob of {shape} has more values than a blob can hold");
                 found.push(Finding::error(index, "", message));
                 return;
@@ -289,14 +269,14 @@ impl Sketch {
             // The net knows better how many samples come at a time: the phases may differ in it.
             let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
                 let mut axes = shape.to_vec();
-                if let (Some(first), Some(batch)) = (axes.first_mut(), settings::batch_size(&layer.config)) {
+                if let (Some(first), Some(batch)) = (axes.first_mut(), sizes::batch_size(&layer.config)) {
                     *first = batch as usize;
                 }
                 Shape::new(axes)
             });
-            let shape = given.or_else(|| settings::data_shape(&layer.config, i));
+            let shape = given.or_else(|| sizes::data_shape(&layer.config, i));
             known &= shape.is_some();
-            self.blobs[top].shape = shape.filter(|s| settings::count(s) <= i32::MAX as f64);
+            self.blobs[top].shape = shape.filter(|s| sizes::count(s) <= i32::MAX as f64);
         }
         let message = format!("the data is not at hand: {why}");
         let hint =
@@ -335,15 +315,14 @@ impl Sketch {
 
     /// The layers that have parameters, with their shapes where they are known.
     pub fn parameters(&self) -> Vec<(String, Option<Vec<Shape>>)> {
-        let with = self.layers.iter().filter(|l| match &l.outline {
-            Some(outline) => !outline.params.is_empty(),
-            None => settings::often_has_parameters(l),
-        });
-        with.map(|l| {
-            let shapes = l.outline.as_ref().map(|o| o.params.iter().map(|p| p.shape.clone()).collect());
-            (l.config.name().to_owned(), shapes)
-        })
-        .collect()
+        self.layers
+            .iter()
+            .filter(|l| l.keeps_parameters())
+            .map(|l| {
+                let shapes = l.outline.as_ref().map(|o| o.params.iter().map(|p| p.shape.clone()).collect());
+                (l.config.name().to_owned(), shapes)
+            })
+            .collect()
     }
 
     /// Of the data layer that has a set at hand: the size of a batch and of the set.
@@ -358,11 +337,5 @@ impl Sketch {
     /// Whether the net is looked at as in training.
     pub fn is_training(&self) -> bool {
         self.state.phase() == Phase::Train
-    }
-}
-
-impl SketchBlob {
-    fn new(name: &str, maker: Option<usize>) -> Self {
-        Self { name: name.to_owned(), maker, shape: None, readers: Vec::new() }
     }
 }

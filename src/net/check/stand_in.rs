@@ -1,6 +1,6 @@
 //! `Input` layers in the place of data that is not needed.
 
-use super::{Finding, Sketch, View, settings};
+use super::{Finding, Sketch, View, sizes};
 use crate::{
     config::proto::{BlobShape, InputParameter, LayerParameter, NetParameter, NetState},
     layers::Role,
@@ -21,7 +21,7 @@ pub fn without_data(
     let sketch = Sketch::new(net, state, view, &mut found);
     let mut net = net.clone();
     for layer in sketch.layers.iter().filter(|l| l.kind.is_some_and(|k| k.role == Role::Source)) {
-        let reads = settings::batch_size(&layer.config).is_some();
+        let reads = sizes::batch_size(&layer.config).is_some();
         if !reads && (batch.is_none() || layer.config.r#type() != "Input") {
             continue;
         }
