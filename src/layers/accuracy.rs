@@ -81,9 +81,7 @@ impl Layer for Accuracy {
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (scores, labels) = (pass.bottoms[0].data, pass.bottoms[1].data);
-        for (position, class) in self.classes.iter_mut().enumerate() {
-            *class = self.labels.class(labels, position)?.map_or(IGNORED, |c| c as u32);
-        }
+        self.labels.read(labels, &mut self.classes, |class| class.unwrap_or(IGNORED))?;
         self.judge(scores);
         self.tally.fill((0, 0));
         for (&class, &right) in self.classes.iter().zip(&self.right).filter(|(c, _)| **c != IGNORED) {

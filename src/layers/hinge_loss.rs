@@ -51,9 +51,7 @@ impl Layer for HingeLoss {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        for (sample, class) in self.classes.iter_mut().enumerate() {
-            *class = self.labels.class(pass.bottoms[1].data, sample)?.unwrap_or(0) as u32;
-        }
+        self.labels.read(pass.bottoms[1].data, &mut self.classes, Option::unwrap_or_default)?;
         let (scores, n) = (pass.bottoms[0].data, self.labels.dims.classes);
         let sum = sum_chunks(self.classes.len(), self.rows(), |samples| {
             let mut sum = 0.0;

@@ -1,16 +1,16 @@
 //! `InfogainLoss`: cross entropy of softmax with a price for each pair of classes.
 
 use super::{
-    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    labels::Labels, loss_normalizer::Normalizer,
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Role, Setup,
+    axes::make_room,
+    labels::Labels,
+    loss_normalizer::{Counts, Normalizer},
+    probabilities::Probabilities,
 };
 use crate::{
     config::proto::{BlobProto, LayerParameter, loss_parameter::NormalizationMode},
-    kernels::{
-        infogain::{Prices, infogain, infogain_backward},
-        softmax::softmax,
-    },
-    tensor::{Buffer, Shape},
+    kernels::infogain::{Prices, infogain, infogain_backward},
+    tensor::Shape,
 };
 
 /// The row of `InfogainLoss`.
@@ -41,15 +41,12 @@ struct InfogainLoss {
     axis: i32,
     normalizer: Normalizer,
     labels: Labels,
-    has_probability_top: bool,
     /// H, and the sums of its rows.
     matrix: Vec<f32>,
     row_sums: Vec<f32>,
     /// Of each position: the class, `None` for the ignored.
     classes: Vec<Option<u32>>,
-    /// The probabilities, unless they are a top.
-    probabilities: Buffer,
-    divisor: f64,
+    probabilities: Probabilities,
 }
 
 const SOURCE: &str = "infogain_loss_param.source";
@@ -69,12 +66,10 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         axis: settings.axis(),
         normalizer: Normalizer::from_config(loss, NormalizationMode::Valid),
         labels: Labels::new(loss.and_then(|l| l.ignore_label)),
-        has_probability_top: config.top.len() > 1,
         matrix,
         row_sums: vec![],
         classes: vec![],
-        probabilities: Buffer::default(),
-        divisor: 1.0,
+        probabilities: Probabilities::from_config(config),
     }))
 }
 
@@ -93,7 +88,7 @@ impl Layer for InfogainLoss {
         self.labels.outline(&bottoms[0], &bottoms[1], self.axis, "infogain_loss_param.axis")?;
         let dims = self.labels.dims;
         if let Some(matrix) = bottoms.get(2) {
-            self.matrix.resize(matrix.count(), 0.0);
+            make_room(&mut self.matrix, matrix.count());
         }
         let (found, classes) = (self.matrix.len(), dims.classes);
         if found != classes * classes {
@@ -101,45 +96,29 @@ impl Layer for InfogainLoss {
             return Err(LayerError::shape(text));
         }
         self.row_sums.resize(classes, 0.0);
-        self.classes.resize(dims.positions(), None);
-        let mut tops = vec![Shape::default()];
-        let reads = if self.has_probability_top {
-            tops.push(bottoms[0].clone());
-            Reads::TOPS
-        } else {
-            self.probabilities.resize(dims.count());
-            Reads::NOTHING
-        };
-        Ok(Outline::of(tops).reads(reads))
+        make_room(&mut self.classes, dims.positions());
+        Ok(self.probabilities.outline(&bottoms[0]))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let dims = &self.labels.dims;
-        for (position, class) in self.classes.iter_mut().enumerate() {
-            *class = self.labels.class(pass.bottoms[1].data, position)?.map(|c| c as u32);
-        }
+        let valid = self.labels.read(pass.bottoms[1].data, &mut self.classes, |class| class)?;
         if let Some(matrix) = pass.bottoms.get(2) {
             self.matrix.copy_from_slice(matrix.data);
         }
         let rows = self.matrix.chunks(dims.classes.max(1));
         self.row_sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum = row.iter().sum());
-        let (loss, rest) = pass.tops.split_at_mut(1);
-        let probabilities: &mut [f32] = match rest.first_mut() {
-            Some(top) => top.data,
-            None => &mut self.probabilities,
-        };
-        softmax(dims, pass.bottoms[0].data, probabilities);
-        let valid = self.classes.iter().flatten().count() as f64;
-        self.divisor = self.normalizer.divisor(dims.outer, dims.positions(), valid);
+        let (loss, probabilities) = self.probabilities.make(dims, pass.bottoms[0].data, pass.tops);
         let prices = Prices { classes: &self.classes, matrix: &self.matrix, row_sums: &self.row_sums };
-        loss[0].data[0] = (infogain(dims, probabilities, &prices) / self.divisor) as f32;
+        let counts = Counts { batch: dims.outer, positions: dims.positions(), valid: valid as f64 };
+        *loss = self.normalizer.loss(infogain(dims, probabilities, &prices), counts);
         Ok(())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
-        let probabilities = pass.tops.get(1).map_or(&self.probabilities[..], |top| top.data);
-        let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
+        let probabilities = self.probabilities.made(pass.tops);
+        let scale = self.normalizer.scale(pass.tops[0].diff[0]);
         let prices = Prices { classes: &self.classes, matrix: &self.matrix, row_sums: &self.row_sums };
         infogain_backward(&self.labels.dims, probabilities, &prices, scale, diff);
     }

@@ -80,7 +80,7 @@ impl Labels {
     ///
     /// # Errors
     /// When there is no such class.
-    pub fn class(&self, labels: &[f32], position: usize) -> Result<Option<usize>, LayerError> {
+    pub fn class(&self, labels: &[f32], position: usize) -> Result<Option<u32>, LayerError> {
         let label = labels[position];
         let whole = label as i32;
         if !label.is_nan() && self.ignored == Some(whole) {
@@ -89,7 +89,26 @@ impl Labels {
         if label.is_nan() || whole < 0 || whole as usize >= self.dims.classes {
             return Err(self.out_of_range(label, position));
         }
-        Ok(Some(whole as usize))
+        Ok(Some(whole as u32))
+    }
+
+    /// Writes of each position what its class means to the layer; tells how many are not ignored.
+    ///
+    /// # Errors
+    /// For the first label that names no class.
+    pub fn read<T>(
+        &self,
+        labels: &[f32],
+        to: &mut [T],
+        meaning: impl Fn(Option<u32>) -> T,
+    ) -> Result<usize, LayerError> {
+        let mut valid = 0;
+        for (position, to) in to.iter_mut().enumerate() {
+            let class = self.class(labels, position)?;
+            valid += usize::from(class.is_some());
+            *to = meaning(class);
+        }
+        Ok(valid)
     }
 
     fn out_of_range(&self, label: f32, position: usize) -> LayerError {
@@ -118,7 +137,8 @@ mod tests {
     fn fractions_are_cut_and_the_ignored_is_nobody() {
         let some = labels(&[4, 3], 1, Some(-1));
         let values = [2.0, 1.9, -1.0, -0.5];
-        let classes: Vec<_> = (0..4).map(|i| some.class(&values, i).unwrap()).collect();
+        let mut classes = [None; 4];
+        assert_eq!(some.read(&values, &mut classes, |class| class), Ok(3));
         assert_eq!(classes, [Some(2), Some(1), None, Some(0)]);
     }
 

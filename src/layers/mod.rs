@@ -22,6 +22,7 @@ mod outline;
 mod pass;
 mod peers;
 mod pooler;
+mod probabilities;
 mod recurrent;
 mod selective_sampling;
 mod spread;

@@ -2,7 +2,7 @@
 
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    labels::Labels,
+    axes::make_room, labels::Labels,
 };
 use crate::{config::proto::LayerParameter, tensor::Shape};
 
@@ -44,7 +44,7 @@ fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerErr
 impl Layer for MultinomialLogisticLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline_flat(&bottoms[0], &bottoms[1])?;
-        self.chosen.resize(self.labels.dims.outer, (0, 1.0));
+        make_room(&mut self.chosen, self.labels.dims.outer);
         Ok(Outline::of([Shape::default()]).reads(Reads::NOTHING))
     }
 
@@ -52,7 +52,7 @@ impl Layer for MultinomialLogisticLoss {
         let mut loss = 0.0;
         for (sample, chosen) in self.chosen.iter_mut().enumerate() {
             let class = self.labels.class(pass.bottoms[1].data, sample)?.unwrap_or(0);
-            let at = sample * self.labels.dims.classes + class;
+            let at = sample * self.labels.dims.classes + class as usize;
             *chosen = (at, pass.bottoms[0].data[at].max(LEAST));
             loss -= f64::from(chosen.1.ln());
         }

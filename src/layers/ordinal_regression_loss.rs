@@ -2,7 +2,10 @@
 
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    labels::Labels, loss_normalizer::Normalizer, ordinal_tasks::OrdinalTasks,
+    axes::make_room,
+    labels::Labels,
+    loss_normalizer::{Counts, Normalizer},
+    ordinal_tasks::OrdinalTasks,
 };
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
@@ -47,7 +50,6 @@ struct OrdinalRegressionLoss {
     ranks: Vec<Option<u32>>,
     /// Of each question.
     weights: Vec<f32>,
-    divisor: f64,
 }
 
 const WEIGHTS: &str = "ordinal_regression_param.task_weight";
@@ -65,7 +67,6 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         labels: Labels::new(loss.and_then(|l| l.ignore_label)),
         ranks: vec![],
         weights: vec![],
-        divisor: 1.0,
     }))
 }
 
@@ -84,14 +85,12 @@ impl Layer for OrdinalRegressionLoss {
             let text = format!("task_weight has {found} values for {count} questions");
             return Err(LayerError::setting(WEIGHTS, text));
         }
-        self.ranks.resize(self.labels.dims.positions(), None);
+        make_room(&mut self.ranks, self.labels.dims.positions());
         Ok(Outline::of([Shape::default()]).reads(Reads::BOTTOMS))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        for (position, rank) in self.ranks.iter_mut().enumerate() {
-            *rank = self.labels.class(pass.bottoms[1].data, position)?.map(|r| r as u32);
-        }
+        let valid = self.labels.read(pass.bottoms[1].data, &mut self.ranks, |rank| rank)?;
         let (tasks, scores) = (&self.tasks, pass.bottoms[0].data);
         let sum = sum_chunks(self.ranks.len(), (CHUNK / tasks.dims.classes).max(1), |positions| {
             let mut sum = 0.0;
@@ -106,15 +105,14 @@ impl Layer for OrdinalRegressionLoss {
             }
             sum
         });
-        let valid = self.ranks.iter().flatten().count() as f64;
-        self.divisor = self.normalizer.divisor(tasks.dims.outer, self.ranks.len(), valid);
-        pass.tops[0].data[0] = (sum / self.divisor) as f32;
+        let counts = Counts { batch: tasks.dims.outer, positions: self.ranks.len(), valid: valid as f64 };
+        pass.tops[0].data[0] = self.normalizer.loss(sum, counts);
         Ok(())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
-        let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
+        let scale = self.normalizer.scale(pass.tops[0].diff[0]);
         let (tasks, scores, inner) = (&self.tasks, pass.bottoms[0].data, self.tasks.dims.inner);
         let plane = tasks.dims.classes * inner;
         for_chunks_mut(diff, (CHUNK / plane.max(1)).max(1) * plane, |first, diff| {

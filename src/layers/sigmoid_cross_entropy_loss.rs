@@ -2,7 +2,7 @@
 
 use super::{
     Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
-    loss_normalizer::Normalizer,
+    loss_normalizer::{Counts, Normalizer},
 };
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
@@ -40,7 +40,6 @@ struct SigmoidCrossEntropyLoss {
     normalizer: Normalizer,
     ignored: Option<f32>,
     samples: usize,
-    divisor: f64,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -49,7 +48,6 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         normalizer: Normalizer::from_config(settings, NormalizationMode::BatchSize),
         ignored: settings.and_then(|s| s.ignore_label).map(|label| label as f32),
         samples: 0,
-        divisor: 1.0,
     }))
 }
 
@@ -76,14 +74,14 @@ impl Layer for SigmoidCrossEntropyLoss {
                     sum(targets, |t| if t.trunc() == ignored { 0.0 } else { 1.0 }),
                 ),
             };
-        self.divisor = self.normalizer.divisor(self.samples, scores.len(), valid);
-        pass.tops[0].data[0] = (loss / self.divisor) as f32;
+        let counts = Counts { batch: self.samples, positions: scores.len(), valid };
+        pass.tops[0].data[0] = self.normalizer.loss(loss, counts);
         Ok(())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
-        let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
+        let scale = self.normalizer.scale(pass.tops[0].diff[0]);
         let (scores, targets) = (pass.bottoms[0].data, pass.bottoms[1].data);
         match self.ignored {
             None => map2(scores, targets, diff, move |x, t| scale * (sigmoid(x) - t)),

@@ -1,13 +1,17 @@
 //! `SoftmaxWithLoss`: cross entropy of softmax against labels.
 
 use super::{
-    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    labels::Labels, loss_normalizer::Normalizer, selective_sampling::SelectiveSampling,
+    Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Role, Setup,
+    axes::make_room,
+    labels::Labels,
+    loss_normalizer::{Counts, Normalizer},
+    probabilities::Probabilities,
+    selective_sampling::SelectiveSampling,
 };
 use crate::{
     config::proto::{LayerParameter, LossParameter, Phase, loss_parameter::NormalizationMode},
-    kernels::softmax::{Targets, cross_entropy, cross_entropy_backward, softmax},
-    tensor::{Buffer, Shape},
+    kernels::softmax::{Targets, cross_entropy, cross_entropy_backward},
+    tensor::Shape,
 };
 
 /// The row of `SoftmaxWithLoss`.
@@ -43,14 +47,11 @@ struct SoftmaxWithLoss {
     smoothing: f32,
     class_weights: Vec<f32>,
     sampling: Option<SelectiveSampling>,
-    has_probability_top: bool,
     labels: Labels,
     /// Of each position: the class and the weight.
     classes: Vec<u32>,
     weights: Vec<f32>,
-    /// The probabilities, unless they are a top.
-    probabilities: Buffer,
-    divisor: f64,
+    probabilities: Probabilities,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -73,12 +74,10 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         smoothing,
         class_weights,
         sampling: settings.selective_sampling.as_ref().map(SelectiveSampling::from_config).transpose()?,
-        has_probability_top: config.top.len() > 1,
         labels: Labels::new(settings.ignore_label),
         classes: vec![],
         weights: vec![],
-        probabilities: Buffer::default(),
-        divisor: 1.0,
+        probabilities: Probabilities::from_config(config),
     }))
 }
 
@@ -91,43 +90,30 @@ impl Layer for SoftmaxWithLoss {
             let text = format!("class_weighting has {weights} values for {} classes", dims.classes);
             return Err(LayerError::setting("loss_param.class_weighting", text));
         }
-        self.classes.resize(dims.positions(), 0);
-        self.weights.resize(dims.positions(), 0.0);
-        let mut tops = vec![Shape::default()];
-        let reads = if self.has_probability_top {
-            tops.push(bottoms[0].clone());
-            Reads::TOPS
-        } else {
-            self.probabilities.resize(dims.count());
-            Reads::NOTHING
-        };
-        Ok(Outline::of(tops).reads(reads))
+        make_room(&mut self.classes, dims.positions());
+        make_room(&mut self.weights, dims.positions());
+        Ok(self.probabilities.outline(&bottoms[0]))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let mut valid = self.read(pass.bottoms[1].data)?;
         let dims = &self.labels.dims;
-        let (loss, rest) = pass.tops.split_at_mut(1);
-        let probabilities: &mut [f32] = match rest.first_mut() {
-            Some(top) => top.data,
-            None => &mut self.probabilities,
-        };
-        softmax(dims, pass.bottoms[0].data, probabilities);
+        let (loss, probabilities) = self.probabilities.make(dims, pass.bottoms[0].data, pass.tops);
         if let (Some(sampling), Phase::Train) = (&self.sampling, pass.phase) {
             let classes = &self.classes;
             let error = |i: usize| 1.0 - probabilities[dims.start(i) + classes[i] as usize * dims.inner];
             valid = sampling.draw(pass.draw, classes, &mut self.weights, error);
         }
-        self.divisor = self.normalizer.divisor(dims.outer, dims.positions(), valid);
         let targets = Targets { classes: &self.classes, weights: &self.weights, smoothing: self.smoothing };
-        loss[0].data[0] = (cross_entropy(dims, probabilities, &targets) / self.divisor) as f32;
+        let counts = Counts { batch: dims.outer, positions: dims.positions(), valid };
+        *loss = self.normalizer.loss(cross_entropy(dims, probabilities, &targets), counts);
         Ok(())
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
-        let probabilities = pass.tops.get(1).map_or(&self.probabilities[..], |top| top.data);
-        let scale = (f64::from(pass.tops[0].diff[0]) / self.divisor) as f32;
+        let probabilities = self.probabilities.made(pass.tops);
+        let scale = self.normalizer.scale(pass.tops[0].diff[0]);
         let targets = Targets { classes: &self.classes, weights: &self.weights, smoothing: self.smoothing };
         cross_entropy_backward(&self.labels.dims, probabilities, &targets, scale, diff);
     }
@@ -144,8 +130,8 @@ impl SoftmaxWithLoss {
         for (position, (to, weight)) in self.classes.iter_mut().zip(&mut self.weights).enumerate() {
             let class = self.labels.class(labels, position)?;
             valid += usize::from(class.is_some());
-            *to = class.unwrap_or(0) as u32;
-            *weight = class.map_or(0.0, |c| self.class_weights.get(c).copied().unwrap_or(1.0));
+            *to = class.unwrap_or(0);
+            *weight = class.map_or(0.0, |c| self.class_weights.get(c as usize).copied().unwrap_or(1.0));
         }
         Ok(valid as f64)
     }
