@@ -1,6 +1,6 @@
 //! What fills the tops of a data layer, sample by sample; images with labels are the usual case.
 
-use super::{DataError, Draw, Sample, Source, Transform, transform::times};
+use super::{DataError, Draw, Sample, Source, Transform, source::times};
 use crate::tensor::Shape;
 
 /// Fills one sample of each top of a data layer.

@@ -1,8 +1,6 @@
-//! What a set of samples looks like to its readers, and the table of the kinds that can be opened by name.
+//! What a set of samples looks like to its readers.
 
-use std::path::PathBuf;
-
-use super::{DataError, Decode, cifar, csv, database, hdf5, idx, image_list, npy};
+use super::DataError;
 
 /// A set of samples, read in any order and by any number of threads.
 pub trait Source: Send + Sync {
@@ -58,90 +56,8 @@ impl Pixels {
     }
 }
 
-/// Where a set is and how to read it; each kind of source looks at the fields it knows.
-#[derive(Clone, Debug)]
-pub struct Location {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// The file of labels, where it is a separate one.
-    pub labels: Option<PathBuf>,
-    /// Text before each path of a list.
-    pub root_folder: String,
-    /// How many labels follow each path of a list.
-    pub label_count: usize,
-    /// How to decode compressed images.
-    pub decode: Decode,
-    /// Height and width to scale images of a list to.
-    pub resize: Option<(usize, usize)>,
-    /// Channels, height and width of the values in a row of text; one line of them if not given.
-    pub shape: Option<[usize; 3]>,
-    /// Which number of a row of text is the label.
-    pub label_column: Column,
-    /// Names of an HDF5 file's datasets: of the values, and of the labels if there are any.
-    pub datasets: (String, Option<String>),
-}
-
-/// A place in a row of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// The first.
-    First,
-    /// The last.
-    Last,
-    /// Nowhere.
-    None,
-}
-
-impl Default for Location {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::new(),
-            labels: None,
-            root_folder: String::new(),
-            label_count: 1,
-            decode: Decode::Native,
-            resize: None,
-            shape: None,
-            label_column: Column::First,
-            datasets: ("data".into(), Some("label".into())),
-        }
-    }
-}
-
-type Open = fn(&Location) -> Result<Box<dyn Source>, DataError>;
-
-/// The kinds of sources by name, sorted. Those that a `Data` layer reads are named as in `DataParameter.DB`, in lower case.
-pub const SOURCES: &[(&str, Open)] = &[
-    ("cifar10", cifar::open_10),
-    ("cifar100", cifar::open_100),
-    ("csv", csv::open),
-    ("hdf5", hdf5::open),
-    ("idx", idx::open),
-    ("image_list", image_list::open),
-    ("leveldb", database::open_leveldb),
-    ("lmdb", database::open_lmdb),
-    ("npy", npy::open),
-];
-
-/// Opens the set at `location` as one of [`SOURCES`].
-pub fn open_source(kind: &str, location: &Location) -> Result<Box<dyn Source>, DataError> {
-    match SOURCES.binary_search_by_key(&kind, |(name, _)| name) {
-        Ok(at) => SOURCES[at].1(location),
-        Err(_) => {
-            let known: Vec<_> = SOURCES.iter().map(|(name, _)| *name).collect();
-            Err(DataError::Setting(format!("unknown data source `{kind}`; known are {}", known.join(", "))))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_sorted_and_names_itself_in_errors() {
-        assert!(SOURCES.is_sorted_by_key(|(name, _)| *name));
-        let error = open_source("sql", &Location::default()).err().unwrap().to_string();
-        assert!(error.contains("unknown data source `sql`") && error.contains("lmdb"), "{error}");
-    }
+/// `3 x 6 x 7`.
+pub(crate) fn times(shape: [usize; 3]) -> String {
+    let [c, h, w] = shape;
+    format!("{c} x {h} x {w}")
 }

@@ -3,12 +3,8 @@
 //! y = (x - mean) * scale, where x is the pixel under the crop window and mean is the mean image's value at x's
 //! own place, the channel's value, or 0.
 
-use std::{fs, path::Path};
-
-use prost::Message as _;
-
-use super::{DataError, Decode, Draw, Pixels, augment::Augment, npy};
-use crate::config::proto::{BlobProto, Phase, TransformationParameter};
+use super::{DataError, Decode, Draw, Pixels, augment::Augment, mean::Mean, source::times};
+use crate::config::proto::{Phase, TransformationParameter};
 
 /// A checked `transform_param` for one phase.
 #[derive(Clone, Debug)]
@@ -24,27 +20,13 @@ pub struct Transform {
     augment: Option<Augment>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Mean {
-    Zero,
-    Channels(Vec<f32>),
-    Image { shape: [usize; 3], values: Vec<f32> },
-}
-
 impl Transform {
     /// Checks `param` and reads its mean file.
     pub fn from_config(param: &TransformationParameter, phase: Phase) -> Result<Self, DataError> {
         if param.force_color() && param.force_gray() {
             return setting("transform_param: force_color and force_gray exclude each other");
         }
-        let mean = match (&param.mean_file, &param.mean_value[..]) {
-            (Some(_), [_, ..]) => {
-                return setting("transform_param: mean_file and mean_value exclude each other");
-            }
-            (Some(path), []) => read_mean(Path::new(path))?,
-            (None, []) => Mean::Zero,
-            (None, values) => Mean::Channels(values.to_vec()),
-        };
+        let mean = Mean::from_config(param)?;
         let augment = Augment::from_config(param, phase)?;
         if matches!(mean, Mean::Image { .. }) && augment.as_ref().is_some_and(Augment::moves) {
             return setting(
@@ -86,29 +68,9 @@ impl Transform {
         self.mirror
     }
 
-    /// Whether the mean fits windows of this shape: a mean image may be larger, its centre counts.
-    pub(crate) fn check_window(&self, [c, h, w]: [usize; 3]) -> Result<(), String> {
-        match &self.mean {
-            Mean::Image { shape, .. } if shape[0] != c || shape[1] < h || shape[2] < w => Err(format!(
-                "the mean file's shape {} does not cover a window of {c} x {h} x {w}",
-                times(*shape)
-            )),
-            Mean::Channels(values) if values.len() != 1 && values.len() != c => {
-                Err(format!("mean_value has {} values, a window {c} channels", values.len()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The mean at a place in a window of the size of the crop.
-    pub(crate) fn window_mean(&self, channel: usize, y: usize, x: usize) -> f32 {
-        match &self.mean {
-            Mean::Image { shape: [_, h, w], values } => {
-                let (top, left) = ((h - self.crop) / 2, (w - self.crop) / 2);
-                values[(channel * h + top + y) * w + left + x]
-            }
-            _ => self.channel_mean(channel),
-        }
+    /// What is subtracted.
+    pub(crate) fn mean(&self) -> &Mean {
+        &self.mean
     }
 
     /// The shape that a sample of `shape` becomes; says why when the sample does not fit.
@@ -117,15 +79,7 @@ impl Transform {
         if shape.contains(&0) {
             return Err(format!("it has no pixels: {}", times(shape)));
         }
-        match &self.mean {
-            Mean::Image { shape: mean, .. } if *mean != shape => {
-                return Err(format!("its shape is {}, the mean file's is {}", times(shape), times(*mean)));
-            }
-            Mean::Channels(values) if values.len() != 1 && values.len() != c => {
-                return Err(format!("it has {c} channels, but mean_value has {} values", values.len()));
-            }
-            _ => {}
-        }
+        self.mean.check_image(shape)?;
         match self.crop {
             0 => Ok(shape),
             crop if crop > h || crop > w => {
@@ -170,11 +124,7 @@ impl Transform {
 
     /// Takes each channel's mean in place of a mean image, which then fits images of any size.
     pub fn flatten_mean(&mut self) {
-        if let Mean::Image { shape: [c, h, w], values } = &self.mean {
-            let planes = values.chunks_exact((h * w).max(1)).take(*c);
-            let mean = |plane: &[f32]| plane.iter().map(|&v| f64::from(v)).sum::<f64>() / plane.len() as f64;
-            self.mean = Mean::Channels(planes.map(|plane| mean(plane) as f32).collect());
-        }
+        self.mean.flatten();
     }
 
     fn augmented(&self, augment: &Augment, pixels: &Pixels, win: Window, draw: &mut Draw, out: &mut [f32]) {
@@ -202,13 +152,12 @@ impl Transform {
 
     /// Subtracts the mean from row `i` of a window, and scales, in place.
     fn normalize_row(&self, i: usize, win: Window, row: &mut [f32]) {
-        let channel = i / win.rows;
         if let Mean::Image { values, .. } = &self.mean {
             for (x, mean) in row.iter_mut().zip(&values[win.row(i)]) {
                 *x = (*x - mean) * self.scale;
             }
         } else {
-            let mean = self.channel_mean(channel);
+            let mean = self.mean.of_channel(i / win.rows);
             row.iter_mut().for_each(|x| *x = (*x - mean) * self.scale);
         }
     }
@@ -231,18 +180,11 @@ impl Transform {
                     *to = (x.into() - mean) * scale;
                 }
             } else {
-                let mean = self.channel_mean(i / win.rows);
+                let mean = self.mean.of_channel(i / win.rows);
                 for (to, &x) in row.iter_mut().zip(source) {
                     *to = (x.into() - mean) * scale;
                 }
             }
-        }
-    }
-
-    fn channel_mean(&self, channel: usize) -> f32 {
-        match &self.mean {
-            Mean::Channels(values) => values[channel.min(values.len() - 1)],
-            _ => 0.0,
         }
     }
 }
@@ -279,51 +221,14 @@ fn setting<T>(problem: &str) -> Result<T, DataError> {
     Err(DataError::Setting(problem.to_owned()))
 }
 
-/// `3 x 6 x 7`.
-pub(crate) fn times(shape: [usize; 3]) -> String {
-    let [c, h, w] = shape;
-    format!("{c} x {h} x {w}")
-}
-
-/// Reads a mean image as `compute_image_mean` writes it, or as the array of NumPy that Caffe's Python tools take.
-fn read_mean(path: &Path) -> Result<Mean, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io("open", path))?;
-    let (axes, values) = if bytes.starts_with(b"\x93NUMPY") {
-        let (axes, values) = npy::read(path)?;
-        (axes.into_iter().map(|axis| axis as i64).collect(), values)
-    } else {
-        let blob = BlobProto::decode(&bytes[..])
-            .map_err(|e| DataError::file(path, format!("not a mean file (BlobProto): {e}")))?;
-        blob_values(blob)
-    };
-    let (lead, chw) = axes.split_at(axes.len().saturating_sub(3));
-    let shape = chw.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>();
-    let (true, Some(&[c, h, w])) = (lead.iter().all(|&d| d == 1), shape.as_deref()) else {
-        return Err(DataError::file(path, format!("the mean must be one image, its shape is {axes:?}")));
-    };
-    let count = c.checked_mul(h).and_then(|n| n.checked_mul(w));
-    if count != Some(values.len()) {
-        let problem = format!("the mean's shape is {}, but it has {} values", times([c, h, w]), values.len());
-        return Err(DataError::file(path, problem));
-    }
-    Ok(Mean::Image { shape: [c, h, w], values })
-}
-
-fn blob_values(blob: BlobProto) -> (Vec<i64>, Vec<f32>) {
-    let axes = match &blob.shape {
-        Some(shape) => shape.dim.clone(),
-        None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).to_vec(),
-    };
-    let doubles = || blob.double_data.iter().map(|&v| v as f32).collect();
-    (axes, if blob.data.is_empty() { doubles() } else { blob.data })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{npy_bytes, random::Purpose},
-        *,
-    };
+    use std::fs;
+
+    use prost::Message as _;
+
+    use super::{super::random::Purpose, *};
+    use crate::config::proto::BlobProto;
 
     fn transform(param: TransformationParameter, phase: Phase) -> Transform {
         Transform::from_config(&param, phase).unwrap()
@@ -414,9 +319,6 @@ mod tests {
         let mut out = [0.0; 2];
         t.apply_at([2, 1, 2], &Pixels::U8(vec![5, 6, 7, 8]), [0, 1], [1, 1], &mut out);
         assert_eq!(out, [6.0, -24.0]);
-        let array = folder.path().join("mean.npy");
-        fs::write(&array, npy_bytes(&[2, 1, 2], &mean.data).unwrap()).unwrap();
-        assert_eq!(read_mean(&array).unwrap(), t.mean);
         assert!(t.output([2, 3, 3]).is_err());
         t.flatten_mean();
         assert_eq!(t.output([2, 3, 3]), Ok([2, 3, 3]));
@@ -440,30 +342,5 @@ mod tests {
         );
         let values = TransformationParameter { mean_value: vec![1.0, 2.0], ..Default::default() };
         assert!(transform(values, Phase::Test).output([3, 1, 1]).unwrap_err().contains("3 channels"));
-    }
-
-    #[test]
-    fn a_damaged_mean_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mean");
-        for (bytes, expected) in [
-            (&b"\xff\xff"[..], "not a mean file"),
-            (
-                &BlobProto {
-                    channels: Some(2),
-                    height: Some(1),
-                    width: Some(1),
-                    num: Some(1),
-                    ..Default::default()
-                }
-                .encode_to_vec()[..],
-                "2 x 1 x 1, but it has 0 values",
-            ),
-            (&BlobProto { num: Some(2), ..Default::default() }.encode_to_vec()[..], "must be one image"),
-        ] {
-            fs::write(&path, bytes).unwrap();
-            let error = read_mean(&path).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("mean`"), "{error}");
-        }
     }
 }

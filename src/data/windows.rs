@@ -46,7 +46,7 @@ impl Windows {
         if !(0.0..=1.0).contains(&fraction) {
             return refuse(format!("fg_fraction {fraction} is not between 0 and 1"));
         }
-        transform.check_window([3, size, size]).map_err(DataError::Setting)?;
+        transform.mean().check_window([3, size, size]).map_err(DataError::Setting)?;
         let path = Path::new(param.source());
         let list = List::read(path, param.fg_threshold(), param.bg_threshold())?;
         let foreground = (batch_size as f32 * fraction) as u64;
@@ -89,7 +89,7 @@ impl Windows {
                 let start = (c * self.size + crop.top + y) * self.size + crop.left;
                 for (x, to) in out[start..start + crop.to_w].iter_mut().enumerate() {
                     let pixel = if flip { row[crop.to_w - 1 - x] } else { row[x] };
-                    let mean = self.transform.window_mean(c, crop.top + y, crop.left + x);
+                    let mean = self.transform.mean().in_window(self.size, c, crop.top + y, crop.left + x);
                     *to = (f32::from(pixel) - mean) * self.transform.scale();
                 }
             }
