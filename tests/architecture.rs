@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -111,4 +111,140 @@ fn the_document_has_the_same_table() {
         let row = format!("| {module} | {may} |");
         assert!(text.contains(&row), "ARCHITECTURE.md lacks the row {row}");
     }
+}
+
+/// Modules of one folder must not lead back to themselves; these folders are still to be untied.
+const TIED: &[&str] = &["kernels", "kernels/gemm"];
+
+/// A module's path from the root of the crate.
+type Module = Vec<String>;
+
+/// The modules of the crate with their texts, without comments and without what is for tests alone.
+fn modules(root: &Path) -> BTreeMap<Module, String> {
+    let mut files = Vec::new();
+    sources(root, &mut files);
+    let module = |file: PathBuf| {
+        let path = file.strip_prefix(root).unwrap().with_extension("");
+        let mut names: Module = path.iter().map(|n| n.to_str().unwrap().to_owned()).collect();
+        names.pop_if(|last| matches!(&last[..], "mod" | "lib"));
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut code: String = code.collect::<Vec<_>>().join("\n");
+        code.truncate(code.find("mod tests {").unwrap_or(code.len()));
+        // A single item that only tests see.
+        while let Some(at) = code.find("#[cfg(test)]\n") {
+            let end = code[at..].find([';', ',']).map_or(code.len(), |end| at + end);
+            code.replace_range(at..end, "");
+        }
+        (names, code)
+    };
+    files.retain(|file| !file.ends_with("tests.rs"));
+    files.into_iter().map(module).collect()
+}
+
+/// The paths that begin at a text's start: one, or those of a list in braces, and of the lists in it.
+fn paths(text: &str) -> Vec<Module> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+    let names = || text[..end].split("::").filter(|name| !name.is_empty()).map(str::to_owned);
+    let Some(list) = text[end..].strip_prefix('{').filter(|_| text[..end].ends_with("::") || end == 0) else {
+        return vec![names().filter(|name| name != "self").collect()];
+    };
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (i, c) in list.char_indices() {
+        if depth == 0 && matches!(c, ',' | '}') {
+            found.extend(paths(list[start..i].trim()));
+            start = i + 1;
+        }
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    found.into_iter().map(|rest| names().chain(rest).collect()).collect()
+}
+
+/// A path of `module` from the root of the crate, if it leads there.
+fn absolute(module: &[String], path: &[String], all: &BTreeMap<Module, String>) -> Option<Module> {
+    let up = path.iter().take_while(|name| *name == "super").count();
+    let child = [module, &path[..1.min(path.len())]].concat();
+    match path.first().map(|name| &name[..])? {
+        "crate" => Some(path[1..].to_vec()),
+        "super" => Some([&module[..module.len().checked_sub(up)?], &path[up..]].concat()),
+        "self" => Some([module, &path[1..]].concat()),
+        _ => all.contains_key(&child).then(|| [module, path].concat()),
+    }
+}
+
+/// What modules take from others, by the place where it is written: names that a module gives on are found where they come
+/// from.
+fn imports_by_file(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
+    let (mut given, mut used) = (BTreeMap::new(), Vec::new());
+    for (module, text) in all {
+        let mut rest = String::new();
+        for statement in text.split_inclusive(';') {
+            let reexport = statement.trim_start().split_once(" use ");
+            match reexport.filter(|(head, _)| head.starts_with("pub") && !head.contains([' ', '\n'])) {
+                Some((_, tree)) => {
+                    for path in paths(tree).iter().filter_map(|path| absolute(module, path, all)) {
+                        given.insert([&module[..], &path[path.len() - 1..]].concat(), path);
+                    }
+                }
+                None => rest += statement,
+            }
+        }
+        let starts = ["crate::", "super::", "self::"].iter().flat_map(|word| rest.match_indices(word));
+        let starts = starts
+            .filter(|(at, _)| !rest[..*at].ends_with(|c: char| c.is_alphanumeric() || c == ':' || c == '_'));
+        let found =
+            starts.flat_map(|(at, _)| paths(&rest[at..])).filter_map(|path| absolute(module, &path, all));
+        used.extend(found.map(|path| (module.clone(), path)));
+    }
+    let home = |path: &Module| {
+        let mut path = path.clone();
+        for _ in 0..8 {
+            let known = (1..=path.len()).find_map(|n| Some((n, given.get(&path[..n])?)));
+            let Some((n, from)) = known else { break };
+            path = [&from[..], &path[n..]].concat();
+        }
+        (0..=path.len()).rev().map(|n| path[..n].to_vec()).find(|path| all.contains_key(path))
+    };
+    used.iter().filter_map(|(module, path)| Some((module.clone(), home(path)?))).collect()
+}
+
+/// Files and folders side by side import each other in one direction only, so that each can be read with what is below it.
+#[test]
+fn siblings_do_not_import_each_other() {
+    let all = modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut below: BTreeMap<(Module, String), BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in imports_by_file(&all) {
+        let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+        if let (Some(a), Some(b)) = (from.get(shared), to.get(shared)) {
+            below.entry((from[..shared].to_vec(), a.clone())).or_default().insert(b.clone());
+        }
+    }
+    let mut tied = BTreeMap::new();
+    for (folder, name) in below.keys() {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(here) = open.pop() {
+            let next = below.get(&(folder.clone(), here.clone())).into_iter().flatten();
+            open.extend(next.filter(|next| reached.insert(*next)));
+        }
+        if reached.contains(name) {
+            tied.entry(folder.join("/")).or_insert_with(Vec::new).push(name);
+        }
+    }
+    assert!(tied.keys().eq(TIED), "these lead back to themselves, each in its folder: {tied:?}");
+}
+
+#[test]
+fn paths_are_found_in_lists_of_lists() {
+    let found = paths("super::{a, b::{self, c as d, e::F}, g};").into_iter().map(|path| path.join("::"));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        ["super::a", "super::b", "super::b::c", "super::b::e::F", "super::g"]
+    );
+    assert_eq!(paths("crate::x::y(1)"), [["crate", "x", "y"]]);
 }

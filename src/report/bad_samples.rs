@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::log::warn;
+use super::warn;
 use crate::net::Net;
 
 /// What has been told.

@@ -2,40 +2,18 @@
 
 use std::path::Path;
 
-use super::{debug, general, screen};
+use super::{debug, general, info, warn};
 use crate::{
-    config::{Diagnostic, proto::SolverParameter},
+    config::proto::SolverParameter,
     net::Net,
     snapshot::{Copied, Format},
     solver::{Ending, Event, Mean, Resumed, Solver},
 };
 
-/// A line of the log.
-pub fn info(message: &str) {
-    tracing::info!("{message}");
-}
-
-/// A warning.
-pub fn warn(message: &str) {
-    tracing::warn!("{message}");
-}
-
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
     std::iter::once(error.to_string()).chain(causes).collect()
-}
-
-/// Prints an error as the last word of a run.
-pub fn complain(message: &str) {
-    screen::write_lines(message);
-}
-
-/// Shows the warnings of a configuration file.
-pub fn warn_all<'a>(warnings: impl IntoIterator<Item = &'a Diagnostic>) {
-    for warning in warnings {
-        complain(&warning.to_string());
-    }
 }
 
 /// Says what became of the layers when weights were copied.
@@ -51,27 +29,27 @@ pub fn copied(copied: &Copied) {
     if copied.empty {
         warn("the file of weights holds none: nothing was copied");
     } else if copied.loaded.is_empty() {
-        tracing::warn!("no layer of the net has a name that is in the file of weights: nothing was copied");
+        warn("no layer of the net has a name that is in the file of weights: nothing was copied");
     }
     for name in &copied.missing {
-        tracing::warn!("layer `{name}` is not in the file of weights: it keeps its own start");
+        warn(&format!("layer `{name}` is not in the file of weights: it keeps its own start"));
     }
 }
 
 /// Says what a snapshot from elsewhere cannot give back, and what has changed since it was written.
 pub fn resumed(path: &Path, resumed: &Resumed) {
     if !resumed.lost.is_empty() {
-        tracing::warn!(
+        warn(&format!(
             "{} was not written by cnnctl. These start anew, for it does not hold:",
             path.display()
-        );
-        resumed.lost.iter().for_each(|what| tracing::warn!("    {what}"));
+        ));
+        resumed.lost.iter().for_each(|what| warn(&format!("    {what}")));
     }
     for what in &resumed.changed {
-        tracing::warn!(
+        warn(&format!(
             "{what} has changed since {} was written; the run goes on with today's",
             path.display()
-        );
+        ));
     }
 }
 

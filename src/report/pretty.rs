@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::{general, log::info, log_format::clock, outcome::Outcome, screen};
+use super::{general, info, log_format::clock, outcome::Outcome, screen};
 use crate::solver::{Event, Solver};
 
 /// Shows an event; gives whether it had a line of its own here.

@@ -1,6 +1,6 @@
 //! Gradients that travel together.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, fmt, ops::Range};
 
 use crate::{
     comm::{Carry, Comm, Summed, Ticket},
@@ -9,6 +9,25 @@ use crate::{
 
 /// Values in a bucket of gradients, 4 MiB: large enough for the full speed of a network, small enough to start early.
 const BUCKET: usize = 1 << 20;
+
+/// How gradients travel between ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gradients {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to bfloat16; the errors are added to the gradients of the next step.
+    Bf16,
+}
+
+impl fmt::Display for Gradients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
 
 /// Gradients that travel together.
 pub struct Bucket {

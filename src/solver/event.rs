@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Ending, Goal, Solver, SolverError};
+use super::{Ending, Goal, Mean, Solver, SolverError};
 use crate::{
     comm::CommError,
     snapshot::{Format, SnapshotError, Written},
@@ -109,17 +109,6 @@ pub enum Stage {
     Gradients,
     /// The parameters are updated, and their diffs hold the steps that were subtracted.
     Update,
-}
-
-/// The mean of one output of a test net, over its `test_iter` batches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mean {
-    /// The output's name.
-    pub name: String,
-    /// The mean of each of its values.
-    pub values: Vec<f32>,
-    /// Its weight in the net's loss.
-    pub loss_weight: f32,
 }
 
 /// What to do next.

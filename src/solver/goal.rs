@@ -1,6 +1,18 @@
-//! A test output that is followed: for keeping the best weights, and for stopping when it no longer gets better.
+//! What tests give, and an output of them that is followed: for keeping the best weights, and for stopping when it no longer
+//! gets better.
 
-use super::{Mean, SolverError};
+use super::SolverError;
+
+/// The mean of one output of a test net, over its `test_iter` batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mean {
+    /// The output's name.
+    pub name: String,
+    /// The mean of each of its values.
+    pub values: Vec<f32>,
+    /// Its weight in the net's loss.
+    pub loss_weight: f32,
+}
 
 /// What to follow, and what has been seen.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,31 +1,12 @@
 //! Gradients in two bytes: what rounding keeps back on each rank, in snapshots and out of them.
 
-use std::{fmt, io, path::Path};
+use std::{io, path::Path};
 
-use super::{SolverError, Team, buckets::Bucket};
+use super::{Gradients, SolverError, Team, buckets::Bucket};
 use crate::{
     comm::{Carry, CommError},
     snapshot,
 };
-
-/// How gradients travel between ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Gradients {
-    /// As they are.
-    #[default]
-    F32,
-    /// Rounded to bfloat16; the errors are added to the gradients of the next step.
-    Bf16,
-}
-
-impl fmt::Display for Gradients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
 
 impl Team {
     /// Lets nothing be kept back.

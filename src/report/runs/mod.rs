@@ -10,6 +10,7 @@ mod find;
 mod follow;
 mod journal;
 mod record;
+mod snapshots;
 mod state;
 pub mod thin;
 mod view;
@@ -18,8 +19,9 @@ pub use evaluation::Evaluation;
 pub use find::Runs;
 pub use journal::Journal;
 pub(in crate::report) use journal::log;
+pub use snapshots::Snapshot;
 pub use state::State;
-pub use view::{Detail, Series, Snapshot, Summary};
+pub use view::{Detail, Series, Summary};
 
 use std::{
     fs, io,

@@ -1,22 +1,17 @@
 //! Runs as the page sees them: plain data, ready to become JSON.
 
-use std::{
-    fs,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
 use super::{
-    Evaluation, Run, State,
+    Evaluation, Run, Snapshot, State,
     curves::{Curve, Kind},
     entry::seconds,
     evaluation,
     thin::{Thinned, thin},
 };
-use crate::{config, snapshot};
+use crate::config;
 
 /// Notes of the time that go along with curves; between them time is taken to be even.
 const TICKS: usize = 500;
@@ -111,22 +106,6 @@ pub struct Detail {
     pub log: Vec<String>,
 }
 
-/// A snapshot.
-#[derive(Debug, Serialize)]
-pub struct Snapshot {
-    /// Its iteration; none for the weights of the best test.
-    pub iter: Option<i32>,
-    /// The file of weights.
-    pub file: String,
-    /// The length of that file in bytes.
-    pub bytes: u64,
-    /// When it was written, in seconds since 1970.
-    pub time: Option<f64>,
-    /// The file's whole path, which is nobody else's to know.
-    #[serde(skip)]
-    pub path: PathBuf,
-}
-
 impl Run {
     /// The run in a line.
     pub fn summary(&self) -> Summary {
@@ -174,22 +153,6 @@ impl Run {
             snapshots,
             log: self.record.log.iter().cloned().collect(),
         }
-    }
-
-    /// Its snapshots, newest first; the weights of the best test before them all.
-    pub fn snapshots(&self) -> Vec<Snapshot> {
-        let prefix = self.prefix();
-        let best = ["caffemodel", "caffemodel.h5"].map(|ending| {
-            let mut name = prefix.as_os_str().to_owned();
-            name.push(format!("_best.{ending}"));
-            (None, PathBuf::from(name))
-        });
-        let states = snapshot::states(&prefix.to_string_lossy());
-        let numbered = states.into_iter().map(|(iter, state)| {
-            let name = state.to_string_lossy().replace(".solverstate", ".caffemodel");
-            (Some(iter), PathBuf::from(name))
-        });
-        best.into_iter().chain(numbered).filter_map(|(iter, path)| file(iter, path)).collect()
     }
 
     /// Iterations of a pass over the training set.
@@ -241,13 +204,6 @@ fn name_of(id: &str) -> String {
 fn last(curve: &Curve) -> Option<Last> {
     let value = Some(*curve.values.last()?).filter(|v| v.is_finite());
     Some(Last { kind: curve.kind, net: curve.net, name: curve.name.clone(), value })
-}
-
-fn file(iter: Option<i32>, path: PathBuf) -> Option<Snapshot> {
-    let there = fs::metadata(&path).ok()?;
-    let name = path.file_name().map(Path::new)?.display().to_string();
-    let time = there.modified().ok().map(seconds as fn(SystemTime) -> f64);
-    Some(Snapshot { iter, file: name, bytes: there.len(), time, path })
 }
 
 /// The fields of a message's text. A block counts as one.
