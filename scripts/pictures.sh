@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the pictures of docs/watching.md: trains the digits a few times, some seconds each.
+# Makes the pictures of docs/watching.md and docs/looking-inside.md: trains the digits a few times, some seconds each.
 #
 #     scripts/pictures.sh target/release/cnnctl
 set -euo pipefail
@@ -23,3 +23,9 @@ train fast 0.3
 "$cnnctl" plot "base_lr 0.003=$work/slow.jsonl" "base_lr 0.03=$work/middle.jsonl" "base_lr 0.3=$work/fast.jsonl" \
     --y loss,accuracy -o "$pictures/rates.png" --scale 1
 "$cnnctl" plot "$work/digits.jsonl" --y loss,lr --x epoch --log-scale -o "$pictures/scales.svg"
+
+weights=$work/digits_iter_1200.caffemodel
+"$cnnctl" evaluate --quiet --weights "$weights" --confusion "$pictures/confusion.png" --sheet "$pictures/worst.png" --worst 12 \
+    >"$work/evaluate.txt"
+"$cnnctl" visualize saliency --quiet --model models/digits/deploy.prototxt --weights "$weights" \
+    --image data/digits/three.png --scale 0.00392157 --method occlusion -o "$pictures/saliency.png"
