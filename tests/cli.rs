@@ -139,7 +139,7 @@ fn a_file_of_weights_without_its_net_asks_for_it() {
     assert_eq!(status, 2);
     assert_eq!(
         err,
-        "error: caffe.caffemodel holds no test net, as files of Caffe do not: name the net with --model NET\n"
+        "error: caffe.caffemodel holds no net, as files of Caffe do not: name the net with --model NET\n"
     );
     folder.done(&["test", "--model", "net.prototxt", "--weights", "caffe.caffemodel", "--iterations", "1"]);
 }

@@ -10,8 +10,9 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure,
-    failure::{CONFIG, FAILED},
-    mend,
+    failure::CONFIG,
+    mend, output,
+    shape::parse_shape,
     solver_files::{listed_weights, nets_of, test_size},
     state::StateArgs,
 };
@@ -66,14 +67,6 @@ enum Format {
 /// A spelling is complained of once, however often it stands in a file: mending takes as many rounds.
 const MOST_ROUNDS: usize = 1000;
 
-/// `data=64,3,32,32`.
-pub(super) fn parse_shape(text: &str) -> Result<(String, Shape), String> {
-    let wrong = || format!("expected BLOB=N,C,H,W as in data=64,3,32,32, found `{text}`");
-    let (name, dims) = text.split_once('=').ok_or_else(wrong)?;
-    let dims: Result<Vec<usize>, _> = dims.split([',', 'x']).map(|d| d.trim().parse()).collect();
-    Ok((name.to_owned(), dims.map_err(|_| wrong())?.into()))
-}
-
 impl CheckArgs {
     pub(super) fn run(self) -> Done {
         let mut checker = Checker {
@@ -102,7 +95,7 @@ impl CheckArgs {
             }
             Format::Json => report::diagnostics_json(&checker.found, tally, &checker.tables),
         };
-        report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&text)?;
         if self.format == Format::Text {
             let mut paths: Vec<&str> = checker.done.iter().map(|(path, _)| &path[..]).collect();
             paths.sort_unstable();

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Done, Failure,
-    failure::FAILED,
+    Done, Failure, output,
     prepare::{self, Prepare, PrepareArgs, class_name},
+    weights,
 };
 use crate::{
     config::{self, proto::Phase},
     data::Pixels,
     net::{Net, NetError, Options, Params},
     report,
-    snapshot::Weights,
 };
 
 /// Show which classes a net sees in images
@@ -69,9 +68,7 @@ impl ClassifyArgs {
         let mut params = Params::new();
         let options = Options { keep_all: true, ..Options::new(Phase::Test, 1) };
         let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
-        for path in &self.weights {
-            report::copied(&Weights::load(path)?.copy_into(&net, &mut params).map_err(fail)?);
-        }
+        weights::copy(weights::load(&self.weights)?, &net, &mut params, &file)?;
         let (input, shape) = prepare::input(&net, &self.model)?;
         let prepare = Prepare::new(&self.prepare, self.oversample, shape)?;
         let names = prepare::class_names(self.labels.as_deref())?;
@@ -86,7 +83,7 @@ impl ClassifyArgs {
                 Format::Text => text(path, &scores, &names),
                 Format::Json => json(path, &scores, &names),
             };
-            report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+            output::print(&text)?;
         }
         Ok(0)
     }

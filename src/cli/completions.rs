@@ -3,8 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Done, Failure, failure::FAILED};
-use crate::report;
+use super::{Cli, Done, output};
 
 /// Print a script that completes commands and options in a shell
 ///
@@ -19,7 +18,7 @@ impl CompletionsArgs {
     pub(super) fn run(self) -> Done {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "cnnctl", &mut script);
-        report::print(&String::from_utf8_lossy(&script)).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&String::from_utf8_lossy(&script))?;
         Ok(0)
     }
 }

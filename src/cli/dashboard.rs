@@ -10,9 +10,9 @@ use clap::Args;
 use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
+    output,
 };
 use crate::report::{
-    self,
     runs::{self, Runs},
     web::{self, Guard},
 };
@@ -54,7 +54,7 @@ impl DashboardArgs {
         // Others reach the page by this host's name, not by an address that stands for all.
         let name = if at.ip().is_unspecified() { runs::host() } else { String::new() };
         let shown = if name.is_empty() { at.to_string() } else { format!("{name}:{}", at.port()) };
-        report::print(&format!("http://{shown}/{query}\n")).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&format!("http://{shown}/{query}\n"))?;
         let guard = Guard::new(at, token, self.host);
         web::serve(listener, runs, title, guard, web::until_signal())
             .map_err(failed("the page has ended".into()))?;

@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 use super::{
     Done, Failure,
     entries::{in_parallel, source_kinds},
-    failure::{DATA, FAILED},
+    failure::DATA,
+    output,
 };
 use crate::{
     data::{self, DataError, Location, Pixels, Sample, Source},
@@ -104,7 +105,7 @@ impl InfoArgs {
                 }
             }
         }
-        report::print(&facts.show(&kind, source.len())).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&facts.show(&kind, source.len()))?;
         if let Some(path) = &self.contact_sheet {
             self.picture(&*source, &kind, path)?;
         }

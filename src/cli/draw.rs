@@ -6,14 +6,15 @@ use clap::Args;
 
 use super::{
     Done, Failure,
-    check::parse_shape,
     failure::{CONFIG, FAILED},
+    output,
+    shape::parse_shape,
     state::{PhaseArg, StateArgs},
 };
 use crate::{
     config,
     net::check::{Sketch, View},
-    report, snapshot,
+    report,
     tensor::Shape,
 };
 
@@ -66,8 +67,7 @@ impl DrawArgs {
                     return Err(Failure::new(CONFIG, message));
                 }
             };
-            snapshot::write_whole(path, &bytes)?;
-            report::info(&format!("Wrote {}", path.display()));
+            output::write(path, &bytes)?;
         }
         Ok(0)
     }

@@ -4,12 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    Done, Failure,
-    failure::CONFIG,
-    planned::{PlannedArgs, load_weights, net_of},
-    state::PhaseArg,
-};
+use super::{Done, Failure, failure::CONFIG, planned::PlannedArgs, state::PhaseArg, weights};
 use crate::{
     config::{NetFile, proto::Phase},
     net::{Net, Params},
@@ -100,8 +95,8 @@ impl Format {
 impl ExportArgs {
     pub(super) fn run(self) -> Done {
         let format = self.format.map_or_else(|| Format::of(&self.output), Ok)?;
-        let weights = load_weights(&self.weights)?;
-        let file = net_of(self.model.as_deref(), &weights)?;
+        let weights = weights::load(&self.weights)?;
+        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
         report::warn_all(&file.warnings);
         if weights.is_empty() {
             report::info("No --weights: they are as the fillers give them");
@@ -111,7 +106,7 @@ impl ExportArgs {
         }
         let state = self.planned.state.state_of(self.planned.phase, &file.net);
         let (net, mut params) = self.planned.plan(&file, state)?;
-        fill(weights, &net, &mut params, &file)?;
+        weights::copy(weights, &net, &mut params, &file)?;
         match format {
             Format::Hdf5 => {
                 let save = WeightsToSave { net: &net, params: &params, source: &file.net, diff: false };
@@ -124,7 +119,7 @@ impl ExportArgs {
     }
 
     /// Writes the net as ONNX.
-    fn onnx(&self, file: &NetFile, weights: Vec<(PathBuf, Weights)>) -> Done {
+    fn onnx(&self, file: &NetFile, weights: Vec<Weights>) -> Done {
         if let Some(PhaseArg::Train) = self.planned.phase {
             return Err(Failure::new(CONFIG, "--phase TRAIN: ONNX holds nets that are done with training"));
         }
@@ -136,7 +131,7 @@ impl ExportArgs {
         };
         let mut params = Params::new();
         let net = self.planned.plan_batch(file, state.clone(), first, &mut params)?;
-        fill(weights, &net, &mut params, file)?;
+        weights::copy(weights, &net, &mut params, file)?;
         let of = |net: &Net, params: &Params| {
             onnx::export(net, params).map_err(|errors| Failure::nets(&errors, file))
         };
@@ -181,20 +176,6 @@ impl ExportArgs {
         ));
         Ok(0)
     }
-}
-
-/// Copies weights into the net, and says what does not match.
-fn fill(
-    weights: Vec<(PathBuf, Weights)>,
-    net: &Net,
-    params: &mut Params,
-    file: &NetFile,
-) -> Result<(), Failure> {
-    for (_, weights) in weights {
-        let copied = weights.copy_into(net, params);
-        report::copied(&copied.map_err(|e| Failure::net(&e, Some(file)))?);
-    }
-    Ok(())
 }
 
 /// Writes the parameters as named tensors.

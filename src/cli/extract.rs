@@ -10,6 +10,7 @@ use clap::Args;
 use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
+    weights,
 };
 use crate::{
     config::{
@@ -19,7 +20,7 @@ use crate::{
     data::{self, DatabaseWriter},
     net::{Net, Options, Params},
     report,
-    snapshot::{Weights, write_whole},
+    snapshot::write_whole,
 };
 
 /// Run a net on its data and save what some of its blobs hold
@@ -65,9 +66,7 @@ impl ExtractArgs {
         let mut params = Params::new();
         let options = Options { keep_all: true, ..Options::new(Phase::Test, 1) };
         let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
-        for path in &self.weights {
-            report::copied(&Weights::load(path)?.copy_into(&net, &mut params).map_err(fail)?);
-        }
+        weights::copy(weights::load(&self.weights)?, &net, &mut params, &file)?;
         let mut features = self.features(&net)?;
         report::info("Extracting features");
         let extracted = (0..self.batches).try_for_each(|_| {

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::{Done, Failure, failure::FAILED};
+use super::{Done, output};
 use crate::{
     layers::LAYERS,
-    report::{self, Align, Table},
+    report::{Align, Table},
 };
 
 /// List the layer types, as a table of Markdown
@@ -14,7 +14,7 @@ pub struct LayersArgs {}
 
 impl LayersArgs {
     pub(super) fn run(self) -> Done {
-        report::print(&layer_table()).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&layer_table())?;
         Ok(0)
     }
 }

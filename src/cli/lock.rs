@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Failure, failure::FAILED};
-use crate::snapshot;
+use crate::{report::runs, snapshot};
 
 /// So many times in a row nobody comes across a process that only looks.
 const LOOKERS: u32 = 5;
@@ -92,8 +92,8 @@ fn refusal(prefix: &str, mut file: &File) -> Failure {
 
 /// Process, host and job of this run.
 fn whoami() -> String {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.is_empty() { String::new() } else { format!(" on {}", host.trim_end()) };
+    let host = runs::host();
+    let host = if host.is_empty() { host } else { format!(" on {host}") };
     let job = env::var("SLURM_JOB_ID").map_or_else(|_| String::new(), |job| format!(", Slurm job {job}"));
     format!("process {}{host}{job}\n", std::process::id())
 }

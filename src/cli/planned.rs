@@ -1,46 +1,21 @@
 //! Nets that are looked at but not run, for commands that turn weights from one format into another.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 
 use super::{
     Failure,
-    check::parse_shape,
-    failure::CONFIG,
+    shape::parse_shape,
     state::{PhaseArg, StateArgs},
     summary,
 };
 use crate::{
-    config::{self, NetFile, proto::NetState},
+    config::{NetFile, proto::NetState},
     net::{
         Net, Options, Params,
         check::{self as net_check, View},
     },
-    snapshot::Weights,
     tensor::Shape,
 };
-
-/// The net that is named, or else the one that the weights hold.
-pub(super) fn net_of(model: Option<&Path>, weights: &[(PathBuf, Weights)]) -> Result<NetFile, Failure> {
-    if let Some(path) = model {
-        return Ok(config::load_net(path)?);
-    }
-    match weights.iter().find_map(|(_, w)| w.source_net.clone()) {
-        Some(net) => Ok(config::net_from_param(net).map_err(config::ConfigError::from)?),
-        None => {
-            let path = weights.first().map(|(path, _)| path.display().to_string()).unwrap_or_default();
-            let message =
-                format!("{path} holds no test net, as files of Caffe do not: name the net with --model NET");
-            Err(Failure::new(CONFIG, message))
-        }
-    }
-}
-
-/// Reads files of weights.
-pub(super) fn load_weights(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Weights)>, Failure> {
-    paths.iter().map(|path| Ok((path.clone(), Weights::load(path)?))).collect()
-}
 
 /// How to look at a net.
 #[derive(Args, Debug)]

@@ -7,14 +7,12 @@ use clap::{Args, ValueEnum};
 use super::{
     Done, Failure,
     failure::{CONFIG, DATA, FAILED},
+    output,
 };
-use crate::{
-    report::{
-        self,
-        history::History,
-        plot::{Along, Chart, PlotOptions, Run},
-    },
-    snapshot,
+use crate::report::{
+    self,
+    history::History,
+    plot::{Along, Chart, PlotOptions, Run},
 };
 
 /// Draw the curves of runs as PNG or SVG, or in the terminal
@@ -98,8 +96,7 @@ impl PlotArgs {
             Format::Svg => chart.svg().into_bytes(),
             Format::Png => chart.png(self.scale).map_err(|e| Failure::new(FAILED, e))?,
         };
-        snapshot::write_whole(path, &bytes)?;
-        report::info(&format!("Wrote {}", path.display()));
+        output::write(path, &bytes)?;
         Ok(0)
     }
 }

@@ -4,14 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{
-    Done, Failure,
-    failure::{CONFIG, FAILED},
-};
-use crate::{
-    report::{self, runs::Runs, web},
-    snapshot,
-};
+use super::{Done, Failure, failure::CONFIG, output};
+use crate::report::{runs::Runs, web};
 
 /// Write the page of one or several runs to a single file, to keep or to send
 ///
@@ -49,7 +43,5 @@ pub(super) fn write(paths: Vec<PathBuf>, to: &Path) -> Result<(), Failure> {
         names => format!("{} runs", names.len()),
     };
     let page = web::single_file(&mut runs, &title);
-    snapshot::write_whole(to, page.as_bytes()).map_err(|e| Failure::chain(FAILED, &e))?;
-    report::info(&format!("Wrote {}", to.display()));
-    Ok(())
+    output::write(to, page.as_bytes())
 }

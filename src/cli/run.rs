@@ -13,11 +13,12 @@ use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
     state::{PhaseArg, StateArgs},
+    weights,
 };
 use crate::{
     config::{self, NetFile},
     net::{BlobId, Net, Options, Params},
-    snapshot::Weights,
+    report,
     tensor::Shape,
 };
 
@@ -66,12 +67,9 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 impl RunArgs {
     pub(super) fn run(self) -> Done {
         let file = config::load_net(&self.model)?;
-        crate::report::warn_all(&file.warnings);
+        report::warn_all(&file.warnings);
         let (mut net, mut params) = self.build(&file)?;
-        for path in &self.weights {
-            let copied = Weights::load(path)?.copy_into(&net, &mut params);
-            copied.map_err(|e| Failure::net(&e, Some(&file)))?;
-        }
+        weights::copy(weights::load(&self.weights)?, &net, &mut params, &file)?;
         let mut loss = 0.0;
         for _ in 0..self.passes {
             loss = net.forward(&mut params).map_err(|e| Failure::net(&e, Some(&file)))?;

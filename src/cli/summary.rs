@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure,
-    check::parse_shape,
-    failure::{CONFIG, FAILED},
+    failure::CONFIG,
+    output,
+    shape::parse_shape,
     state::{PhaseArg, StateArgs},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl SummaryArgs {
             Format::Json => report::summary_json(&summary),
             Format::Csv => report::summary_csv(&summary),
         };
-        report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&text)?;
         Ok(0)
     }
 }

@@ -4,13 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    Done, Failure,
-    entries::OnBadSample,
-    failure::{CONFIG, FAILED},
-    planned::{load_weights, net_of},
-    state::StateArgs,
-};
+use super::{Done, Failure, entries::OnBadSample, failure::CONFIG, output, state::StateArgs, weights};
 use crate::{
     config::{NetFile, proto::Phase},
     net::{Net, Options, Params},
@@ -51,8 +45,8 @@ enum Format {
 
 impl TestArgs {
     pub(super) fn run(self) -> Done {
-        let weights = load_weights(&self.weights)?;
-        let file = net_of(self.model.as_deref(), &weights)?;
+        let weights = weights::load(&self.weights)?;
+        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
         report::warn_all(&file.warnings);
         let fail = |e| Failure::net(&e, Some(&file));
         let mut params = Params::new();
@@ -67,9 +61,7 @@ impl TestArgs {
             net.skip_bad_samples();
             whole.iter_mut().for_each(WholeSet::skip_bad_samples);
         }
-        for (_, weights) in weights {
-            report::copied(&weights.copy_into(&net, &mut params).map_err(fail)?);
-        }
+        weights::copy(weights, &net, &mut params, &file)?;
         let iterations = whole.as_ref().map_or(self.iterations as usize, WholeSet::batches);
         report::info(&format!("Running for {iterations} iterations."));
         let mut means = Means::default();
@@ -91,7 +83,7 @@ impl TestArgs {
         report::BadSamples::default().sum_up(std::iter::once(&net));
         if self.format == Format::Json {
             let line = report::test_json(iterations, &outputs, loss) + "\n";
-            report::print(&line).map_err(|e| Failure::new(FAILED, e))?;
+            output::print(&line)?;
         }
         Ok(0)
     }

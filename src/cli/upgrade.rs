@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use prost::{Message, Name};
 
-use super::{
-    Done, Failure,
-    failure::{CONFIG, FAILED},
-};
+use super::{Done, Failure, failure::CONFIG, output};
 use crate::{
     config::{self, FileMap, text},
     report,
@@ -77,7 +74,7 @@ impl Files {
                 report::info(&format!("Wrote the upgraded file to {}", path.display()));
             }
             None if file.is_text() => {
-                report::print(&String::from_utf8_lossy(&bytes)).map_err(|e| Failure::new(FAILED, e))?;
+                output::print(&String::from_utf8_lossy(&bytes))?;
             }
             None => {
                 let message = format!("{name} is binary: name the file to write");

@@ -4,7 +4,7 @@ mod set;
 mod verdict;
 mod worst;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -12,17 +12,17 @@ use super::{
     Done, Failure,
     entries::source_kinds,
     failure::{CONFIG, DATA, FAILED},
+    output,
     prepare::{PrepareArgs, class_name, class_names},
     state::StateArgs,
+    weights,
 };
 use crate::{
-    config::{self, NetFile},
     measures::{Evaluation, Samples},
     report::{
         self,
         picture::{self, Line, Sheet},
     },
-    snapshot::{Weights, write_whole},
 };
 use worst::Worst;
 
@@ -104,8 +104,8 @@ impl EvaluateArgs {
         if self.top.contains(&0) {
             return Err(Failure::new(CONFIG, "--top takes numbers from 1"));
         }
-        let weights = self.weights.iter().map(|p| Weights::load(p)).collect::<Result<Vec<_>, _>>()?;
-        let file = self.net(&weights)?;
+        let weights = weights::load(&self.weights)?;
+        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
         report::warn_all(&file.warnings);
         let most = if self.sheet.is_some() { usize::from(self.worst) } else { 0 };
         let mut worst = Worst::new(most, self.prepare.rgb);
@@ -145,12 +145,12 @@ impl EvaluateArgs {
             Format::Json => json(false),
             Format::Csv => report::evaluation_csv(found, names),
         };
-        report::print(&text).map_err(|e| Failure::new(FAILED, e))?;
+        output::print(&text)?;
         if let Some(path) = &self.save {
-            write(path, json(true).as_bytes())?;
+            output::write(path, json(true).as_bytes())?;
         }
         if let Some(path) = &self.predictions {
-            write(path, report::predictions_csv(samples).as_bytes())?;
+            output::write(path, report::predictions_csv(samples).as_bytes())?;
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl EvaluateArgs {
         let accuracy =
             format!("{:.2}% of {} samples are right", 100.0 * found.confusion.accuracy(), samples.len());
         if let Some(path) = &self.confusion {
-            write(path, &drawn(picture::confusion(&found.confusion, names, &accuracy))?)?;
+            output::write(path, &drawn(picture::confusion(&found.confusion, names, &accuracy))?)?;
         }
         if let Some(path) = &self.roc {
             let curves = found
@@ -196,7 +196,7 @@ impl EvaluateArgs {
                     "--roc needs probabilities, and samples of two classes at least",
                 ));
             }
-            write(path, &drawn(picture::roc(&lines, "Each class against the rest"))?)?;
+            output::write(path, &drawn(picture::roc(&lines, "Each class against the rest"))?)?;
         }
         if let Some(path) = &self.sheet {
             let caption = |i: usize| {
@@ -222,30 +222,8 @@ impl EvaluateArgs {
                     "--sheet needs samples that are images of one or three channels",
                 ));
             }
-            write(path, &drawn(picture::tiles(&sheet))?)?;
+            output::write(path, &drawn(picture::tiles(&sheet))?)?;
         }
         Ok(())
     }
-
-    /// The net: the file that is named, or else the one that the weights hold.
-    fn net(&self, weights: &[Weights]) -> Result<NetFile, Failure> {
-        if let Some(path) = &self.model {
-            return Ok(config::load_net(path)?);
-        }
-        match weights.iter().find_map(|w| w.source_net.clone()) {
-            Some(net) => Ok(config::net_from_param(net).map_err(config::ConfigError::from)?),
-            None => {
-                let path = self.weights.first().map(|p| p.display().to_string()).unwrap_or_default();
-                let message =
-                    format!("{path} holds no net, as files of Caffe do not: name the net with --model NET");
-                Err(Failure::new(CONFIG, message))
-            }
-        }
-    }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    write_whole(path, bytes)?;
-    report::info(&format!("Wrote {}", path.display()));
-    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::{
         entries::in_parallel,
         failure::{CONFIG, DATA},
         prepare::{self, Prepare},
+        weights,
     },
     config::{
         NetFile,
@@ -42,7 +43,7 @@ pub fn of_net(
     let mut whole = WholeSet::of(&net, &file.net, options, &mut params).map_err(fail)?.ok_or_else(|| {
         Failure::new(CONFIG, "the net reads no data set in phase TEST: a net to deploy needs --data PATH")
     })?;
-    copy(weights, &net, &mut params, file)?;
+    weights::copy(weights, &net, &mut params, file)?;
     let verdict = Verdict::of(&net, args.output.as_deref())?;
     let Some(labels) = verdict.labels.or_else(|| second_top(&net)) else {
         return Err(Failure::new(CONFIG, "the net has no labels: no Accuracy layer or loss reads any"));
@@ -78,7 +79,7 @@ pub fn given(
     let fail = |e: NetError| Failure::net(&e, Some(file));
     let mut params = Params::new();
     let mut net = Net::new(&file.net, options(args, &file.net), &mut params).map_err(fail)?;
-    copy(weights, &net, &mut params, file)?;
+    weights::copy(weights, &net, &mut params, file)?;
     let model = args.model.as_deref().unwrap_or(Path::new("the net of the weights"));
     let (input, shape) = prepare::input(&net, model)?;
     let prepare = Prepare::new(&args.prepare, false, shape)?;
@@ -118,13 +119,6 @@ pub fn given(
         rows.clear();
     }
     Ok(samples)
-}
-
-fn copy(weights: Vec<Weights>, net: &Net, params: &mut Params, file: &NetFile) -> Result<(), Failure> {
-    for weights in weights {
-        report::copied(&weights.copy_into(net, params).map_err(|e| Failure::net(&e, Some(file)))?);
-    }
-    Ok(())
 }
 
 fn label(sample: &Sample) -> Result<f32, Failure> {

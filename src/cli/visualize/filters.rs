@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, Target};
 use crate::{
-    cli::failure::CONFIG,
+    cli::{failure::CONFIG, weights},
     config,
     report::{
         self,
@@ -71,7 +71,7 @@ struct Filters {
 
 impl FiltersArgs {
     pub(super) fn run(self) -> Done {
-        let files = self.weights.iter().map(|p| Weights::load(p)).collect::<Result<Vec<_>, _>>()?;
+        let files = weights::load(&self.weights)?;
         let filters = self.find(&files)?;
         self.target.write(picture::tiles(&self.sheet(&filters)))
     }

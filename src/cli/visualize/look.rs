@@ -8,6 +8,7 @@ use crate::{
     cli::{
         Failure,
         prepare::{self, Prepare, PrepareArgs},
+        weights,
     },
     config::{self, NetFile, proto::Phase},
     data::{Image, Pixels},
@@ -53,7 +54,7 @@ impl LookArgs {
     pub fn open(&self) -> Result<Look, Failure> {
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
-        let weights = self.weights.iter().map(|p| Weights::load(p)).collect::<Result<Vec<_>, _>>()?;
+        let weights = weights::load(&self.weights)?;
         let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut Params::new());
         let net = net.map_err(|e| Failure::net(&e, Some(&file)))?;
         let (input, shape) = prepare::input(&net, &self.model)?;
@@ -79,9 +80,7 @@ impl Look {
             ..Options::new(Phase::Test, 1)
         };
         let mut net = Net::new(&source, options, &mut params).map_err(fail)?;
-        for weights in &self.weights {
-            report::copied(&weights.clone().copy_into(&net, &mut params).map_err(fail)?);
-        }
+        weights::copy(self.weights.clone(), &net, &mut params, &self.file)?;
         self.feed(&mut net, self.shape.clone(), &self.values)?;
         Ok((net, params))
     }

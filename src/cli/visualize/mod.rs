@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Done, Failure, failure::FAILED};
-use crate::{report, snapshot::write_whole};
+use super::{Done, Failure, failure::FAILED, output};
 
 /// Draw what a net has learned: its filters, what they make of an image, and where it looks
 #[derive(Args, Debug)]
@@ -47,8 +46,7 @@ struct Target {
 
 impl Target {
     fn write(&self, png: Result<Vec<u8>, String>) -> Done {
-        write_whole(&self.output, &png.map_err(|e| Failure::new(FAILED, e))?)?;
-        report::info(&format!("Wrote {}", self.output.display()));
+        output::write(&self.output, &png.map_err(|e| Failure::new(FAILED, e))?)?;
         Ok(0)
     }
 }

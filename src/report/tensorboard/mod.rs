@@ -19,7 +19,7 @@ use std::{
 
 use prost::Message as _;
 
-use super::{appender::Appender, metrics::now, waited_for_data};
+use super::{appender::Appender, metrics::now, runs, waited_for_data};
 use crate::{
     config::text,
     solver::{Event, Mean, Solver},
@@ -171,8 +171,7 @@ fn new_file(folder: &Path) -> io::Result<(PathBuf, bool)> {
         latest = latest.max(seconds);
     }
     let seconds = (now() as u64).max(latest.map_or(0, |latest| latest.saturating_add(1)));
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim().replace(['/', '.'], "-");
+    let host = runs::host().replace(['/', '.'], "-");
     let host = if host.is_empty() { "host" } else { &host };
     let name = format!("{START}{seconds:010}.{host}.{}.cnnctl", std::process::id());
     Ok((folder.join(name), latest.is_none()))
