@@ -170,9 +170,7 @@ impl Checker {
     fn unusable(&mut self, error: ConfigError) {
         match error {
             ConfigError::Invalid(diagnostics) => self.found.extend(diagnostics.0),
-            other => {
-                self.found.push(Diagnostic::error(Failure::from(&other).message.replacen("error: ", "", 1)))
-            }
+            other => self.found.push(Diagnostic::error(Failure::from(&other).into_complaint())),
         }
     }
 
@@ -302,7 +300,7 @@ impl Checker {
                     Some(i) => format!("test_net[{i}]"),
                     None => "net".to_owned(),
                 };
-                let message = Failure::from(&error).message.replacen("error: ", "", 1);
+                let message = Failure::from(&error).into_complaint();
                 vec![
                     file.error_at(&field, message)
                         .hint("paths count from the working folder, or from the solver's".to_owned()),

@@ -37,6 +37,11 @@ impl Failure {
         Self { status, message: format!("error: {}", message.as_ref()) }
     }
 
+    /// The message without `error: ` in front, for a list of complaints.
+    pub fn into_complaint(self) -> String {
+        self.message.replacen("error: ", "", 1)
+    }
+
     /// An error with its causes.
     pub fn chain(status: u8, error: &dyn std::error::Error) -> Self {
         let mut message = format!("error: {error}");

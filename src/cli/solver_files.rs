@@ -38,7 +38,7 @@ pub fn listed_weights(file: &SolverFile, found: &mut Vec<Diagnostic>) -> Vec<(Pa
             match Weights::load(&path) {
                 Ok(weights) => list.push((path, weights)),
                 Err(error) => {
-                    let message = Failure::from(error).message.replacen("error: ", "", 1);
+                    let message = Failure::from(error).into_complaint();
                     found.push(file.error_at(&format!("weights[{i}]"), message));
                 }
             }

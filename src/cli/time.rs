@@ -187,7 +187,7 @@ impl Stopwatch {
         mut team: Option<&mut Team>,
         file: &NetFile,
     ) -> Result<(), Failure> {
-        let waited = waited_for_data(net);
+        let waited = net.waited_for_data();
         let bytes = team.as_ref().map_or(0, |team| team.sent());
         let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate() {
@@ -208,7 +208,7 @@ impl Stopwatch {
         }
         self.passes[0] += middle - start;
         self.passes[1] += middle.elapsed();
-        self.waited += waited_for_data(net).saturating_sub(waited);
+        self.waited += net.waited_for_data().saturating_sub(waited);
         if let Some(team) = team {
             let before = team.exchange();
             team.finish(net, params, 0.0)?;
@@ -279,11 +279,6 @@ fn exchanged([under_way, waited]: [f64; 2], sent: u64) -> String {
         "Average exchange of gradients: {under_way:.3} ms, {waited:.3} ms of it waited for: {hidden:.0}% hidden behind the \
          backward pass.\nEach rank sends {sent} bytes a step.\n"
     )
-}
-
-/// How long the layers of a net have waited for data.
-fn waited_for_data(net: &Net) -> Duration {
-    net.layers().map(|layer| layer.layer.waited()).sum()
 }
 
 /// A row of the table.

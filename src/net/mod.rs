@@ -20,6 +20,8 @@ pub use pass::Learner;
 
 pub use crate::layers::{Carry, Peers, Shard};
 
+use std::time::Duration;
+
 use crate::{
     config::proto::{LayerParameter, NetState, Phase},
     layers::{Kind, Layer, Outline, Role},
@@ -300,6 +302,11 @@ impl Net {
     pub fn memory(&self) -> usize {
         self.planned
             .unwrap_or_else(|| self.slots.iter().map(|s| s.len()).sum::<usize>() + self.workspace.len())
+    }
+
+    /// How long its layers have waited for data so far.
+    pub fn waited_for_data(&self) -> Duration {
+        self.nodes.iter().map(|node| node.layer.waited()).sum()
     }
 
     /// Forward passes so far.

@@ -119,7 +119,7 @@ impl Observer for Reporter {
 
 /// How long the layers of all nets have waited for data.
 fn waited_for_data(solver: &Solver) -> Duration {
-    nets(solver).flat_map(|net| net.layers()).map(|l| l.layer.waited()).sum()
+    nets(solver).map(Net::waited_for_data).sum()
 }
 
 /// The train net and the test nets.

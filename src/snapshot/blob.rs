@@ -4,7 +4,7 @@ use std::ops;
 
 use crc32fast::Hasher;
 
-use super::wire::packed;
+use super::digest;
 use crate::{
     config::proto::BlobProto,
     tensor::{Buffer, Shape},
@@ -36,9 +36,7 @@ impl Values {
 
 impl From<Vec<f32>> for Values {
     fn from(values: Vec<f32>) -> Self {
-        let mut hash = Hasher::new();
-        hash.update(&packed(&values));
-        Self { values: Buffer::of(&values), hash }
+        Self { values: Buffer::of(&values), hash: digest::of_values(&values) }
     }
 }
 

@@ -10,21 +10,27 @@ use super::{Format, SnapshotError, atomic::checksum_of, load_state, locate_weigh
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
-    let prefix = Path::new(prefix);
-    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(stem) = prefix.file_name().and_then(|n| n.to_str()) else { return Vec::new() };
+    let Some((names, stem)) = beside(prefix) else { return Vec::new() };
     let start = format!("{stem}_iter_");
-    let mut found: Vec<(i32, PathBuf)> = (fs::read_dir(folder).into_iter().flatten().flatten())
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+    let mut found: Vec<(i32, PathBuf)> = names
+        .filter_map(|name| {
             let rest = name.strip_prefix(&start)?;
             let rest = rest.strip_suffix(Format::Hdf5.suffix()).unwrap_or(rest);
             let iter = rest.strip_suffix(".solverstate")?.parse().ok()?;
-            Some((iter, prefix.with_file_name(name)))
+            Some((iter, Path::new(prefix).with_file_name(name)))
         })
         .collect();
     found.sort_by_key(|(iter, _)| std::cmp::Reverse(*iter));
     found
+}
+
+/// The names of the files in the folder of `prefix`, and what those of its snapshots begin with; `None` if it names none.
+fn beside(prefix: &str) -> Option<(impl Iterator<Item = String>, &str)> {
+    let prefix = Path::new(prefix);
+    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    Some((names, prefix.file_name()?.to_str()?))
 }
 
 /// The newest solver state at `prefix` that is whole and whose weights are, and why newer ones are not.
@@ -88,7 +94,7 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
         // The state goes last: after a kill in between, the next call still finds it.
         for file in [residuals_beside(&state), weights, state] {
             match fs::remove_file(&file) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     return Err(SnapshotError::io("remove", file)(e));
                 }
                 _ => {}
@@ -101,13 +107,9 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
 /// Removes what a kill in the middle of a write has left beside the snapshots at `prefix`: hidden files named
 /// `.FILE.XXXXXX`. Nobody else may be writing there. What cannot be removed stays, and harms nobody.
 pub fn sweep(prefix: &str) {
-    let prefix = Path::new(prefix);
-    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(stem) = prefix.file_name().and_then(|n| n.to_str()) else { return };
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| is_left_over(name, stem)) {
-            let _ = fs::remove_file(entry.path());
-        }
+    let Some((names, stem)) = beside(prefix) else { return };
+    for name in names.filter(|name| is_left_over(name, stem)) {
+        let _ = fs::remove_file(Path::new(prefix).with_file_name(name));
     }
 }
 
