@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::{csv::quoted, nets};
 use crate::solver::Solver;
 
 /// The columns: those of each line of the JSON form, then `outputs.NAME` for each output of the train net and the test nets,
@@ -23,7 +24,7 @@ impl Columns {
     /// Of a run.
     pub fn of(solver: &Solver, timed: bool) -> Self {
         let mut outputs: Vec<(String, usize)> = Vec::new();
-        for net in std::iter::once(solver.train_net()).chain(solver.test_nets()) {
+        for net in nets(solver) {
             for output in net.outputs() {
                 match outputs.iter_mut().find(|(name, _)| name == output.name) {
                     Some((_, len)) => *len = (*len).max(output.values.len()),
@@ -42,8 +43,8 @@ impl Columns {
     pub fn head(&self) -> String {
         let outputs = self.outputs.iter().flat_map(|(name, len)| {
             (0..*len).map(move |i| match len {
-                1 => quoted(&format!("outputs.{name}")),
-                _ => quoted(&format!("outputs.{name}[{i}]")),
+                1 => title(&format!("outputs.{name}")),
+                _ => title(&format!("outputs.{name}[{i}]")),
             })
         });
         line(self.fixed().map(str::to_owned).chain(outputs))
@@ -99,9 +100,8 @@ fn cell(value: &Value) -> String {
 }
 
 /// A name that may hold anything, on one line.
-fn quoted(name: &str) -> String {
-    let name = name.replace(char::is_control, " ");
-    if name.contains(['"', ',']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name }
+fn title(name: &str) -> String {
+    quoted(&name.replace(char::is_control, " "), ',')
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Align, Table};
+use super::{Align, Table, csv::quoted};
 use crate::measures::{Averages, ClassMeasures, Confusion, Evaluation, Samples};
 
 /// More classes than this have no matrix in a text: their most frequent mistakes are listed.
@@ -112,7 +112,7 @@ pub fn evaluation_csv(found: &Evaluation, names: &[String]) -> String {
         let area = curve.as_ref().map(|curve| curve.area.to_string()).unwrap_or_default();
         text += &format!(
             "{class},{},{},{},{},{area},{},{}\n",
-            quoted(name),
+            quoted(name, ','),
             c.precision,
             c.recall,
             c.f1,
@@ -128,14 +128,6 @@ pub fn evaluation_csv(found: &Evaluation, names: &[String]) -> String {
         text += &format!(",{name},{p},{r},{f},{area},{total},{total}\n");
     }
     text
-}
-
-/// A field of CSV.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
 }
 
 /// A row for each sample: its number, label, prediction, loss, and the probability of each class if there are any.

@@ -6,6 +6,7 @@ mod appender;
 mod bad_samples;
 mod check;
 mod columns;
+mod csv;
 mod debug;
 pub mod draw;
 mod evaluation;
@@ -34,9 +35,9 @@ pub use lines::{complain, info, warn, warn_all};
 pub use log::{batch, copied, epochs, means, resumed};
 pub use log_format::{LogFormat, LogOptions, start_log};
 pub use metrics::test_json;
+use number::grouped;
 pub use number::{general, short};
 pub use runs::Journal;
-use summary::grouped;
 pub use summary::{summary_csv, summary_json, summary_table};
 pub use table::{Align, Table};
 

@@ -1,4 +1,4 @@
-//! Numbers as Caffe's log shows them.
+//! Numbers as people read them, and as Caffe's log shows them.
 
 /// A number with six significant digits, as C++ streams and `%g` print it.
 pub fn general(v: f64) -> String {
@@ -31,13 +31,38 @@ pub fn short(v: f64) -> String {
     format!("{v:.digits$}")
 }
 
+/// `1,234,567`.
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1.5 MiB`.
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
 fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{general, short};
+    use super::*;
 
     #[test]
     fn numbers_look_like_printf_g() {
@@ -59,6 +84,12 @@ mod tests {
             assert_eq!(general(v), want);
         }
         assert_eq!((general(f64::NAN), general(f64::NEG_INFINITY)), ("nan".into(), "-inf".into()));
+    }
+
+    #[test]
+    fn large_numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 60_965_224].map(grouped), ["0", "999", "1,000", "60,965,224"]);
+        assert_eq!([0, 1023, 1536, 3 << 30].map(bytes), ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
     }
 
     #[test]

@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Align, Table};
+use super::{
+    Align, Table,
+    csv::quoted,
+    number::{bytes, grouped},
+};
 use crate::net::summary::{Row, Sight, Summary};
 
 /// Bytes of a value.
@@ -133,9 +137,9 @@ pub fn summary_csv(s: &Summary) -> String {
         let _ = writeln!(
             text,
             "{},{},{},{},{},{},{},{},{}",
-            quoted(&row.name),
+            quoted(&row.name, ','),
             row.kind,
-            quoted(&shapes.join(", ")),
+            quoted(&shapes.join(", "), ','),
             row.parameters[0],
             row.parameters[1],
             row.multiply_adds,
@@ -145,15 +149,6 @@ pub fn summary_csv(s: &Summary) -> String {
         );
     }
     text
-}
-
-/// A cell that may hold commas or quotes.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 /// A value that sees everything has no neighbours.
@@ -171,40 +166,12 @@ fn pair([h, w]: [f64; 2]) -> String {
     if h == w { number(h) } else { format!("{} x {}", number(h), number(w)) }
 }
 
-/// `1,234,567`.
-pub(super) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1.5 MiB`.
-fn bytes(n: u64) -> String {
-    const UNITS: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
-        assert_eq!([0, 999, 1000, 60_965_224].map(grouped), ["0", "999", "1,000", "60,965,224"]);
-        assert_eq!([0, 1023, 1536, 3 << 30].map(bytes), ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
+    fn sides_that_are_alike_are_one_number() {
         assert_eq!([pair([3.0, 3.0]), pair([3.0, 0.5])], ["3", "3 x 0.500"]);
-        assert_eq!(quoted("a, \"b\""), "\"a, \"\"b\"\"\"");
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of Caffe's `parse_log.py`.
 
 use super::{History, Row};
+use crate::report::csv::quoted;
 
 /// How tables are written.
 #[derive(Clone, Debug)]
@@ -68,14 +69,6 @@ fn table(rows: &[Wide<'_>], options: &TableOptions) -> Option<String> {
         line(fixed.into_iter().chain(names.iter().map(cell)).collect())
     });
     (!rows.is_empty()).then(|| std::iter::once(line(head)).chain(lines).collect())
-}
-
-fn quoted(name: &str, delimiter: char) -> String {
-    if name.contains(['"', '\r', '\n', delimiter]) {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    } else {
-        name.to_owned()
-    }
 }
 
 /// A number as Python prints it.
