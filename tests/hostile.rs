@@ -141,6 +141,8 @@ fn huge_blobs_take_no_memory_in_a_check() {
     let one = input("x", "dim: 5 dim: 3");
     let many = input("y", "dim: 1000000000");
     let scores = input("z", "dim: 1000000000 dim: 1");
+    let pairs = input("z", "dim: 1000000000 dim: 2");
+    let price = input("h", "dim: 1 dim: 1");
     let empty = input("e", "dim: 0 dim: 3 dim: 4294967296 dim: 5");
     let layer = |text: &str| format!("layer {{ name: 'l' top: 'l' {text} }}");
     let before = peak();
@@ -149,6 +151,10 @@ fn huge_blobs_take_no_memory_in_a_check() {
         format!("{many}{}", layer("type: 'Embed' bottom: 'y' embed_param { num_output: 1 input_dim: 2 }")),
         format!("{scores}{many}{}", layer("type: 'Accuracy' bottom: 'z' bottom: 'y'")),
         format!("{scores}{many}{}", layer("type: 'HingeLoss' bottom: 'z' bottom: 'y'")),
+        format!("{scores}{many}{}", layer("type: 'MultinomialLogisticLoss' bottom: 'z' bottom: 'y'")),
+        format!("{scores}{many}{}", layer("type: 'SoftmaxWithLoss' bottom: 'z' bottom: 'y'")),
+        format!("{scores}{many}{price}{}", layer("type: 'InfogainLoss' bottom: 'z' bottom: 'y' bottom: 'h'")),
+        format!("{pairs}{many}{}", layer("type: 'OrdinalRegressionLoss' bottom: 'z' bottom: 'y'")),
         format!("{scores}{}", layer("type: 'ArgMax' bottom: 'z'")),
         format!("{empty}{}", layer("type: 'Pooling' bottom: 'e' pooling_param { global_pooling: true }")),
     ] {
