@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{BufRead as _, BufReader};
 
-use cnnctl::config::proto::NetParameter;
+use cnnctl::config::proto::{LayerParameter, NetParameter};
 use common::{Folder, IMAGES, LABELS, digits};
 use prost::Message as _;
 
@@ -148,7 +148,12 @@ fn a_file_of_weights_without_its_net_asks_for_it() {
 #[test]
 fn a_file_of_weights_that_holds_none_is_told() {
     let folder = Folder::new();
-    let net = NetParameter { name: Some("bare".into()), ..NetParameter::default() };
+    let layer = LayerParameter {
+        name: Some("ip".into()),
+        r#type: Some("InnerProduct".into()),
+        ..LayerParameter::default()
+    };
+    let net = NetParameter { layer: vec![layer], ..NetParameter::default() };
     folder.write("bare.caffemodel", net.encode_to_vec());
     let test =
         |weights| folder.run(&["test", "--model", "net.prototxt", "--weights", weights, "--iterations", "1"]);

@@ -295,7 +295,11 @@ pub fn read_weights(bytes: Vec<u8>) -> Result<Content, String> {
     let data = reader.file.group("data").map_err(damaged)?;
     let mut layers = Vec::new();
     reader.layers(&data, "", 0, &mut layers)?;
-    Ok(Content { layers, source_net: reader.bytes(SOURCE_NET)?, checksum: reader.checksum()? })
+    let source_net = reader.bytes(SOURCE_NET)?;
+    if layers.is_empty() && source_net.is_none() {
+        return Err("holds neither a net nor weights".into());
+    }
+    Ok(Content { layers, source_net, checksum: reader.checksum()? })
 }
 
 /// Reads a solver state: all but the history, and the history.

@@ -186,11 +186,11 @@ fn from_proto(mut file: Lifted) -> Result<Content, String> {
             format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
         }
     })?;
-    if net == NetParameter::default() {
-        return Err("holds neither a net nor weights".into());
-    }
     let (source_net, checksum) = (net.cnnctl_source_net.clone(), net.cnnctl_checksum);
     let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;
+    if net.layer.is_empty() && source_net.is_none() {
+        return Err("holds neither a net nor weights".into());
+    }
     let mut layers = Vec::new();
     for layer in net.layer.into_iter().filter(|l| !l.blobs.is_empty()) {
         let name = layer.name().to_owned();
