@@ -9,11 +9,11 @@ use std::hint::black_box;
 
 use cnnctl::kernels::{
     dropout::{Keep, apply_mask, drop_values, mask_words},
-    elementwise::{add_scaled, copy, map, map2, map3, sum, sum2},
+    elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
     extremes::max2,
-    math,
     random::Draw,
     rows::{Band, gather_rows, put_band, repeat_rows, take_band},
+    simd::{self, Each, Simd},
     softmax::{SoftmaxDims, softmax, softmax_backward},
     update::{Gradient, with_one, with_two},
 };
@@ -37,16 +37,33 @@ fn values() -> Vec<f32> {
     (0..LEN).map(|i| ((i * 7919) % 16_001) as f32 * 1e-3 - 8.0).collect()
 }
 
+/// Functions of a register as types.
+macro_rules! functions {
+    ($($type:ident: $function:ident),+) => {$(
+        #[derive(Clone, Copy)]
+        struct $type;
+
+        impl Each<1, 1> for $type {
+            #[inline(always)]
+            fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+                [simd::$function(simd, x)]
+            }
+        }
+    )+};
+}
+
+functions!(Exp: exp, Ln: ln, Softplus: softplus, Sigmoid: sigmoid, Tanh: tanh);
+
 /// One function of one array.
 fn functions(x: &[f32], out: &mut [f32]) {
     common::memory_row("copy", 2 * LEN, || copy(x, out));
     common::memory_row("relu", 2 * LEN, || map(x, out, |x| if x > 0.0 { x } else { 0.1 * x }));
-    common::memory_row("exp", 2 * LEN, || map(x, out, math::exp));
+    common::memory_row("exp", 2 * LEN, || evaluate([x], out, Exp));
     common::memory_row("exp of std", 2 * LEN, || map(x, out, f32::exp));
-    common::memory_row("ln", 2 * LEN, || map(x, out, math::ln));
-    common::memory_row("softplus", 2 * LEN, || map(x, out, math::softplus));
-    common::memory_row("sigmoid", 2 * LEN, || map(x, out, math::sigmoid));
-    common::memory_row("tanh", 2 * LEN, || map(x, out, math::tanh));
+    common::memory_row("ln", 2 * LEN, || evaluate([x], out, Ln));
+    common::memory_row("softplus", 2 * LEN, || evaluate([x], out, Softplus));
+    common::memory_row("sigmoid", 2 * LEN, || evaluate([x], out, Sigmoid));
+    common::memory_row("tanh", 2 * LEN, || evaluate([x], out, Tanh));
 }
 
 /// Sums of arrays and over arrays.

@@ -6,7 +6,7 @@
 
 use super::{
     parallel::{CHUNK, for_chunks_mut, for_chunks_mut2, sum_chunks},
-    simd::{Isa, Job, Simd},
+    simd::{Asked, Each, Isa, Job, Own, Simd, each, renew},
 };
 
 /// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
@@ -59,6 +59,8 @@ impl<F: Fn(f32) -> f32> Job for Map<'_, F> {
 
 /// Values that are written before more are asked for.
 pub(super) const PIECE: usize = 128;
+/// Values that may lie in the second-level cache, with as many that are read: nothing is asked for.
+const NEAR: usize = 1 << 17;
 /// Values in a line of the cache.
 const LINE: usize = 16;
 
@@ -72,6 +74,53 @@ pub(super) fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a 
     }
     *rest = later;
     piece
+}
+
+/// out = f(rows), a register of each at a time.
+pub fn evaluate<const N: usize>(rows: [&[f32]; N], out: &mut [f32], f: impl Each<N, 1> + Send + Sync) {
+    assert!(rows.iter().all(|row| row.len() == out.len()), "lengths");
+    let far = out.len() > NEAR;
+    for_chunks_mut(out, CHUNK, |start, out| {
+        let rows = rows.map(|row| &row[start..][..out.len()]);
+        Isa::best().run(Evaluate { rows, out, far, f });
+    });
+}
+
+struct Evaluate<'a, F, const N: usize> {
+    rows: [&'a [f32]; N],
+    out: &'a mut [f32],
+    far: bool,
+    f: F,
+}
+
+impl<F: Each<N, 1>, const N: usize> Job for Evaluate<'_, F, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if self.far {
+            let asked = Asked { reads: [], writes: [self.out.as_ptr().wrapping_add(PIECE)] };
+            each(simd, self.rows, [self.out], asked, self.f);
+        } else {
+            each(simd, self.rows, [self.out], Asked::NOTHING, self.f);
+        }
+    }
+}
+
+/// x = f(x), in place, a register at a time.
+pub fn evaluate_own(x: &mut [f32], f: impl Each<1, 1> + Send + Sync) {
+    for_chunks_mut(x, CHUNK, |_, x| Isa::best().run(EvaluateOwn(x, f)));
+}
+
+struct EvaluateOwn<'a, F>(&'a mut [f32], F);
+
+impl<F: Each<1, 1>> Job for EvaluateOwn<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        renew(simd, [], [self.0], Asked::NOTHING, Own(self.1));
+    }
 }
 
 /// y, z = f(x).
@@ -215,6 +264,37 @@ impl<F: Fn(f32, f32) -> f32> Job for Sum2<'_, F> {
     }
 }
 
+/// The sum of f(rows), a register of each at a time, in `f64` and in an order fixed by the length.
+pub fn sum_of_each<const N: usize>(rows: [&[f32]; N], f: impl Each<N, 1> + Sync) -> f64 {
+    let len = rows.first().map_or(0, |row| row.len());
+    assert!(rows.iter().all(|row| row.len() == len), "lengths");
+    sum_chunks(len, CHUNK, |range| {
+        Isa::best().run(SumOfEach { rows: rows.map(|row| &row[range.clone()]), f })
+    })
+}
+
+struct SumOfEach<'a, F, const N: usize> {
+    rows: [&'a [f32]; N],
+    f: F,
+}
+
+impl<F: Each<N, 1>, const N: usize> Job for SumOfEach<'_, F, N> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        // As many as stay near.
+        let (mut values, mut sum, len) = ([0.0; 1024], 0.0, self.rows[0].len());
+        for start in (0..len).step_by(values.len()) {
+            let n = values.len().min(len - start);
+            let rows = self.rows.map(|row| &row[start..]);
+            each(simd, rows, [&mut values[..n]], Asked::NOTHING, self.f);
+            sum += sum_lanes(&values[..n], |v| v);
+        }
+        sum
+    }
+}
+
 /// Running sums side by side: so many that the loop over them is not unrolled before it is vectorized.
 const LANES: usize = 128;
 
@@ -282,6 +362,41 @@ mod tests {
             assert!(y.iter().all(|&y| y == -1.0));
             map_both(&x, &mut y, &mut z, |x| [x, 2.0 * x]);
             assert!(y == x && z.iter().zip(&x).all(|(&z, &x)| z == 2.0 * x));
+        }
+    }
+
+    /// x - y.
+    #[derive(Clone, Copy)]
+    struct Less;
+
+    impl Each<2, 1> for Less {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, [x, y]: [S::V; 2]) -> [S::V; 1] {
+            [simd.fma(y, simd.splat(-1.0), x)]
+        }
+    }
+
+    /// 2 x.
+    #[derive(Clone, Copy)]
+    struct Twice;
+
+    impl Each<1, 1> for Twice {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+            [simd.add(x, x)]
+        }
+    }
+
+    #[test]
+    fn registers_visit_every_element() {
+        for n in [0, 1, 17, 1024, 3 * CHUNK + 1029, NEAR + 1] {
+            let x: Vec<f32> = (0..n).map(|i| (i % 101) as f32).collect();
+            let mut y = x.clone();
+            evaluate_own(&mut y, Twice);
+            let mut z = vec![f32::NAN; n];
+            evaluate([&y, &x], &mut z, Less);
+            assert_eq!(z, x);
+            assert_eq!(sum_of_each([&y, &x], Less), x.iter().map(|&x| f64::from(x)).sum::<f64>());
         }
     }
 }

@@ -5,7 +5,7 @@
 //! each position, since a running window keeps the rounding errors of large values that have left it.
 
 use super::{
-    math,
+    power,
     simd::{Each, Simd},
 };
 
@@ -66,24 +66,18 @@ impl Power for Half {
 
 /// Any beta.
 #[derive(Clone, Copy)]
-struct Any(math::Power);
+struct Any(power::Power);
 
 impl Any {
     fn new(beta: f32) -> Self {
-        Self(math::Power::new(-beta))
+        Self(power::Power::new(-beta))
     }
 }
 
 impl Power for Any {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V) {
-        let mut lanes = [1.0; 16];
-        simd.write_first(&mut lanes[..S::LANES], s);
-        // A loop whose length is known is unrolled before it could vectorize.
-        for s in &mut lanes[..std::hint::black_box(S::LANES)] {
-            *s = self.0.of(*s);
-        }
-        (simd.read(&lanes), simd.div(simd.splat(1.0), s))
+        (self.0.of_lanes(simd, s), simd.div(simd.splat(1.0), s))
     }
 }
 

@@ -1,9 +1,8 @@
 //! The unit of an LSTM, for some streams at one step: gates in order i, f, o, g, each `hidden` values.
 
 use super::{
-    elementwise::vectorized,
-    math::{sigmoid, tanh},
     parallel::{CHUNK, for_chunks_mut, for_chunks_mut2, for_parts_mut},
+    simd::{Asked, Each, Isa, Job, Own, Renew, Simd, each, renew, sigmoid, tanh},
 };
 
 /// Streams per chunk.
@@ -34,27 +33,86 @@ pub fn lstm_forward(
     }
     for_chunks_mut(gates, streams(hidden) * 4 * hidden, |start, gates| {
         for (row, &cont) in gates.chunks_exact_mut(4 * hidden).zip(&cont[start / (4 * hidden)..]) {
-            let (ifo, g) = row.split_at_mut(3 * hidden);
-            vectorized(|| ifo.iter_mut().for_each(|x| *x = sigmoid(*x)));
-            // Not times 0: what stands there may be NaN.
-            ifo[hidden..2 * hidden].iter_mut().for_each(|f| *f = if cont == 0.0 { 0.0 } else { cont * *f });
-            vectorized(|| g.iter_mut().for_each(|x| *x = tanh(*x)));
+            Isa::best().run(Gates { row, cont });
         }
     });
     let gates = &*gates;
     for_chunks_mut2(c, h, streams(hidden) * hidden, |start, c, h| {
         let rows = gates[4 * start..].chunks_exact(4 * hidden).zip(c_prev[start..].chunks_exact(hidden));
         let states = c.chunks_exact_mut(hidden).zip(h.chunks_exact_mut(hidden));
-        for ((c, h), (row, c_prev)) in states.zip(rows) {
-            let [i, f, o, g] = quarters(row);
-            vectorized(|| {
-                for k in 0..c.len() {
-                    c[k] = f[k] * c_prev[k] + i[k] * g[k];
-                    h[k] = o[k] * tanh(c[k]);
-                }
-            });
+        for (state, (row, c_prev)) in states.zip(rows) {
+            Isa::best().run(Cells { gates: quarters(row), c_prev, state });
         }
     });
+}
+
+/// The functions of one stream's gates.
+struct Gates<'a> {
+    row: &'a mut [f32],
+    cont: f32,
+}
+
+impl Job for Gates<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let hidden = self.row.len() / 4;
+        let (ifo, g) = self.row.split_at_mut(3 * hidden);
+        renew(simd, [], [&mut *ifo], Asked::NOTHING, Own(Sigmoid));
+        renew(simd, [], [g], Asked::NOTHING, Own(Tanh));
+        // Not times 0: what stands there may be NaN.
+        let f = &mut ifo[hidden..2 * hidden];
+        if self.cont == 0.0 { f.fill(0.0) } else { f.iter_mut().for_each(|f| *f *= self.cont) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sigmoid;
+
+impl Each<1, 1> for Sigmoid {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+        [sigmoid(simd, x)]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Tanh;
+
+impl Each<1, 1> for Tanh {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+        [tanh(simd, x)]
+    }
+}
+
+/// The cell and the output of one stream.
+struct Cells<'a> {
+    gates: [&'a [f32]; 4],
+    c_prev: &'a [f32],
+    state: (&'a mut [f32], &'a mut [f32]),
+}
+
+impl Job for Cells<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let [i, f, o, g] = self.gates;
+        each(simd, [i, f, o, g, self.c_prev], self.state.into(), Asked::NOTHING, Cell);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Cell;
+
+impl Each<5, 2> for Cell {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [i, f, o, g, c_prev]: [S::V; 5]) -> [S::V; 2] {
+        let c = simd.add(simd.mul(f, c_prev), simd.mul(i, g));
+        [c, simd.mul(o, tanh(simd, c))]
+    }
 }
 
 /// The backward of [`lstm_forward`]: takes its gates, cells and dE/dh; turns `dc` from dE/dc into dE/dc_prev, and
@@ -73,13 +131,14 @@ pub fn lstm_backward(hidden: usize, pass: &LstmBackward<'_>, dc: &mut [f32], dga
         let states = (dgates.chunks_exact_mut(4 * hidden).zip(dc.chunks_exact_mut(hidden))).zip(rows);
         for (n, ((dgates, dc), gates)) in states.enumerate() {
             let at = start + n * hidden..start + (n + 1) * hidden;
-            let row = Row {
+            Isa::best().run(Slopes {
                 gates: quarters(gates),
                 c: &pass.c[at.clone()],
                 c_prev: &pass.c_prev[at.clone()],
                 dh: &pass.dh[at],
-            };
-            vectorized(|| row.backward(dc, dgates));
+                dc,
+                dgates,
+            });
         }
     });
 }
@@ -97,33 +156,53 @@ pub struct LstmBackward<'a> {
     pub dh: &'a [f32],
 }
 
-/// One stream.
-struct Row<'a> {
+/// The gradients of one stream.
+struct Slopes<'a> {
     gates: [&'a [f32]; 4],
     c: &'a [f32],
     c_prev: &'a [f32],
     dh: &'a [f32],
+    dc: &'a mut [f32],
+    dgates: &'a mut [f32],
 }
 
-impl Row<'_> {
+impl Job for Slopes<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn backward(&self, dc: &mut [f32], dgates: &mut [f32]) {
-        let n = dc.len();
-        let [i, f, o, g] = self.gates.map(|gate| &gate[..n]);
-        let (c, c_prev, dh) = (&self.c[..n], &self.c_prev[..n], &self.dh[..n]);
-        let (di, rest) = dgates.split_at_mut(n);
+    fn run<S: Simd>(self, simd: S) {
+        let [i, f, o, g] = self.gates;
+        let n = self.dc.len();
+        let (di, rest) = self.dgates.split_at_mut(n);
         let (df, rest) = rest.split_at_mut(n);
         let (d_o, dg) = rest.split_at_mut(n);
-        let dg = &mut dg[..n];
-        for k in 0..n {
-            let t = tanh(c[k]);
-            let through = dc[k] + dh[k] * o[k] * (1.0 - t * t);
-            di[k] = through * g[k] * i[k] * (1.0 - i[k]);
-            df[k] = through * c_prev[k] * f[k] * (1.0 - f[k]);
-            d_o[k] = dh[k] * t * o[k] * (1.0 - o[k]);
-            dg[k] = through * i[k] * (1.0 - g[k] * g[k]);
-            dc[k] = through * f[k];
-        }
+        let rows = [i, f, o, g, self.c, self.c_prev, self.dh];
+        renew(simd, rows, [di, df, d_o, dg, self.dc], Asked::NOTHING, Slope);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Slope;
+
+impl Renew<7, 5> for Slope {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [i, f, o, g, c, c_prev, dh]: [S::V; 7], [.., dc]: [S::V; 5]) -> [S::V; 5] {
+        let product = |factors: [S::V; 4]| {
+            let [a, b, c, d] = factors;
+            simd.mul(simd.mul(simd.mul(a, b), c), d)
+        };
+        let (one, minus) = (simd.splat(1.0), simd.splat(-1.0));
+        let rest = |s: S::V| simd.fma(s, minus, one);
+        let rest_of_square = |t: S::V| simd.fma(simd.mul(t, minus), t, one);
+        let t = tanh(simd, c);
+        let through = simd.fma(simd.mul(dh, o), rest_of_square(t), dc);
+        [
+            product([through, g, i, rest(i)]),
+            product([through, c_prev, f, rest(f)]),
+            product([dh, t, o, rest(o)]),
+            simd.mul(simd.mul(through, i), rest_of_square(g)),
+            simd.mul(through, f),
+        ]
     }
 }
 

@@ -8,10 +8,9 @@ mod columns;
 mod rows;
 
 use super::{
-    elementwise::vectorized,
-    math::ln,
+    elementwise::evaluate_own,
     parallel::{CHUNK, for_chunks_mut, for_column_blocks, sum_chunks},
-    simd::{Isa, MatMut},
+    simd::{Each, Isa, MatMut, Portable, Simd, ln},
 };
 
 /// Positions that blocks of columns are made of: lines of the cache enough to be read from end to end.
@@ -146,9 +145,15 @@ impl Targets<'_> {
 const TOGETHER: usize = 256;
 
 /// -ln(p), of at least the least positive normal number.
-#[inline(always)]
-fn cost(p: f32) -> f32 {
-    -ln(p.max(f32::MIN_POSITIVE))
+#[derive(Clone, Copy)]
+struct Cost;
+
+impl Each<1, 1> for Cost {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [p]: [S::V; 1]) -> [S::V; 1] {
+        let least = simd.max(p, simd.splat(f32::MIN_POSITIVE));
+        [simd.mul(ln(simd, least), simd.splat(-1.0))]
+    }
 }
 
 /// The sum over positions of weight * -sum over classes of q * ln(max(p, least positive normal number)).
@@ -166,10 +171,7 @@ pub fn cross_entropy(dims: &SoftmaxDims, p: &[f32], targets: &Targets<'_>) -> f6
             for (i, (cost, &class)) in costs.iter_mut().zip(classes).enumerate() {
                 *cost = p[start + i * step + class as usize * dims.inner];
             }
-            vectorized(
-                #[inline(always)]
-                || costs.iter_mut().for_each(|p| *p = cost(*p)),
-            );
+            evaluate_own(costs, Cost);
             for (i, (of_own, &weight)) in costs.iter().zip(weights).enumerate() {
                 if weight == 0.0 {
                     continue;
@@ -177,7 +179,7 @@ pub fn cross_entropy(dims: &SoftmaxDims, p: &[f32], targets: &Targets<'_>) -> f6
                 let mut term = own * of_own;
                 if each != 0.0 {
                     let all = p[start + i * step..].iter().step_by(dims.inner).take(dims.classes);
-                    term += each * all.map(|&p| cost(p)).sum::<f32>();
+                    term += each * all.map(|&p| Cost.of(Portable, [[p; 4]])[0][0]).sum::<f32>();
                 }
                 sum += f64::from(weight) * f64::from(term);
             }
@@ -211,20 +213,34 @@ fn cross_entropy_backward_on(
         return;
     }
     let (own, each) = targets.shares(dims.classes);
+    let wanted = |first: usize| Wanted {
+        own,
+        each,
+        scale,
+        labels: &targets.classes[first..],
+        weights: &targets.weights[first..],
+    };
     if dims.inner == 1 {
         for_chunks_mut(dx, dims.rows_chunk(), |start, dx| {
-            let first = start / dims.classes;
-            let (labels, weights) = (&targets.classes[first..], &targets.weights[first..]);
-            let classes = dims.classes;
-            isa.run(rows::Misses { classes, own, each, scale, labels, weights, p: &p[start..], dx });
+            let (classes, wanted) = (dims.classes, wanted(start / dims.classes));
+            isa.run(rows::Misses { classes, wanted, p: &p[start..], dx });
         });
         return;
     }
     dims.for_columns(dx, |start, dx| {
         let first = start / (dims.classes * dims.inner) * dims.inner + start % dims.inner;
-        let (labels, weights) = (&targets.classes[first..], &targets.weights[first..]);
-        isa.run(columns::Misses { own, each, scale, labels, weights, p: &p[start..], dx });
+        isa.run(columns::Misses { wanted: wanted(first), p: &p[start..], dx });
     });
+}
+
+/// What the shares of some positions and more are held against: scale * weight * (p - q), where q is `each`, and `own` more for the
+/// label.
+struct Wanted<'a> {
+    own: f32,
+    each: f32,
+    scale: f32,
+    labels: &'a [u32],
+    weights: &'a [f32],
 }
 
 #[cfg(test)]
@@ -240,7 +256,15 @@ mod tests {
         (1, 2, 40_001),
         (3, 17, 257),
         (5, 100, 1),
+        (100, 2, 1),
+        (70, 3, 1),
+        (113, 5, 1),
+        (41, 10, 1),
+        (64, 16, 1),
+        (35, 21, 1),
+        (17, 32, 1),
         (0, 4, 3),
+        (0, 4, 1),
     ];
 
     fn values(n: usize, seed: usize) -> Vec<f32> {
@@ -290,7 +314,7 @@ mod tests {
     /// What is not a number makes its distribution such, and no other; as does an infinite score.
     #[test]
     fn no_number_spreads_over_its_position_alone() {
-        for (classes, inner) in [(1, 1), (3, 1), (40, 1), (3, 5), (2, 300)] {
+        for (classes, inner) in [(1, 1), (3, 1), (20, 1), (40, 1), (3, 5), (2, 300)] {
             let dims = SoftmaxDims { outer: 2, classes, inner };
             for bad in [f32::NAN, f32::INFINITY] {
                 let mut x = values(dims.count(), 1);

@@ -4,7 +4,7 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::config::proto::LayerParameter;
+use crate::{config::proto::LayerParameter, kernels::simd::Simd};
 
 /// The row of `AbsVal`.
 pub const KIND: Kind = Kind {
@@ -25,6 +25,7 @@ pub const KIND: Kind = Kind {
 /// y = |x|       dE/dx = dE/dy * sign(x), 0 at 0
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct AbsVal;
 
 fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -37,13 +38,14 @@ impl Activation for AbsVal {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        x.abs()
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.with_sign_of(x, simd.splat(0.0))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        if x == 0.0 { 0.0 } else { 1f32.copysign(x) }
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        let zero = simd.splat(0.0);
+        simd.where_equal(x, zero, zero, simd.with_sign_of(simd.splat(1.0), x))
     }
 }
 
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_slope_at_0_is_0() {
-        use super::{AbsVal, Activation as _};
-        assert_eq!([-3.0, -0.0, 0.0, 2.0].map(|x| AbsVal.derivative(x, 0.0)), [-1.0, 0.0, 0.0, 1.0]);
+        use super::{super::activation::derivative_of, AbsVal};
+        assert_eq!([-3.0, -0.0, 0.0, 2.0].map(|x| derivative_of(AbsVal, x, 0.0)), [-1.0, 0.0, 0.0, 1.0]);
     }
 }

@@ -3,14 +3,15 @@
 use super::{Backward, Follow, Forward, Layer, LayerError, Outline, Reads};
 use crate::{
     kernels::{
-        parallel::{CHUNK, for_chunks_mut},
-        simd::{Isa, Job, Simd},
+        elementwise::evaluate,
+        simd::{Each, Simd},
     },
     tensor::Shape,
 };
 
-/// A function of one value, with its derivative. Both should be `#[inline(always)]`: they are bodies of loops.
-pub trait Activation: Send + Sync {
+/// A function of one value, with its derivative, of a register of values at a time. Both must be `#[inline(always)]`: they
+/// are bodies of loops.
+pub trait Activation: Copy + Send + Sync + 'static {
     /// What `derivative` looks at, the less the better: a layer that does not look at x can work in place.
     fn reads(&self) -> Reads;
 
@@ -20,10 +21,10 @@ pub trait Activation: Send + Sync {
     }
 
     /// f(x).
-    fn value(&self, x: f32) -> f32;
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V;
 
     /// f'(x), given x and y = f(x); where `reads` names one of them, the other argument is that one too.
-    fn derivative(&self, x: f32, y: f32) -> f32;
+    fn derivative<S: Simd>(self, simd: S, x: S::V, y: S::V) -> S::V;
 }
 
 /// The layer of an activation: y = f(x), dE/dx = dE/dy * f'(x).
@@ -39,11 +40,7 @@ impl<A: Activation> Layer for Pointwise<A> {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let x = pass.bottoms[0].data;
-        for_chunks_mut(pass.tops[0].data, CHUNK, |start, y| {
-            let x = &x[start..][..y.len()];
-            Isa::best().run(Values { f: &self.0, x, y });
-        });
+        evaluate([pass.bottoms[0].data], pass.tops[0].data, Value(self.0));
         Ok(())
     }
 
@@ -56,48 +53,34 @@ impl<A: Activation> Layer for Pointwise<A> {
             (false, true) => (top.data, top.data),
             (false, false) => (top.diff, top.diff),
         };
-        for_chunks_mut(diff, CHUNK, |start, diff| {
-            let [x, y, top_diff] = [x, y, top.diff].map(|values| &values[start..][..diff.len()]);
-            Isa::best().run(Derivatives { f: &self.0, x, y, top_diff, diff });
-        });
+        evaluate([x, y, top.diff], diff, Gradient(self.0));
     }
 }
 
-/// The loop of the forward pass.
-struct Values<'a, A> {
-    f: &'a A,
-    x: &'a [f32],
-    y: &'a mut [f32],
-}
+/// f(x).
+#[derive(Clone, Copy)]
+pub struct Value<A>(pub A);
 
-impl<A: Activation> Job for Values<'_, A> {
-    type Output = ();
-
+impl<A: Activation> Each<1, 1> for Value<A> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = self.f.value(x);
-        }
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+        [self.0.value(simd, x)]
     }
 }
 
-/// The loop of the backward pass. What the derivative does not look at is not loaded: the compiler sees to that.
-struct Derivatives<'a, A> {
-    f: &'a A,
-    x: &'a [f32],
-    y: &'a [f32],
-    top_diff: &'a [f32],
-    diff: &'a mut [f32],
-}
+/// dE/dx of x, y and dE/dy. What the derivative does not look at is not loaded: the compiler sees to that.
+#[derive(Clone, Copy)]
+struct Gradient<A>(A);
 
-impl<A: Activation> Job for Derivatives<'_, A> {
-    type Output = ();
-
+impl<A: Activation> Each<3, 1> for Gradient<A> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let (tops, data) = (self.top_diff.iter(), self.x.iter().zip(self.y));
-        for (diff, (&d, (&x, &y))) in self.diff.iter_mut().zip(tops.zip(data)) {
-            *diff = d * self.f.derivative(x, y);
-        }
+    fn of<S: Simd>(self, simd: S, [x, y, top_diff]: [S::V; 3]) -> [S::V; 1] {
+        [simd.mul(top_diff, self.0.derivative(simd, x, y))]
     }
+}
+
+/// f'(x) of one value.
+#[cfg(test)]
+pub fn derivative_of(f: impl Activation, x: f32, y: f32) -> f32 {
+    f.derivative(crate::kernels::simd::Portable, [x; 4], [y; 4])[0]
 }

@@ -4,7 +4,7 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::config::proto::LayerParameter;
+use crate::{config::proto::LayerParameter, kernels::simd::Simd};
 
 /// The row of `Clip`.
 pub const KIND: Kind = Kind {
@@ -26,6 +26,7 @@ pub const KIND: Kind = Kind {
 ///
 /// Shapes: bottom any, top the same. Params: none.
 /// Differs from Caffe: without `clip_param`, or with `min` above `max`, it is refused.
+#[derive(Clone, Copy)]
 struct Clip {
     min: f32,
     max: f32,
@@ -48,21 +49,21 @@ impl Activation for Clip {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        // Selections, not f32::clamp, which cannot be made vectors.
-        let y = if x < self.min { self.min } else { x };
-        if y > self.max { self.max } else { y }
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.min(simd.splat(self.max), simd.max(simd.splat(self.min), x))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        if x >= self.min && x <= self.max { 1.0 } else { 0.0 }
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
+        let up_to_max = simd.where_at_most(x, simd.splat(self.max), one, zero);
+        simd.where_at_most(simd.splat(self.min), x, up_to_max, zero)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Activation as _, Clip};
+    use super::{super::activation::derivative_of, Clip};
     use crate::layers::gradient_check::{Case, Values, forward, refusal};
 
     pub const GRADIENT: &[Case] = &[Case::new(
@@ -75,7 +76,7 @@ mod tests {
         let text = "type: 'Clip' clip_param { min: -1 max: 2 }";
         assert_eq!(forward(text, &[(&[4], &[-3.0, -1.0, 0.5, 3.0])])[0], [-1.0, -1.0, 0.5, 2.0]);
         let clip = Clip { min: -1.0, max: 2.0 };
-        assert_eq!([-1.1, -1.0, 2.0, 2.1].map(|x| clip.derivative(x, 0.0)), [0.0, 1.0, 1.0, 0.0]);
+        assert_eq!([-1.1, -1.0, 2.0, 2.1].map(|x| derivative_of(clip, x, 0.0)), [0.0, 1.0, 1.0, 0.0]);
     }
 
     #[test]

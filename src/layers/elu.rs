@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{Simd, exp_m1_below_0},
+};
 
 /// The row of `ELU`.
 pub const KIND: Kind = Kind {
@@ -25,6 +28,7 @@ pub const KIND: Kind = Kind {
 /// y = x if x > 0, else alpha * (e^x - 1)       dE/dx = dE/dy * (1 if x > 0, else y + alpha)
 ///
 /// Shapes: bottom any, top the same. Params: none. Reference: Clevert et al. 2016. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Elu {
     alpha: f32,
 }
@@ -41,14 +45,15 @@ impl Activation for Elu {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        let below = self.alpha * math::exp_m1_below_0(if x > 0.0 { 0.0 } else { x });
-        if x > 0.0 { x } else { below }
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        let zero = simd.splat(0.0);
+        let below = simd.mul(simd.splat(self.alpha), exp_m1_below_0(simd, simd.min(zero, x)));
+        simd.where_greater(x, zero, x, below)
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, y: f32) -> f32 {
-        if x > 0.0 { 1.0 } else { y + self.alpha }
+    fn derivative<S: Simd>(self, simd: S, x: S::V, y: S::V) -> S::V {
+        simd.where_greater(x, simd.splat(0.0), simd.splat(1.0), simd.add(y, simd.splat(self.alpha)))
     }
 }
 

@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{self, Simd},
+};
 
 /// The row of `Exp`.
 pub const KIND: Kind = Kind {
@@ -27,6 +30,7 @@ pub const KIND: Kind = Kind {
 /// A base of -1, the default, stands for e.
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Exp {
     /// y = `outer` * e^(`inner` * x).
     inner: f32,
@@ -59,13 +63,14 @@ impl Activation for Exp {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        math::exp(self.inner * x) * self.outer
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        let power = simd::exp(simd, simd.mul(simd.splat(self.inner), x));
+        simd.mul(power, simd.splat(self.outer))
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, y: f32) -> f32 {
-        y * self.inner
+    fn derivative<S: Simd>(self, simd: S, _: S::V, y: S::V) -> S::V {
+        simd.mul(y, simd.splat(self.inner))
     }
 }
 

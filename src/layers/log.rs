@@ -5,7 +5,10 @@ use super::{
     activation::{Activation, Pointwise},
     exp::log_base,
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{Simd, ln},
+};
 
 /// The row of `Log`.
 pub const KIND: Kind = Kind {
@@ -28,6 +31,7 @@ pub const KIND: Kind = Kind {
 /// A base of -1, the default, stands for e.
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Log {
     scale: f32,
     shift: f32,
@@ -47,19 +51,27 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
     Ok(Box::new(Pointwise(Log { scale, shift, per_log, slope })))
 }
 
+impl Log {
+    /// scale * x + shift.
+    #[inline(always)]
+    fn line<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.fma(simd.splat(self.scale), x, simd.splat(self.shift))
+    }
+}
+
 impl Activation for Log {
     fn reads(&self) -> Reads {
         Reads::BOTTOMS
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        math::ln(self.scale * x + self.shift) * self.per_log
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.mul(ln(simd, self.line(simd, x)), simd.splat(self.per_log))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        self.slope / (self.scale * x + self.shift)
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        simd.div(simd.splat(self.slope), self.line(simd, x))
     }
 }
 

@@ -10,8 +10,7 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
     kernels::{
-        logistic::binary_cross_entropy,
-        math::sigmoid,
+        logistic::{binary_cross_entropy, sigmoid},
         parallel::{CHUNK, for_chunks_mut, sum_chunks},
     },
     tensor::Shape,

@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::{power, simd::Simd},
+};
 
 /// The row of `Power`.
 pub const KIND: Kind = Kind {
@@ -28,9 +31,10 @@ pub const KIND: Kind = Kind {
 ///
 /// Shapes: bottom any, top the same. Params: none.
 /// Differs from Caffe: where t is 0 the derivative is its limit, 0 for powers above 1, where Caffe divides by 0.
+#[derive(Clone, Copy)]
 struct Power {
     line: Line,
-    power: math::Power,
+    power: power::Power,
     /// power * scale.
     slope: f32,
     /// The derivative where the line is 0.
@@ -44,9 +48,11 @@ struct Line {
 }
 
 /// The power 0, or the scale 0.
+#[derive(Clone, Copy)]
 struct Constant(f32);
 
 /// The power 2.
+#[derive(Clone, Copy)]
 struct Square(Line);
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -61,7 +67,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
         2.0 => Box::new(Pointwise(Square(line))),
         _ => {
             let slope_at_0 = slope * 0f32.powf(power - 1.0);
-            Box::new(Pointwise(Power { line, power: math::Power::new(power), slope, slope_at_0 }))
+            Box::new(Pointwise(Power { line, power: power::Power::new(power), slope, slope_at_0 }))
         }
     })
 }
@@ -72,14 +78,15 @@ impl Activation for Power {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        self.power.of(self.line.value(x))
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        self.power.of_lanes(simd, self.line.value(simd, x))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, y: f32) -> f32 {
-        let t = self.line.value(x);
-        if t == 0.0 { self.slope_at_0 } else { self.slope * (y / t) }
+    fn derivative<S: Simd>(self, simd: S, x: S::V, y: S::V) -> S::V {
+        let t = self.line.value(simd, x);
+        let slope = simd.mul(simd.splat(self.slope), simd.div(y, t));
+        simd.where_equal(t, simd.splat(0.0), simd.splat(self.slope_at_0), slope)
     }
 }
 
@@ -89,13 +96,13 @@ impl Activation for Line {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        self.scale * x + self.shift
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.fma(simd.splat(self.scale), x, simd.splat(self.shift))
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, _: f32) -> f32 {
-        self.scale
+    fn derivative<S: Simd>(self, simd: S, _: S::V, _: S::V) -> S::V {
+        simd.splat(self.scale)
     }
 }
 
@@ -105,13 +112,13 @@ impl Activation for Constant {
     }
 
     #[inline(always)]
-    fn value(&self, _: f32) -> f32 {
-        self.0
+    fn value<S: Simd>(self, simd: S, _: S::V) -> S::V {
+        simd.splat(self.0)
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, _: f32) -> f32 {
-        0.0
+    fn derivative<S: Simd>(self, simd: S, _: S::V, _: S::V) -> S::V {
+        simd.splat(0.0)
     }
 }
 
@@ -121,20 +128,20 @@ impl Activation for Square {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        let t = self.0.value(x);
-        t * t
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        let t = self.0.value(simd, x);
+        simd.mul(t, t)
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        2.0 * self.0.scale * self.0.value(x)
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        simd.mul(simd.splat(2.0 * self.0.scale), self.0.value(simd, x))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Activation as _, Line, Power, math};
+    use super::{super::activation::derivative_of, Line, Power, power};
     use crate::layers::gradient_check::{Case, Values, forward};
 
     pub const GRADIENT: &[Case] = &[
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn the_cube_is_flat_at_0() {
         let line = Line { scale: 2.0, shift: 0.0 };
-        let cube = Power { line, power: math::Power::new(3.0), slope: 6.0, slope_at_0: 0.0 };
-        assert_eq!([cube.derivative(0.0, 0.0), cube.derivative(0.5, 1.0)], [0.0, 6.0]);
+        let cube = Power { line, power: power::Power::new(3.0), slope: 6.0, slope_at_0: 0.0 };
+        assert_eq!([derivative_of(cube, 0.0, 0.0), derivative_of(cube, 0.5, 1.0)], [0.0, 6.0]);
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Arity, Follow, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::config::proto::LayerParameter;
+use crate::{config::proto::LayerParameter, kernels::simd::Simd};
 
 /// The row of `ReLU`.
 pub const KIND: Kind = Kind {
@@ -26,9 +26,11 @@ pub const KIND: Kind = Kind {
 ///
 /// Shapes: bottom `N x ...`, top the same. Params: none.
 /// Reference: Maas et al. 2013. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Relu;
 
 /// With a slope that is not 0.
+#[derive(Clone, Copy)]
 struct LeakyRelu {
     slope: f32,
 }
@@ -48,14 +50,16 @@ impl Activation for Relu {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
         // What is not a number stays one.
-        if x <= 0.0 { 0.0 } else { x }
+        let zero = simd.splat(0.0);
+        simd.where_at_most(x, zero, zero, x)
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, y: f32) -> f32 {
-        if y > 0.0 { 1.0 } else { 0.0 }
+    fn derivative<S: Simd>(self, simd: S, _: S::V, y: S::V) -> S::V {
+        let zero = simd.splat(0.0);
+        simd.where_greater(y, zero, simd.splat(1.0), zero)
     }
 }
 
@@ -66,13 +70,13 @@ impl Activation for LeakyRelu {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        if x > 0.0 { x } else { self.slope * x }
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.where_greater(x, simd.splat(0.0), x, simd.mul(simd.splat(self.slope), x))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        if x > 0.0 { 1.0 } else { self.slope }
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        simd.where_greater(x, simd.splat(0.0), simd.splat(1.0), simd.splat(self.slope))
     }
 }
 

@@ -2,14 +2,15 @@
 
 use super::{
     Arity, Backward, Carry, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    activation::Value,
     recurrent::{CONT, Recurrent, add_product},
+    tanh::TanH,
 };
 use crate::{
     config::proto::LayerParameter,
     kernels::{
-        elementwise::{apply, map2, update},
+        elementwise::{evaluate_own, map2, update},
         gemm::{Gemm, Matrix, gemm_parallel},
-        math::tanh,
         rows::add_column_sums,
     },
     tensor::{Buffer, Shape},
@@ -79,7 +80,7 @@ impl Layer for Rnn {
             let (h, continued) = (&mut self.hidden[t * n..][..n], &mut self.continued[t * n..][..n]);
             shared.continued(&shared.state[0], cont, continued);
             shared.add_recurrence(pass.params[own], continued, h);
-            apply(h, tanh);
+            evaluate_own(h, Value(TanH));
             shared.state[0].copy_from_slice(h);
         }
         if let Some(last) = pass.tops.get_mut(1) {
@@ -91,7 +92,7 @@ impl Layer for Rnn {
         let product =
             Gemm::new(sizes.steps * sizes.streams, d, d, Matrix::row_major(&self.hidden, d), weights);
         gemm_parallel(&Gemm { beta: 1.0, ..product }, out);
-        apply(out, tanh);
+        evaluate_own(out, Value(TanH));
         Ok(())
     }
 

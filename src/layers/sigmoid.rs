@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{self, Simd},
+};
 
 /// The row of `Sigmoid`.
 pub const KIND: Kind = Kind {
@@ -25,6 +28,7 @@ pub const KIND: Kind = Kind {
 /// y = 1 / (1 + e^-x)       dE/dx = dE/dy * y * (1 - y)
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Sigmoid;
 
 fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
@@ -37,13 +41,13 @@ impl Activation for Sigmoid {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        math::sigmoid(x)
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd::sigmoid(simd, x)
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, y: f32) -> f32 {
-        y * (1.0 - y)
+    fn derivative<S: Simd>(self, simd: S, _: S::V, y: S::V) -> S::V {
+        simd.mul(y, simd.fma(y, simd.splat(-1.0), simd.splat(1.0)))
     }
 }
 

@@ -7,9 +7,8 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
     kernels::{
-        elementwise::{map2, sum, sum2},
-        logistic::binary_cross_entropy,
-        math::sigmoid,
+        elementwise::sum,
+        logistic::{Ignored, cross_entropy, cross_entropy_backward},
     },
     tensor::Shape,
 };
@@ -38,7 +37,7 @@ pub const KIND: Kind = Kind {
 /// Reference: none. Differs from Caffe: no.
 struct SigmoidCrossEntropyLoss {
     normalizer: Normalizer,
-    ignored: Option<f32>,
+    ignored: Ignored,
     samples: usize,
 }
 
@@ -46,7 +45,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
     let settings = config.loss_param.as_ref();
     Ok(Box::new(SigmoidCrossEntropyLoss {
         normalizer: Normalizer::from_config(settings, NormalizationMode::BatchSize),
-        ignored: settings.and_then(|s| s.ignore_label).map(|label| label as f32),
+        ignored: settings.and_then(|s| s.ignore_label).map_or(Ignored::NONE, Ignored::label),
         samples: 0,
     }))
 }
@@ -64,16 +63,9 @@ impl Layer for SigmoidCrossEntropyLoss {
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (scores, targets) = (pass.bottoms[0].data, pass.bottoms[1].data);
-        let (loss, valid) =
-            match self.ignored {
-                None => (sum2(scores, targets, binary_cross_entropy), scores.len() as f64),
-                Some(ignored) => (
-                    sum2(scores, targets, |x, t| {
-                        if t.trunc() == ignored { 0.0 } else { binary_cross_entropy(x, t) }
-                    }),
-                    sum(targets, |t| if t.trunc() == ignored { 0.0 } else { 1.0 }),
-                ),
-            };
+        let ignored = self.ignored;
+        let loss = cross_entropy(scores, targets, ignored);
+        let valid = sum(targets, |t| if ignored.has(t) { 0.0 } else { 1.0 });
         let counts = Counts { batch: self.samples, positions: scores.len(), valid };
         pass.tops[0].data[0] = self.normalizer.loss(loss, counts);
         Ok(())
@@ -83,19 +75,7 @@ impl Layer for SigmoidCrossEntropyLoss {
         let Some(diff) = &mut pass.bottom_diffs[0] else { return };
         let scale = self.normalizer.scale(pass.tops[0].diff[0]);
         let (scores, targets) = (pass.bottoms[0].data, pass.bottoms[1].data);
-        match self.ignored {
-            None => map2(scores, targets, diff, move |x, t| scale * (sigmoid(x) - t)),
-            Some(ignored) => {
-                map2(
-                    scores,
-                    targets,
-                    diff,
-                    move |x, t| {
-                        if t.trunc() == ignored { 0.0 } else { scale * (sigmoid(x) - t) }
-                    },
-                )
-            }
-        }
+        cross_entropy_backward(scores, targets, self.ignored, scale, diff);
     }
 }
 

@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{Simd, sigmoid},
+};
 
 /// The row of `Swish`.
 pub const KIND: Kind = Kind {
@@ -25,6 +28,7 @@ pub const KIND: Kind = Kind {
 /// s = 1 / (1 + e^-(beta x))    y = x * s       dE/dx = dE/dy * (s + beta * y * (1 - s))
 ///
 /// Shapes: bottom any, top the same. Params: none. Reference: Ramachandran et al. 2017. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Swish {
     beta: f32,
 }
@@ -40,14 +44,16 @@ impl Activation for Swish {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        x * math::sigmoid(self.beta * x)
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.mul(x, sigmoid(simd, simd.mul(simd.splat(self.beta), x)))
     }
 
     #[inline(always)]
-    fn derivative(&self, x: f32, _: f32) -> f32 {
-        let s = math::sigmoid(self.beta * x);
-        s + self.beta * x * s * (1.0 - s)
+    fn derivative<S: Simd>(self, simd: S, x: S::V, _: S::V) -> S::V {
+        let inner = simd.mul(simd.splat(self.beta), x);
+        let s = sigmoid(simd, inner);
+        let rest = simd.fma(s, simd.splat(-1.0), simd.splat(1.0));
+        simd.fma(simd.mul(inner, s), rest, s)
     }
 }
 

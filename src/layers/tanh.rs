@@ -4,7 +4,10 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::{config::proto::LayerParameter, kernels::math};
+use crate::{
+    config::proto::LayerParameter,
+    kernels::simd::{self, Simd},
+};
 
 /// The row of `TanH`.
 pub const KIND: Kind = Kind {
@@ -25,7 +28,8 @@ pub const KIND: Kind = Kind {
 /// y = tanh(x)       dE/dx = dE/dy * (1 - y^2)
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
-struct TanH;
+#[derive(Clone, Copy)]
+pub(super) struct TanH;
 
 fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     Ok(Box::new(Pointwise(TanH)))
@@ -37,13 +41,13 @@ impl Activation for TanH {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        math::tanh(x)
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd::tanh(simd, x)
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, y: f32) -> f32 {
-        1.0 - y * y
+    fn derivative<S: Simd>(self, simd: S, _: S::V, y: S::V) -> S::V {
+        simd.fma(simd.mul(y, simd.splat(-1.0)), y, simd.splat(1.0))
     }
 }
 

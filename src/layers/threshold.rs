@@ -4,7 +4,7 @@ use super::{
     Arity, Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
-use crate::config::proto::LayerParameter;
+use crate::{config::proto::LayerParameter, kernels::simd::Simd};
 
 /// The row of `Threshold`.
 pub const KIND: Kind = Kind {
@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
 /// y = 1 if x > threshold, else 0; no gradient.
 ///
 /// Shapes: bottom any, top the same. Params: none. Differs from Caffe: no.
+#[derive(Clone, Copy)]
 struct Threshold {
     threshold: f32,
 }
@@ -38,13 +39,13 @@ impl Activation for Threshold {
     }
 
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
-        if x > self.threshold { 1.0 } else { 0.0 }
+    fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
+        simd.where_greater(x, simd.splat(self.threshold), simd.splat(1.0), simd.splat(0.0))
     }
 
     #[inline(always)]
-    fn derivative(&self, _: f32, _: f32) -> f32 {
-        0.0
+    fn derivative<S: Simd>(self, simd: S, _: S::V, _: S::V) -> S::V {
+        simd.splat(0.0)
     }
 }
 

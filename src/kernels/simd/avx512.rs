@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Lines, Simd};
+use super::{Job, Lines, SQRT_HALF, Simd};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,22 @@ impl Simd for Avx512 {
         unsafe { _mm512_sqrt_ps(a) }
     }
     #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn with_sign_of(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(
+                _mm512_castps_si512(a),
+                _mm512_castps_si512(b),
+                _mm512_set1_epi32(i32::MIN),
+            ))
+        }
+    }
+    #[inline(always)]
     fn where_greater(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), j, i) }
@@ -125,6 +141,16 @@ impl Simd for Avx512 {
     fn where_set(self, bits: u32, i: __m512, j: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_mask_blend_ps(bits as __mmask16, j, i) }
+    }
+    #[inline(always)]
+    fn split_by_sqrt_half(self, x: __m512) -> (__m512, __m512) {
+        // SAFETY: see above.
+        unsafe {
+            let x = _mm512_castps_si512(x);
+            let k = _mm512_srai_epi32::<23>(_mm512_sub_epi32(x, _mm512_set1_epi32(SQRT_HALF)));
+            let m = _mm512_sub_epi32(x, _mm512_slli_epi32::<23>(k));
+            (_mm512_cvtepi32_ps(k), _mm512_castsi512_ps(m))
+        }
     }
     #[inline(always)]
     fn shift(self, v: __m512) -> __m512 {

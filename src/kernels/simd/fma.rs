@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Lines, Simd};
+use super::{Job, Lines, SQRT_HALF, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,21 @@ impl Simd for Fma {
     fn sqrt(self, a: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn with_sign_of(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            {
+                let sign = _mm256_set1_ps(-0.0);
+                _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b))
+            }
+        }
     }
     #[inline(always)]
     fn where_greater(self, a: __m256, b: __m256, i: __m256, j: __m256) -> __m256 {
@@ -162,6 +177,16 @@ impl Simd for Fma {
             let lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
             let set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), lanes), lanes);
             _mm256_blendv_ps(j, i, _mm256_castsi256_ps(set))
+        }
+    }
+    #[inline(always)]
+    fn split_by_sqrt_half(self, x: __m256) -> (__m256, __m256) {
+        // SAFETY: see above.
+        unsafe {
+            let x = _mm256_castps_si256(x);
+            let k = _mm256_srai_epi32::<23>(_mm256_sub_epi32(x, _mm256_set1_epi32(SQRT_HALF)));
+            let m = _mm256_sub_epi32(x, _mm256_slli_epi32::<23>(k));
+            (_mm256_cvtepi32_ps(k), _mm256_castsi256_ps(m))
         }
     }
     #[inline(always)]

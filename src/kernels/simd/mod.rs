@@ -10,10 +10,10 @@ mod chacha;
 mod direct;
 mod dots;
 mod each;
-mod exp;
 mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
+mod functions;
 mod gather;
 mod images;
 mod matrix;
@@ -37,9 +37,9 @@ use std::sync::OnceLock;
 pub use chacha::{BLOCK, chacha8};
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
-pub use each::{Asked, Each, each};
-pub use exp::exp_below_0;
+pub use each::{Asked, Each, Own, Renew, each, renew};
 pub use filter::{Filter, correlate, filter};
+pub use functions::{exp, exp_below_0, exp_m1_below_0, ln, sigmoid, softplus, softplus_below_0, tanh};
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
 pub use matrix::{Mat, MatMut};
@@ -48,6 +48,7 @@ pub use outer::{Outer, Run, outer, outer_ahead};
 pub use peak::peak;
 pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};
+pub use portable::Portable;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Terms, store_terms, sum_terms};
@@ -79,6 +80,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::V) -> Self::V;
     /// The larger of the two; `b` where either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of the two; `b` where either is not a number.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a` with the sign of `b`.
+    fn with_sign_of(self, a: Self::V, b: Self::V) -> Self::V;
     /// `i` where `a > b`, else `j`.
     fn where_greater(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
     /// `i` where `a <= b`, else `j`.
@@ -88,8 +93,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// 0x4f58_6000 less a quarter of the lane's bits, as bits: within 3.1% of x^-1/4, for normal x > 0.
     fn inverse_fourth_root_guess(self, x: Self::V) -> Self::V;
-    /// 2^k where a lane is 1.5 * 2^23 + 127 + k, for whole k from -126 to 127; 0 for k = -127.
+    /// 2^k where a lane is 1.5 * 2^23 + 127 + k, for whole k from -126 to 127; 0 for k = -127, infinity for 128.
     fn power_of_two(self, shifted: Self::V) -> Self::V;
+    /// k and m, from sqrt(1/2) to sqrt(2), with x = 2^k m, for normal x > 0.
+    fn split_by_sqrt_half(self, x: Self::V) -> (Self::V, Self::V);
 
     /// `a + b` of the lanes' bits as whole numbers, modulo 2^32.
     fn add_bits(self, a: Self::V, b: Self::V) -> Self::V;
@@ -235,6 +242,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.store_bytes_first(y.as_mut_ptr(), y.len().min(Self::LANES), v) }
     }
 }
+
+/// The bits of sqrt(1/2).
+const SQRT_HALF: i32 = 0x3f35_04f3;
 
 /// The numbers of lanes.
 static NUMBERS: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
@@ -428,7 +438,7 @@ mod tests {
                 let around = lanes(simd.read_around(&numbers, at));
                 assert!((0..n).all(|i| around[i] == want(i)), "{at}");
             }
-            for k in -127..=127 {
+            for k in -127..=128 {
                 let shifted = 12_582_912.0 + 127.0 + k as f32;
                 let want = if k == -127 { 0.0 } else { (k as f32).exp2() };
                 assert!(lanes(simd.power_of_two(simd.splat(shifted))).iter().all(|&v| v == want), "{k}");

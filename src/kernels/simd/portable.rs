@@ -1,6 +1,6 @@
 //! Plain Rust over arrays of four values, which LLVM turns into SSE2 or NEON registers.
 
-use super::{Lines, Simd};
+use super::{Lines, SQRT_HALF, Simd};
 
 /// Runs everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,14 @@ impl Simd for Portable {
         a.map(f32::sqrt)
     }
     #[inline(always)]
+    fn min(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn with_sign_of(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, f32::copysign)
+    }
+    #[inline(always)]
     fn where_greater(self, a: [f32; 4], b: [f32; 4], i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|l| if a[l] > b[l] { i[l] } else { j[l] })
     }
@@ -89,6 +97,12 @@ impl Simd for Portable {
     #[inline(always)]
     fn where_set(self, bits: u32, i: [f32; 4], j: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|l| if bits >> l & 1 == 1 { i[l] } else { j[l] })
+    }
+    #[inline(always)]
+    fn split_by_sqrt_half(self, x: [f32; 4]) -> ([f32; 4], [f32; 4]) {
+        let k = x.map(|x| (x.to_bits() as i32).wrapping_sub(SQRT_HALF) >> 23);
+        let m = std::array::from_fn(|i| f32::from_bits(x[i].to_bits().wrapping_sub((k[i] << 23) as u32)));
+        (k.map(|k| k as f32), m)
     }
     #[inline(always)]
     fn shift(self, v: [f32; 4]) -> [f32; 4] {

@@ -1,10 +1,31 @@
 //! Softmax where classes lie apart: some registers of positions beside each other go through all classes, again and again while
 //! they are near, and those that follow them are asked for.
 
-use super::super::simd::{Asked, Each, Job, MatMut, Simd, each, exp_below_0};
+use super::{
+    super::simd::{Asked, Each, Job, MatMut, Simd, each, exp_below_0},
+    Wanted,
+};
 
 /// Registers of positions that go together: whole lines of the cache.
 const TOGETHER: usize = 4;
+
+/// Work on positions beside each other.
+trait Positions: Sized {
+    /// `n` of them from number `at` on: `R` registers.
+    fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize);
+
+    /// The first `count`.
+    #[inline(always)]
+    fn all<S: Simd>(mut self, simd: S, count: usize) {
+        let wide = TOGETHER * S::LANES;
+        for at in (0..count - count % wide).step_by(wide) {
+            self.some::<S, TOGETHER>(simd, at, wide);
+        }
+        for at in (count - count % wide..count).step_by(S::LANES) {
+            self.some::<S, 1>(simd, at, S::LANES.min(count - at));
+        }
+    }
+}
 
 /// Softmax of the positions that `y` has a column for; `x` begins with the first.
 pub struct Shares<'a> {
@@ -16,19 +37,13 @@ impl Job for Shares<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (cols, wide) = (self.y.cols(), TOGETHER * S::LANES);
-        for at in (0..cols - cols % wide).step_by(wide) {
-            self.some::<S, TOGETHER>(simd, at, wide);
-        }
-        for at in (cols - cols % wide..cols).step_by(S::LANES) {
-            self.some::<S, 1>(simd, at, S::LANES.min(cols - at));
-        }
+    fn run<S: Simd>(self, simd: S) {
+        let count = self.y.cols();
+        self.all(simd, count);
     }
 }
 
-impl Shares<'_> {
-    /// `n` positions from column `at` on: `R` registers.
+impl Positions for Shares<'_> {
     #[inline(always)]
     fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize) {
         let (classes, stride) = (self.y.rows(), self.y.stride());
@@ -77,19 +92,13 @@ impl Job for Slopes<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (cols, wide) = (self.dx.cols(), TOGETHER * S::LANES);
-        for at in (0..cols - cols % wide).step_by(wide) {
-            self.some::<S, TOGETHER>(simd, at, wide);
-        }
-        for at in (cols - cols % wide..cols).step_by(S::LANES) {
-            self.some::<S, 1>(simd, at, S::LANES.min(cols - at));
-        }
+    fn run<S: Simd>(self, simd: S) {
+        let count = self.dx.cols();
+        self.all(simd, count);
     }
 }
 
-impl Slopes<'_> {
-    /// `n` positions from column `at` on: `R` registers.
+impl Positions for Slopes<'_> {
     #[inline(always)]
     fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize) {
         let (classes, stride) = (self.dx.rows(), self.dx.stride());
@@ -119,14 +128,9 @@ impl Slopes<'_> {
 /// Positions whose labels and weights are kept as numbers.
 const NEAR: usize = 512;
 
-/// scale * weight * (p - q) of the positions that `dx` has a column for, with which all else begins; q is `each`, and `own` more for
-/// the label.
+/// The gradient of cross entropy of the positions that `dx` has a column for; `p` begins with the first, and so does what is wanted.
 pub struct Misses<'a> {
-    pub own: f32,
-    pub each: f32,
-    pub scale: f32,
-    pub labels: &'a [u32],
-    pub weights: &'a [f32],
+    pub wanted: Wanted<'a>,
     pub p: &'a [f32],
     pub dx: MatMut<'a>,
 }
@@ -137,15 +141,19 @@ impl Job for Misses<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (cols, stride) = (self.dx.cols(), self.dx.stride());
+        let Wanted { own, each: other, scale, .. } = self.wanted;
         let (mut labels, mut factors) = ([0.0; NEAR], [0.0; NEAR]);
         for at in (0..cols).step_by(NEAR) {
             let n = NEAR.min(cols - at);
-            labels.iter_mut().zip(&self.labels[at..]).for_each(|(label, &class)| *label = class as f32);
-            factors.iter_mut().zip(&self.weights[at..]).for_each(|(factor, w)| *factor = self.scale * w);
+            labels
+                .iter_mut()
+                .zip(&self.wanted.labels[at..])
+                .for_each(|(label, &class)| *label = class as f32);
+            factors.iter_mut().zip(&self.wanted.weights[at..]).for_each(|(factor, w)| *factor = scale * w);
             for c in 0..self.dx.rows() {
                 let (p, dx) = (&self.p[c * stride + at..], &mut self.dx.row(c)[at..][..n]);
                 let asked = Asked { reads: [p.as_ptr().wrapping_add(n)], writes: [dx.as_ptr_range().end] };
-                let miss = Miss { class: c as f32, own: -self.own - self.each, other: -self.each };
+                let miss = Miss { class: c as f32, own: -own - other, other: -other };
                 each(simd, [p, &labels, &factors], [dx], asked, miss);
             }
         }

@@ -1,6 +1,9 @@
 //! Softmax where classes lie side by side: row by row, of which one stays near.
 
-use super::super::simd::{Asked, Each, Job, Simd, each, exp_below_0};
+use super::{
+    super::simd::{Asked, Each, Job, Simd, each, exp_below_0},
+    Wanted,
+};
 
 /// Registers that are folded side by side.
 const TOGETHER: usize = 4;
@@ -144,14 +147,10 @@ impl Each<2, 1> for Slope {
     }
 }
 
-/// scale * weight * (p - q) in the rows of `dx`, where q is `each`, and `own` more for the label.
+/// The gradient of cross entropy in the rows of `dx`; `p` begins with the first, and so does what is wanted.
 pub struct Misses<'a> {
     pub classes: usize,
-    pub own: f32,
-    pub each: f32,
-    pub scale: f32,
-    pub labels: &'a [u32],
-    pub weights: &'a [f32],
+    pub wanted: Wanted<'a>,
     pub p: &'a [f32],
     pub dx: &'a mut [f32],
 }
@@ -161,26 +160,57 @@ impl Job for Misses<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let rows = self.dx.chunks_exact_mut(self.classes).zip(self.p.chunks_exact(self.classes));
-        for ((dx, p), (&label, weight)) in rows.zip(self.labels.iter().zip(self.weights)) {
-            let factor = self.scale * weight;
+        let Misses { classes, wanted, p, dx } = self;
+        let Wanted { own, each: other, scale, labels, weights } = wanted;
+        let miss = Miss { minus: -other };
+        // Of rows within a register, some are done as one, with a factor for each value.
+        let rows = if classes <= S::LANES { NEAR / classes } else { 1 };
+        let mut factors = [0.0; NEAR + 16];
+        let blocks = dx.chunks_mut(rows * classes).zip(p.chunks(rows * classes));
+        for ((dx, p), (labels, weights)) in blocks.zip(labels.chunks(rows).zip(weights.chunks(rows))) {
             let asked = Asked { reads: [], writes: [dx.as_ptr_range().end] };
-            each(simd, [p], [&mut *dx], asked, Miss { factor, minus: -self.each });
-            dx[label as usize] -= factor * self.own;
+            if classes <= S::LANES {
+                // A register of factors runs over into the next row's, which are written later.
+                for (row, weight) in weights[..dx.len() / classes].iter().enumerate() {
+                    simd.write_first(&mut factors[row * classes..], simd.splat(scale * weight));
+                }
+                each(simd, [p, &factors], [&mut *dx], asked, miss);
+            } else {
+                each(simd, [p], [&mut *dx], asked, Even { factor: scale * weights[0], miss });
+            }
+            for (dx, (&label, weight)) in dx.chunks_exact_mut(classes).zip(labels.iter().zip(weights)) {
+                dx[label as usize] -= scale * weight * own;
+            }
         }
     }
 }
 
+/// Values whose factors are written out.
+const NEAR: usize = 1024;
+
 /// factor * (p + minus).
 #[derive(Clone, Copy)]
 struct Miss {
-    factor: f32,
     minus: f32,
 }
 
-impl Each<1, 1> for Miss {
+impl Each<2, 1> for Miss {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [p, factor]: [S::V; 2]) -> [S::V; 1] {
+        [simd.mul(factor, simd.add(p, simd.splat(self.minus)))]
+    }
+}
+
+/// The same with one factor.
+#[derive(Clone, Copy)]
+struct Even {
+    factor: f32,
+    miss: Miss,
+}
+
+impl Each<1, 1> for Even {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [p]: [S::V; 1]) -> [S::V; 1] {
-        [simd.mul(simd.splat(self.factor), simd.add(p, simd.splat(self.minus)))]
+        self.miss.of(simd, [p, simd.splat(self.factor)])
     }
 }

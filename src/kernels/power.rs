@@ -1,123 +1,12 @@
-//! Exponentials and logarithms of one value, written so that loops over them vectorize: no tables, no calls, no
-//! branches but selections.
-//!
-//! Only sums and products that round alike everywhere (no fused ones), so each instruction set gives the same
-//! bits. Errors are below 2.5 units in the last place unless stated, over all of `f32` with denormals and infinities.
+//! Powers of one value, written so that loops over them vectorize: no tables, no calls, no branches but selections.
 
-use std::f32::consts::LOG2_E;
-
-/// ln 2 in two parts, the first so short that its product with an exponent is exact.
-const LN_2_HIGH: f32 = 355.0 / 512.0;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
-
-/// Adding 1.5 * 2^23 rounds to a whole number, which then stands in the last bits.
-const ROUND: f32 = 12_582_912.0;
+use super::simd::Simd;
 
 /// The polynomial with these coefficients, lowest power first, written out: a loop over them would be unrolled too
 /// late for the loop around it to become vectors.
 macro_rules! polynomial {
     ($x:expr; $last:expr) => { $last };
     ($x:expr; $first:expr, $($rest:expr),+) => { polynomial!($x; $($rest),+) * $x + $first };
-}
-
-/// (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2, by minimax coefficients.
-#[inline(always)]
-fn exp_tail(r: f32) -> f32 {
-    polynomial!(r; 0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9)
-}
-
-/// (ln(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2), by minimax coefficients.
-#[inline(always)]
-fn ln_tail(f: f32) -> f32 {
-    polynomial!(
-        f;
-        0.333_333_3, -0.250_008_23, 0.200_012_28, -0.166_233_5,
-        0.142_017_38, -0.131_602_23, 0.127_617_5, -0.076_346_1
-    )
-}
-
-/// 2^k for k from -126 to 127.
-#[inline(always)]
-fn power_of_2(k: i32) -> f32 {
-    f32::from_bits((k.wrapping_add(127) as u32) << 23)
-}
-
-/// x = k ln(2) + r with |r| <= ln(2) / 2; gives k and e^r - 1.
-#[inline(always)]
-fn reduced(x: f32) -> (i32, f32) {
-    let shifted = x * LOG2_E + ROUND;
-    let whole = shifted - ROUND;
-    let r = x - whole * LN_2_HIGH - whole * LN_2_LOW;
-    let k = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    (k, r + r * r * exp_tail(r))
-}
-
-/// e^x.
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    // Beyond these the result is infinite or 0 anyway; written so that NaN stays.
-    let x = if x > 89.0 { 89.0 } else { x };
-    let x = if x < -104.0 { -104.0 } else { x };
-    let (k, m1) = reduced(x);
-    // In two steps, since 2^k itself may be out of range.
-    let half = k >> 1;
-    (1.0 + m1) * power_of_2(half) * power_of_2(k.wrapping_sub(half))
-}
-
-/// e^x - 1 for x <= 0.
-#[inline(always)]
-pub fn exp_m1_below_0(x: f32) -> f32 {
-    let x = if x < -40.0 { -40.0 } else { x };
-    let (k, m1) = reduced(x);
-    let scale = power_of_2(k);
-    scale * m1 + (scale - 1.0)
-}
-
-/// ln(x) of a normal number.
-#[inline(always)]
-fn ln_normal(x: f32) -> f32 {
-    const SQRT_HALF: u32 = 0x3f35_04f3;
-    let k = (x.to_bits().wrapping_sub(SQRT_HALF) as i32) >> 23;
-    let f = f32::from_bits(x.to_bits().wrapping_sub((k as u32) << 23)) - 1.0;
-    let (k, square) = (k as f32, f * f);
-    let small = square * f * ln_tail(f) + k * LN_2_LOW;
-    (small - 0.5 * square) + f + k * LN_2_HIGH
-}
-
-/// The natural logarithm: -infinity at 0, NaN below.
-#[inline(always)]
-pub fn ln(x: f32) -> f32 {
-    const TO_NORMAL: f32 = 8_388_608.0;
-    let denormal = x < f32::MIN_POSITIVE;
-    let y = ln_normal(if denormal { x * TO_NORMAL } else { x });
-    let y = if denormal { y - 23.0 * std::f32::consts::LN_2 } else { y };
-    let y = if x == f32::INFINITY { x } else { y };
-    let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    if x >= 0.0 { y } else { f32::NAN }
-}
-
-/// ln(1 + e^x).
-#[inline(always)]
-pub fn softplus(x: f32) -> f32 {
-    let e = exp(-x.abs());
-    let u = 1.0 + e;
-    // What u lost of e by rounding comes back through the derivative of ln at u.
-    let tail = ln_normal(u) + (e - (u - 1.0)) / u;
-    (if x > 0.0 { x } else { 0.0 }) + tail
-}
-
-/// 1 / (1 + e^-x).
-#[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
-    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
-}
-
-/// The hyperbolic tangent.
-#[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let m1 = exp_m1_below_0(-2.0 * x.abs());
-    (-m1 / (2.0 + m1)).copysign(x)
 }
 
 /// x^p for a fixed p, with the special values of [`f32::powf`]; error below one unit in the last place.
@@ -156,6 +45,18 @@ impl Power {
         let sign = if zero | infinite { self.sign_at_ends } else { self.sign };
         let y = if x.is_sign_negative() { y * sign } else { y };
         if x.is_nan() { x } else { y }
+    }
+
+    /// [`Self::of`] each lane.
+    #[inline(always)]
+    pub fn of_lanes<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        let mut lanes = [1.0; 16];
+        simd.write_first(&mut lanes[..S::LANES], x);
+        // A loop whose length is known is unrolled before it could vectorize.
+        for x in &mut lanes[..std::hint::black_box(S::LANES)] {
+            *x = self.of(*x);
+        }
+        simd.read(&lanes)
     }
 }
 
@@ -229,29 +130,6 @@ mod tests {
         let spread = (0..=u32::MAX).step_by(20_011).map(f32::from_bits);
         let near = (-400_000..400_000).map(|i| i as f32 * 2.5e-4);
         special.chain(spread).chain(near)
-    }
-
-    fn check(name: &str, inputs: impl Iterator<Item = f32>, got: fn(f32) -> f32, want: fn(f64) -> f64) {
-        for x in inputs {
-            let (got, want) = (got(x), want(f64::from(x)));
-            let error = ulps(got, want);
-            assert!(error < 2.5, "{name}({x:e}) is {got} instead of {want}: {error} units");
-        }
-    }
-
-    #[test]
-    fn errors_are_small() {
-        check("exp", all_sizes(), exp, f64::exp);
-        check("ln", all_sizes(), ln, f64::ln);
-        check("softplus", all_sizes(), softplus, |x| if x > 40.0 { x } else { x.exp().ln_1p() });
-        check("sigmoid", all_sizes(), sigmoid, |x| 1.0 / (1.0 + (-x).exp()));
-        check("tanh", all_sizes(), tanh, f64::tanh);
-        check("exp_m1", all_sizes().map(|x| -x.abs()), exp_m1_below_0, f64::exp_m1);
-    }
-
-    #[test]
-    fn signs_of_zero_stay() {
-        assert!(tanh(-0.0).is_sign_negative() && tanh(0.0).is_sign_positive());
     }
 
     #[test]

@@ -1,0 +1,269 @@
+//! Exponentials, logarithms and what is made of them, of a register: no tables, no branches.
+//!
+//! Errors are the largest of all numbers, in units in the last place, of results that are normal numbers; results below them may be 0. NaN stays.
+
+use std::f32::consts::LOG2_E;
+
+use super::Simd;
+
+/// Adding it rounds to a whole number, which, with the bias of exponents, then stands in the last bits.
+const ROUND: f32 = 12_582_912.0 + 127.0;
+/// ln 2 in two parts, the first so short that its product with an exponent is exact; both with the other sign.
+const LN_2_HIGH: f32 = -355.0 / 512.0;
+const LN_2_LOW: f32 = 2.121_944_4e-4;
+/// Logarithms of the powers of two that [`Simd::power_of_two`] makes 0 and infinity.
+const LN_OF_0: f32 = -88.029_69;
+const LN_OF_INFINITY: f32 = 88.722_84;
+/// (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2 by minimax coefficients, the highest power first.
+const EXP_TAIL: [f32; 5] = [0.001_383_786_1, 0.008_367_087, 0.041_667_75, 0.166_665_39, 0.499_999_97];
+/// (ln(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2), likewise.
+const LN_TAIL: [f32; 8] = [
+    -0.076_346_1,
+    0.127_617_5,
+    -0.131_602_23,
+    0.142_017_38,
+    -0.166_233_5,
+    0.200_012_28,
+    -0.250_008_23,
+    0.333_333_3,
+];
+/// ln(1 + e) / e for e from 0 to 1, likewise.
+const LN_1P: [f32; 9] = [
+    0.005_365_446_7,
+    -0.030_068_362,
+    0.079_208_88,
+    -0.137_541_89,
+    0.191_538_48,
+    -0.248_572_17,
+    0.333_213_3,
+    -0.499_996_48,
+    1.0,
+];
+
+/// The polynomial with these coefficients, the highest power first.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::V, factors: &[f32; N]) -> S::V {
+    let mut sum = simd.splat(factors[0]);
+    for &factor in &factors[1..] {
+        sum = simd.fma(sum, x, simd.splat(factor));
+    }
+    sum
+}
+
+/// x = k ln(2) + r with |r| <= ln(2) / 2: k as [`Simd::power_of_two`] takes it, and e^r - 1.
+#[inline(always)]
+fn reduced<S: Simd>(simd: S, x: S::V) -> (S::V, S::V) {
+    let shifted = simd.fma(x, simd.splat(LOG2_E), simd.splat(ROUND));
+    let whole = simd.add(shifted, simd.splat(-ROUND));
+    let r = simd.fma(whole, simd.splat(LN_2_HIGH), x);
+    let r = simd.fma(whole, simd.splat(LN_2_LOW), r);
+    (shifted, simd.fma(simd.mul(r, r), polynomial(simd, r, &EXP_TAIL), r))
+}
+
+/// e^x for x <= 0, within 1 unit.
+#[inline(always)]
+pub fn exp_below_0<S: Simd>(simd: S, x: S::V) -> S::V {
+    // What is not a number is the second.
+    let (k, m1) = reduced(simd, simd.max(simd.splat(LN_OF_0), x));
+    let scale = simd.power_of_two(k);
+    simd.fma(scale, m1, scale)
+}
+
+/// e^x, within 1 unit, below the normal numbers, too.
+#[inline(always)]
+pub fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
+    // Beyond these it is infinite or 0 anyway.
+    let (k, m1) = reduced(simd, simd.min(simd.splat(89.0), simd.max(simd.splat(-104.0), x)));
+    // In two steps, since 2^k itself may be out of range: k ends in the bits of whole numbers, so half of it is rounded.
+    let half = simd.fma(simd.add(k, simd.splat(-ROUND)), simd.splat(0.5), simd.splat(ROUND));
+    let other = simd.add(simd.fma(half, simd.splat(-1.0), simd.splat(ROUND)), k);
+    let power = simd.mul(simd.power_of_two(half), simd.add(m1, simd.splat(1.0)));
+    simd.mul(power, simd.power_of_two(other))
+}
+
+/// e^x - 1 for x <= 0, within 1 unit.
+#[inline(always)]
+pub fn exp_m1_below_0<S: Simd>(simd: S, x: S::V) -> S::V {
+    let (k, m1) = reduced(simd, simd.max(simd.splat(LN_OF_0), x));
+    let scale = simd.power_of_two(k);
+    simd.fma(scale, m1, simd.add(scale, simd.splat(-1.0)))
+}
+
+/// ln(x), within 1 unit: -infinity at 0, NaN below.
+#[inline(always)]
+pub fn ln<S: Simd>(simd: S, x: S::V) -> S::V {
+    const TO_NORMAL: f32 = 8_388_608.0;
+    let [zero, least] = [0.0, f32::MIN_POSITIVE].map(|x| simd.splat(x));
+    let normal = simd.where_greater(least, x, simd.mul(x, simd.splat(TO_NORMAL)), x);
+    let k_0 = simd.where_greater(least, x, simd.splat(-23.0), zero);
+    let (k, m) = simd.split_by_sqrt_half(normal);
+    let (k, f) = (simd.add(k, k_0), simd.add(m, simd.splat(-1.0)));
+    let square = simd.mul(f, f);
+    let tail = polynomial(simd, f, &LN_TAIL);
+    let small = simd.fma(simd.mul(square, f), tail, simd.mul(k, simd.splat(-LN_2_LOW)));
+    let y = simd.add(simd.fma(square, simd.splat(-0.5), small), f);
+    let y = simd.fma(k, simd.splat(-LN_2_HIGH), y);
+    // Infinity and what is not a number stay.
+    let y = simd.where_greater(simd.splat(f32::INFINITY), x, y, x);
+    let ends = simd.where_equal(x, zero, simd.splat(f32::NEG_INFINITY), simd.splat(f32::NAN));
+    simd.where_at_most(x, zero, ends, y)
+}
+
+/// ln(1 + e^x) for x <= 0, within 2.5 units.
+#[inline(always)]
+pub fn softplus_below_0<S: Simd>(simd: S, x: S::V) -> S::V {
+    let e = exp_below_0(simd, x);
+    simd.mul(e, polynomial(simd, e, &LN_1P))
+}
+
+/// ln(1 + e^x), within 2.5 units.
+#[inline(always)]
+pub fn softplus<S: Simd>(simd: S, x: S::V) -> S::V {
+    let e = exp_below_0(simd, simd.with_sign_of(x, simd.splat(-0.0)));
+    simd.fma(e, polynomial(simd, e, &LN_1P), simd.max(x, simd.splat(0.0)))
+}
+
+/// 1 / (1 + e^-x), within 2.1 units.
+#[inline(always)]
+pub fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
+    let x = simd.max(simd.splat(-LN_OF_INFINITY), simd.min(simd.splat(-LN_OF_0), x));
+    let one = simd.splat(1.0);
+    let (k, m1) = reduced(simd, simd.mul(x, simd.splat(-1.0)));
+    simd.div(one, simd.fma(simd.power_of_two(k), simd.add(m1, one), one))
+}
+
+/// The hyperbolic tangent, within 2.4 units.
+#[inline(always)]
+pub fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
+    // Beyond 20 it is 1 or -1.
+    let size = simd.min(simd.splat(20.0), simd.with_sign_of(x, simd.splat(0.0)));
+    let (k, m1) = reduced(simd, simd.add(size, size));
+    let scale = simd.power_of_two(k);
+    let m1 = simd.fma(scale, m1, simd.add(scale, simd.splat(-1.0)));
+    simd.with_sign_of(simd.div(m1, simd.add(m1, simd.splat(2.0))), x)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::marker::PhantomData;
+
+    use super::*;
+    use crate::kernels::simd::{Isa, Job, Portable};
+
+    /// Every so many numbers are tried; with 101 the errors are the same.
+    const STEP: usize = 9973;
+
+    /// A function of registers beside the exact one.
+    trait Named {
+        const NAME: &'static str;
+        /// The largest error, in units in the last place.
+        const LIMIT: f64;
+        fn of<S: Simd>(simd: S, x: S::V) -> S::V;
+        fn exactly(x: f64) -> f64;
+    }
+
+    macro_rules! named {
+        ($type:ident, $function:ident, $limit:literal, $exactly:expr) => {
+            struct $type;
+
+            impl Named for $type {
+                const NAME: &'static str = stringify!($function);
+                const LIMIT: f64 = $limit;
+                #[inline(always)]
+                fn of<S: Simd>(simd: S, x: S::V) -> S::V {
+                    $function(simd, x)
+                }
+                fn exactly(x: f64) -> f64 {
+                    let of: fn(f64) -> f64 = $exactly;
+                    of(x)
+                }
+            }
+        };
+    }
+
+    named!(Exp, exp, 1.0, f64::exp);
+    named!(ExpM1, exp_m1_below_0, 1.0, f64::exp_m1);
+    named!(Ln, ln, 1.0, f64::ln);
+    named!(Softplus, softplus, 2.5, |x| if x > 40.0 { x } else { x.exp().ln_1p() });
+    named!(Sigmoid, sigmoid, 2.1, |x| 1.0 / (1.0 + (-x).exp()));
+    named!(Tanh, tanh, 2.4, f64::tanh);
+    named!(ExpBelow0, exp_below_0, 1.0, f64::exp);
+    named!(SoftplusBelow0, softplus_below_0, 2.5, |x| x.exp().ln_1p());
+
+    /// Distance in units in the last place of the right value; results below the normal numbers may be 0.
+    fn ulps(got: f32, want: f64) -> f64 {
+        let rounded = want as f32;
+        if got.is_nan() || rounded.is_nan() || rounded.is_infinite() || got.is_infinite() {
+            let same = got == rounded || (got.is_nan() && want.is_nan());
+            return if same { 0.0 } else { f64::INFINITY };
+        }
+        if got == 0.0 && rounded.abs() < f32::MIN_POSITIVE {
+            return 0.0;
+        }
+        let unit = f64::from(f32::from_bits(rounded.abs().to_bits() + 1)) - f64::from(rounded.abs());
+        (f64::from(got) - want).abs() / unit
+    }
+
+    /// The function of every `step`th `f32` from one of these bits to the other; gives the largest error and where.
+    struct Sweep<F>(u32, u32, usize, PhantomData<F>);
+
+    impl<F: Named> Job for Sweep<F> {
+        type Output = (f64, f32);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> (f64, f32) {
+            let (mut worst, mut lanes, mut out) = ((0.0, 0.0), [0.0f32; 16], [0.0; 16]);
+            for first in (self.0..self.1).step_by(self.2 * S::LANES) {
+                for (i, lane) in lanes[..S::LANES].iter_mut().enumerate() {
+                    *lane = f32::from_bits(first.saturating_add((i * self.2) as u32).min(self.1));
+                }
+                simd.write_first(&mut out[..S::LANES], F::of(simd, simd.read(&lanes)));
+                for (&x, &got) in lanes[..S::LANES].iter().zip(&out) {
+                    let error = ulps(got, F::exactly(f64::from(x)));
+                    worst = if error > worst.0 { (error, x) } else { worst };
+                }
+            }
+            worst
+        }
+    }
+
+    /// All signs and sizes, or those below 0, and the ends.
+    fn check<F: Named>(above: bool) {
+        for isa in Isa::all() {
+            for bits in [(1 << 31, u32::MAX), (0, if above { i32::MAX as u32 } else { 0 })] {
+                for step in [STEP, 1 << 23] {
+                    let (error, x) = isa.run(Sweep::<F>(bits.0, bits.1, step, PhantomData));
+                    assert!(error <= F::LIMIT, "{} {}({x:e}): {error} units", isa.key(), F::NAME);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_small() {
+        check::<Exp>(true);
+        check::<ExpM1>(false);
+        check::<Ln>(true);
+        check::<Softplus>(true);
+        check::<Sigmoid>(true);
+        check::<Tanh>(true);
+        check::<ExpBelow0>(false);
+        check::<SoftplusBelow0>(false);
+    }
+
+    #[test]
+    fn ends_are_as_they_should_be() {
+        let of = |f: fn(Portable, [f32; 4]) -> [f32; 4], x: f32| f(Portable, [x; 4])[0];
+        let infinity = f32::INFINITY;
+        assert_eq!([-infinity, -200.0, 200.0, infinity].map(|x| of(exp, x)), [0.0, 0.0, infinity, infinity]);
+        assert_eq!([-infinity, -100.0, 100.0, infinity].map(|x| of(sigmoid, x)), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!([-infinity, -20.0, 20.0, infinity].map(|x| of(tanh, x)), [-1.0, -1.0, 1.0, 1.0]);
+        assert_eq!(
+            [-infinity, -200.0, 200.0, infinity].map(|x| of(softplus, x)),
+            [0.0, 0.0, 200.0, infinity]
+        );
+        assert_eq!([-infinity, -50.0].map(|x| of(exp_m1_below_0, x)), [-1.0, -1.0]);
+        assert_eq!([0.0, -0.0, infinity].map(|x| of(ln, x)), [-infinity, -infinity, infinity]);
+        assert!(of(tanh, -0.0).is_sign_negative() && of(tanh, 0.0).is_sign_positive());
+    }
+}
