@@ -10,24 +10,46 @@ use super::{
 #[derive(Clone, Copy)]
 pub struct Scaled;
 
-impl Terms<1, 1, 1> for Scaled {
+impl Terms<1, 1> for Scaled {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [scale]: [S::V; 1], [a]: [S::V; 1]) -> [S::V; 1] {
-        [simd.mul(a, scale)]
+    fn of<S: Simd>(self, simd: S, [scale]: [S::V; 1], [a]: [S::V; 1]) -> S::V {
+        simd.mul(a, scale)
+    }
+}
+
+/// a * setting + setting.
+#[derive(Clone, Copy)]
+struct Moved;
+
+impl Terms<2, 1> for Moved {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [scale, bias]: [S::V; 2], [a]: [S::V; 1]) -> S::V {
+        simd.fma(a, scale, bias)
+    }
+}
+
+/// a + setting.
+#[derive(Clone, Copy)]
+struct Shifted;
+
+impl Terms<1, 1> for Shifted {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [bias]: [S::V; 1], [a]: [S::V; 1]) -> S::V {
+        simd.add(a, bias)
     }
 }
 
 /// y = x * scale + bias, by channel; no bias is 0.
 pub fn scale(dims: Channels, scale: &[f32], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
     match bias {
-        Some(bias) => dims.map(x, y, [scale, bias], |scale, bias, x| x * scale + bias),
-        None => dims.map(x, y, [scale, scale], |scale, _, x| x * scale),
+        Some(bias) => dims.map(x, y, [scale, bias], Moved),
+        None => dims.map(x, y, [scale], Scaled),
     }
 }
 
 /// y = x + bias, by channel.
 pub fn add(dims: Channels, bias: &[f32], x: &[f32], y: &mut [f32]) {
-    dims.map(x, y, [bias, bias], |bias, _, x| x + bias);
+    dims.map(x, y, [bias], Shifted);
 }
 
 /// dx = dy * scale, if it is wanted, and the sums of dy * x and of dy for each channel, in one pass over memory.

@@ -2,7 +2,7 @@
 
 use super::{
     affine::Scaled,
-    channels::{Channels, STRETCH, Settings, Terms},
+    channels::{Channels, STRETCH, Settings, Sums, Terms},
     norm::{Distance, Moments, Plain},
     simd::{MatMut, Simd},
 };
@@ -53,19 +53,19 @@ impl Value {
     #[inline(always)]
     fn of<S: Simd>(simd: S, [minus_mean, inverse, scale, bias, _]: [S::V; 5], x: S::V) -> [S::V; 2] {
         let v = simd.mul(simd.add(x, minus_mean), inverse);
-        [v, simd.add(simd.mul(v, scale), bias)]
+        [v, simd.fma(v, scale, bias)]
     }
 }
 
-impl Terms<5, 1, 1> for Value {
+impl Terms<5, 1> for Value {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, settings: [S::V; 5], [x]: [S::V; 1]) -> [S::V; 1] {
+    fn of<S: Simd>(self, simd: S, settings: [S::V; 5], [x]: [S::V; 1]) -> S::V {
         let [_, y] = Value::of(simd, settings, x);
-        [simd.where_at_most(y, settings[4], settings[4], y)]
+        simd.where_at_most(y, settings[4], settings[4], y)
     }
 }
 
-/// With g = dE/dy where y was not cut off, and h = dE/dv = g * scale: v * g, g, h and h * v.
+/// With g = dE/dy where y was not cut off, and h = dE/dv = g * scale: the sums of v * g, g, h and h * v.
 #[derive(Clone, Copy)]
 struct Slope;
 
@@ -79,11 +79,17 @@ impl Slope {
     }
 }
 
-impl Terms<5, 2, 4> for Slope {
+impl Sums<5, 2, 4> for Slope {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, settings: [S::V; 5], values: [S::V; 2]) -> [S::V; 4] {
+    fn add<S: Simd>(
+        self,
+        simd: S,
+        settings: [S::V; 5],
+        values: [S::V; 2],
+        [vg_sum, g_sum, h_sum, hv_sum]: [S::V; 4],
+    ) -> [S::V; 4] {
         let [v, g, h] = Slope::of(simd, settings, values);
-        [simd.mul(v, g), g, h, simd.mul(h, v)]
+        [simd.fma(v, g, vg_sum), simd.add(g_sum, g), simd.add(h_sum, h), simd.fma(h, v, hv_sum)]
     }
 }
 
@@ -91,12 +97,12 @@ impl Terms<5, 2, 4> for Slope {
 #[derive(Clone, Copy)]
 struct Descent;
 
-impl Terms<7, 2, 1> for Descent {
+impl Terms<7, 2> for Descent {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, settings: [S::V; 7], values: [S::V; 2]) -> [S::V; 1] {
+    fn of<S: Simd>(self, simd: S, settings: [S::V; 7], values: [S::V; 2]) -> S::V {
         let [a, inverse, b, c, d, minus_mean, minus_slope] = settings;
         let [v, _, h] = Slope::of(simd, [a, inverse, b, c, d], values);
-        [simd.mul(simd.add(simd.add(h, minus_mean), simd.mul(v, minus_slope)), inverse)]
+        simd.mul(simd.fma(v, minus_slope, simd.add(h, minus_mean)), inverse)
     }
 }
 

@@ -5,13 +5,12 @@ mod sums;
 
 use std::ops::Range;
 
-pub use super::simd::Terms;
+pub use super::simd::{Sums, Terms};
 pub use sums::sums_of;
 
 use super::{
-    elementwise::vectorized,
     parallel::{CHUNK, for_chunks_mut, for_columns_mut},
-    simd::{Isa, Job, MatMut, Simd, store_terms},
+    simd::{Isa, Job, MatMut, Simd, store_columns, store_terms},
 };
 use sums::Total;
 
@@ -32,6 +31,8 @@ pub const STRETCH: usize = 64;
 const NEAR: usize = 400 * 1024;
 /// How many values ahead of the last written a line is asked for.
 const AHEAD: usize = 128;
+/// How many images before the last written lines are asked for where each has one value of a channel: they lie far apart.
+const BACK: usize = 4;
 /// `P` numbers for each channel of a stretch.
 pub type Settings<const P: usize> = [[f32; STRETCH]; P];
 
@@ -92,12 +93,12 @@ impl Channels {
         out: MatMut<'_>,
         blobs: [&[f32]; B],
         settings: &Settings<P>,
-        terms: impl Terms<P, B, 1>,
+        terms: impl Terms<P, B>,
     ) {
         Isa::best().run(Apply { dims: self, first, out, blobs, settings, terms });
     }
 
-    /// The sums of all terms(settings, values of the blobs) for a stretch of channels; its columns of `out`, if there are any,
+    /// The sums over all values of the blobs for a stretch of channels; its columns of `out`, if there are any,
     /// are asked for meanwhile, as they will be written.
     pub fn sums<const P: usize, const B: usize, const N: usize>(
         self,
@@ -105,7 +106,7 @@ impl Channels {
         blobs: [&[f32]; B],
         out: Option<&mut MatMut<'_>>,
         settings: &Settings<P>,
-        terms: impl Terms<P, B, N>,
+        terms: impl Sums<P, B, N>,
     ) -> [[f64; STRETCH]; N] {
         Isa::best().run(Total { dims: self, stretch, upto: self.inner, blobs, out, settings, terms })
     }
@@ -117,44 +118,67 @@ impl Channels {
         upto: usize,
         blobs: [&[f32]; B],
         settings: &Settings<P>,
-        terms: impl Terms<P, B, N>,
+        terms: impl Sums<P, B, N>,
     ) -> [[f64; STRETCH]; N] {
         let (dims, upto) = (Self { images: self.images.min(1), ..self }, self.inner.min(upto));
         Isa::best().run(Total { dims, stretch, upto, blobs, out: None, settings, terms })
     }
 
-    /// out = f(both settings of the channel, x) over the whole blob, in pieces that may cut runs.
-    pub fn map(
-        &self,
+    /// out = terms(settings of the channel, x) over the whole blob, in pieces that may cut runs; no moments are needed first.
+    pub fn map<const P: usize>(
+        self,
         x: &[f32],
         out: &mut [f32],
-        [s, t]: [&[f32]; 2],
-        f: impl Fn(f32, f32, f32) -> f32 + Sync,
+        settings: [&[f32]; P],
+        terms: impl Terms<P, 1> + Sync,
     ) {
-        assert!(x.len() == out.len() && s.len() == self.channels && t.len() == self.channels);
-        let run = if self.inner == 1 { self.channels } else { self.inner };
-        for_chunks_mut(out, CHUNK, |start, part| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    let (mut at, mut part) = (start, part);
-                    while !part.is_empty() {
-                        let len = (run - at % run).min(part.len());
-                        let (piece, rest) = std::mem::take(&mut part).split_at_mut(len);
-                        let values = piece.iter_mut().zip(&x[at..][..len]);
-                        if self.inner == 1 {
-                            let settings = s[at % run..][..len].iter().zip(&t[at % run..][..len]);
-                            values.zip(settings).for_each(|((out, &x), (&s, &t))| *out = f(s, t, x));
-                        } else {
-                            let c = at / run % self.channels;
-                            let (s, t) = (s[c], t[c]);
-                            values.for_each(|(out, &x)| *out = f(s, t, x));
-                        }
-                        (at, part) = (at + len, rest);
-                    }
-                },
-            );
+        assert!(x.len() == out.len() && settings.iter().all(|of_all| of_all.len() == self.channels));
+        for_chunks_mut(out, CHUNK, |start, out| {
+            Isa::best().run(Map { dims: self, start, x: &x[start..][..out.len()], out, settings, terms });
         });
+    }
+}
+
+/// The loop of [`Channels::map`], from value number `start` of the blob on.
+struct Map<'a, T, const P: usize> {
+    dims: Channels,
+    start: usize,
+    x: &'a [f32],
+    out: &'a mut [f32],
+    settings: [&'a [f32]; P],
+    terms: T,
+}
+
+impl<T: Terms<P, 1>, const P: usize> Job for Map<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { dims: Channels { channels, inner, .. }, start, mut x, mut out, settings, terms } = self;
+        if inner == 1 {
+            let mut first = start % channels;
+            while !out.is_empty() {
+                let len = (channels - first).min(out.len());
+                let (row, to);
+                ((row, x), (to, out)) = (x.split_at(len), out.split_at_mut(len));
+                let of_all = settings.map(|of_all| &of_all[first..][..len]);
+                store_columns(simd, of_all, [row], to, AHEAD as isize, terms);
+                first = 0;
+            }
+            return;
+        }
+        let (mut c, mut len) = (start / inner % channels, inner - start % inner);
+        while !out.is_empty() {
+            let (run, to);
+            len = len.min(out.len());
+            ((run, x), (to, out)) = (x.split_at(len), out.split_at_mut(len));
+            let mut of_channel = [simd.splat(0.0); P];
+            for (setting, of_all) in of_channel.iter_mut().zip(settings) {
+                *setting = simd.splat(of_all[c]);
+            }
+            store_terms(simd, of_channel, [run], to, (AHEAD, None), terms);
+            (c, len) = (if c + 1 == channels { 0 } else { c + 1 }, inner);
+        }
     }
 }
 
@@ -167,12 +191,12 @@ struct Apply<'a, T, const P: usize, const B: usize> {
     terms: T,
 }
 
-impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> {
+impl<T: Terms<P, B>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (inner, width) = (self.dims.inner, self.out.cols());
+        let (inner, width, row) = (self.dims.inner, self.out.cols(), self.dims.channels);
         if width == 0 {
             return;
         }
@@ -187,14 +211,8 @@ impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, 
                 *blob = &blob[start..][..width];
             }
             if inner == 1 {
-                for at in (0..width).step_by(S::LANES) {
-                    let mut settings = [simd.splat(0.0); P];
-                    for (register, of_all) in settings.iter_mut().zip(self.settings) {
-                        *register = simd.read(&of_all[at..]);
-                    }
-                    let [v] = self.terms.of(simd, settings, read(simd, blobs, at));
-                    simd.write_first(&mut out[at..], v);
-                }
+                let (settings, next) = (self.settings.each_ref().map(|of_all| &of_all[..]), BACK * row);
+                store_columns(simd, settings, blobs, out, -(next as isize), self.terms);
                 continue;
             }
             let next = (n < ahead).then_some(width);
@@ -208,16 +226,6 @@ impl<T: Terms<P, B, 1>, const P: usize, const B: usize> Job for Apply<'_, T, P, 
             }
         }
     }
-}
-
-/// The values from `at` on.
-#[inline(always)]
-fn read<S: Simd, const B: usize>(simd: S, blobs: [&[f32]; B], at: usize) -> [S::V; B] {
-    let mut values = [simd.splat(0.0); B];
-    for (value, blob) in values.iter_mut().zip(blobs) {
-        *value = simd.read_first(&blob[at..]);
-    }
-    values
 }
 
 /// The settings of channel `i` of a stretch.
@@ -252,10 +260,10 @@ pub(crate) mod tests {
     #[derive(Clone, Copy)]
     struct Less;
 
-    impl Terms<1, 2, 1> for Less {
+    impl Terms<1, 2> for Less {
         #[inline(always)]
-        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; 1] {
-            [simd.fma(s, a, simd.mul(b, simd.splat(-1.0)))]
+        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> S::V {
+            simd.fma(s, a, simd.mul(b, simd.splat(-1.0)))
         }
     }
 
@@ -263,11 +271,21 @@ pub(crate) mod tests {
     #[derive(Clone, Copy)]
     struct Both;
 
-    impl Terms<1, 2, 2> for Both {
+    impl Sums<1, 2, 2> for Both {
         #[inline(always)]
-        fn of<S: Simd>(self, simd: S, settings: [S::V; 1], values: [S::V; 2]) -> [S::V; 2] {
-            let [less] = Less.of(simd, settings, values);
-            [less, values[0]]
+        fn add<S: Simd>(self, simd: S, settings: [S::V; 1], values: [S::V; 2], sums: [S::V; 2]) -> [S::V; 2] {
+            [simd.add(sums[0], Less.of(simd, settings, values)), simd.add(sums[1], values[0])]
+        }
+    }
+
+    /// s + t + a.
+    #[derive(Clone, Copy)]
+    struct All;
+
+    impl Terms<2, 1> for All {
+        #[inline(always)]
+        fn of<S: Simd>(self, simd: S, [s, t]: [S::V; 2], [a]: [S::V; 1]) -> S::V {
+            simd.add(simd.add(s, t), a)
         }
     }
 
@@ -320,7 +338,7 @@ pub(crate) mod tests {
                 isa.run(Apply { dims, first: 0, out, blobs, settings, terms: Less });
                 assert!((0..n).all(|i| channel(i) >= len || again[i] == want[i]), "{dims:?}");
             }
-            dims.map(&a, &mut out, [&numbers, &numbers], |s, t, a| s + t + a);
+            dims.map(&a, &mut out, [&numbers, &numbers], All);
             assert!((0..n).all(|i| out[i] == 2.0 * channel(i) as f32 + a[i]));
         }
     }

@@ -2,7 +2,7 @@
 //! takes them.
 
 use super::{
-    channels::{Terms, sums_of},
+    channels::{Sums, sums_of},
     elementwise::vectorized,
     parallel::{CHUNK, for_parts_mut},
     simd::Simd,
@@ -27,37 +27,43 @@ impl Moments {
     }
 }
 
-/// v.
+/// The sum of v.
 #[derive(Clone, Copy)]
 pub struct Plain;
 
-impl Terms<0, 1, 1> for Plain {
+impl Sums<0, 1, 1> for Plain {
     #[inline(always)]
-    fn of<S: Simd>(self, _: S, _: [S::V; 0], [v]: [S::V; 1]) -> [S::V; 1] {
-        [v]
+    fn add<S: Simd>(self, simd: S, _: [S::V; 0], [v]: [S::V; 1], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [simd.add(sum, v)]
     }
 }
 
-/// The distance of v from a value, and its square; the setting is the value with the other sign.
+/// The sums of the distances of v from a value, and of their squares; the setting is the value with the other sign.
 #[derive(Clone, Copy)]
 pub struct Distance;
 
-impl Terms<1, 1, 2> for Distance {
+impl Sums<1, 1, 2> for Distance {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [minus]: [S::V; 1], [v]: [S::V; 1]) -> [S::V; 2] {
+    fn add<S: Simd>(
+        self,
+        simd: S,
+        [minus]: [S::V; 1],
+        [v]: [S::V; 1],
+        [sum, squares]: [S::V; 2],
+    ) -> [S::V; 2] {
         let distance = simd.add(v, minus);
-        [distance, simd.mul(distance, distance)]
+        [simd.add(sum, distance), simd.fma(distance, distance, squares)]
     }
 }
 
-/// a, and a * b.
+/// The sums of a, and of a * b.
 #[derive(Clone, Copy)]
 pub struct Products;
 
-impl Terms<0, 2, 2> for Products {
+impl Sums<0, 2, 2> for Products {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2]) -> [S::V; 2] {
-        [a, simd.mul(a, b)]
+    fn add<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2], [sum, products]: [S::V; 2]) -> [S::V; 2] {
+        [simd.add(sum, a), simd.fma(a, b, products)]
     }
 }
 

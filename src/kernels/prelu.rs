@@ -1,20 +1,19 @@
 //! A slope for each channel below 0.
 
 use super::{
-    channels::{Channels, STRETCH, Terms},
+    channels::{Channels, STRETCH, Sums, Terms},
     elementwise::{map2, sum2},
     simd::Simd,
 };
 
-/// a * b where a <= 0.
+/// The sum of a * b where a <= 0.
 #[derive(Clone, Copy)]
 struct Below;
 
-impl Terms<0, 2, 1> for Below {
+impl Sums<0, 2, 1> for Below {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2]) -> [S::V; 1] {
-        let zero = simd.splat(0.0);
-        [simd.where_greater(a, zero, zero, simd.mul(a, b))]
+    fn add<S: Simd>(self, simd: S, _: [S::V; 0], [a, b]: [S::V; 2], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [simd.where_greater(a, simd.splat(0.0), sum, simd.fma(a, b, sum))]
     }
 }
 
@@ -22,16 +21,27 @@ impl Terms<0, 2, 1> for Below {
 #[derive(Clone, Copy)]
 struct Passed;
 
-impl Terms<1, 2, 1> for Passed {
+impl Terms<1, 2> for Passed {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [slope]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; 1] {
-        [simd.where_greater(a, simd.splat(0.0), b, simd.mul(slope, b))]
+    fn of<S: Simd>(self, simd: S, [slope]: [S::V; 1], [a, b]: [S::V; 2]) -> S::V {
+        simd.where_greater(a, simd.splat(0.0), b, simd.mul(slope, b))
+    }
+}
+
+/// a where a > 0, else setting * a.
+#[derive(Clone, Copy)]
+struct Bent;
+
+impl Terms<1, 1> for Bent {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, slope: [S::V; 1], [a]: [S::V; 1]) -> S::V {
+        Passed.of(simd, slope, [a, a])
     }
 }
 
 /// y = x if x > 0, else slope * x, by channel.
 pub fn prelu(dims: Channels, slopes: &[f32], x: &[f32], y: &mut [f32]) {
-    dims.map(x, y, [slopes, slopes], |slope, _, x| if x > 0.0 { x } else { slope * x });
+    dims.map(x, y, [slopes], Bent);
 }
 
 /// dx = dy if x > 0, else slope * dy, if it is wanted; and for each channel the sum of x * dy where x <= 0.

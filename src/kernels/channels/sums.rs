@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Channels, NEAR, STRETCH, Settings, Terms, read, splat};
+use super::{Channels, NEAR, STRETCH, Settings, Sums, splat};
 use crate::kernels::simd::{Isa, Job, MatMut, Simd, sum_terms};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
@@ -13,6 +13,10 @@ const IMAGES: usize = 64;
 const AHEAD: usize = 8;
 /// The widest register.
 const LANES: usize = 16;
+
+/// Begins with a line of the cache, so that no register lies in two.
+#[repr(C, align(64))]
+struct Aligned<T>(T);
 
 /// The sums of each channel of a stretch.
 pub struct Total<'a, 'b, T, const P: usize, const B: usize, const N: usize> {
@@ -27,7 +31,7 @@ pub struct Total<'a, 'b, T, const P: usize, const B: usize, const N: usize> {
     pub terms: T,
 }
 
-impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for Total<'_, '_, T, P, B, N> {
+impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for Total<'_, '_, T, P, B, N> {
     type Output = [[f64; STRETCH]; N];
 
     #[inline(always)]
@@ -42,24 +46,25 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for 
     }
 }
 
-impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
+impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
     /// Pieces of the runs of all channels, image by image, go into lanes that wait on the stack.
     #[inline(always)]
     fn add_runs<S: Simd>(mut self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
         let (count, inner) = (self.stretch.len(), self.dims.inner);
         let near = (B + 1) * self.dims.images * count * inner <= NEAR;
-        let (mut lanes, mut held) = ([[[0.0; LANES]; N]; STRETCH], 0);
+        let lanes = &mut Aligned([[[0.0; LANES]; N]; STRETCH]).0[..count];
+        let mut held = 0;
         for n in 0..self.dims.images {
             let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
             let start = self.dims.run(n, self.stretch.start).start;
             for piece in (0..self.upto).step_by(BLOCK) {
                 let len = BLOCK.min(self.upto - piece);
                 if held + len > BLOCK {
-                    empty(&mut lanes[..count], totals);
+                    empty(lanes, totals);
                     held = 0;
                 }
                 held += len;
-                for (i, lanes) in lanes[..count].iter_mut().enumerate() {
+                for (i, lanes) in lanes.iter_mut().enumerate() {
                     let (at, settings) = (i * inner + piece, splat(simd, self.settings, i));
                     let mut runs = self.blobs;
                     for run in &mut runs {
@@ -74,7 +79,7 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_
                 }
             }
         }
-        empty(&mut lanes[..count], totals);
+        empty(lanes, totals);
     }
 
     /// Where a run is one value, channels lie side by side. The values of some images are summed in `f32`.
@@ -82,7 +87,7 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_
     fn add_columns<S: Simd>(&self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
         let (width, row) = (self.stretch.len(), self.dims.channels);
         for first in (0..self.dims.images).step_by(IMAGES) {
-            let mut sums = [[0f32; STRETCH]; N];
+            let sums = &mut Aligned([[0f32; STRETCH]; N]).0;
             for n in first..self.dims.images.min(first + IMAGES) {
                 let mut blobs = self.blobs;
                 for blob in &mut blobs {
@@ -96,9 +101,12 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_
                     for blob in blobs {
                         simd.prefetch(blob.as_ptr().wrapping_add(AHEAD * row + at));
                     }
-                    let more = self.terms.of(simd, settings, read(simd, blobs, at));
-                    for (sums, more) in sums.iter_mut().zip(more) {
-                        let sum = simd.add(simd.read(&sums[at..]), more);
+                    let mut now = [simd.splat(0.0); N];
+                    for (now, sums) in now.iter_mut().zip(&*sums) {
+                        *now = simd.read(&sums[at..]);
+                    }
+                    let now = self.terms.add(simd, settings, read(simd, blobs, at), now);
+                    for (sums, sum) in sums.iter_mut().zip(now) {
                         simd.write_first(&mut sums[at..], sum);
                     }
                 }
@@ -110,11 +118,21 @@ impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_
     }
 }
 
-/// The sums of all terms(settings, values), in `f32` lanes by blocks and in `f64` over them.
+/// The values from `at` on.
+#[inline(always)]
+fn read<S: Simd, const B: usize>(simd: S, blobs: [&[f32]; B], at: usize) -> [S::V; B] {
+    let mut values = [simd.splat(0.0); B];
+    for (value, blob) in values.iter_mut().zip(blobs) {
+        *value = simd.read_first(&blob[at..]);
+    }
+    values
+}
+
+/// The sums over all values, in `f32` lanes by blocks and in `f64` over them.
 pub fn sums_of<const P: usize, const B: usize, const N: usize>(
     values: [&[f32]; B],
     settings: [f32; P],
-    terms: impl Terms<P, B, N>,
+    terms: impl Sums<P, B, N>,
 ) -> [f64; N] {
     Isa::best().run(TotalOf { values, settings, terms })
 }
@@ -125,7 +143,7 @@ struct TotalOf<'a, T, const P: usize, const B: usize, const N: usize> {
     terms: T,
 }
 
-impl<T: Terms<P, B, N>, const P: usize, const B: usize, const N: usize> Job for TotalOf<'_, T, P, B, N> {
+impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for TotalOf<'_, T, P, B, N> {
     type Output = [f64; N];
 
     #[inline(always)]

@@ -102,7 +102,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn where_at_most(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {
         // SAFETY: see above.
-        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b), j, i) }
+        unsafe {
+            // The other way round: a mask that must be turned costs a step, and `i` is most often the same for all lanes.
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(a, b), i, j)
+        }
     }
     #[inline(always)]
     fn where_equal(self, a: __m512, b: __m512, i: __m512, j: __m512) -> __m512 {

@@ -51,7 +51,7 @@ pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_byte
 pub use portable::Portable;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
-pub use terms::{Terms, store_terms, sum_terms};
+pub use terms::{Sums, Terms, store_columns, store_terms, sum_terms};
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};

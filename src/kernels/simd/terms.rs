@@ -1,12 +1,18 @@
 //! Loops over runs of values that share their settings. Lengths are checked once a run, and what is done with registers is a
 //! type, so that no loop depends on what the compiler makes of it.
 
-use super::Simd;
+use super::{NUMBERS, Simd};
 
-/// `N` numbers made of one value of each of `B` blobs and the `P` settings of its channel.
-pub trait Terms<const P: usize, const B: usize, const N: usize>: Copy {
+/// A number made of one value of each of `B` blobs and the `P` settings of its channel.
+pub trait Terms<const P: usize, const B: usize>: Copy {
     /// The numbers for a register of values. Must be `#[inline(always)]`.
-    fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> [S::V; N];
+    fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> S::V;
+}
+
+/// `N` sums of numbers made so.
+pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy {
+    /// The sums with the numbers of a register of values. Must be `#[inline(always)]`.
+    fn add<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B], sums: [S::V; N]) -> [S::V; N];
 }
 
 /// Values in a line of the cache.
@@ -14,7 +20,7 @@ const LINE: usize = 16;
 /// The most sums of a term that go their own ways.
 const WAYS: usize = 4;
 
-/// Lane by lane, the sums of the terms of runs; what will be written, if that is known, is asked for meanwhile, as far as the
+/// Lane by lane, the sums over runs; what will be written, if that is known, is asked for meanwhile, as far as the
 /// runs go.
 ///
 /// # Panics
@@ -25,7 +31,7 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
     settings: [S::V; P],
     runs: [&[f32]; B],
     soon: Option<*const f32>,
-    terms: impl Terms<P, B, N>,
+    terms: impl Sums<P, B, N>,
 ) -> [S::V; N] {
     let len = length(runs);
     let (whole, rest) = (len - len % S::LANES, len % S::LANES);
@@ -38,28 +44,33 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
             ask(simd, soon, at);
             // SAFETY: whole registers end within the runs.
             let values = unsafe { load(simd, runs, at) };
-            add(simd, sums, terms.of(simd, settings, values));
+            *sums = terms.add(simd, settings, values, *sums);
             at += S::LANES;
         }
     }
     let [mut total, others @ ..] = sums;
     if whole >= ways * S::LANES {
-        others[..ways - 1].iter().for_each(|&more| add(simd, &mut total, more));
+        for others in &others[..ways - 1] {
+            for (sum, &more) in total.iter_mut().zip(others) {
+                *sum = simd.add(*sum, more);
+            }
+        }
     }
     while at < whole {
         ask(simd, soon, at);
         // SAFETY: as above.
         let values = unsafe { load(simd, runs, at) };
-        add(simd, &mut total, terms.of(simd, settings, values));
+        total = terms.add(simd, settings, values, total);
         at += S::LANES;
     }
     if rest > 0 {
         ask(simd, soon, at);
         // SAFETY: `rest` values follow.
         let values = unsafe { load_first(simd, runs, at, rest) };
-        let more = terms.of(simd, settings, values);
-        for (total, more) in total.iter_mut().zip(more) {
-            *total = simd.add(*total, simd.first_lanes(rest, more, 0.0));
+        let (end, numbers) = (simd.splat(rest as f32), simd.read(&NUMBERS));
+        let with = terms.add(simd, settings, values, total);
+        for (total, with) in total.iter_mut().zip(with) {
+            *total = simd.where_greater(end, numbers, with, *total);
         }
     }
     total
@@ -77,7 +88,7 @@ pub fn store_terms<S: Simd, const P: usize, const B: usize>(
     runs: [&[f32]; B],
     out: &mut [f32],
     (ahead, next): (usize, Option<usize>),
-    terms: impl Terms<P, B, 1>,
+    terms: impl Terms<P, B>,
 ) {
     let len = length(runs);
     assert!(out.len() == len, "a value for each of a run");
@@ -93,10 +104,47 @@ pub fn store_terms<S: Simd, const P: usize, const B: usize>(
         // SAFETY: whole registers end within the runs and `out`; behind them are `rest` more values.
         unsafe {
             if at < whole {
-                let [v] = terms.of(simd, settings, load(simd, runs, at));
+                let v = terms.of(simd, settings, load(simd, runs, at));
                 simd.store(out.as_mut_ptr().add(at), v);
             } else {
-                let [v] = terms.of(simd, settings, load_first(simd, runs, at, rest));
+                let v = terms.of(simd, settings, load_first(simd, runs, at, rest));
+                simd.store_first(out.as_mut_ptr().add(at), rest, v);
+            }
+        }
+        at += S::LANES;
+    }
+}
+
+/// `out` becomes the terms of rows as long as itself whose columns have settings of their own; what is read and written at the
+/// distance `next` is asked for.
+///
+/// # Panics
+/// When a row is not as long as `out`, or settings are fewer.
+#[inline(always)]
+pub fn store_columns<S: Simd, const P: usize, const B: usize>(
+    simd: S,
+    settings: [&[f32]; P],
+    rows: [&[f32]; B],
+    out: &mut [f32],
+    next: isize,
+    terms: impl Terms<P, B>,
+) {
+    let len = length(rows);
+    assert!(out.len() == len, "a value for each of a row");
+    assert!(settings.iter().all(|of_all| of_all.len() >= len), "settings for each column");
+    let (whole, rest) = (len - len % S::LANES, len % S::LANES);
+    let mut at = 0;
+    while at < len {
+        rows.iter().for_each(|row| simd.prefetch(row.as_ptr().wrapping_offset(next).wrapping_add(at)));
+        simd.prefetch_to_write(out.as_ptr().wrapping_offset(next).wrapping_add(at));
+        // SAFETY: whole registers end within the rows, the settings and `out`; behind them are `rest` more values.
+        unsafe {
+            if at < whole {
+                let v = terms.of(simd, load(simd, settings, at), load(simd, rows, at));
+                simd.store(out.as_mut_ptr().add(at), v);
+            } else {
+                let settings = load_first(simd, settings, at, rest);
+                let v = terms.of(simd, settings, load_first(simd, rows, at, rest));
                 simd.store_first(out.as_mut_ptr().add(at), rest, v);
             }
         }
@@ -119,14 +167,6 @@ fn ask<S: Simd>(simd: S, soon: Option<*const f32>, at: usize) {
         && at.is_multiple_of(LINE)
     {
         simd.prefetch_to_write(soon.wrapping_add(at));
-    }
-}
-
-/// sums += more.
-#[inline(always)]
-fn add<S: Simd, const N: usize>(simd: S, sums: &mut [S::V; N], more: [S::V; N]) {
-    for (sum, more) in sums.iter_mut().zip(more) {
-        *sum = simd.add(*sum, more);
     }
 }
 
@@ -163,18 +203,31 @@ mod tests {
     use super::*;
     use crate::kernels::simd::{Isa, Job};
 
-    /// s * a + b, and with `N` of 2 or 4 multiples of it, too.
+    /// s * a + b, and sums of multiples of it.
     #[derive(Clone, Copy)]
     struct Multiples;
 
-    impl<const N: usize> Terms<1, 2, N> for Multiples {
+    impl Terms<1, 2> for Multiples {
         #[inline(always)]
-        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> [S::V; N] {
-            let mut terms = [simd.add(simd.mul(s, a), b); N];
-            for i in 1..N {
-                terms[i] = simd.add(terms[i - 1], terms[0]);
+        fn of<S: Simd>(self, simd: S, [s]: [S::V; 1], [a, b]: [S::V; 2]) -> S::V {
+            simd.add(simd.mul(s, a), b)
+        }
+    }
+
+    impl<const N: usize> Sums<1, 2, N> for Multiples {
+        #[inline(always)]
+        fn add<S: Simd>(
+            self,
+            simd: S,
+            settings: [S::V; 1],
+            values: [S::V; 2],
+            mut sums: [S::V; N],
+        ) -> [S::V; N] {
+            let v = Terms::of(self, simd, settings, values);
+            for (i, sum) in sums.iter_mut().enumerate() {
+                (0..=i).for_each(|_| *sum = simd.add(*sum, v));
             }
-            terms
+            sums
         }
     }
 
@@ -205,6 +258,32 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             store_terms(simd, [simd.splat(3.0)], self.0, self.1, (128, Some(7)), Multiples);
+        }
+    }
+
+    /// By columns, whose settings are the numbers from 0 on.
+    struct Columns<'a>([&'a [f32]; 2], &'a mut [f32]);
+
+    impl Job for Columns<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let settings: Vec<f32> = (0..self.1.len()).map(|i| i as f32).collect();
+            store_columns(simd, [&settings], self.0, self.1, -1000, Multiples);
+        }
+    }
+
+    #[test]
+    fn columns_have_settings_of_their_own() {
+        for isa in Isa::all() {
+            for len in [0, 1, 7, 16, 49, 64] {
+                let a: Vec<f32> = (0..len).map(|i| (i % 7) as f32).collect();
+                let b: Vec<f32> = (0..len).map(|i| 5.0 - (i % 11) as f32).collect();
+                let mut out = vec![f32::NAN; len];
+                isa.run(Columns([&a, &b], &mut out));
+                assert!((0..len).all(|i| out[i] == i as f32 * a[i] + b[i]));
+            }
         }
     }
 
