@@ -7,7 +7,9 @@ use cnnctl::snapshot::{Weights, load_state};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(weights) = Weights::decode(bytes.to_vec()) {
-        assert!(!weights.layers.is_empty() || weights.source_net.is_some());
+        for blob in weights.layers.iter().flat_map(|layer| layer.blobs.iter().flatten()) {
+            assert_eq!(blob.values.len(), blob.shape.count());
+        }
     }
     let path: PathBuf = std::env::temp_dir().join(format!("cnnctl-fuzz-state-{}", std::process::id()));
     fs::write(&path, bytes).expect("a writable temporary folder");
