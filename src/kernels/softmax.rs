@@ -2,9 +2,11 @@
 //!
 //! Two layouts: classes side by side (`inner` is 1, a classifier) are done row by row (`softmax/rows.rs`); otherwise classes lie
 //! `inner` apart (a label per pixel), and some registers of positions go through all classes together (`softmax/columns.rs`).
+//! Rows of few classes are turned round into the second layout and back (`softmax/narrow.rs`).
 //! Either way what is read for the largest is near when it is read again, and so is what is written.
 
 mod columns;
+mod narrow;
 mod rows;
 
 use super::{
@@ -81,7 +83,11 @@ fn softmax_on(isa: Isa, dims: &SoftmaxDims, x: &[f32], y: &mut [f32]) {
     }
     if dims.inner == 1 {
         for_chunks_mut(y, dims.rows_chunk(), |start, y| {
-            isa.run(rows::Shares { classes: dims.classes, x: &x[start..], y });
+            if dims.classes <= narrow::MOST {
+                narrow::shares(isa, dims.classes, &x[start..], y);
+            } else {
+                isa.run(rows::Shares { classes: dims.classes, x: &x[start..], y });
+            }
         });
     } else {
         dims.for_columns(y, |start, y| isa.run(columns::Shares { x: &x[start..], y }));
@@ -256,12 +262,12 @@ mod tests {
         (1, 2, 40_001),
         (3, 17, 257),
         (5, 100, 1),
-        (100, 2, 1),
+        (1100, 2, 1),
         (70, 3, 1),
         (113, 5, 1),
         (41, 10, 1),
         (64, 16, 1),
-        (35, 21, 1),
+        (141, 21, 1),
         (17, 32, 1),
         (0, 4, 3),
         (0, 4, 1),

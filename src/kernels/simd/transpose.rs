@@ -13,15 +13,13 @@ const SQUARE: usize = 16 * 16;
 /// many groups of `width` values as it holds.
 ///
 /// # Panics
-/// When `count` exceeds `width`, a line reaches outside `data`, or `width` is neither at most a register nor a
-/// multiple of it.
+/// When `count` exceeds `width`, or a line reaches outside `data`.
 pub fn interleave(isa: Isa, data: &[f32], stride: usize, count: usize, width: usize, out: &mut [f32]) {
     let depth = out.len() / width.max(1);
     if depth == 0 {
         return;
     }
     assert!(count <= width, "{count} lines in groups of {width}");
-    assert!(width <= isa.lanes() || width.is_multiple_of(isa.lanes()), "groups of {width}");
     assert!(count == 0 || (count - 1) * stride + depth <= data.len(), "lines reach outside");
     isa.run(Interleave { data, stride, count, width, out: &mut out[..depth * width] });
 }
@@ -42,12 +40,13 @@ impl Job for Interleave<'_> {
         let Interleave { data, stride, count, width, out } = self;
         let depth = out.len() / width;
         let mut square = [0.0; SQUARE];
-        for i in (0..width).step_by(S::LANES) {
+        // The last lines first: their registers may run over into the first values of the group after it.
+        for i in (0..width).step_by(S::LANES).rev() {
             let rows = count.saturating_sub(i).min(S::LANES);
             for k in (0..depth).step_by(S::LANES) {
                 let cols = S::LANES.min(depth - k);
                 let from = Lines { at: data.as_ptr().wrapping_add(i * stride + k), stride };
-                // A group's register may run over into the groups after it, which are written later.
+                // A register may run over into the groups after it, which are written later.
                 let inside = (k + cols - 1) * width + i + S::LANES <= out.len();
                 // SAFETY: `interleave` checked that `rows` lines of `depth` values lie inside `data` from line `i`
                 // on; registers are stored to `out` only where they end inside, else to the square.
@@ -63,7 +62,7 @@ impl Job for Interleave<'_> {
                         out[k * width..].chunks_exact_mut(width).zip(square.chunks_exact(S::LANES))
                     {
                         let lanes = (width - i).min(S::LANES);
-                        group[i..i + lanes].copy_from_slice(&values[..lanes]);
+                        simd.write_first(&mut group[i..i + lanes], simd.read(values));
                     }
                 }
             }
@@ -337,7 +336,9 @@ mod tests {
     fn lines_interleave_with_zeros_behind() {
         for isa in Isa::all() {
             let lanes = isa.lanes();
-            for (count, width) in [(1, 1), (3, 3), (lanes - 1, lanes), (lanes + 1, 2 * lanes), (0, lanes)] {
+            let widths = [(1, 1), (3, 3), (lanes - 1, lanes), (lanes + 1, 2 * lanes), (0, lanes)];
+            let uneven = [(lanes + 1, lanes + 1), (lanes + 2, lanes + 5), (3 * lanes - 1, 3 * lanes - 1)];
+            for (count, width) in widths.into_iter().chain(uneven) {
                 for depth in [1, 2, lanes - 1, lanes, 2 * lanes + 3] {
                     let stride = depth + 2;
                     let data = numbers(count * stride);

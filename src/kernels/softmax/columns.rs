@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Registers of positions that go together: whole lines of the cache.
-const TOGETHER: usize = 4;
+pub const TOGETHER: usize = 4;
 
 /// Work on positions beside each other.
 trait Positions: Sized {

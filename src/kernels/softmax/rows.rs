@@ -21,10 +21,6 @@ impl Job for Shares<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (x, y) in self.x.chunks_exact(self.classes).zip(self.y.chunks_exact_mut(self.classes)) {
-            if y.len() <= S::LANES {
-                share_one(simd, x, y);
-                continue;
-            }
             let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
             let minus = simd.mul(max, simd.splat(-1.0));
             let mut sums = [simd.splat(0.0); TOGETHER];
@@ -52,18 +48,6 @@ impl Job for Shares<'_> {
             }
         }
     }
-}
-
-/// Softmax of a row that one register holds.
-#[inline(always)]
-fn share_one<S: Simd>(simd: S, x: &[f32], y: &mut [f32]) {
-    let x = simd.first_lanes(y.len(), simd.read_first(x), f32::NEG_INFINITY);
-    // What is not a number is passed over.
-    let max = across::<S, true>(simd, simd.max(x, simd.splat(f32::NEG_INFINITY)));
-    let share = exp_below_0(simd, simd.add(x, simd.mul(max, simd.splat(-1.0))));
-    let share = simd.first_lanes(y.len(), share, 0.0);
-    let scale = simd.div(simd.splat(1.0), across::<S, false>(simd, share));
-    simd.write_first(y, simd.mul(share, scale));
 }
 
 /// Lanes of the largest values of a row, while as much is asked for where it will be written.
