@@ -25,14 +25,13 @@ pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8])
     }
 }
 
-/// The means of the first planes' windows, as many as `y` has; the divisor is the product of a row's and a column's. Says as
-/// [`largest`].
-pub fn mean(isa: Isa, pool: &Pool, norms: [&[f32]; 2], x: &[f32], y: &mut [f32]) -> bool {
+/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm. Says as [`largest`].
+pub fn mean(isa: Isa, pool: &Pool, norms: &[f32], x: &[f32], y: &mut [f32]) -> bool {
     make_all(isa, pool, Means::<false> { from: x, norms }, y, &mut [])
 }
 
 /// dx of the first planes, as many as it has, given dy of [`mean`]; says as [`largest`].
-pub fn mean_backward(isa: Isa, pool: &Pool, norms: [&[f32]; 2], dy: &[f32], dx: &mut [f32]) -> bool {
+pub fn mean_backward(isa: Isa, pool: &Pool, norms: &[f32], dy: &[f32], dx: &mut [f32]) -> bool {
     make_all(isa, pool, Means::<true> { from: dy, norms }, dx, &mut [])
 }
 
@@ -183,9 +182,8 @@ impl<M: Make> Job for Group<'_, M> {
     }
 }
 
-/// Divides registers of `lanes` by their norms: products of one for each row and one for each column.
-fn divide(lines: &mut [f32], lanes: usize, [rows, columns]: [&[f32]; 2]) {
-    let norms = rows.iter().flat_map(|row| columns.iter().map(move |column| row * column));
+/// Divides registers of `lanes` by their norms.
+fn divide(lines: &mut [f32], lanes: usize, norms: &[f32]) {
     vectorized(
         #[inline(always)]
         || {
@@ -226,7 +224,7 @@ impl<const TAKE: bool> Make for Largest<'_, TAKE> {
 #[derive(Clone, Copy)]
 struct Means<'a, const BACK: bool> {
     from: &'a [f32],
-    norms: [&'a [f32]; 2],
+    norms: &'a [f32],
 }
 
 impl<const BACK: bool> Make for Means<'_, BACK> {

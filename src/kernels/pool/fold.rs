@@ -40,8 +40,6 @@ pub struct Outputs {
     pub columns: usize,
     /// Number in its row of the first.
     pub column: usize,
-    /// Its row in the plane.
-    pub row: usize,
     /// How many are left in the row, from the first on.
     pub count: usize,
 }
@@ -138,7 +136,7 @@ fn windows<S: Simd, F: Fold>(
     let (axis, _) = pool.split();
     let (outputs, plane) = (pool.outputs(), layout.plane());
     let first = planes.start * outputs + row * axis.output;
-    let to = Outputs { first, step: outputs, columns: 0, column: 0, row, count: axis.output };
+    let to = Outputs { first, step: outputs, columns: 0, column: 0, count: axis.output };
     let mut column = 0;
     while column < axis.output {
         let to = Outputs { first: first + column, column, count: axis.output - column, ..to };

@@ -1,7 +1,7 @@
 //! The largest value of each window, the first of equals, and which that is.
 
 use super::{
-    Axis, Pool, beside, by_one,
+    Axis, Pool, beside, by_one, by_two,
     fold::{Fold, Outputs, fold},
     for_rows, square,
 };
@@ -108,6 +108,7 @@ fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f
         let first = start / inputs * outputs;
         if let Taken::Taps(taps) = taken
             && (by_one::largest_backward(isa, pool, dy, taps, dx, start)
+                || by_two::largest_backward(isa, pool, dy, taps, dx, start)
                 || square::largest_backward(isa, pool, &dy[first..], &taps[first..], dx))
         {
             return;

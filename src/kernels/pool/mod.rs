@@ -6,7 +6,10 @@
 
 mod beside;
 mod by_one;
+mod by_two;
 mod fold;
+mod long;
+mod long_back;
 mod max;
 mod rows;
 mod spread;
@@ -204,6 +207,11 @@ mod tests {
             let axis = |n| Axis::fit(n, kernel, stride, pad, true).unwrap();
             all.push(Pool { planes: 19, axes: vec![axis(h), axis(w)] });
             all.push(Pool { planes: 37, axes: vec![axis(w)] });
+        }
+        // Planes that windows just cover, more than a chunk of them.
+        for (h, w, kernel) in [(16, 16, 3), (14, 16, 2), (8, 8, 3), (2, 14, 3)] {
+            let axis = |n| Axis::fit(n, kernel, 2, 0, true).unwrap();
+            all.push(Pool { planes: 16 * 1024 / (h * w) + 3, axes: vec![axis(h), axis(w)] });
         }
         // Planes that scratch holds in bands, and so many that it holds them in groups.
         for (kernel, stride, pad) in [(3, 1, 1), (3, 2, 0), (5, 3, 1)] {

@@ -3,6 +3,8 @@
 use super::{
     Axis, Pool, beside,
     fold::{Fold, Outputs, fold},
+    long::sums,
+    long_back::sums_backward,
     rows::scratch_len,
     spread::{Spread, spread},
 };
@@ -30,9 +32,7 @@ pub enum Norm {
 pub struct Weights {
     /// By position; none where all are 1.
     window: Vec<f32>,
-    /// By row of outputs; the divisor is the product of both.
-    row_norms: Vec<f32>,
-    /// By output in a row.
+    /// By output of a plane.
     norms: Vec<f32>,
 }
 
@@ -65,11 +65,10 @@ impl Weights {
             };
             (0..axis.output).map(norm).collect()
         });
-        let mut all = Self { window: vec![1.0], row_norms: vec![1.0], norms: vec![1.0] };
+        let mut all = Self { window: vec![1.0], norms: vec![1.0] };
         for (weights, norms) in axes.iter().zip(norms) {
             all.window = product(&all.window, weights);
-            all.row_norms = product(&all.row_norms, &all.norms);
-            all.norms = norms;
+            all.norms = product(&all.norms, &norms);
         }
         all
     }
@@ -95,10 +94,12 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let dy = &dy[start / inputs * outputs..];
-        let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
-            isa.run(Fill { norm: weights.row_norms[0] * weights.norms[0], plane: inputs, dy, dx });
-        } else if !(weights.is_even() && beside::mean_backward(isa, pool, norms, dy, dx)) {
+            isa.run(Fill { norm: weights.norms[0], plane: inputs, dy, dx });
+        } else if !weights.is_even()
+            || !(sums_backward(isa, pool, &weights.norms, dy, dx)
+                || beside::mean_backward(isa, pool, &weights.norms, dy, dx))
+        {
             scattered(isa, pool, weights, dx, [dy, &[]]);
         }
     });
@@ -136,12 +137,13 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     for_chunks_mut(y, planes * outputs, |start, y| {
         let x = &x[start / outputs * inputs..];
-        let norms = [&weights.row_norms[..], &weights.norms];
         if weights.is_even() && pool.is_global() {
             plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
-            let norm = weights.row_norms[0] * weights.norms[0];
+            let norm = weights.norms[0];
             y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norm });
-        } else if SQUARES || !weights.is_even() || !beside::mean(isa, pool, norms, x, y) {
+        } else if !SQUARES && weights.is_even() && sums(isa, pool, x, y) {
+            isa.run(Divide { norms: &weights.norms, y });
+        } else if SQUARES || !weights.is_even() || !beside::mean(isa, pool, &weights.norms, x, y) {
             let planes = y.len() / outputs;
             fold(isa, pool, (x, planes), &mut Sums::<SQUARES> { weights, y });
         }
@@ -175,6 +177,27 @@ impl Job for Fill<'_> {
     }
 }
 
+/// Each plane of `y` over its `norms`.
+struct Divide<'a> {
+    norms: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Job for Divide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for y in self.y.chunks_exact_mut(self.norms.len()) {
+            for at in (0..y.len()).step_by(S::LANES) {
+                let norms = simd.read_first(&self.norms[at..]);
+                let y = &mut y[at..];
+                simd.write_first(y, simd.div(simd.read_first(y), norms));
+            }
+        }
+    }
+}
+
 /// Sums over windows.
 struct Sums<'a, const SQUARES: bool> {
     weights: &'a Weights,
@@ -193,14 +216,14 @@ impl<const SQUARES: bool> Fold for Sums<'_, SQUARES> {
         taps: Taps<'_>,
         to: Outputs,
     ) {
-        let Weights { window, row_norms, norms } = self.weights;
+        let Weights { window, norms } = self.weights;
+        let outputs = norms.len();
         let sums = sum::<S, N, SQUARES>(simd, lines, step, taps, window);
         for (i, sum) in sums.into_iter().enumerate() {
             let y = if SQUARES {
                 simd.sqrt(sum)
             } else {
-                let norms = simd.read_first(&norms[to.column + i * to.columns..]);
-                simd.div(sum, simd.mul(simd.splat(row_norms[to.row]), norms))
+                simd.div(sum, simd.read_first(&norms[(to.first + i * to.step) % outputs..]))
             };
             simd.write_first(&mut self.y[to.range(i)], y);
         }
@@ -241,13 +264,13 @@ struct Shares<'a> {
 impl Spread for Shares<'_> {
     #[inline(always)]
     fn line<S: Simd>(&mut self, simd: S, first: usize, row: usize, line: &mut [f32]) {
-        let Weights { row_norms, norms, .. } = self.weights;
         let n = line.len();
+        let norms = &self.weights.norms[row * n..];
         let dy = &self.dy[first..][..n];
         for j in (0..n).step_by(S::LANES) {
             let dy = simd.read_first(&dy[j..]);
             let share = if self.y.is_empty() {
-                simd.div(dy, simd.mul(simd.splat(row_norms[row]), simd.read_first(&norms[j..])))
+                simd.div(dy, simd.read_first(&norms[j..]))
             } else {
                 let (y, zero) = (simd.read_first(&self.y[first..][..n][j..]), simd.splat(0.0));
                 simd.where_greater(y, zero, simd.div(dy, y), zero)

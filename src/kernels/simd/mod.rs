@@ -23,6 +23,7 @@ mod peak;
 mod plane_sums;
 mod planes;
 mod portable;
+pub mod rows;
 mod streams;
 mod strips;
 mod terms;
