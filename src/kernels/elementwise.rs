@@ -5,7 +5,7 @@
 //! body may be large are jobs here.
 
 use super::{
-    parallel::{CHUNK, for_chunks_mut, for_chunks_mut2, sum_chunks},
+    parallel::{CHUNK, chunk_of, for_chunks_mut, for_chunks_mut2, sum_chunks},
     simd::{Asked, Each, Isa, Job, Own, Simd, each, renew},
 };
 
@@ -35,7 +35,7 @@ impl<T: Copy + Send + Sync + 'static> ByValue for T {}
 /// y = f(x).
 pub fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
     assert_eq!(x.len(), y.len());
-    for_chunks_mut(y, CHUNK, |start, y| {
+    for_chunks_mut(y, chunk_of(y.len()), |start, y| {
         let x = &x[start..][..y.len()];
         Isa::best().run(Map(x, y, f));
     });
@@ -80,7 +80,7 @@ pub(super) fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a 
 pub fn evaluate<const N: usize>(rows: [&[f32]; N], out: &mut [f32], f: impl Each<N, 1> + Send + Sync) {
     assert!(rows.iter().all(|row| row.len() == out.len()), "lengths");
     let far = out.len() > NEAR;
-    for_chunks_mut(out, CHUNK, |start, out| {
+    for_chunks_mut(out, chunk_of(out.len()), |start, out| {
         let rows = rows.map(|row| &row[start..][..out.len()]);
         Isa::best().run(Evaluate { rows, out, far, f });
     });
@@ -109,7 +109,7 @@ impl<F: Each<N, 1>, const N: usize> Job for Evaluate<'_, F, N> {
 
 /// x = f(x), in place, a register at a time.
 pub fn evaluate_own(x: &mut [f32], f: impl Each<1, 1> + Send + Sync) {
-    for_chunks_mut(x, CHUNK, |_, x| Isa::best().run(EvaluateOwn(x, f)));
+    for_chunks_mut(x, chunk_of(x.len()), |_, x| Isa::best().run(EvaluateOwn(x, f)));
 }
 
 struct EvaluateOwn<'a, F>(&'a mut [f32], F);
@@ -126,7 +126,7 @@ impl<F: Each<1, 1>> Job for EvaluateOwn<'_, F> {
 /// y, z = f(x).
 pub fn map_both(x: &[f32], y: &mut [f32], z: &mut [f32], f: impl Fn(f32) -> [f32; 2] + ByValue) {
     assert!(x.len() == y.len() && x.len() == z.len());
-    for_chunks_mut2(y, z, CHUNK, |start, y, z| {
+    for_chunks_mut2(y, z, chunk_of(y.len()), |start, y, z| {
         let x = &x[start..][..y.len()];
         Isa::best().run(MapBoth(x, y, z, f));
     });
@@ -152,7 +152,7 @@ impl<F: Fn(f32) -> [f32; 2]> Job for MapBoth<'_, F> {
 /// z = f(x, y).
 pub fn map2(x: &[f32], y: &[f32], z: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
     assert!(x.len() == z.len() && y.len() == z.len());
-    for_chunks_mut(z, CHUNK, |start, z| {
+    for_chunks_mut(z, chunk_of(z.len()), |start, z| {
         let (x, y) = (&x[start..][..z.len()], &y[start..][..z.len()]);
         Isa::best().run(Map2(x, y, z, f));
     });
@@ -177,7 +177,7 @@ impl<F: Fn(f32, f32) -> f32> Job for Map2<'_, F> {
 /// w = f(x, y, z).
 pub fn map3(x: &[f32], y: &[f32], z: &[f32], w: &mut [f32], f: impl Fn(f32, f32, f32) -> f32 + ByValue) {
     assert!(x.len() == w.len() && y.len() == w.len() && z.len() == w.len());
-    for_chunks_mut(w, CHUNK, |start, w| {
+    for_chunks_mut(w, chunk_of(w.len()), |start, w| {
         let n = w.len();
         let (x, y, z) = (&x[start..][..n], &y[start..][..n], &z[start..][..n]);
         Isa::best().run(Map3(x, y, z, w, f));
@@ -204,7 +204,7 @@ impl<F: Fn(f32, f32, f32) -> f32> Job for Map3<'_, F> {
 /// y = f(x, y), in place.
 pub fn update(x: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
     assert_eq!(x.len(), y.len());
-    for_chunks_mut(y, CHUNK, |start, y| {
+    for_chunks_mut(y, chunk_of(y.len()), |start, y| {
         let x = &x[start..][..y.len()];
         vectorized(move || y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x, *y)));
     });
@@ -212,7 +212,7 @@ pub fn update(x: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
 
 /// x = f(x), in place.
 pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
-    for_chunks_mut(x, CHUNK, |_, x| vectorized(move || x.iter_mut().for_each(|x| *x = f(*x))));
+    for_chunks_mut(x, chunk_of(x.len()), |_, x| vectorized(move || x.iter_mut().for_each(|x| *x = f(*x))));
 }
 
 /// The gradient `d` of a rectifier whose top is `y`: 0 where that is not above 0.

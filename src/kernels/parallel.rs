@@ -25,6 +25,11 @@ pub const CHUNK: usize = 16 * 1024;
 /// How long a thread waits awake for the other half of a loop.
 const PATIENCE: Duration = Duration::from_micros(50);
 
+/// The chunk of a loop over `len` values: two chunks are one, as they are done before another thread is awake.
+pub fn chunk_of(len: usize) -> usize {
+    if len <= 2 * CHUNK { len } else { CHUNK }
+}
+
 /// Planes of `values` each in about a chunk: full registers of small ones.
 pub fn planes_per_chunk(values: usize) -> usize {
     match CHUNK / values.max(1) {
@@ -226,6 +231,11 @@ mod tests {
             assert!(out.iter().enumerate().all(|(i, &v)| v == i));
             assert_eq!(sum_chunks(len, 8, |r| r.map(|i| i as f64).sum()), (0..len).sum::<usize>() as f64);
         }
+    }
+
+    #[test]
+    fn short_loops_are_one_chunk() {
+        assert_eq!([0, 1, 2 * CHUNK, 2 * CHUNK + 1].map(chunk_of), [0, 1, 2 * CHUNK, CHUNK]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::{
     elementwise::{ByValue, vectorized},
     gemm::{Cut, Gemm, gemm_blocks, streams, with_sums},
-    parallel::{CHUNK, for_all_chunks_mut},
+    parallel::{chunk_of, for_all_chunks_mut},
     simd::{Isa, MatMut},
 };
 
@@ -55,7 +55,8 @@ pub fn with_one(
     step: impl Fn(f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.len() == w.len());
-    for_all_chunks_mut([w, d, h], CHUNK, |_, [w, d, h]| {
+    let chunk = chunk_of(w.len());
+    for_all_chunks_mut([w, d, h], chunk, |_, [w, d, h]| {
         vectorized(move || {
             for ((w, d), h) in w.iter_mut().zip(d).zip(h) {
                 let step = step(gradient.of(*d, *w), h) + gradient.shrink * gradient.pull(*w);
@@ -75,7 +76,8 @@ pub fn with_two(
     step: impl Fn(f32, &mut f32, &mut f32) -> f32 + ByValue,
 ) {
     assert!(w.len() == d.len() && h.0.len() == w.len() && h.1.len() == w.len());
-    for_all_chunks_mut([w, d, h.0, h.1], CHUNK, |_, [w, d, h0, h1]| {
+    let chunk = chunk_of(w.len());
+    for_all_chunks_mut([w, d, h.0, h.1], chunk, |_, [w, d, h0, h1]| {
         vectorized(move || {
             for ((w, d), (h0, h1)) in w.iter_mut().zip(d).zip(h0.iter_mut().zip(h1)) {
                 let step = step(gradient.of(*d, *w), h0, h1) + gradient.shrink * gradient.pull(*w);
