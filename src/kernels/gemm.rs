@@ -4,16 +4,18 @@
 //! blocking. k is summed in blocks of `DEPTH`, in order, whatever the cut of C: so the bits of C do not depend on
 //! the number of threads, nor on which entry is called.
 
-use super::parallel;
 use super::simd::{self, Isa, MatMut};
+use super::{parallel, scratch};
 
 mod blocks;
+mod cut;
 pub(super) mod pack;
-pub(super) mod scratch;
 mod slender;
 mod streamed;
 
-pub(super) use blocks::{Cut, gemm_blocks};
+pub(super) use blocks::gemm_blocks;
+pub(super) use cut::Cut;
+use cut::split;
 pub(super) use pack::panels;
 pub use streamed::streams;
 pub(super) use streamed::with_sums;
@@ -152,23 +154,6 @@ fn task_size(product: &Gemm<'_>) -> (usize, usize) {
             return (rows, cols);
         }
         if cols > LEAST_COLS.max(2 * rows.min(product.m)) || rows <= 64 { cols /= 2 } else { rows /= 2 }
-    }
-}
-
-/// Halves C, on boundaries of tasks, until one is left, which `f` computes: its first row and column, and itself.
-fn split<C: Cut>(task: (usize, usize), row: usize, col: usize, c: C, f: &(impl Fn(usize, usize, C) + Sync)) {
-    let (rows, cols) = c.shape();
-    let (rows, cols) = (rows.div_ceil(task.0), cols.div_ceil(task.1));
-    if rows <= 1 && cols <= 1 {
-        f(row, col, c);
-    } else if rows > cols {
-        let at = rows / 2 * task.0;
-        let (top, rest) = c.split_rows(at);
-        parallel::join(|| split(task, row, col, top, f), || split(task, row + at, col, rest, f));
-    } else {
-        let at = cols / 2 * task.1;
-        let (left, rest) = c.split_cols(at);
-        parallel::join(|| split(task, row, col, left, f), || split(task, row, col + at, rest, f));
     }
 }
 

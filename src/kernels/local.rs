@@ -5,8 +5,9 @@
 
 use super::{
     conv::{ConvDims, col2im, im2col},
-    gemm::{Gemm, Matrix, gemm, scratch},
+    gemm::{Gemm, Matrix, gemm},
     parallel::for_chunks_mut,
+    scratch,
 };
 
 /// How many values of unrolled input are held at once: images are taken together up to this, so that the weights,

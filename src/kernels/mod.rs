@@ -25,6 +25,7 @@ pub mod prelu;
 pub mod random;
 pub mod reference;
 pub mod rows;
+mod scratch;
 pub mod simd;
 pub mod softmax;
 pub mod top_k;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    gemm::scratch,
+    scratch,
     simd::{ImagesMut, MatMut},
 };
 

@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use super::lines::Lines;
-use crate::kernels::gemm::{DEPTH, pack, panels, scratch};
+use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, ImagesMut, Isa, Piece, Tile};
 
 /// The most lanes of a panel on any instruction set, and so the most pieces it may consist of.

@@ -6,8 +6,8 @@
 use super::lines::{Line, Lines};
 use super::phases::{Phase, phases};
 use super::{ConvDims, Epilogue};
-use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Filter, Filters, Isa, Nine, Pairs, Run};
 
 /// The most products of one output.

@@ -11,8 +11,9 @@ mod sums;
 
 use super::ConvDims;
 use super::lines::{Line, Lines};
-use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 use sums::Sums;
 

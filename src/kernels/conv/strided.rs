@@ -8,8 +8,8 @@ use super::ConvDims;
 use super::convolve::{Convolve, images_together};
 use super::lines::Lines;
 use super::phases::{self, Phase};
-use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{ImagesMut, Isa, Job, MatMut, Simd};
 
 /// Positions of the input in a band.

@@ -16,7 +16,7 @@ mod weights;
 use std::ops::Range;
 
 use super::{ConvDims, Epilogue};
-use crate::kernels::gemm::scratch;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, Isa, Map};
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.

@@ -2,50 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Gemm, block, checked_factors, scratch, split, streamed};
+use super::{Cut, Gemm, block, checked_factors, split, streamed};
+use crate::kernels::scratch;
 use crate::kernels::simd::{Isa, MatMut};
 
 /// The most rows of a block, and its values: it stays in the second-level cache, and its rows are long, so that what stands
 /// beside them streams from memory.
 const ROWS: usize = 64;
 const AREA: usize = 1 << 17;
-
-/// What is cut as C is: a matrix of its shape, or two such.
-pub trait Cut: Send + Sized {
-    /// Rows and columns.
-    fn shape(&self) -> (usize, usize);
-    /// The rows above `at`, and the rest.
-    fn split_rows(self, at: usize) -> (Self, Self);
-    /// The columns left of `at`, and the rest.
-    fn split_cols(self, at: usize) -> (Self, Self);
-}
-
-impl Cut for MatMut<'_> {
-    fn shape(&self) -> (usize, usize) {
-        (self.rows(), self.cols())
-    }
-    fn split_rows(self, at: usize) -> (Self, Self) {
-        MatMut::split_rows(self, at)
-    }
-    fn split_cols(self, at: usize) -> (Self, Self) {
-        MatMut::split_cols(self, at)
-    }
-}
-
-impl<A: Cut, B: Cut> Cut for (A, B) {
-    fn shape(&self) -> (usize, usize) {
-        assert_eq!(self.0.shape(), self.1.shape(), "matrices that are cut together");
-        self.0.shape()
-    }
-    fn split_rows(self, at: usize) -> (Self, Self) {
-        let ((a, c), (b, d)) = (self.0.split_rows(at), self.1.split_rows(at));
-        ((a, b), (c, d))
-    }
-    fn split_cols(self, at: usize) -> (Self, Self) {
-        let ((a, c), (b, d)) = (self.0.split_cols(at), self.1.split_cols(at));
-        ((a, b), (c, d))
-    }
-}
 
 /// Multiplies (`beta` is not used), block by block, and calls `f` with each block, its rows one after another, what stands
 /// beside it and further blocks of these columns, and which rows of that the block's are. Blocks that share such a piece

@@ -3,8 +3,9 @@
 //! Packing that matrix would cost as much as multiplying it with a few rows. Instead its values are read where they lie, once,
 //! each broadcast to all rows of A, which are packed side by side: C is computed as its transpose.
 
-use super::{DEPTH, Gemm, TASKS, WORK, pack, panels, scratch};
+use super::{DEPTH, Gemm, TASKS, WORK, pack, panels};
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 
 /// The most rows of a tile on any instruction set.

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-use super::{Cut, Gemm, Matrix, pack, panels, scratch, split};
+use super::{Cut, Gemm, Matrix, pack, panels, split};
 use crate::kernels::parallel::{self, CHUNK};
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, Mat, MatMut, Streams};
 
 /// Rows of B that are read side by side: as many as the processor foresees.

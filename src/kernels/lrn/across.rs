@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{
     super::{
-        gemm::scratch,
         parallel::{CHUNK, for_chunks_mut},
+        scratch,
         simd::{Asked, Isa, Job, Simd, each},
     },
     Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,

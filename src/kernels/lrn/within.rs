@@ -6,8 +6,8 @@
 
 use super::{
     super::{
-        gemm::scratch,
         parallel::{for_chunks_mut, planes_per_chunk},
+        scratch,
         simd::{Asked, Isa, Job, Simd, each},
     },
     Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,

@@ -3,7 +3,7 @@
 use super::{Axis, Pool};
 use crate::kernels::{
     elementwise::vectorized,
-    gemm::scratch,
+    scratch,
     simd::{Ahead, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of},
 };
 

@@ -5,7 +5,7 @@
 
 use super::{Axis, Pool};
 use crate::kernels::{
-    gemm::scratch,
+    scratch,
     simd::{Isa, Job, Simd},
 };
 

@@ -4,7 +4,7 @@
 
 use super::Pool;
 use crate::kernels::{
-    gemm::scratch,
+    scratch,
     simd::{
         Isa, Job, Simd,
         rows::{Rows, down},

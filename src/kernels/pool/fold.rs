@@ -7,7 +7,7 @@ use super::{
     rows::{LANES, Layout, TOGETHER, outermost, scratch_len},
 };
 use crate::kernels::{
-    gemm::scratch,
+    scratch,
     simd::{
         Isa, Job, Simd,
         windows::{Tap, Taps},

@@ -3,7 +3,7 @@
 
 use super::{Axis, Pool};
 use crate::kernels::{
-    gemm::scratch,
+    scratch,
     simd::{
         Isa, Job, Simd,
         rows::{Long, Rows, along, down},

@@ -6,7 +6,7 @@ use super::{
     long::{BAND, LANES, LARGE, Run, Runs, SHORT, sides},
 };
 use crate::kernels::{
-    gemm::scratch,
+    scratch,
     simd::{
         Isa, Job, Simd,
         rows::{Long, Rows, along_back, down},

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::kernels::{
     elementwise::vectorized,
-    gemm::scratch,
     parallel::{for_chunks_mut, for_parts_mut},
+    scratch,
     simd::{
         Isa, Simd,
         windows::{Taps, largest, largest_with_entry},

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::kernels::{
     elementwise::vectorized,
-    gemm::scratch,
     parallel::for_chunks_mut,
+    scratch,
     simd::{
         Isa, Job, Simd, plane_sums,
         windows::{Taps, sum},

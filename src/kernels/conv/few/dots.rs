@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::CHANNELS;
 use crate::kernels::conv::ConvDims;
 use crate::kernels::conv::lines::{Line, Lines};
-use crate::kernels::gemm::scratch;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Run};
 
 /// The most taps, over all channels of a group.

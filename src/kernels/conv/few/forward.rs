@@ -7,8 +7,9 @@ use super::CHANNELS;
 use super::planes::{Planes, two_axes};
 use super::toom::Toom;
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
-use crate::kernels::gemm::{Matrix, pack, panels, scratch};
+use crate::kernels::gemm::{Matrix, pack, panels};
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Direct, Isa, MatMut, OUTPUTS, Spot};
 
 /// The most taps, over all channels of a group.

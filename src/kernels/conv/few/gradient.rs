@@ -4,8 +4,8 @@
 use super::dots::Dots;
 use super::strips::Strips;
 use crate::kernels::conv::ConvDims;
-use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::Isa;
 
 /// Parts with sums of their own, and fewer of many weights, whose sums would cost memory.

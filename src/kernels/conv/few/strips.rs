@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::CHANNELS;
 use super::planes::{Planes, two_axes};
 use crate::kernels::conv::{ConvAxis, ConvDims};
-use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::gemm::panels;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Pieces, Run, STRIP, Transposed};
 
 /// Outputs that are turned round at a time, but for long lines: they stay in the first-level cache.

@@ -5,7 +5,8 @@
 
 use super::planes::Planes;
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
-use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::gemm::panels;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, COLUMN, Isa, Map, MatMut, OUTPUTS, POINTS, Spot};
 
 /// Columns of the kernel, over all channels: so many outweigh the transforms, and more are not served. Fewer do for many output

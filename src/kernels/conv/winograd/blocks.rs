@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::{Points, Source, Winograd};
-use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, Map, MatMut, Transposed};
 
 /// Tasks that keep many threads busy.

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::{Points, Source, Winograd};
-use crate::kernels::gemm::{panels, scratch};
+use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, Map, MatMut, Tile, Transposed};
 
 /// Floats that the sums of all parts may take.

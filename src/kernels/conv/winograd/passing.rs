@@ -5,8 +5,8 @@
 use super::outputs::{Cut, Factors, Part};
 use super::{Pass, Points, Source, Winograd};
 use crate::kernels::conv::Epilogue;
-use crate::kernels::gemm::scratch;
 use crate::kernels::parallel;
+use crate::kernels::scratch;
 use crate::kernels::simd::MatMut;
 
 /// Tasks that keep many threads busy.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Pass, Winograd};
-use crate::kernels::gemm::scratch;
+use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, Map};
 
 impl Winograd {
