@@ -30,10 +30,11 @@ fn now() -> u64 {
 }
 
 impl Trace {
-    /// Adds a task of `spent` nanoseconds; what takes less than a microsecond only cut the loop, and goes with the task before.
+    /// Adds a task of `spent` nanoseconds; what takes less than a microsecond, most often to cut the loop, goes with the task before,
+    /// if that is short, too.
     fn add(&mut self, spent: u64) {
         match self.tasks.last_mut() {
-            Some(last) if spent < 1000 => *last += spent,
+            Some(last) if spent < 1000 && *last < 20_000 => *last += spent,
             _ => self.tasks.push(spent),
         }
     }
@@ -43,7 +44,11 @@ impl Trace {
 fn enter() {
     TRACE.with_borrow_mut(|t| {
         let spent = now() - t.mark;
-        if t.depth == 0 { t.serial = spent } else { t.add(spent) }
+        if t.depth == 0 {
+            t.serial = spent
+        } else {
+            t.add(spent)
+        }
         t.depth += 1;
         t.mark = now();
     });
