@@ -14,6 +14,7 @@ if (($#)); then targets=("$@"); else mapfile -t targets < <(cd fuzz_targets && l
 
 # Edges and compared values are told to libFuzzer, arithmetic is checked. A target of its own leaves build scripts alone.
 host=$(rustc -vV | sed -n 's/^host: //p')
+build=${CARGO_TARGET_DIR:-target}/$host/release
 flags="--cfg fuzzing -Cpasses=sancov-module"
 for arg in level=4 inline-8bit-counters pc-table trace-compares; do flags+=" -Cllvm-args=-sanitizer-coverage-$arg"; done
 flags+=" -Cdebug-assertions"
@@ -36,7 +37,7 @@ for target in "${targets[@]}"; do
         cp -- "$file" "corpus/$target/$(cksum <"$file" | tr ' ' -)"
     done < <(seed "$target")
     printf '\n== %s\n' "$target"
-    "target/$host/release/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" -max_total_time="$seconds" \
+    "$build/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" -max_total_time="$seconds" \
         -max_len=16384 -timeout=20 -rss_limit_mb=2500 -verbosity=0 -print_final_stats=1 || failed=1
 done
 exit $failed
