@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Channels, NEAR, STRETCH, Settings, Sums, splat};
-use crate::kernels::simd::{Isa, Job, MatMut, Simd, sum_terms};
+use crate::kernels::simd::{Isa, Job, MOST_LANES, MatMut, Simd, sum_terms};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
@@ -11,8 +11,6 @@ const BLOCK: usize = 1024;
 const IMAGES: usize = 64;
 /// How many images ahead a channel's values are asked for there: they lie far apart.
 const AHEAD: usize = 8;
-/// The widest register.
-const LANES: usize = 16;
 
 /// Begins with a line of the cache, so that no register lies in two.
 #[repr(C, align(64))]
@@ -52,7 +50,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_,
     fn add_runs<S: Simd>(mut self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
         let (count, inner) = (self.stretch.len(), self.dims.inner);
         let near = (B + 1) * self.dims.images * count * inner <= NEAR;
-        let lanes = &mut Aligned([[[0.0; LANES]; N]; STRETCH]).0[..count];
+        let lanes = &mut Aligned([[[0.0; MOST_LANES]; N]; STRETCH]).0[..count];
         let mut held = 0;
         for n in 0..self.dims.images {
             let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
@@ -152,7 +150,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
         for (register, v) in settings.iter_mut().zip(self.settings) {
             *register = simd.splat(v);
         }
-        let (mut totals, mut lanes) = ([[0.0; STRETCH]; N], [[[0.0; LANES]; N]]);
+        let (mut totals, mut lanes) = ([[0.0; STRETCH]; N], [[[0.0; MOST_LANES]; N]]);
         for at in (0..self.values[0].len()).step_by(BLOCK) {
             let mut runs = self.values;
             for run in &mut runs {
@@ -170,7 +168,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
 
 /// Adds the lanes of each channel up, by halves, and to its totals.
 #[inline(always)]
-fn empty<const N: usize>(lanes: &mut [[[f32; LANES]; N]], totals: &mut [[f64; STRETCH]; N]) {
+fn empty<const N: usize>(lanes: &mut [[[f32; MOST_LANES]; N]], totals: &mut [[f64; STRETCH]; N]) {
     for (i, lanes) in lanes.iter_mut().enumerate() {
         for (lanes, totals) in lanes.iter_mut().zip(&mut *totals) {
             for half in [8, 4, 2, 1] {
@@ -178,7 +176,7 @@ fn empty<const N: usize>(lanes: &mut [[[f32; LANES]; N]], totals: &mut [[f64; ST
                 low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
             }
             totals[i] += f64::from(lanes[0]);
-            *lanes = [0.0; LANES];
+            *lanes = [0.0; MOST_LANES];
         }
     }
 }

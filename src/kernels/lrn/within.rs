@@ -8,13 +8,11 @@ use super::{
     super::{
         parallel::{for_chunks_mut, planes_per_chunk},
         scratch,
-        simd::{Asked, Isa, Job, Simd, each},
+        simd::{Asked, Isa, Job, MOST_LANES, Simd, each},
     },
     Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
 };
 
-/// The widest register.
-const STEP: usize = 16;
 /// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them.
 const TOGETHER: usize = 2048;
 
@@ -105,13 +103,13 @@ impl Boxes {
         let Within { height, width, .. } = dims;
         let reach = |n: usize| (size / 2).min(n.saturating_sub(1));
         let (side, above, plane) = (reach(width), reach(height), height * width);
-        let (margin, stride) = (above * width, (plane + above * width).next_multiple_of(STEP));
+        let (margin, stride) = (above * width, (plane + above * width).next_multiple_of(MOST_LANES));
         Self { width, plane, side, above, group: (TOGETHER / plane.max(1)).max(1), margin, stride }
     }
 
     /// A plane in whole registers.
     fn whole(&self) -> usize {
-        self.plane.next_multiple_of(STEP)
+        self.plane.next_multiple_of(MOST_LANES)
     }
 
     fn sums_len(&self) -> usize {

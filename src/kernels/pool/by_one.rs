@@ -6,13 +6,11 @@
 use super::{Axis, Pool};
 use crate::kernels::{
     scratch,
-    simd::{Isa, Job, Simd},
+    simd::{Isa, Job, MOST_LANES, Simd},
 };
 
 /// About how many values are taken along their rows before they are down the columns.
 const BAND: usize = 2048;
-/// Values of the widest register.
-const LANES: usize = 16;
 /// Values ahead of the last written whose lines are asked for.
 const AHEAD: usize = 128;
 /// Values ahead of the last read whose lines are asked for.
@@ -32,7 +30,7 @@ fn sides(pool: &Pool) -> Option<[usize; 2]> {
 pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
     let Some([height, width]) = sides(pool) else { return false };
     let band = (BAND / width).clamp(1, height);
-    let long = (band + 2) * width + LANES;
+    let long = (band + 2) * width + MOST_LANES;
     scratch::lend(4 * long, |lent| {
         let (edges, met) = lent.split_at_mut(2 * long);
         let (left, right) = edges.split_at_mut(long);
@@ -124,7 +122,7 @@ fn along<S: Simd, const TAKE: bool>(
         // 0 for what is finite.
         finite = simd.fma(b, zero, finite);
     }
-    let mut lanes = [0.0; LANES];
+    let mut lanes = [0.0; MOST_LANES];
     simd.write_first(&mut lanes, finite);
     lanes.iter().all(|&lane| lane == 0.0)
 }

@@ -6,15 +6,13 @@ use super::Pool;
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, Simd,
+        Isa, Job, MOST_LANES, Simd,
         rows::{Rows, down},
     },
 };
 
 /// About how many outputs are gone over at a time, and the most of a plane.
 const BAND: usize = 1024;
-/// Values of the widest register.
-const LANES: usize = 16;
 
 /// dx, from number `first` of all on, = the sum, in order, of each dy of the windows that took it; says whether windows are such as
 /// this is for: where rows of outputs leave many lanes idle, but not so many that it is cheaper to go by the outputs. `dy` and
@@ -35,7 +33,7 @@ pub fn largest_backward(
     }
     let at = first / pool.inputs() * pool.outputs();
     let planes = BAND / pool.outputs();
-    let room = 2 * (planes * pool.outputs()).next_multiple_of(LANES);
+    let room = 2 * (planes * pool.outputs()).next_multiple_of(MOST_LANES);
     scratch::lend(2 * room, |lent| {
         let outputs = [rows.output, columns.output];
         let work = Gather { outputs, planes, dy, taps, dx, at, lines: lent };
@@ -108,8 +106,8 @@ impl<const SIZE: usize> Job for OfSize<'_, SIZE> {
 }
 
 /// What lies `back` before a register of outputs, of which some may lie outside: nothing, taken by none.
-fn edge(dy: &[f32], taps: &[u8], first: usize, back: usize) -> ([f32; LANES], [u8; LANES]) {
-    let (mut values, mut numbers) = ([0.0; LANES], [u8::MAX; LANES]);
+fn edge(dy: &[f32], taps: &[u8], first: usize, back: usize) -> ([f32; MOST_LANES], [u8; MOST_LANES]) {
+    let (mut values, mut numbers) = ([0.0; MOST_LANES], [u8::MAX; MOST_LANES]);
     for (i, (value, number)) in values.iter_mut().zip(&mut numbers).enumerate() {
         let from = (first + i).checked_sub(back).filter(|&from| from < dy.len());
         if let Some(from) = from {

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use super::{
     Axis, Pool, for_rows,
-    rows::{LANES, Layout, TOGETHER, outermost, scratch_len},
+    rows::{Layout, TOGETHER, outermost, scratch_len},
 };
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, Simd,
+        Isa, Job, MOST_LANES, Simd,
         windows::{Tap, Taps},
     },
 };
@@ -105,7 +105,7 @@ fn bands<S: Simd, F: Fold>(
         let (mut n, mut shape) = (0, None);
         for (i, row) in (steps.start * below_out..steps.end * below_out).enumerate() {
             // What the next band will read is on its way meanwhile.
-            for at in (i * share..(i + 1) * share).step_by(LANES) {
+            for at in (i * share..(i + 1) * share).step_by(MOST_LANES) {
                 simd.prefetch(ahead.as_ptr().wrapping_add(at));
             }
             // The list serves all rows whose windows are alike.

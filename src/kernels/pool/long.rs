@@ -5,7 +5,7 @@ use super::{Axis, Pool};
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, Simd,
+        Isa, Job, MOST_LANES, Simd,
         rows::{Long, Rows, along, down},
     },
 };
@@ -13,9 +13,6 @@ use crate::kernels::{
 /// About how many values of small planes lie in the long row at a time, and the most of a plane.
 pub const BAND: usize = 2048;
 pub const LARGE: usize = 8192;
-/// Values of the widest register.
-pub const LANES: usize = 16;
-
 /// Values of rows that short are summed in fewer steps where planes lie side by side, unless registers are as short.
 pub const SHORT: usize = 8;
 
@@ -126,7 +123,7 @@ impl Layout {
 
     /// Results of its windows.
     fn made(&self) -> usize {
-        self.row(self.planes).count.next_multiple_of(LANES)
+        self.row(self.planes).count.next_multiple_of(MOST_LANES)
     }
 }
 

@@ -3,12 +3,12 @@
 
 use super::{
     Axis, Pool,
-    long::{BAND, LANES, LARGE, Run, Runs, SHORT, sides},
+    long::{BAND, LARGE, Run, Runs, SHORT, sides},
 };
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, Simd,
+        Isa, Job, MOST_LANES, Simd,
         rows::{Long, Rows, along_back, down},
     },
 };
@@ -76,7 +76,7 @@ impl Layout {
     }
 
     fn shares(&self) -> usize {
-        self.held() * self.columns.output + LANES
+        self.held() * self.columns.output + MOST_LANES
     }
 
     fn long(&self) -> usize {
@@ -84,7 +84,7 @@ impl Layout {
     }
 
     fn wide(&self) -> usize {
-        self.columns.stride * self.row(self.planes).count.next_multiple_of(LANES) + self.columns.pad
+        self.columns.stride * self.row(self.planes).count.next_multiple_of(MOST_LANES) + self.columns.pad
     }
 }
 

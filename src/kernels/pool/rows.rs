@@ -11,9 +11,6 @@ use super::{Axis, Pool};
 /// About how many values of scratch are used at a time: half of a first-level cache.
 const BUDGET: usize = 6 * 1024;
 
-/// The widest register.
-pub const LANES: usize = 16;
-
 /// Registers that are worked on together.
 pub const TOGETHER: usize = 4;
 

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::{
     Axis, Pool, for_reaching_rows,
-    rows::{LANES, Layout, TOGETHER, gathering, margin, outermost},
+    rows::{Layout, TOGETHER, gathering, margin, outermost},
 };
 use crate::kernels::simd::{
-    Simd,
+    MOST_LANES, Simd,
     windows::{Tap, Taps},
 };
 
@@ -73,7 +73,7 @@ pub fn spread<S: Simd>(simd: S, pool: &Pool, scratch: &mut [f32], dx: &mut [f32]
             let (mut counts, mut shape) = ([0; 2], None);
             for row in all.clone().skip(begin).step_by(skip) {
                 // What the next band will read is on its way meanwhile.
-                for at in (ready.done * share..(ready.done + 1) * share).step_by(LANES) {
+                for at in (ready.done * share..(ready.done + 1) * share).step_by(MOST_LANES) {
                     f.prefetch(simd, ahead + at);
                 }
                 ready.done += 1;
@@ -186,7 +186,7 @@ fn registers<S: Simd, F: Spread, const N: usize>(
     let second = if stride == 2 { f.gather::<S, N>(simd, lines, step, others) } else { first };
     for i in 0..N {
         for line in 0..stride {
-            let next = to.dx.as_ptr().wrapping_add(i * to.step + to.ahead + line * LANES);
+            let next = to.dx.as_ptr().wrapping_add(i * to.step + to.ahead + line * MOST_LANES);
             simd.prefetch_to_write(next);
         }
         let dx = &mut to.dx[i * to.step..][..to.count - i * to.columns];

@@ -58,6 +58,9 @@ pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
 pub use winograd::{Grid, Map, transform};
 
+/// Values of the widest register of all sets.
+pub const MOST_LANES: usize = 16;
+
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// One register of `LANES` values.

@@ -2,14 +2,14 @@
 //! what is done where classes lie apart is done there.
 
 use super::{
-    super::simd::{Isa, MatMut, interleave},
+    super::simd::{Isa, MOST_LANES, MatMut, interleave},
     columns::{Shares, TOGETHER},
 };
 
 /// The most classes.
 pub const MOST: usize = 32;
 /// The most values of a block: those of some of the widest registers for each class.
-const BLOCK: usize = MOST * TOGETHER * 16;
+const BLOCK: usize = MOST * TOGETHER * MOST_LANES;
 
 /// Softmax of the rows of `y`; `x` begins with the first.
 pub fn shares(isa: Isa, classes: usize, x: &[f32], y: &mut [f32]) {
