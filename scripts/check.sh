@@ -12,4 +12,4 @@ if command -v cargo-deny >/dev/null; then step cargo deny check; else echo "(car
 # The README's second command.
 step cargo test
 # In a browser, where there is one.
-step tests/browser/run.sh target/debug/cnnctl
+step tests/browser/run.sh "${CARGO_TARGET_DIR:-target}/debug/cnnctl"
