@@ -22,10 +22,8 @@ pub(super) use streamed::with_sums;
 
 /// Rows of a block of k: a tile's sums then take long enough to outweigh that C is read and written once more for each block.
 pub const DEPTH: usize = 512;
-/// Rows of a packed block of A: it stays in the second-level cache.
-const BLOCK_ROWS: usize = 256;
-/// Values of a packed block of B, which stays in the second-level cache, too.
-const BLOCK: usize = 1 << 18;
+/// Values of a packed block of B: it stays in the second-level cache, beside what of A and C streams through.
+const BLOCK: usize = 1 << 17;
 /// The most columns of such a block.
 const BLOCK_COLS: usize = 8192;
 
@@ -114,8 +112,8 @@ pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
     if streamed::serves(product) {
         return streamed::run_parallel(isa, product, c);
     }
-    let task = task_size(product);
-    if task.0 < product.m && task.1 < product.n {
+    let task = task_size(isa, product);
+    if packs_again(product, task) {
         return shared(isa, product, task, c);
     }
     split(task, 0, 0, c, &|row, col, c: MatMut<'_>| block(isa, product, row, col, c));
@@ -136,25 +134,37 @@ fn checked_factors(product: &Gemm<'_>) {
 const TASKS: usize = 64;
 /// Multiply-adds that outweigh a task's start and the packing it repeats.
 const WORK: usize = 1 << 21;
+/// Rows or columns that cost as much as packing one.
+const PACKING: usize = 10;
+/// The most rows of A that are packed at a time.
+const TALL: usize = 4096;
 
 /// Columns of a packed block of B, more where it has fewer rows: then C is written in longer pieces.
 fn block_cols(k: usize) -> usize {
     (BLOCK / k.clamp(1, DEPTH)).min(BLOCK_COLS)
 }
 
-/// The block of C that one task computes. It depends on the shape alone.
-fn task_size(product: &Gemm<'_>) -> (usize, usize) {
-    /// Fewer columns would read B in pieces too short to be fetched ahead.
-    const LEAST_COLS: usize = 256;
-    let (mut rows, mut cols) = (BLOCK_ROWS, block_cols(product.k));
-    loop {
-        let tasks = product.m.div_ceil(rows) * product.n.div_ceil(cols);
-        let work = rows.min(product.m) * cols.min(product.n) * product.k;
-        if tasks >= TASKS || work <= WORK || (rows <= 64 && cols <= LEAST_COLS) {
-            return (rows, cols);
-        }
-        if cols > LEAST_COLS.max(2 * rows.min(product.m)) || rows <= 64 { cols /= 2 } else { rows /= 2 }
-    }
+/// The block of C that one task computes: whole tiles, one task a thread, cut so that it is done soonest, what it packs
+/// counted.
+fn task_size(isa: Isa, product: &Gemm<'_>) -> (usize, usize) {
+    let Gemm { m, n, k, .. } = *product;
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let tasks = (work / WORK).clamp(1, rayon::current_num_threads());
+    let cut = |len: usize, pieces: usize, tile: usize| len.div_ceil(pieces).next_multiple_of(tile).max(1);
+    let sizes = (1..=tasks).map(|down| {
+        let (rows, cols) = (cut(m, down, isa.tile_rows()), cut(n, tasks.div_ceil(down), isa.tile_cols()));
+        (rows.min(TALL), cols)
+    });
+    let rounds = |&(rows, cols): &(usize, usize)| (m.div_ceil(rows) * n.div_ceil(cols)).div_ceil(tasks);
+    let cost = |size: &(usize, usize)| rounds(size) * (size.0 * size.1 + PACKING * (size.0 + size.1));
+    sizes.min_by_key(cost).expect("there is a task")
+}
+
+/// Whether tasks of that size would pack so much more than once that packing before them pays.
+fn packs_again(product: &Gemm<'_>, (rows, cols): (usize, usize)) -> bool {
+    let Gemm { m, n, .. } = *product;
+    let again = m * (n.div_ceil(cols) - 1) + n * (m.div_ceil(rows) - 1);
+    m > rows && n > cols && PACKING * again > m * n / 64
 }
 
 /// Packs each block of k of both factors once for all tasks: each of many would pack the same.
@@ -185,27 +195,25 @@ fn shared(isa: Isa, product: &Gemm<'_>, task: (usize, usize), mut c: MatMut<'_>)
 
 /// Computes the block `c` of C whose first element is (`row`, `col`).
 fn block(isa: Isa, product: &Gemm<'_>, row: usize, col: usize, mut c: MatMut<'_>) {
+    let Gemm { k, ref a, ref b, alpha, beta, .. } = *product;
     let (m, n) = (c.rows(), c.cols());
     if m == 0 || n == 0 {
         return;
     }
-    let a_len = m.min(BLOCK_ROWS) * DEPTH.min(product.k);
-    let wide = block_cols(product.k);
-    let b_len = n.min(wide).next_multiple_of(isa.lanes()) * DEPTH.min(product.k);
-    scratch::lend(a_len + b_len, |scratch| {
-        let (a, b) = scratch.split_at_mut(a_len);
+    let wide = block_cols(k);
+    let width = n.min(wide).next_multiple_of(isa.lanes());
+    scratch::lend((m + width) * DEPTH.min(k), |scratch| {
+        let (packed_a, packed_b) = scratch.split_at_mut(m * DEPTH.min(k));
         // One round even at k = 0, which scales C by beta.
-        for depth in (0..product.k.max(1)).step_by(DEPTH) {
-            let k = DEPTH.min(product.k - depth);
-            let beta = if depth == 0 { product.beta } else { 1.0 };
+        for depth in (0..k.max(1)).step_by(DEPTH) {
+            let depth = depth..(depth + DEPTH).min(k);
+            let beta = if depth.start == 0 { beta } else { 1.0 };
+            pack::rows(isa, a, row..row + m, depth.clone(), packed_a);
             for j in (0..n).step_by(wide) {
                 let cols = j..(j + wide).min(n);
-                pack::columns(isa, &product.b, depth..depth + k, col + cols.start..col + cols.end, b);
-                for i in (0..m).step_by(BLOCK_ROWS) {
-                    let rows = i..(i + BLOCK_ROWS).min(m);
-                    pack::rows(isa, &product.a, row + rows.start..row + rows.end, depth..depth + k, a);
-                    tiles(isa, &Packed { k, a, b }, (product.alpha, beta), c.block(rows, cols.clone()));
-                }
+                pack::columns(isa, b, depth.clone(), col + cols.start..col + cols.end, packed_b);
+                let packed = Packed { k: depth.len(), a: packed_a, b: packed_b };
+                tiles(isa, &packed, (alpha, beta), c.block(0..m, cols));
             }
         }
     });

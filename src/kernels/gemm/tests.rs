@@ -116,7 +116,7 @@ fn beta_zero_does_not_read_c() {
 
 #[test]
 fn same_bytes_for_any_number_of_threads() {
-    // Blocks; and few rows, several tasks of columns; and several of rows.
+    // Blocks, which four threads and more pack together; and few rows, several tasks of columns; and several of rows.
     for (m, n, k, contiguous_rows) in [(301, 777, 519, false), (9, 1000, 519, false), (9, 2100, 1100, true)] {
         let (a, b) = (values(m * k, 1), values(n * k, 2));
         let b =
@@ -124,7 +124,7 @@ fn same_bytes_for_any_number_of_threads() {
         let product = Gemm::new(m, n, k, Matrix::row_major(&a, k), b);
         let mut alone = vec![0.0; m * n];
         gemm(&product, &mut alone);
-        for threads in 1..=3 {
+        for threads in [1, 2, 3, 4, 9] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut c = vec![1.0; m * n];
             pool.install(|| gemm_parallel(&product, &mut c));

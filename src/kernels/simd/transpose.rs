@@ -214,16 +214,20 @@ impl Job for CopyPanels<'_> {
         for col in (start - start % S::LANES..head).step_by(S::LANES) {
             self.copy_register(simd, col);
         }
-        for k in 0..self.depth {
+        for first in (0..self.depth).step_by(AHEAD) {
+            // As many lines together as are asked for: a panel is then written in pieces that are not too short.
+            let last = (first + AHEAD).min(self.depth);
             for j in (head..tail).step_by(wide) {
-                // SAFETY: `copy_panels` checked that lines lie inside `data`, and all panels inside `out`.
-                unsafe {
-                    let from = self.data.as_ptr().add(k * self.stride + j - start);
-                    let to = self.out.as_mut_ptr().add(j * self.depth + k * wide);
-                    simd.prefetch(from.wrapping_add(AHEAD * self.stride));
-                    simd.prefetch(from.wrapping_add(AHEAD * self.stride + S::LANES));
-                    simd.store(to, simd.load(from));
-                    simd.store(to.add(S::LANES), simd.load(from.add(S::LANES)));
+                for k in first..last {
+                    // SAFETY: `copy_panels` checked that lines lie inside `data`, and all panels inside `out`.
+                    unsafe {
+                        let from = self.data.as_ptr().add(k * self.stride + j - start);
+                        let to = self.out.as_mut_ptr().add(j * self.depth + k * wide);
+                        simd.prefetch(from.wrapping_add(AHEAD * self.stride));
+                        simd.prefetch(from.wrapping_add(AHEAD * self.stride + S::LANES));
+                        simd.store(to, simd.load(from));
+                        simd.store(to.add(S::LANES), simd.load(from.add(S::LANES)));
+                    }
                 }
             }
         }
