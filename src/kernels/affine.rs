@@ -1,7 +1,7 @@
 //! A factor and a summand for each channel.
 
 use super::{
-    channels::{Channels, STRETCH, Terms},
+    channels::{Channels, Terms},
     norm::{Plain, Products},
     simd::Simd,
 };
@@ -65,13 +65,11 @@ pub fn scale_backward(
     );
     assert_eq!(scale.len(), dims.channels);
     dims.for_stretches(dx, sums, |first, dx, sums| {
-        let own = first..first + sums.len();
-        let [sum, slope] = dims.sums(own.clone(), [dy, x], None, &[], Products);
-        sums.iter_mut().enumerate().for_each(|(i, sums)| *sums = [slope[i] as f32, sum[i] as f32]);
+        let settings = [&scale[first..][..sums.len()]];
+        let keep = |sums: &mut [f32; 2], [sum, slope]: [f64; 2]| *sums = [slope as f32, sum as f32];
+        dims.sums((first, sums), [dy, x], None, [], (Products, keep));
         if let Some(dx) = dx {
-            let mut settings = [[0.0; STRETCH]];
-            settings[0][..own.len()].copy_from_slice(&scale[own]);
-            dims.apply(first, dx, [dy], &settings, Scaled);
+            dims.apply(first, dx, [dy], settings, Scaled);
         }
     });
 }
@@ -80,8 +78,8 @@ pub fn scale_backward(
 pub fn add_sums(dims: Channels, dy: &[f32], sums: &mut [f32]) {
     assert_eq!(dy.len(), dims.count());
     dims.for_stretches(None, sums, |first, _, sums| {
-        let [more] = dims.sums(first..first + sums.len(), [dy], None, &[], Plain);
-        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more as f32);
+        let keep = |sum: &mut f32, [more]: [f64; 1]| *sum += more as f32;
+        dims.sums((first, sums), [dy], None, [], (Plain, keep));
     });
 }
 

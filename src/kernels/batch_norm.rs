@@ -1,9 +1,13 @@
 //! Normalization of the channels of a batch, with what follows it: a scale and a bias for each channel, and a rectifier.
 
+use std::array;
+
 use super::{
     affine::Scaled,
-    channels::{Channels, STRETCH, Settings, Sums, Terms},
+    channels::{Channels, Sums, Terms},
+    elementwise::vectorized,
     norm::{Distance, Moments, Plain},
+    scratch,
     simd::{MatMut, Simd},
 };
 
@@ -39,9 +43,6 @@ pub struct Slopes {
     /// Sums of h and of h * v.
     pub normalized: [f64; 2],
 }
-
-/// Values whose mean is taken to be near that of all.
-const FIRST: usize = 1024;
 
 /// y = v * scale + bias of v = (x - mean) * inverse, cut off at and below `floor`; the settings are the mean taken with the
 /// other sign, `inverse`, `scale`, `bias` and `floor`.
@@ -107,24 +108,35 @@ impl Terms<7, 2> for Descent {
 }
 
 impl BatchNorm<'_> {
-    /// Settings of the channels from `first` on, whose moments these are, and as many more as there are means of h and of
-    /// h * v. What does not follow changes no bit: a factor of 1, a summand of -0, a floor below everything.
-    fn settings<const P: usize>(
+    /// Lends settings of the channels from `first` on, whose moments these are and means of h and of h * v. What does not follow
+    /// changes no bit: a factor of 1, a summand of -0, a floor below everything.
+    fn with_settings<const P: usize>(
         &self,
         first: usize,
         moments: &[Moments],
         means: impl Fn(usize) -> [f64; 2],
-    ) -> Settings<P> {
+        f: impl FnOnce([&[f32]; P]),
+    ) {
+        let count = moments.len();
+        let Finish { scale, bias, rectify } = self.finish;
         let of = |values: Option<&[f32]>, i: usize, none| values.map_or(none, |values| values[first + i]);
-        let floor = if self.finish.rectify { 0.0 } else { f32::NEG_INFINITY };
-        let mut settings = [[0.0; STRETCH]; P];
-        for (i, m) in moments.iter().enumerate() {
-            let (scale, bias) = (of(self.finish.scale, i, 1.0), of(self.finish.bias, i, -0.0));
-            let [mean, slope] = means(i).map(|mean| mean as f32);
-            let all = [-m.mean, m.inverse(self.eps), scale, bias, floor, -mean, -slope];
-            settings.iter_mut().zip(all).for_each(|(of_all, setting)| of_all[i] = setting);
-        }
-        settings
+        let floor = if rectify { 0.0 } else { f32::NEG_INFINITY };
+        scratch::lend(P * count, |settings| {
+            for (k, row) in settings.chunks_exact_mut(count.max(1)).enumerate() {
+                match k {
+                    0 => row.iter_mut().zip(moments).for_each(|(to, m)| *to = -m.mean),
+                    1 => vectorized(|| {
+                        row.iter_mut().zip(moments).for_each(|(to, m)| *to = m.inverse(self.eps));
+                    }),
+                    2 => row.iter_mut().enumerate().for_each(|(i, to)| *to = of(scale, i, 1.0)),
+                    3 => row.iter_mut().enumerate().for_each(|(i, to)| *to = of(bias, i, -0.0)),
+                    4 => row.fill(floor),
+                    _ => row.iter_mut().enumerate().for_each(|(i, to)| *to = -(means(i)[k - 5] as f32)),
+                }
+            }
+            let settings = &*settings;
+            f(array::from_fn(|k| &settings[k * count..][..count]));
+        });
     }
 
     /// y, by the moments of each channel of x, which are kept.
@@ -148,8 +160,14 @@ impl BatchNorm<'_> {
 
     /// y for a stretch of channels from `first` on.
     fn standardize(&self, first: usize, moments: &[Moments], x: &[f32], y: MatMut<'_>) {
-        let settings = self.settings(first, moments, |_| [0.0; 2]);
-        self.dims.apply(first, y, [x], &settings, Value);
+        self.with_settings(
+            first,
+            moments,
+            |_| [0.0; 2],
+            |settings| {
+                self.dims.apply(first, y, [x], settings, Value);
+            },
+        );
     }
 
     /// dx and the sums of each channel, given x and dy of [`BatchNorm::forward`]:
@@ -201,11 +219,17 @@ impl BatchNorm<'_> {
         dx: Option<&mut MatMut<'_>>,
         slopes: &mut [Slopes],
     ) {
-        let settings = self.settings(first, moments, |_| [0.0; 2]);
-        let [scale, bias, h, hv] = self.dims.sums(first..first + slopes.len(), [x, dy], dx, &settings, Slope);
-        for (i, slopes) in slopes.iter_mut().enumerate() {
-            *slopes = Slopes { scale: scale[i], bias: bias[i], normalized: [h[i], hv[i]] };
-        }
+        let keep = |slopes: &mut Slopes, [scale, bias, h, hv]: [f64; 4]| {
+            *slopes = Slopes { scale, bias, normalized: [h, hv] };
+        };
+        self.with_settings(
+            first,
+            moments,
+            |_| [0.0; 2],
+            |settings| {
+                self.dims.sums((first, slopes), [x, dy], dx, settings, (Slope, keep));
+            },
+        );
     }
 
     /// dx for a stretch of channels from `first` on, given the means of h and of h * v.
@@ -217,8 +241,9 @@ impl BatchNorm<'_> {
         x_and_dy: [&[f32]; 2],
         dx: MatMut<'_>,
     ) {
-        let settings = self.settings(first, moments, means);
-        self.dims.apply(first, dx, x_and_dy, &settings, Descent);
+        self.with_settings(first, moments, means, |settings| {
+            self.dims.apply(first, dx, x_and_dy, settings, Descent);
+        });
     }
 }
 
@@ -233,10 +258,11 @@ pub fn scale_by_deviation(dims: Channels, eps: f32, moments: &[Moments], dy: &[f
     assert!(dy.len() == dx.len() && dx.len() == dims.count() && moments.len() == dims.channels);
     dims.for_stretches(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
         let Some(dx) = dx else { return };
-        let mut inverses = [[0.0; STRETCH]];
-        let of_moments = moments[first..][..own.len()].iter().map(|moments| moments.inverse(eps));
-        inverses[0].iter_mut().zip(of_moments).for_each(|(to, inverse)| *to = inverse);
-        dims.apply(first, dx, [dy], &inverses, Scaled);
+        scratch::lend(own.len(), |inverses| {
+            let of_moments = moments[first..].iter().map(|moments| moments.inverse(eps));
+            inverses.iter_mut().zip(of_moments).for_each(|(to, inverse)| *to = inverse);
+            dims.apply(first, dx, [dy], [&*inverses], Scaled);
+        });
     });
 }
 
@@ -245,30 +271,20 @@ fn find_moments(
     dims: Channels,
     first: usize,
     x: &[f32],
-    mut y: Option<&mut MatMut<'_>>,
+    y: Option<&mut MatMut<'_>>,
     moments: &mut [Moments],
 ) {
-    let (n, stretch) = (dims.per_channel().max(1) as f64, first..first + moments.len());
-    // Distances are taken from a value near the mean, so that their squares do not cancel: the mean of a channel's first
-    // values, or, where each image has one, that of all.
-    let mut near = [0f32; STRETCH];
-    let rounds = if dims.inner > 1 && dims.images > 0 {
-        let [sums] = dims.first_sums(stretch.clone(), FIRST, [x], &[], Plain);
-        let count = dims.inner.min(FIRST) as f64;
-        near.iter_mut().zip(sums).for_each(|(near, sum)| *near = (sum / count) as f32);
-        1
-    } else {
-        2
-    };
-    for _ in 0..rounds {
-        let around = [near.map(|near| -near)];
-        let [sums, squares] = dims.sums(stretch.clone(), [x], y.as_deref_mut(), &around, Distance);
-        for (i, moments) in moments.iter_mut().enumerate() {
-            let variance = ((squares[i] - sums[i] * sums[i] / n) / n).max(0.0) as f32;
-            near[i] = (f64::from(near[i]) + sums[i] / n) as f32;
-            *moments = Moments { mean: near[i], variance };
-        }
-    }
+    // Distances are taken from a value near the mean, that of a channel's first values, so that their squares do not cancel.
+    let (n, first_n) = (dims.per_channel().max(1) as f64, dims.first_count().max(1) as f64);
+    dims.first_sums((first, moments), [x], Plain, |moments, [sum]| moments.mean = (sum / first_n) as f32);
+    scratch::lend(moments.len(), |minus| {
+        minus.iter_mut().zip(&*moments).for_each(|(minus, near)| *minus = -near.mean);
+        let keep = |moments: &mut Moments, [sum, squares]: [f64; 2]| {
+            let variance = ((squares - sum * sum / n) / n).max(0.0) as f32;
+            *moments = Moments { mean: (f64::from(moments.mean) + sum / n) as f32, variance };
+        };
+        dims.sums((first, moments), [x], y, [&*minus], (Distance, keep));
+    });
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Blobs seen as channels: each channel has a run of values in every image, and loops that go over a stretch of channels
 //! at a time, so that what one pass has read is still in the cache for the next.
 
+mod columns;
 mod sums;
 
-use std::ops::Range;
+use std::{array, ops::Range};
 
 pub use super::simd::{Sums, Terms};
 pub use sums::sums_of;
 
 use super::{
     parallel::{CHUNK, for_chunks_mut, for_columns_mut},
-    simd::{Isa, Job, MatMut, Simd, store_columns, store_terms},
+    simd::{Isa, Job, MatMut, Simd, store_terms},
 };
 use sums::Total;
 
@@ -31,10 +32,9 @@ pub const STRETCH: usize = 64;
 const NEAR: usize = 400 * 1024;
 /// How many values ahead of the last written a line is asked for.
 const AHEAD: usize = 128;
-/// How many images before the last written lines are asked for where each has one value of a channel: they lie far apart.
-const BACK: usize = 4;
-/// `P` numbers for each channel of a stretch.
-pub type Settings<const P: usize> = [[f32; STRETCH]; P];
+/// The most values that are the first of a channel, and the most images of one value each.
+const FIRST: usize = 1024;
+const FIRST_IMAGES: usize = 64;
 
 impl Channels {
     /// The axes of `shape` before `from`, those from there to `to`, and the rest.
@@ -64,7 +64,7 @@ impl Channels {
     }
 
     /// Calls `f(first, out, own)` for stretches of channels: their columns of `out`, a row for each image, and what they
-    /// own, one `T` a channel.
+    /// own, one `T` a channel. Where each image has one value of a channel all channels are one stretch.
     pub fn for_stretches<T: Send>(
         &self,
         out: Option<&mut [f32]>,
@@ -72,13 +72,15 @@ impl Channels {
         f: impl Fn(usize, Option<MatMut<'_>>, &mut [T]) + Sync,
     ) {
         assert_eq!(own.len(), self.channels);
-        let group = (CHUNK / self.per_channel().max(1)).max(1);
-        let group = if self.inner == 1 { group.next_multiple_of(STRETCH) } else { group };
+        let (group, stretch) = match self.inner {
+            1 => (self.channels, self.channels.max(1)),
+            _ => ((CHUNK / self.per_channel().max(1)).max(1), STRETCH),
+        };
         let row = self.channels * self.inner;
         let matrix = out.map(|out| MatMut::new(out, self.images, row, row));
         for_columns_mut(matrix, self.inner, own, group, &|first, mut out, own| {
-            for (i, own) in own.chunks_mut(STRETCH).enumerate() {
-                let at = i * STRETCH;
+            for (i, own) in own.chunks_mut(stretch).enumerate() {
+                let at = i * stretch;
                 let columns = at * self.inner..(at + own.len()) * self.inner;
                 let out = out.as_mut().map(|out| out.block(0..self.images, columns));
                 f(first + at, out, own);
@@ -86,42 +88,63 @@ impl Channels {
         });
     }
 
-    /// out = terms(settings, values of the blobs) for the stretch of channels from `first` on whose columns `out` is.
+    /// out = terms(settings, values of the blobs) for the stretch of channels from `first` on whose columns `out` is and which have
+    /// these settings.
     pub fn apply<const P: usize, const B: usize>(
         self,
         first: usize,
-        out: MatMut<'_>,
+        mut out: MatMut<'_>,
         blobs: [&[f32]; B],
-        settings: &Settings<P>,
+        settings: [&[f32]; P],
         terms: impl Terms<P, B>,
     ) {
+        if self.count() == 0 {
+            return;
+        }
+        if self.inner == 1 {
+            return columns::apply(self.channels, settings, blobs, out.values_from(0, self.count()), terms);
+        }
         Isa::best().run(Apply { dims: self, first, out, blobs, settings, terms });
     }
 
-    /// The sums over all values of the blobs for a stretch of channels; its columns of `out`, if there are any,
-    /// are asked for meanwhile, as they will be written.
-    pub fn sums<const P: usize, const B: usize, const N: usize>(
+    /// Calls `keep(own, sums)` with the sums over all values of the blobs for a stretch of channels from `first` on, which have these
+    /// settings; its columns of `out`, if there are any, are asked for meanwhile, as they will be written.
+    pub fn sums<T: Send, const P: usize, const B: usize, const N: usize>(
         self,
-        stretch: Range<usize>,
+        (first, own): (usize, &mut [T]),
         blobs: [&[f32]; B],
         out: Option<&mut MatMut<'_>>,
-        settings: &Settings<P>,
-        terms: impl Sums<P, B, N>,
-    ) -> [[f64; STRETCH]; N] {
-        Isa::best().run(Total { dims: self, stretch, upto: self.inner, blobs, out, settings, terms })
+        settings: [&[f32]; P],
+        (terms, keep): (impl Sums<P, B, N>, impl Fn(&mut T, [f64; N]) + Sync),
+    ) {
+        if self.inner == 1 {
+            return columns::sums(own, settings, blobs, terms, keep);
+        }
+        let (stretch, upto) = (first..first + own.len(), self.inner);
+        let total = Total { dims: self, stretch, upto, blobs, out, settings, terms };
+        hand_out(&Isa::best().run(total), own, keep);
     }
 
-    /// As [`Channels::sums`], of the first values of the first image, `upto` at most.
-    pub fn first_sums<const P: usize, const B: usize, const N: usize>(
+    /// As [`Channels::sums`], of the first values of each channel, [`Channels::first_count`] of them.
+    pub fn first_sums<T: Send, const B: usize, const N: usize>(
         self,
-        stretch: Range<usize>,
-        upto: usize,
+        (first, own): (usize, &mut [T]),
         blobs: [&[f32]; B],
-        settings: &Settings<P>,
-        terms: impl Sums<P, B, N>,
-    ) -> [[f64; STRETCH]; N] {
-        let (dims, upto) = (Self { images: self.images.min(1), ..self }, self.inner.min(upto));
-        Isa::best().run(Total { dims, stretch, upto, blobs, out: None, settings, terms })
+        terms: impl Sums<0, B, N>,
+        keep: impl Fn(&mut T, [f64; N]) + Sync,
+    ) {
+        let upto = self.first_count();
+        if self.inner == 1 {
+            return columns::sums(own, [], blobs.map(|blob| &blob[..upto * self.channels]), terms, keep);
+        }
+        let (stretch, dims) = (first..first + own.len(), Self { images: self.images.min(1), ..self });
+        let total = Total { dims, stretch, upto, blobs, out: None, settings: [], terms };
+        hand_out(&Isa::best().run(total), own, keep);
+    }
+
+    /// How many values of a channel are first: of the first image, or, where each has one, of the first images.
+    pub fn first_count(&self) -> usize {
+        if self.inner == 1 { self.images.min(FIRST_IMAGES) } else { self.inner.min(FIRST) }
     }
 
     /// out = terms(settings of the channel, x) over the whole blob, in pieces that may cut runs; no moments are needed first.
@@ -130,9 +153,12 @@ impl Channels {
         x: &[f32],
         out: &mut [f32],
         settings: [&[f32]; P],
-        terms: impl Terms<P, 1> + Sync,
+        terms: impl Terms<P, 1>,
     ) {
         assert!(x.len() == out.len() && settings.iter().all(|of_all| of_all.len() == self.channels));
+        if self.inner == 1 {
+            return columns::apply(self.channels, settings, [x], out, terms);
+        }
         for_chunks_mut(out, CHUNK, |start, out| {
             Isa::best().run(Map { dims: self, start, x: &x[start..][..out.len()], out, settings, terms });
         });
@@ -155,18 +181,6 @@ impl<T: Terms<P, 1>, const P: usize> Job for Map<'_, T, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { dims: Channels { channels, inner, .. }, start, mut x, mut out, settings, terms } = self;
-        if inner == 1 {
-            let mut first = start % channels;
-            while !out.is_empty() {
-                let len = (channels - first).min(out.len());
-                let (row, to);
-                ((row, x), (to, out)) = (x.split_at(len), out.split_at_mut(len));
-                let of_all = settings.map(|of_all| &of_all[first..][..len]);
-                store_columns(simd, of_all, [row], to, AHEAD as isize, terms);
-                first = 0;
-            }
-            return;
-        }
         let (mut c, mut len) = (start / inner % channels, inner - start % inner);
         while !out.is_empty() {
             let (run, to);
@@ -187,7 +201,7 @@ struct Apply<'a, T, const P: usize, const B: usize> {
     first: usize,
     out: MatMut<'a>,
     blobs: [&'a [f32]; B],
-    settings: &'a Settings<P>,
+    settings: [&'a [f32]; P],
     terms: T,
 }
 
@@ -196,10 +210,7 @@ impl<T: Terms<P, B>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> 
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (inner, width, row) = (self.dims.inner, self.out.cols(), self.dims.channels);
-        if width == 0 {
-            return;
-        }
+        let (inner, width) = (self.dims.inner, self.out.cols());
         let last = self.first + width / inner == self.dims.channels;
         // The first images of the next stretch, as many as there is room for, are on their way meanwhile.
         let room = NEAR.saturating_sub((B + 1) * self.dims.images * width);
@@ -209,11 +220,6 @@ impl<T: Terms<P, B>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> 
             let mut blobs = self.blobs;
             for blob in &mut blobs {
                 *blob = &blob[start..][..width];
-            }
-            if inner == 1 {
-                let (settings, next) = (self.settings.each_ref().map(|of_all| &of_all[..]), BACK * row);
-                store_columns(simd, settings, blobs, out, -(next as isize), self.terms);
-                continue;
             }
             let next = (n < ahead).then_some(width);
             for (i, out) in out.chunks_exact_mut(inner).enumerate() {
@@ -230,7 +236,7 @@ impl<T: Terms<P, B>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> 
 
 /// The settings of channel `i` of a stretch.
 #[inline(always)]
-fn splat<S: Simd, const P: usize>(simd: S, settings: &Settings<P>, i: usize) -> [S::V; P] {
+fn splat<S: Simd, const P: usize>(simd: S, settings: [&[f32]; P], i: usize) -> [S::V; P] {
     let mut registers = [simd.splat(0.0); P];
     for (register, of_all) in registers.iter_mut().zip(settings) {
         *register = simd.splat(of_all[i]);
@@ -238,9 +244,17 @@ fn splat<S: Simd, const P: usize>(simd: S, settings: &Settings<P>, i: usize) -> 
     registers
 }
 
+/// Calls `keep(own, sums)` for each channel of a stretch.
+fn hand_out<T, const N: usize>(totals: &[[f64; STRETCH]; N], own: &mut [T], keep: impl Fn(&mut T, [f64; N])) {
+    for (i, own) in own.iter_mut().enumerate() {
+        keep(own, array::from_fn(|k| totals[k][i]));
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::kernels::norm::Plain;
 
     /// Shapes that meet every path.
     pub const SHAPES: [(usize, usize, usize); 10] = [
@@ -302,17 +316,17 @@ pub(crate) mod tests {
             let mut out = vec![f32::NAN; n];
             let mut sums = vec![[f64::NAN; 2]; channels];
             dims.for_stretches(Some(&mut out), &mut sums, |first, out, sums| {
-                let (own, mut settings) = (first..first + sums.len(), [[f32::NAN; STRETCH]]);
-                settings[0][..sums.len()].copy_from_slice(&numbers[own.clone()]);
-                let mut out = out.unwrap();
-                let [less, only] = dims.sums(own.clone(), [&a, &b], Some(&mut out), &settings, Both);
-                sums.iter_mut().enumerate().for_each(|(i, sums)| *sums = [less[i], only[i]]);
-                dims.apply(first, out, [&a, &b], &settings, Less);
-                let [of_first, _] = dims.first_sums(own.clone(), 7, [&a, &b], &settings, Both);
-                for c in own.filter(|_| images > 0) {
-                    let head = &want[dims.run(0, c)];
-                    let head: f32 = head[..head.len().min(7)].iter().sum();
-                    assert_eq!(of_first[c - first], f64::from(head));
+                let settings = [&numbers[first..][..sums.len()]];
+                let (mut out, blobs) = (out.unwrap(), [&a[..], &b]);
+                let keep = |own: &mut [f64; 2], sums| *own = sums;
+                dims.sums((first, sums), blobs, Some(&mut out), settings, (Both, keep));
+                dims.apply(first, out, blobs, settings, Less);
+                let mut of_first = vec![[f64::NAN]; sums.len()];
+                dims.first_sums((first, &mut of_first), [&a], Plain, |own, sum| *own = sum);
+                for (c, [of_first]) in (first..).zip(of_first) {
+                    let all = (0..images).flat_map(|n| a[dims.run(n, c)].iter());
+                    let head: f32 = all.take(dims.first_count()).sum();
+                    assert!(images == 0 || of_first == f64::from(head));
                 }
             });
             assert_eq!(out, want);
@@ -324,10 +338,9 @@ pub(crate) mod tests {
             for (got, want) in sums.iter().flatten().zip(plain.iter().flatten()) {
                 assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} is not {want} in {dims:?}");
             }
-            for isa in Isa::all() {
-                let (len, mut settings) = (channels.min(STRETCH), [[f32::NAN; STRETCH]]);
-                settings[0][..len].copy_from_slice(&numbers[..len]);
-                let (settings, blobs, mut again) = (&settings, [&a[..], &b], vec![f32::NAN; n]);
+            for isa in Isa::all().filter(|_| inner > 1) {
+                let (len, blobs, mut again) = (channels.min(STRETCH), [&a[..], &b], vec![f32::NAN; n]);
+                let settings = [&numbers[..len]];
                 let mut matrix = MatMut::new(&mut again, images, channels * inner, channels * inner);
                 let (stretch, upto, out) = (0..len, inner, None);
                 let found = isa.run(Total { dims, stretch, upto, blobs, out, settings, terms: Both });

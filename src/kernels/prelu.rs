@@ -1,7 +1,7 @@
 //! A slope for each channel below 0.
 
 use super::{
-    channels::{Channels, STRETCH, Sums, Terms},
+    channels::{Channels, Sums, Terms},
     elementwise::{map2, sum2},
     simd::Simd,
 };
@@ -62,13 +62,11 @@ pub fn prelu_backward(
         return;
     }
     dims.for_stretches(dx, sums, |first, dx, sums| {
-        let own = first..first + sums.len();
-        let [below] = dims.sums(own.clone(), [x, dy], None, &[], Below);
-        sums.iter_mut().zip(below).for_each(|(sum, below)| *sum = below as f32);
+        let settings = [&slopes[first..][..sums.len()]];
+        let keep = |sum: &mut f32, [below]: [f64; 1]| *sum = below as f32;
+        dims.sums((first, sums), [x, dy], None, [], (Below, keep));
         if let Some(dx) = dx {
-            let mut settings = [[0.0; STRETCH]];
-            settings[0][..own.len()].copy_from_slice(&slopes[own]);
-            dims.apply(first, dx, [x, dy], &settings, Passed);
+            dims.apply(first, dx, [x, dy], settings, Passed);
         }
     });
 }

@@ -1,8 +1,9 @@
 //! Copies of parts of a matrix: bands of columns, and rows by index. Long pieces are copied in parallel.
 
 use super::{
-    elementwise::{copy, map2, rectified, vectorized},
+    elementwise::{PIECE, evaluate, vectorized},
     parallel::{CHUNK, for_chunks_mut},
+    simd::{Asked, Each, Isa, Job, Simd, each},
 };
 
 /// The columns `start..start + len` of a matrix whose rows are `row` values long.
@@ -24,9 +25,7 @@ pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
     }
     assert_eq!(matrix.len() / row, out.len() / len);
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        for (i, out) in out.chunks_exact_mut(len).enumerate() {
-            copy(&matrix[(first / len + i) * row + start..][..len], out);
-        }
+        fill_rows(out, len, len, |i| [&matrix[(first / len + i) * row + start..]], Same);
     });
 }
 
@@ -38,10 +37,8 @@ pub fn take_band_rectified(matrix: &[f32], band: Band, x: &[f32], out: &mut [f32
     }
     assert_eq!((matrix.len() / row, x.len()), (out.len() / len, out.len()));
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        for (i, out) in out.chunks_exact_mut(len).enumerate() {
-            let from = &matrix[(first / len + i) * row + start..][..len];
-            map2(from, &x[first + i * len..][..len], out, rectified);
-        }
+        let rows = |i| [&matrix[(first / len + i) * row + start..], &x[first + i * len..]];
+        fill_rows(out, len, len, rows, Rectified);
     });
 }
 
@@ -54,9 +51,7 @@ pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
     assert_eq!(matrix.len() / row, values.len() / len);
     // Chunks hold about CHUNK copied values each, however long the rows are.
     for_chunks_mut(matrix, whole_rows(len) / len * row, |first, matrix| {
-        for (i, to) in matrix.chunks_exact_mut(row).enumerate() {
-            copy(&values[(first / row + i) * len..][..len], &mut to[start..][..len]);
-        }
+        fill_rows(&mut matrix[start..], row, len, |i| [&values[(first / row + i) * len..]], Same);
     });
 }
 
@@ -67,9 +62,7 @@ pub fn gather_rows(matrix: &[f32], len: usize, index: &[u32], out: &mut [f32]) {
         return;
     }
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        for (out, &from) in out.chunks_exact_mut(len).zip(&index[first / len..]) {
-            copy(&matrix[from as usize * len..][..len], out);
-        }
+        fill_rows(out, len, len, |i| [&matrix[index[first / len + i] as usize * len..]], Same);
     });
 }
 
@@ -118,9 +111,7 @@ pub fn repeat_rows(rows: &[f32], len: usize, times: usize, out: &mut [f32]) {
         return;
     }
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        for (i, out) in out.chunks_exact_mut(len).enumerate() {
-            copy(&rows[(first / len + i) / times * len..][..len], out);
-        }
+        fill_rows(out, len, len, |i| [&rows[(first / len + i) / times * len..]], Same);
     });
 }
 
@@ -138,6 +129,67 @@ pub fn sum_repeated_rows(values: &[f32], len: usize, times: usize, rows: &mut [f
             copies.for_each(|copy| row.iter_mut().zip(copy).for_each(|(row, copy)| *row += copy));
         }
     });
+}
+
+/// x.
+#[derive(Clone, Copy)]
+struct Same;
+
+impl Each<1, 1> for Same {
+    #[inline(always)]
+    fn of<S: Simd>(self, _: S, x: [S::V; 1]) -> [S::V; 1] {
+        x
+    }
+}
+
+/// d where x is above 0, else 0.
+#[derive(Clone, Copy)]
+struct Rectified;
+
+impl Each<2, 1> for Rectified {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [d, x]: [S::V; 2]) -> [S::V; 1] {
+        [simd.where_greater(x, simd.splat(0.0), d, simd.splat(0.0))]
+    }
+}
+
+/// The first `len` values of rows of `out`, `stride` apart, become those of f(rows(number)).
+fn fill_rows<'a, const N: usize>(
+    out: &mut [f32],
+    stride: usize,
+    len: usize,
+    rows: impl Fn(usize) -> [&'a [f32]; N],
+    f: impl Each<N, 1> + Send + Sync,
+) {
+    if len <= 2 * CHUNK {
+        return Isa::best().run(FillRows { out, stride, len, rows, f });
+    }
+    for (i, out) in out.chunks_mut(stride).enumerate() {
+        evaluate(rows(i).map(|row| &row[..len]), &mut out[..len], f);
+    }
+}
+
+struct FillRows<'a, R, F> {
+    out: &'a mut [f32],
+    stride: usize,
+    len: usize,
+    rows: R,
+    f: F,
+}
+
+impl<'b, R: Fn(usize) -> [&'b [f32]; N], F: Each<N, 1>, const N: usize> Job for FillRows<'_, R, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { out, stride, len, rows, f } = self;
+        // Some whole rows on where these are short.
+        let ahead = if len > PIECE { PIECE } else { PIECE.next_multiple_of(stride) };
+        for (i, out) in out.chunks_mut(stride).enumerate() {
+            let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead)] };
+            each(simd, rows(i), [&mut out[..len]], asked, f);
+        }
+    }
 }
 
 /// The length of a chunk of whole rows: about [`CHUNK`] values, or one row.

@@ -2,11 +2,9 @@
 //!
 //! Two layouts: classes side by side (`inner` is 1, a classifier) are done row by row (`softmax/rows.rs`); otherwise classes lie
 //! `inner` apart (a label per pixel), and some registers of positions go through all classes together (`softmax/columns.rs`).
-//! Rows of few classes are turned round into the second layout and back (`softmax/narrow.rs`).
 //! Either way what is read for the largest is near when it is read again, and so is what is written.
 
 mod columns;
-mod narrow;
 mod rows;
 
 use super::{
@@ -83,11 +81,7 @@ fn softmax_on(isa: Isa, dims: &SoftmaxDims, x: &[f32], y: &mut [f32]) {
     }
     if dims.inner == 1 {
         for_chunks_mut(y, dims.rows_chunk(), |start, y| {
-            if dims.classes <= narrow::MOST {
-                narrow::shares(isa, dims.classes, &x[start..], y);
-            } else {
-                isa.run(rows::Shares { classes: dims.classes, x: &x[start..], y });
-            }
+            isa.run(rows::Shares { classes: dims.classes, x: &x[start..][..y.len()], y });
         });
     } else {
         dims.for_columns(y, |start, y| isa.run(columns::Shares { x: &x[start..], y }));

@@ -2,21 +2,17 @@
 
 use std::ops::Range;
 
-use super::{Channels, NEAR, STRETCH, Settings, Sums, splat};
+use super::{Channels, NEAR, STRETCH, Sums, splat};
 use crate::kernels::simd::{Isa, Job, MOST_LANES, MatMut, Simd, sum_terms};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
-/// Images whose values are summed so where each has one value of a channel, as many as a lane of a block.
-const IMAGES: usize = 64;
-/// How many images ahead a channel's values are asked for there: they lie far apart.
-const AHEAD: usize = 8;
 
 /// Begins with a line of the cache, so that no register lies in two.
 #[repr(C, align(64))]
 struct Aligned<T>(T);
 
-/// The sums of each channel of a stretch.
+/// The sums of each channel of a stretch. Pieces of the runs of all channels, image by image, go into lanes that wait on the stack.
 pub struct Total<'a, 'b, T, const P: usize, const B: usize, const N: usize> {
     pub dims: Channels,
     pub stretch: Range<usize>,
@@ -25,7 +21,7 @@ pub struct Total<'a, 'b, T, const P: usize, const B: usize, const N: usize> {
     pub blobs: [&'a [f32]; B],
     /// The stretch's columns of what will be written.
     pub out: Option<&'a mut MatMut<'b>>,
-    pub settings: &'a Settings<P>,
+    pub settings: [&'a [f32]; P],
     pub terms: T,
 }
 
@@ -33,21 +29,8 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
     type Output = [[f64; STRETCH]; N];
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> [[f64; STRETCH]; N] {
+    fn run<S: Simd>(mut self, simd: S) -> [[f64; STRETCH]; N] {
         let mut totals = [[0.0; STRETCH]; N];
-        if self.dims.inner == 1 {
-            self.add_columns(simd, &mut totals);
-        } else {
-            self.add_runs(simd, &mut totals);
-        }
-        totals
-    }
-}
-
-impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_, '_, T, P, B, N> {
-    /// Pieces of the runs of all channels, image by image, go into lanes that wait on the stack.
-    #[inline(always)]
-    fn add_runs<S: Simd>(mut self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
         let (count, inner) = (self.stretch.len(), self.dims.inner);
         let near = (B + 1) * self.dims.images * count * inner <= NEAR;
         let lanes = &mut Aligned([[[0.0; MOST_LANES]; N]; STRETCH]).0[..count];
@@ -58,7 +41,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_,
             for piece in (0..self.upto).step_by(BLOCK) {
                 let len = BLOCK.min(self.upto - piece);
                 if held + len > BLOCK {
-                    empty(lanes, totals);
+                    empty(lanes, &mut totals);
                     held = 0;
                 }
                 held += len;
@@ -77,53 +60,9 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Total<'_,
                 }
             }
         }
-        empty(lanes, totals);
+        empty(lanes, &mut totals);
+        totals
     }
-
-    /// Where a run is one value, channels lie side by side. The values of some images are summed in `f32`.
-    #[inline(always)]
-    fn add_columns<S: Simd>(&self, simd: S, totals: &mut [[f64; STRETCH]; N]) {
-        let (width, row) = (self.stretch.len(), self.dims.channels);
-        for first in (0..self.dims.images).step_by(IMAGES) {
-            let sums = &mut Aligned([[0f32; STRETCH]; N]).0;
-            for n in first..self.dims.images.min(first + IMAGES) {
-                let mut blobs = self.blobs;
-                for blob in &mut blobs {
-                    *blob = &blob[n * row..][self.stretch.clone()];
-                }
-                for at in (0..width).step_by(S::LANES) {
-                    let mut settings = [simd.splat(0.0); P];
-                    for (register, of_all) in settings.iter_mut().zip(self.settings) {
-                        *register = simd.read(&of_all[at..]);
-                    }
-                    for blob in blobs {
-                        simd.prefetch(blob.as_ptr().wrapping_add(AHEAD * row + at));
-                    }
-                    let mut now = [simd.splat(0.0); N];
-                    for (now, sums) in now.iter_mut().zip(&*sums) {
-                        *now = simd.read(&sums[at..]);
-                    }
-                    let now = self.terms.add(simd, settings, read(simd, blobs, at), now);
-                    for (sums, sum) in sums.iter_mut().zip(now) {
-                        simd.write_first(&mut sums[at..], sum);
-                    }
-                }
-            }
-            for (totals, sums) in totals.iter_mut().zip(sums) {
-                totals.iter_mut().zip(&sums[..width]).for_each(|(total, &sum)| *total += f64::from(sum));
-            }
-        }
-    }
-}
-
-/// The values from `at` on.
-#[inline(always)]
-fn read<S: Simd, const B: usize>(simd: S, blobs: [&[f32]; B], at: usize) -> [S::V; B] {
-    let mut values = [simd.splat(0.0); B];
-    for (value, blob) in values.iter_mut().zip(blobs) {
-        *value = simd.read_first(&blob[at..]);
-    }
-    values
 }
 
 /// The sums over all values, in `f32` lanes by blocks and in `f64` over them.

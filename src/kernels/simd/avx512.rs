@@ -164,6 +164,11 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn pick(self, v: __m512, numbers: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_permutexvar_ps(_mm512_castps_si512(numbers), v) }
+    }
+    #[inline(always)]
     fn unzip(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: see above.
         unsafe {

@@ -198,6 +198,11 @@ impl Simd for Fma {
         }
     }
     #[inline(always)]
+    fn pick(self, v: __m256, numbers: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_permutevar8x32_ps(v, _mm256_castps_si256(numbers)) }
+    }
+    #[inline(always)]
     fn unzip(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: see above.
         unsafe {

@@ -24,6 +24,7 @@ mod plane_sums;
 mod planes;
 mod portable;
 pub mod rows;
+mod short;
 mod streams;
 mod strips;
 mod terms;
@@ -50,9 +51,10 @@ pub use peak::peak;
 pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};
 pub use portable::Portable;
+pub use short::fold_rows;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
-pub use terms::{Sums, Terms, store_columns, store_terms, sum_terms};
+pub use terms::{Sums, Terms, store_columns, store_terms, sum_columns, sum_terms};
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
@@ -113,6 +115,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Lane i + 1 = lane i; lane 0 is 0.
     fn shift(self, v: Self::V) -> Self::V;
+    /// Lane i = lane `numbers[i]`, whose lanes are whole numbers below `LANES` as bits.
+    fn pick(self, v: Self::V, numbers: Self::V) -> Self::V;
     /// The even and the odd values of `a` followed by `b`.
     fn unzip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// The values of `a` and `b` in turns; inverse of `unzip`.
@@ -410,6 +414,8 @@ mod tests {
             assert!(
                 (0..n).all(|i| (lanes(even)[i], lanes(odd)[i]) == (2.0 * i as f32, 2.0 * i as f32 + 1.0))
             );
+            let back: Vec<f32> = (0..n as u32).rev().map(f32::from_bits).collect();
+            assert!(lanes(simd.pick(b, simd.read(&back))).iter().eq(numbers[n..].iter().rev()));
             let (low, high) = simd.zip(even, odd);
             assert_eq!([lanes(low), lanes(high)].concat(), numbers);
             assert!(lanes(simd.div(b, simd.splat(4.0))).iter().zip(n..).all(|(&q, i)| q == i as f32 / 4.0));

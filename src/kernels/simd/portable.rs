@@ -109,6 +109,10 @@ impl Simd for Portable {
         [0.0, v[0], v[1], v[2]]
     }
     #[inline(always)]
+    fn pick(self, v: [f32; 4], numbers: [f32; 4]) -> [f32; 4] {
+        numbers.map(|i| v[i.to_bits() as usize % 4])
+    }
+    #[inline(always)]
     fn unzip(self, a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
         ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
     }

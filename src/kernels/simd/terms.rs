@@ -1,16 +1,18 @@
 //! Loops over runs of values that share their settings. Lengths are checked once a run, and what is done with registers is a
 //! type, so that no loop depends on what the compiler makes of it.
 
+use std::ops::Range;
+
 use super::{NUMBERS, Simd};
 
 /// A number made of one value of each of `B` blobs and the `P` settings of its channel.
-pub trait Terms<const P: usize, const B: usize>: Copy {
+pub trait Terms<const P: usize, const B: usize>: Copy + Send + Sync {
     /// The numbers for a register of values. Must be `#[inline(always)]`.
     fn of<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B]) -> S::V;
 }
 
 /// `N` sums of numbers made so.
-pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy {
+pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy + Send + Sync {
     /// The sums with the numbers of a register of values. Must be `#[inline(always)]`.
     fn add<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B], sums: [S::V; N]) -> [S::V; N];
 }
@@ -19,6 +21,9 @@ pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy {
 const LINE: usize = 16;
 /// The most sums of a term that go their own ways.
 const WAYS: usize = 4;
+/// Rows that are worked on side by side where columns have settings of their own, and columns whose settings and sums are near.
+const ROWS: usize = 8;
+const NEAR: usize = 256;
 
 /// Lane by lane, the sums over runs; what will be written, if that is known, is asked for meanwhile, as far as the
 /// runs go.
@@ -115,41 +120,103 @@ pub fn store_terms<S: Simd, const P: usize, const B: usize>(
     }
 }
 
-/// `out` becomes the terms of rows as long as itself whose columns have settings of their own; what is read and written at the
-/// distance `next` is asked for.
+/// `out` becomes the terms of rows of `width` values, whose columns have settings of their own.
 ///
 /// # Panics
-/// When a row is not as long as `out`, or settings are fewer.
+/// When rows are cut short, or are not as many as those of `out`.
 #[inline(always)]
 pub fn store_columns<S: Simd, const P: usize, const B: usize>(
     simd: S,
+    width: usize,
     settings: [&[f32]; P],
     rows: [&[f32]; B],
     out: &mut [f32],
-    next: isize,
     terms: impl Terms<P, B>,
 ) {
-    let len = length(rows);
-    assert!(out.len() == len, "a value for each of a row");
-    assert!(settings.iter().all(|of_all| of_all.len() >= len), "settings for each column");
-    let (whole, rest) = (len - len % S::LANES, len % S::LANES);
-    let mut at = 0;
-    while at < len {
-        rows.iter().for_each(|row| simd.prefetch(row.as_ptr().wrapping_offset(next).wrapping_add(at)));
-        simd.prefetch_to_write(out.as_ptr().wrapping_offset(next).wrapping_add(at));
-        // SAFETY: whole registers end within the rows, the settings and `out`; behind them are `rest` more values.
-        unsafe {
-            if at < whole {
-                let v = terms.of(simd, load(simd, settings, at), load(simd, rows, at));
-                simd.store(out.as_mut_ptr().add(at), v);
-            } else {
-                let settings = load_first(simd, settings, at, rest);
-                let v = terms.of(simd, settings, load_first(simd, rows, at, rest));
-                simd.store_first(out.as_mut_ptr().add(at), rest, v);
+    let len = check_rows(width, settings, rows);
+    assert!(out.len() == len, "a value for each of the rows");
+    for (columns, first) in pieces(width, len) {
+        for column in columns.step_by(S::LANES) {
+            let (lanes, end) = (S::LANES.min(width - column), len.min(first + ROWS * width));
+            // SAFETY: from `column` on rows of blobs and `out` have `lanes` values, and so have settings.
+            unsafe {
+                let settings = load_first(simd, settings, column, lanes);
+                let mut at = first + column;
+                while at < end {
+                    let to = out.as_mut_ptr().add(at);
+                    // Not beyond the end: to ask for what is not there takes longer than to wait.
+                    simd.prefetch_to_write(out.as_ptr().wrapping_add((at + ROWS * width).min(len - 1)));
+                    let v = terms.of(simd, settings, load_first(simd, rows, at, lanes));
+                    if lanes == S::LANES {
+                        simd.store(to, v)
+                    } else {
+                        simd.store_first(to, lanes, v)
+                    }
+                    at += width;
+                }
             }
         }
-        at += S::LANES;
     }
+}
+
+/// `sums`, `N` rows, become the sums over the columns of rows of `width` values, whose columns have settings of their own.
+///
+/// # Panics
+/// When rows are cut short.
+#[inline(always)]
+pub fn sum_columns<S: Simd, const P: usize, const B: usize, const N: usize>(
+    simd: S,
+    width: usize,
+    settings: [&[f32]; P],
+    rows: [&[f32]; B],
+    sums: &mut [f32],
+    terms: impl Sums<P, B, N>,
+) {
+    let len = check_rows(width, settings, rows);
+    assert!(sums.len() == N * width, "sums for each column");
+    sums.fill(0.0);
+    for (columns, first) in pieces(width, len) {
+        for column in columns.step_by(S::LANES) {
+            let (lanes, end) = (S::LANES.min(width - column), len.min(first + ROWS * width));
+            let mut now = [simd.splat(0.0); N];
+            for (k, now) in now.iter_mut().enumerate() {
+                *now = simd.read_first(&sums[k * width + column..][..lanes]);
+            }
+            // SAFETY: from `column` on rows of blobs have `lanes` values, and so have settings.
+            unsafe {
+                let settings = load_first(simd, settings, column, lanes);
+                let mut at = first + column;
+                while at < end {
+                    now = terms.add(simd, settings, load_first(simd, rows, at, lanes), now);
+                    at += width;
+                }
+            }
+            for (k, now) in now.into_iter().enumerate() {
+                simd.write_first(&mut sums[k * width + column..][..lanes], now);
+            }
+        }
+    }
+}
+
+/// Cuts rows of `width` values, `len` in all, so that what belongs to columns stays near: columns, and where some rows begin.
+#[inline(always)]
+fn pieces(width: usize, len: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+    (0..width).step_by(NEAR).flat_map(move |near| {
+        (0..len).step_by(ROWS * width).map(move |first| (near..width.min(near + NEAR), first))
+    })
+}
+
+/// How long all blobs are, which must be rows of `width` values.
+#[inline(always)]
+fn check_rows<const P: usize, const B: usize>(
+    width: usize,
+    settings: [&[f32]; P],
+    rows: [&[f32]; B],
+) -> usize {
+    let len = length(rows);
+    assert!(len == 0 || len.is_multiple_of(width), "whole rows");
+    assert!(settings.iter().all(|of_all| of_all.len() == width), "settings for each column");
+    len
 }
 
 /// How long all runs are.
@@ -193,7 +260,10 @@ unsafe fn load_first<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: us
     let mut values = [simd.splat(0.0); B];
     for (value, run) in values.iter_mut().zip(runs) {
         // SAFETY: the caller's promise.
-        *value = unsafe { simd.load_first(run.as_ptr().add(at), n) };
+        *value = unsafe {
+            let p = run.as_ptr().add(at);
+            if n == S::LANES { simd.load(p) } else { simd.load_first(p, n) }
+        };
     }
     values
 }
@@ -261,28 +331,35 @@ mod tests {
         }
     }
 
-    /// By columns, whose settings are the numbers from 0 on.
-    struct Columns<'a>([&'a [f32]; 2], &'a mut [f32]);
+    /// By columns, whose settings are the numbers from 0 on: values and sums.
+    struct Columns<'a>(usize, [&'a [f32]; 2], &'a mut [f32], &'a mut [f32]);
 
     impl Job for Columns<'_> {
         type Output = ();
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            let settings: Vec<f32> = (0..self.1.len()).map(|i| i as f32).collect();
-            store_columns(simd, [&settings], self.0, self.1, -1000, Multiples);
+            let Columns(width, rows, out, sums) = self;
+            let settings: Vec<f32> = (0..width).map(|i| i as f32).collect();
+            store_columns(simd, width, [&settings], rows, out, Multiples);
+            sum_columns::<S, 1, 2, 2>(simd, width, [&settings], rows, sums, Multiples);
         }
     }
 
     #[test]
     fn columns_have_settings_of_their_own() {
         for isa in Isa::all() {
-            for len in [0, 1, 7, 16, 49, 64] {
+            for (count, width) in [(0, 0), (1, 0), (0, 3), (3, 1), (1, 7), (9, 16), (13, 49), (4, 64)] {
+                let len = count * width;
                 let a: Vec<f32> = (0..len).map(|i| (i % 7) as f32).collect();
                 let b: Vec<f32> = (0..len).map(|i| 5.0 - (i % 11) as f32).collect();
-                let mut out = vec![f32::NAN; len];
-                isa.run(Columns([&a, &b], &mut out));
-                assert!((0..len).all(|i| out[i] == i as f32 * a[i] + b[i]));
+                let (mut out, mut sums) = (vec![f32::NAN; len], vec![f32::NAN; 2 * width]);
+                isa.run(Columns(width, [&a, &b], &mut out, &mut sums));
+                assert!((0..len).all(|i| out[i] == (i % width) as f32 * a[i] + b[i]));
+                for column in 0..width {
+                    let sum: f32 = out.iter().skip(column).step_by(width).sum();
+                    assert_eq!([sums[column], sums[width + column]], [sum, 2.0 * sum]);
+                }
             }
         }
     }

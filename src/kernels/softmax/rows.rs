@@ -1,12 +1,18 @@
-//! Softmax where classes lie side by side: row by row, of which one stays near.
+//! Softmax where classes lie side by side: what is read again is near, one row or, of few classes, some.
 
 use super::{
-    super::simd::{Asked, Each, Job, Simd, each, exp_below_0},
+    super::simd::{
+        Asked, Each, Job, MOST_LANES, Own, Renew, Simd, Sums, each, exp_below_0, fold_rows, renew, sum_terms,
+    },
     Wanted,
 };
 
 /// Registers that are folded side by side.
 const TOGETHER: usize = 4;
+/// The most classes of rows whose largest, and whose sums, are found some at a time.
+const SHORT: usize = 32;
+/// The most values of rows that are worked on together.
+const MOST: usize = TOGETHER * SHORT * MOST_LANES;
 
 /// Softmax of the rows of `y`.
 pub struct Shares<'a> {
@@ -20,33 +26,123 @@ impl Job for Shares<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        if self.classes <= SHORT {
+            return self.short(simd);
+        }
         for (x, y) in self.x.chunks_exact(self.classes).zip(self.y.chunks_exact_mut(self.classes)) {
             let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
-            let minus = simd.mul(max, simd.splat(-1.0));
-            let mut sums = [simd.splat(0.0); TOGETHER];
-            let (mut x_wide, mut y_wide) =
-                (x.chunks_exact(TOGETHER * S::LANES), y.chunks_exact_mut(TOGETHER * S::LANES));
-            for (x, y) in x_wide.by_ref().zip(y_wide.by_ref()) {
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    let share = exp_below_0(simd, simd.add(simd.read(&x[r * S::LANES..]), minus));
-                    simd.write_first(&mut y[r * S::LANES..], share);
-                    *sum = simd.add(*sum, share);
-                }
-            }
-            let [a, b, c, d] = sums;
-            let mut sum = simd.add(simd.add(a, b), simd.add(c, d));
-            let rest = x_wide.remainder().chunks(S::LANES).zip(y_wide.into_remainder().chunks_mut(S::LANES));
-            for (x, y) in rest {
-                let share = exp_below_0(simd, simd.add(simd.read_first(x), minus));
-                simd.write_first(y, share);
-                sum = simd.add(sum, simd.first_lanes(y.len(), share, 0.0));
-            }
-            let scale = simd.div(simd.splat(1.0), across::<S, false>(simd, sum));
-            for y in y.chunks_mut(S::LANES) {
-                let share = simd.mul(simd.read_first(y), scale);
-                simd.write_first(y, share);
+            each(simd, [x], [&mut *y], Asked::NOTHING, Share { minus: -max });
+            let sum = across::<S, false>(simd, sum_terms(simd, [], [&*y], None, Total)[0]);
+            renew(simd, [], [y], Asked::NOTHING, Own(Scaled { scale: 1.0 / sum }));
+        }
+    }
+}
+
+impl Shares<'_> {
+    /// Blocks of as many rows as there are lanes, some together.
+    #[inline(always)]
+    fn short<S: Simd>(self, simd: S) {
+        let block = self.classes * S::LANES;
+        let mut rows = [0.0; SHORT * MOST_LANES];
+        for (i, row) in rows[..block].chunks_exact_mut(self.classes).enumerate() {
+            row.fill(f32::from_bits(i as u32));
+        }
+        let blocks = Blocks { classes: self.classes, rows: &rows[..block] };
+        let wide = TOGETHER * block;
+        for (x, y) in self.x.chunks(wide).zip(self.y.chunks_mut(wide)) {
+            let whole = x.len().next_multiple_of(block);
+            if whole == x.len() {
+                blocks.shares(simd, x, y);
+            } else {
+                // Rows of zeros are as good as any.
+                let (mut x_end, mut y_end) = ([0.0; MOST], [0.0; MOST]);
+                x_end[..x.len()].copy_from_slice(x);
+                blocks.shares(simd, &x_end[..whole], &mut y_end[..whole]);
+                y.copy_from_slice(&y_end[..y.len()]);
             }
         }
+    }
+}
+
+/// Blocks of as many rows as there are lanes, and for each value of one the number of its row, as bits.
+struct Blocks<'a> {
+    classes: usize,
+    rows: &'a [f32],
+}
+
+impl Blocks<'_> {
+    /// Softmax of up to [`TOGETHER`] blocks, step by step: what was just written across lines is not read at once.
+    #[inline(always)]
+    fn shares<S: Simd>(&self, simd: S, x: &[f32], y: &mut [f32]) {
+        let (rows, block) = (self.rows, self.rows.len());
+        let mut of_rows = [[0.0; MOST_LANES]; TOGETHER];
+        for (minus, x) in of_rows.iter_mut().zip(x.chunks_exact(block)) {
+            let max = fold_rows::<S, true>(simd, x, self.classes);
+            simd.write_first(minus, simd.mul(max, simd.splat(-1.0)));
+        }
+        for ((minus, x), y) in of_rows.iter().zip(x.chunks_exact(block)).zip(y.chunks_exact_mut(block)) {
+            let asked = Asked { reads: [], writes: [y.as_ptr().wrapping_add(TOGETHER * block)] };
+            each(simd, [x, rows], [y], asked, ShareOfRow { minus });
+        }
+        for (scale, y) in of_rows.iter_mut().zip(y.chunks_exact(block)) {
+            let sum = fold_rows::<S, false>(simd, y, self.classes);
+            simd.write_first(scale, simd.div(simd.splat(1.0), sum));
+        }
+        for (scale, y) in of_rows.iter().zip(y.chunks_exact_mut(block)) {
+            renew(simd, [rows], [y], Asked::NOTHING, ScaledOfRow { scale });
+        }
+    }
+}
+
+/// e^(x + minus).
+#[derive(Clone, Copy)]
+struct Share {
+    minus: f32,
+}
+
+impl Each<1, 1> for Share {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+        [exp_below_0(simd, simd.add(x, simd.splat(self.minus)))]
+    }
+}
+
+/// The same with what the row's number finds.
+#[derive(Clone, Copy)]
+struct ShareOfRow<'a> {
+    minus: &'a [f32; MOST_LANES],
+}
+
+impl Each<2, 1> for ShareOfRow<'_> {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x, row]: [S::V; 2]) -> [S::V; 1] {
+        [exp_below_0(simd, simd.add(x, simd.pick(simd.read(self.minus), row)))]
+    }
+}
+
+/// share * scale.
+#[derive(Clone, Copy)]
+struct Scaled {
+    scale: f32,
+}
+
+impl Each<1, 1> for Scaled {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [share]: [S::V; 1]) -> [S::V; 1] {
+        [simd.mul(share, simd.splat(self.scale))]
+    }
+}
+
+/// The same with what the row's number finds.
+#[derive(Clone, Copy)]
+struct ScaledOfRow<'a> {
+    scale: &'a [f32; MOST_LANES],
+}
+
+impl Renew<1, 1> for ScaledOfRow<'_> {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [row]: [S::V; 1], [share]: [S::V; 1]) -> [S::V; 1] {
+        [simd.mul(share, simd.pick(simd.read(self.scale), row))]
     }
 }
 
@@ -71,14 +167,27 @@ fn largest<S: Simd>(simd: S, x: &[f32], y: *const f32) -> S::V {
     max
 }
 
-/// The largest, or the sum, of all lanes, in each of them.
+/// The largest, or the sum, of all lanes.
 #[inline(always)]
-fn across<S: Simd, const LARGEST: bool>(simd: S, mut v: S::V) -> S::V {
+fn across<S: Simd, const LARGEST: bool>(simd: S, mut v: S::V) -> f32 {
     for _ in 0..S::LANES.ilog2() {
         let (even, odd) = simd.unzip(v, v);
         v = if LARGEST { simd.max(even, odd) } else { simd.add(even, odd) };
     }
-    v
+    let mut lanes = [0.0; MOST_LANES];
+    simd.write_first(&mut lanes, v);
+    lanes[0]
+}
+
+/// The sum of shares.
+#[derive(Clone, Copy)]
+struct Total;
+
+impl Sums<0, 1, 1> for Total {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, _: [S::V; 0], [share]: [S::V; 1], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [simd.add(sum, share)]
+    }
 }
 
 /// The gradient of the rows of `dx`.
@@ -96,25 +205,21 @@ impl Job for Slopes<'_> {
     fn run<S: Simd>(self, simd: S) {
         let rows = self.y.chunks_exact(self.classes).zip(self.dy.chunks_exact(self.classes));
         for (dx, (y, dy)) in self.dx.chunks_exact_mut(self.classes).zip(rows) {
-            let mut dots = [simd.splat(0.0); TOGETHER];
-            let (y_wide, dy_wide) =
-                (y.chunks_exact(TOGETHER * S::LANES), dy.chunks_exact(TOGETHER * S::LANES));
-            let rest = y_wide.remainder().chunks(S::LANES).zip(dy_wide.remainder().chunks(S::LANES));
-            for (i, (y, dy)) in y_wide.zip(dy_wide).enumerate() {
-                for (r, dot) in dots.iter_mut().enumerate() {
-                    simd.prefetch_to_write(dx.as_ptr().wrapping_add((i * TOGETHER + r) * S::LANES));
-                    *dot = simd.fma(simd.read(&y[r * S::LANES..]), simd.read(&dy[r * S::LANES..]), *dot);
-                }
-            }
-            let [a, b, c, d] = dots;
-            let mut dot = simd.add(simd.add(a, b), simd.add(c, d));
-            for (y, dy) in rest {
-                dot = simd.fma(simd.read_first(y), simd.read_first(dy), dot);
-            }
-            let mut lane = [0.0; 16];
-            simd.write_first(&mut lane, across::<S, false>(simd, dot));
-            each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot: -lane[0] });
+            let [dot] = sum_terms(simd, [], [y, dy], Some(dx.as_ptr()), Dot);
+            let minus_dot = -across::<S, false>(simd, dot);
+            each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot });
         }
+    }
+}
+
+/// The sum of y * dy.
+#[derive(Clone, Copy)]
+struct Dot;
+
+impl Sums<0, 2, 1> for Dot {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, _: [S::V; 0], [y, dy]: [S::V; 2], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [simd.fma(y, dy, sum)]
     }
 }
 
