@@ -183,23 +183,75 @@ pub fn for_columns_mut<T: Send>(
     );
 }
 
+/// Values that are cut between rows.
+pub trait Rows: Send + Sized {
+    /// How many there are.
+    fn rows(&self) -> usize;
+
+    /// The rows above `at`, and the rest.
+    fn split_rows(self, at: usize) -> (Self, Self);
+}
+
+/// Values that are cut between columns.
+pub trait Columns: Send + Sized {
+    /// How many there are.
+    fn cols(&self) -> usize;
+
+    /// The columns left of `at`, and the rest.
+    fn split_cols(self, at: usize) -> (Self, Self);
+}
+
+macro_rules! block {
+    ($type:ident) => {
+        impl Rows for $type<'_> {
+            fn rows(&self) -> usize {
+                $type::rows(self)
+            }
+
+            fn split_rows(self, at: usize) -> (Self, Self) {
+                $type::split_rows(self, at)
+            }
+        }
+
+        impl Columns for $type<'_> {
+            fn cols(&self) -> usize {
+                $type::cols(self)
+            }
+
+            fn split_cols(self, at: usize) -> (Self, Self) {
+                $type::split_cols(self, at)
+            }
+        }
+    };
+}
+
+block!(MatMut);
+block!(ImagesMut);
+
 /// Calls `f(first column, block)` for consecutive blocks of `width` columns but for the last.
-pub fn for_column_blocks(matrix: MatMut<'_>, width: usize, f: &(impl Fn(usize, MatMut<'_>) + Sync)) {
+pub fn for_column_blocks<B: Columns>(whole: B, width: usize, f: &(impl Fn(usize, B) + Sync)) {
     let width = width.max(1);
-    let count = matrix.cols().div_ceil(width);
-    let cut = &|matrix, first, middle| MatMut::split_cols(matrix, (middle - first) * width);
-    halve(0..count, matrix, cut, &|i, block| f(i * width, block));
+    let count = whole.cols().div_ceil(width);
+    let cut = &|block: B, first, middle| block.split_cols((middle - first) * width);
+    halve(0..count, whole, cut, &|i, block| f(i * width, block));
+}
+
+/// Calls `f(first row, block)` for consecutive blocks of `height` rows but for the last.
+pub fn for_row_blocks<B: Rows>(whole: B, height: usize, f: &(impl Fn(usize, B) + Sync)) {
+    let height = height.max(1);
+    let count = whole.rows().div_ceil(height);
+    for_row_parts(whole, 0..count, &|i| i * height, &|i, block| f(i * height, block));
 }
 
 /// Calls `f(index, block)` for the consecutive blocks of rows number `range`, of which each starts at `first(index)` of its
 /// matrix and `rows` are all.
-pub fn for_row_blocks(
-    rows: ImagesMut<'_>,
+pub fn for_row_parts<B: Rows>(
+    rows: B,
     range: Range<usize>,
     first: &(impl Fn(usize) -> usize + Sync),
-    f: &(impl Fn(usize, ImagesMut<'_>) + Sync),
+    f: &(impl Fn(usize, B) + Sync),
 ) {
-    halve(range, rows, &|rows, low, middle| ImagesMut::split_rows(rows, first(middle) - first(low)), f);
+    halve(range, rows, &|rows: B, low, middle| rows.split_rows(first(middle) - first(low)), f);
 }
 
 /// The sum of `f(range)` over consecutive ranges of `0..len`, `chunk` long but for the last, added in order.
@@ -313,7 +365,7 @@ mod tests {
         let mut data = [0; 2 * 7 * 3].map(|_| 0.0);
         let starts = [0, 3, 4, 7];
         let images = ImagesMut::new(&mut data, 2, 7, 3);
-        for_row_blocks(images, 0..3, &|i| starts[i], &|i, mut block| {
+        for_row_parts(images, 0..3, &|i| starts[i], &|i, mut block| {
             assert_eq!(block.rows(), starts[i + 1] - starts[i]);
             for row in 0..block.rows() {
                 (0..2).for_each(|image| block.row(image, row).fill((i + 1) as f32));
@@ -321,6 +373,22 @@ mod tests {
         });
         let rows = [1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0];
         assert!(data.iter().enumerate().all(|(at, &v)| v == rows[at / 3 % 7]));
+    }
+
+    #[test]
+    fn blocks_cover_rows_and_columns_once() {
+        let mut data = [0.0; 5 * 7];
+        for_row_blocks(MatMut::new(&mut data, 5, 7, 7), 2, &|row, block| {
+            assert_eq!(block.rows(), 2.min(5 - row));
+            for_column_blocks(block, 3, &|col, mut block| {
+                for i in 0..block.rows() {
+                    let start = ((row + i) * 7 + col) as f32;
+                    block.row(i).iter_mut().enumerate().for_each(|(j, v)| *v += start + j as f32);
+                }
+            });
+        });
+        assert!(data.iter().enumerate().all(|(i, &v)| v == i as f32));
+        for_row_blocks(MatMut::new(&mut data, 0, 7, 7), 2, &|_, _| panic!("no rows"));
     }
 
     #[test]

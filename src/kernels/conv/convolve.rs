@@ -28,6 +28,12 @@ const FILLED: usize = 97;
 const BLOCK: usize = 1 << 17;
 /// Enough tasks for every thread of a large machine; where images and bands are fewer, rows are cut, too.
 const TASKS: usize = 64;
+
+/// How many tasks may share the rows of each of `units` images or bands.
+pub fn row_tasks(units: usize) -> usize {
+    (TASKS / units.max(1)).max(1)
+}
+
 /// Multiply-adds of a block that outweigh the start of a task.
 const WORK: usize = 1 << 20;
 
@@ -90,11 +96,11 @@ impl Convolve<'_> {
         let m = rows / groups;
         let (in_group, weights) =
             (self.channels * self.lines.inputs(), m * self.channels * self.lines.taps());
-        let units = groups * batch.div_ceil(together) * self.band_count();
-        let row_tasks = (TASKS / units.max(1)).max(1);
+        let row_tasks = row_tasks(groups * batch.div_ceil(together) * self.band_count());
         parallel::for_chunks_mut(output, together * image, |start, output| {
             let c = ImagesMut::new(output, output.len() / image, rows, area);
-            parallel::for_row_blocks(c, 0..groups, &|group| group * m, &|group, c| {
+            parallel::for_row_blocks(c, m, &|first, c| {
+                let group = first / m;
                 let of_group = Convolve {
                     input: &self.input[start / image * self.image_stride + group * in_group..],
                     weights: &self.weights[group * weights..][..weights],
@@ -103,7 +109,11 @@ impl Convolve<'_> {
                     ..*self
                 };
                 let outer = self.lines.outer_outputs();
-                of_group.bands(0..outer, outer.div_ceil(self.band_count()), c);
+                let (band, line) = (outer.div_ceil(self.band_count()), area / outer.max(1));
+                parallel::for_column_blocks(c, band * line, &|first, c| {
+                    let lines = self.lines.band(first / line..(first + c.cols()) / line);
+                    Convolve { lines: &lines, ..of_group }.run(c);
+                });
             });
         });
     }
@@ -111,23 +121,6 @@ impl Convolve<'_> {
     /// Bands of the outermost axis that large images are cut into.
     fn band_count(&self) -> usize {
         self.lines.outputs().div_ceil(BAND).min(self.lines.outer_outputs()).max(1)
-    }
-
-    /// Halves `range`, on boundaries of bands, until one is left.
-    fn bands(&self, range: Range<usize>, band: usize, c: ImagesMut<'_>) {
-        let count = range.len().div_ceil(band);
-        if count == 1 {
-            let lines = self.lines.band(range);
-            return Convolve { lines: &lines, ..*self }.run(c);
-        }
-        let at = count / 2 * band;
-        let line = c.cols() / range.len();
-        let (left, right) = c.split_cols(at * line);
-        let middle = range.start + at;
-        parallel::join(
-            || self.bands(range.start..middle, band, left),
-            || self.bands(middle..range.end, band, right),
-        );
     }
 
     /// Overwrites `c`, whose columns are the outputs of `lines`.
@@ -205,7 +198,7 @@ impl Convolve<'_> {
                 let first_panel = |task: usize| task * panel_count / tasks;
                 let first_row = |task| pack::panel_start(m, self.isa.tile_rows(), first_panel(task));
                 let block = Block { depth, k, cols, values };
-                parallel::for_row_blocks(c.again(), 0..tasks, &first_row, &|task, mut c| {
+                parallel::for_row_parts(c.again(), 0..tasks, &first_row, &|task, mut c| {
                     self.tiles(&block, first_row(task), m, &mut c);
                 });
             }

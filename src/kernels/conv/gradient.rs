@@ -1,9 +1,9 @@
 //! The weights' gradient: for every tap and output channel, the input times the output's gradient, summed over
 //! positions and images.
 //!
-//! Work is cut into blocks of channels times stretches of taps, and where these are few times splits of the batch, by the
-//! shape alone. Each task sums its images in order into sums of its own (one row a tap, one column a channel); those of the
-//! splits are added to the gradient in order.
+//! Work is cut into blocks of channels, and where taps are few times splits of the batch, by the shape alone. Each sums its
+//! images in order into sums of its own (one row a tap, one column a channel), some rows a task, once it has packed what all
+//! its rows need; those of the splits are added to the gradient in order.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ mod sums;
 
 use super::ConvDims;
 use super::lines::{Line, Lines};
-use crate::kernels::gemm::panels;
+use crate::kernels::gemm::{pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
 use sums::Sums;
 
 /// Tasks that are enough for every thread of a large machine; more splits of the batch would only cost memory.
-const TASKS: usize = 16;
+const TASKS: usize = 64;
 /// Panels of channels in a task, which share its planes.
 const PANELS: usize = 2;
 /// Positions whose sums stay in registers, at most; and the least that a split has, on average.
@@ -33,8 +33,10 @@ const STEPS: usize = 2;
 const MOST_COPIES: usize = 2;
 /// Taps whose offsets are worked out at a time.
 const TAPS: usize = 256;
-/// Rows that are worth packing again for.
-const STRETCH: usize = 512;
+/// Multiply-adds that outweigh the start of a task.
+const WORK: usize = 1 << 20;
+/// Rows that are a task at each step.
+const SHARE: usize = 64;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
 
@@ -53,11 +55,10 @@ impl Side {
     }
 }
 
-/// The share of a task: images, and of a group rows from `tap` and columns from `channel` on.
+/// What sums are taken of: a split's images, and of a group the columns from `channel` on.
 struct Part {
     split: usize,
     group: usize,
-    tap: usize,
     channel: usize,
 }
 
@@ -91,8 +92,6 @@ pub struct Cut<'a> {
     exchanged: bool,
     /// Columns of a group, rounded up to registers.
     channels: usize,
-    /// Rows of a task.
-    stretch: usize,
     /// Parts of the batch with sums of their own.
     splits: usize,
     /// Outputs of the outermost axis in a band, and how many bands an image has.
@@ -123,32 +122,13 @@ impl<'a> Cut<'a> {
         let most_copies = if lines.plane_len() <= left.area / 2 { 1 } else { MOST_COPIES };
         let once = lines.in_place().is_none() && blocks / dims.group > most_copies;
         let planes = if once { dims.batch * left.channels * lines.plane_len() } else { 0 };
-        // Packing again costs less than sums of their own; short runs read planes again from slower memory.
-        let rows = left.group * lines.taps();
-        let ready = once || lines.in_place().is_some();
-        let again = ready && lines.is_matrix() && channels.is_multiple_of(isa.tile_cols());
-        let stretches = if again { TASKS.div_ceil(blocks).min(rows / STRETCH).max(1) } else { 1 };
-        let stretch = rows.div_ceil(stretches).next_multiple_of(isa.tile_rows());
-        let splits = (TASKS / (blocks * stretches)).min(dims.batch * lines.outputs() / LEAST).max(1);
+        let shares = (left.group * lines.taps() / SHARE).max(1);
+        let splits = (TASKS / (blocks * shares)).min(dims.batch * lines.outputs() / LEAST).max(1);
         // As many images as are packed at a time, if the splits leave so many.
         let at_a_time = STEPS * POSITIONS / lines.outputs().max(1);
         let together = if bands > 1 { 1 } else { at_a_time.min(dims.batch.div_ceil(splits)).max(1) };
         let splits = splits.min(dims.batch.div_ceil(together) * bands);
-        Self {
-            dims,
-            isa,
-            lines,
-            left,
-            right,
-            exchanged,
-            channels,
-            stretch,
-            splits,
-            band,
-            bands,
-            together,
-            planes,
-        }
+        Self { dims, isa, lines, left, right, exchanged, channels, splits, band, bands, together, planes }
     }
 
     /// Groups of images, or bands of one: what the splits share out.
@@ -183,8 +163,7 @@ impl<'a> Cut<'a> {
         parallel::for_chunks_mut(sums, k * self.channels, |start, sums| {
             let (split, group) = (start / self.split_len(), start / (k * self.channels) % self.dims.group);
             parallel::for_chunks_mut(sums, block, |start, sums| {
-                let part = Part { split, group, tap: 0, channel: start / k };
-                self.in_stretches(&left, right, &part, sums);
+                self.sum(&left, right, &Part { split, group, channel: start / k }, sums);
             });
         });
         let (first, others) = sums.split_at_mut(self.split_len());
@@ -227,29 +206,15 @@ impl<'a> Cut<'a> {
             return Planes { lines, values: left, image: side.image(), channel: side.area, outputs: 0..0 };
         }
         let channel = lines.plane_len();
-        parallel::for_chunks_mut(planes, channel * side.group, |start, planes| {
+        parallel::for_chunks_mut(planes, channel * parallel::planes_per_chunk(channel), |start, planes| {
             lines.fill_planes(self.isa, &left[start / channel * side.area..], planes);
         });
         Planes { lines, values: planes, image: side.channels * channel, channel, outputs: 0..0 }
     }
 
-    /// Cuts the rows of a part into tasks.
-    fn in_stretches(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
-        let (rows, width) = (self.rows(), self.isa.tile_cols());
-        let panels = sums.len() / (rows * width);
-        let (whole, half) = sums.split_at_mut(panels * rows * width);
-        let whole = MatMut::new(whole, panels, rows * width, rows * width);
-        if self.stretch >= rows || !half.is_empty() {
-            return self.sum(left, right, part, &mut Sums { rows, whole, half });
-        }
-        parallel::for_column_blocks(whole, self.stretch * width, &|first, whole| {
-            let mut sums = Sums { rows: whole.cols() / width, whole, half: &mut [] };
-            self.sum(left, right, &Part { tap: first / width, ..*part }, &mut sums);
-        });
-    }
-
     /// Sums one part: for each panel of columns, a row a tap. `left` are planes, or images to copy planes from.
-    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut Sums<'_>) {
+    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
+        let mut sums = Sums::new(sums, self.rows(), self.isa.tile_cols());
         let (group, units) = (self.left.group, self.units());
         let line = self.lines.outputs() / self.lines.outer_outputs();
         let mut add = false;
@@ -264,7 +229,7 @@ impl<'a> Cut<'a> {
             if self.planes > 0 || self.lines.in_place().is_some() {
                 let outputs = outer.start * line..(images - 1) * self.lines.outputs() + outer.end * line;
                 let planes = Planes { values, outputs, ..*left };
-                self.add_images(&planes, right, part, add, sums);
+                self.add_images(&planes, right, part, add, &mut sums);
             } else {
                 let lines = self.lines.band(outer.clone());
                 let channel = lines.plane_len();
@@ -275,7 +240,7 @@ impl<'a> Cut<'a> {
                     }
                     let outputs = 0..images * lines.outputs();
                     let planes = Planes { lines: &lines, values: copied, image, channel, outputs };
-                    self.add_images(&planes, &right[outer.start * line..], part, add, sums);
+                    self.add_images(&planes, &right[outer.start * line..], part, add, &mut sums);
                 });
             }
             add = true;
@@ -310,7 +275,7 @@ impl<'a> Cut<'a> {
                     steps[count] = Step { positions: at - start, first, end: used };
                     count += 1;
                 }
-                self.add_steps(planes, (&runs, &steps[..count]), packed, (part.tap, add), sums);
+                self.add_steps(planes, (&runs, &steps[..count]), packed, add, sums);
                 add = true;
             }
         });
@@ -322,22 +287,26 @@ impl<'a> Cut<'a> {
         planes: &Planes<'_>,
         (runs, steps): (&[Run], &[Step]),
         packed: &[f32],
-        (tap, add): (usize, bool),
+        add: bool,
         sums: &mut Sums<'_>,
     ) {
-        let (isa, block) = (self.isa, sums.cols());
+        let (isa, block, rows) = (self.isa, sums.cols(), sums.rows);
         let near = planes.lines.taps() == 1 && planes.channel <= LEAST;
-        for first in (0..sums.rows).step_by(TAPS) {
+        let positions: usize = steps.iter().map(|step| step.positions).sum();
+        let panel_count = rows.div_ceil(isa.tile_rows());
+        let tasks = (rows * block * positions / WORK).clamp(rows.div_ceil(TAPS / 2), panel_count);
+        let first_row = |task| pack::panel_start(rows, isa.tile_rows(), task * panel_count / tasks);
+        parallel::for_row_parts(sums.again(), 0..tasks, &first_row, &|task, mut sums| {
             let mut offsets = [0; TAPS];
-            let offsets = &mut offsets[..TAPS.min(sums.rows - first)];
-            planes.lines.fill_tap_offsets(tap + first, planes.channel, offsets);
+            let offsets = &mut offsets[..sums.rows];
+            planes.lines.fill_tap_offsets(first_row(task), planes.channel, offsets);
             for panel in (0..block).step_by(isa.tile_cols()) {
                 let width = isa.tile_cols().min(block - panel);
                 for rows in panels(offsets.len(), isa.tile_rows()) {
                     // Rows of small images are short pieces in slow memory.
                     let ahead = if near && panel == 0 { rows.len() * planes.channel } else { 0 };
-                    let sums = &mut sums.panel(panel / isa.tile_cols())[(first + rows.start) * width..]
-                        [..rows.len() * width];
+                    let sums =
+                        &mut sums.panel(panel / isa.tile_cols())[rows.start * width..][..rows.len() * width];
                     for (i, step) in steps.iter().enumerate() {
                         let b = &packed[block * POSITIONS * i + panel * step.positions..];
                         let factors = Outer {
@@ -353,7 +322,7 @@ impl<'a> Cut<'a> {
                     }
                 }
             }
-        }
+        });
     }
 
     /// Packs the right side at `positions`: for each panel of channels, for each position, one value a channel.
@@ -366,20 +335,18 @@ impl<'a> Cut<'a> {
         packed: &mut [f32],
     ) {
         let (isa, area, outputs) = (self.isa, self.right.area, planes.lines.outputs());
-        let block = packed.len() / positions.len();
-        for first in (0..block).step_by(isa.tile_cols()) {
-            let width = isa.tile_cols().min(block - first);
+        parallel::for_chunks_mut(packed, isa.tile_cols() * positions.len(), |start, packed| {
+            let (first, width) = (start / positions.len(), packed.len() / positions.len());
             let valid = width.min(self.right.group - channel - first);
             let mut at = positions.start;
             while at < positions.end {
                 let (image, position) = (at / outputs, at % outputs);
                 let len = (outputs - position).min(positions.end - at);
                 let from = &right[image * self.right.image() + first * area + position..];
-                let to =
-                    &mut packed[first * positions.len() + (at - positions.start) * width..][..len * width];
+                let to = &mut packed[(at - positions.start) * width..][..len * width];
                 simd::interleave(isa, from, area, valid, width, to);
                 at += len;
             }
-        }
+        });
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::ConvDims;
-use super::convolve::{Convolve, images_together};
+use super::convolve::{Convolve, images_together, row_tasks};
 use super::lines::Lines;
 use super::phases::{self, Phase};
 use crate::kernels::parallel;
@@ -35,17 +35,18 @@ impl Strided<'_> {
         let line = area / axis.input.max(1);
         let bands = area.div_ceil(BAND).min(axis.input.div_ceil(axis.stride)).max(1);
         let band = axis.input.div_ceil(bands).next_multiple_of(axis.stride);
+        let row_tasks = row_tasks(self.dims.group * self.dims.batch.div_ceil(together) * bands);
         parallel::for_chunks_mut(bottom_diff, together * m * area, |start, images| {
             let rows = images.len() / area;
             let c = MatMut::new(images, rows, area, area);
             parallel::for_column_blocks(c, band * line, &|first, c| {
-                self.band(start / (m * area), first / line..(first + c.cols()) / line, c);
+                self.band(start / (m * area), first / line..(first + c.cols()) / line, row_tasks, c);
             });
         });
     }
 
     /// Overwrites the lines `range` of the outermost axis of one group of an image, or of several images.
-    fn band(&self, index: usize, range: Range<usize>, mut c: MatMut<'_>) {
+    fn band(&self, index: usize, range: Range<usize>, row_tasks: usize, mut c: MatMut<'_>) {
         let (dims, m, rows) = (self.dims, self.dims.group_in(), c.rows());
         let last = dims.axes[dims.axes.len() - 1];
         let len = if dims.axes.len() == 1 { c.cols() } else { last.input };
@@ -68,11 +69,16 @@ impl Strided<'_> {
                     packed = &packed[dims.in_channels * k..];
                     let (of_phase, outputs) = (rows * lines.outputs(), lines.outputs());
                     let (values, others) = std::mem::take(&mut rest).split_at_mut(of_phase);
-                    self.sums(&lines, index, weights, ImagesMut::new(values, rows / m, m, outputs));
+                    let c = ImagesMut::new(values, rows / m, m, outputs);
+                    self.sums(&lines, index, weights, row_tasks, c);
                     rest = others;
                 }
-                let phase = &phase;
-                self.isa.run(Weave { values, lines, len, stride: last.stride, phase, clear, c: &mut c });
+                let (phase, values, width) = (&phase, &*values, c.cols());
+                let height = (parallel::CHUNK / width.max(1)).max(rows.div_ceil(row_tasks));
+                parallel::for_row_blocks(c.block(0..rows, 0..width), height, &|row, c| {
+                    let rows = [row, rows];
+                    self.isa.run(Weave { values, rows, lines, len, stride: last.stride, phase, clear, c });
+                });
             });
             clear = false;
         }
@@ -82,7 +88,7 @@ impl Strided<'_> {
     }
 
     /// Overwrites `c` with one phase, or a band of it.
-    fn sums(&self, lines: &Lines, index: usize, weights: &[f32], c: ImagesMut<'_>) {
+    fn sums(&self, lines: &Lines, index: usize, weights: &[f32], row_tasks: usize, c: ImagesMut<'_>) {
         let channels = self.dims.group_out();
         let group = channels * self.dims.out_area();
         let sums = Convolve {
@@ -94,15 +100,17 @@ impl Strided<'_> {
             weights,
             bias: None,
             relu: false,
-            row_tasks: 1,
+            row_tasks,
         };
         sums.run(c);
     }
 }
 
 /// Phases that fill lines of the input together: one after the other, each a row a channel.
-struct Weave<'a, 'c> {
+struct Weave<'a> {
     values: &'a [f32],
+    /// The first row of `c`, and how many there are in all.
+    rows: [usize; 2],
     /// Lines of a channel, and length of a line of the input.
     lines: usize,
     len: usize,
@@ -111,19 +119,18 @@ struct Weave<'a, 'c> {
     /// The first phase, which knows the lines' places in `c`, and whether the other lines are to be zeros.
     phase: &'a Phase,
     clear: bool,
-    c: &'a mut MatMut<'c>,
+    c: MatMut<'a>,
 }
 
-impl Job for Weave<'_, '_> {
+impl Job for Weave<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weave { values, lines, len, stride, phase, clear, c } = self;
-        let m = c.rows();
+        let Weave { values, rows: [first, rows], lines, len, stride, phase, clear, mut c } = self;
         let len_of = |remainder: usize| (len - remainder).div_ceil(stride);
-        for i in 0..m {
-            let row = c.row(i);
+        for i in first..first + c.rows() {
+            let row = c.row(i - first);
             if clear {
                 row.fill(0.0);
             }
@@ -132,7 +139,7 @@ impl Job for Weave<'_, '_> {
                 let mut phase = values;
                 for remainder in 0..stride.min(len) {
                     let of_phase;
-                    (of_phase, phase) = phase.split_at(m * lines * len_of(remainder));
+                    (of_phase, phase) = phase.split_at(rows * lines * len_of(remainder));
                     let from = &of_phase[(i * lines + line) * len_of(remainder)..][..len_of(remainder)];
                     if stride == 2 && remainder == 0 && len > 1 {
                         let odd = &phase[(i * lines + line) * len_of(1)..][..len_of(1)];

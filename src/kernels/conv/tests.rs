@@ -59,12 +59,17 @@ fn cases() -> Vec<ConvDims> {
         dims([1, 2, 3, 1], &[[70, 3, 2, 1, 1], [61, 2, 2, 0, 1]]),
         dims([1, 2, 6, 2], &[[70, 4, 3, 1, 1], [62, 2, 3, 0, 1]]),
         dims([1, 2, 3, 1], &[[4999, 3, 2, 1, 1]]),
+        // Rows of a band cut, too: phases, lines that are woven, lines that no tap meets.
+        dims([9, 90, 70, 1], &[[14, 3, 2, 1, 1], [13, 3, 2, 1, 1]]),
+        dims([2, 200, 33, 1], &[[21, 1, 2, 0, 1], [19, 1, 2, 0, 1]]),
+        // Sums of a register and a half of channels, their rows cut.
+        dims([2, 90, 48, 1], &[[31, 1, 1, 0, 1], [23, 1, 1, 0, 1]]),
         // One tap: more of one side's channels, several images and bands, several blocks of taps.
         dims([9, 6, 70, 1], &[[7, 1, 1, 0, 1], [7, 1, 1, 0, 1]]),
         dims([2, 40, 6, 2], &[[41, 1, 1, 0, 1], [40, 1, 1, 0, 1]]),
         dims([1, 290, 19, 1], &[[31, 1, 1, 0, 1], [30, 1, 1, 0, 1]]),
         dims([2, 3, 4, 1], &[[9, 1, 2, 0, 1], [70, 1, 2, 0, 1]]),
-        // Stretches of taps; planes of all images at once, too.
+        // Many taps; planes of all images at once, too.
         dims([3, 1030, 64, 1], &[[5, 1, 1, 0, 1], [3, 1, 1, 0, 1]]),
         dims([2, 1030, 192, 1], &[[3, 1, 2, 0, 1], [5, 1, 2, 0, 1]]),
         // Two images share panels, and tasks the rows.

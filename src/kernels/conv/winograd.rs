@@ -16,8 +16,14 @@ mod weights;
 use std::ops::Range;
 
 use super::{ConvDims, Epilogue};
+use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Grid, Isa, Map};
+use crate::kernels::simd::{self, Grid, ImagesMut, Isa, Map, Target};
+
+/// Channels that a task transforms: some registers.
+const CHANNELS: usize = 32;
+/// Multiply-adds that outweigh the start of a task.
+const WORK: usize = 1 << 20;
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
 #[derive(Clone, Copy, Debug)]
@@ -221,6 +227,11 @@ impl Points {
         self.across * self.across * self.point()
     }
 
+    /// Where they lie: an image a point, a row a tile, a column a channel.
+    fn images<'a>(&self, values: &'a mut [f32]) -> ImagesMut<'a> {
+        ImagesMut::spaced(values, self.across * self.across, self.point(), [self.tiles, self.channels])
+    }
+
     /// `tile` and its neighbours, from `channel` on.
     fn grid(&self, tile: usize, channel: usize) -> Grid {
         let (row, col) = (self.across * self.point(), self.point());
@@ -308,33 +319,23 @@ impl<'a> Source<'a> {
         (down * self.of.side() + self.beyond) * self.width() * self.of.isa.lanes()
     }
 
-    /// The values at the points of rows of tiles, counted over all images.
-    fn transform_rows(&self, rows: Range<usize>, (points, to): (&Points, &mut [f32])) {
+    /// The values at the points of rows of tiles, counted over all images: an image a point, a row a tile, a column a channel.
+    fn transform_rows(&self, rows: Range<usize>, points: ImagesMut<'_>) {
         let down = self.of.tiles_down();
-        scratch::lend(self.plane_len(rows.len().min(down)), |plane| {
-            let mut at = rows.start;
-            while at < rows.end {
-                let (image, first) = (at / down, at % down);
-                let last = down.min(first + rows.end - at);
-                let tile = (at - rows.start) * self.of.tiles_across();
-                self.transform(image, first..last, plane, tile, (points, &mut *to));
-                at += last - first;
-            }
+        let (points, _) = points.split_cols(self.channels.next_multiple_of(self.of.isa.lanes()));
+        parallel::for_column_blocks(points, CHANNELS, &|first, mut points| {
+            let source = self.part(first..(first + points.cols()).min(self.channels));
+            scratch::lend(self.plane_len(rows.len().min(down)), |plane| {
+                let mut at = rows.start;
+                while at < rows.end {
+                    let (image, first) = (at / down, at % down);
+                    let last = down.min(first + rows.end - at);
+                    let tile = (at - rows.start) * self.of.tiles_across();
+                    source.transform(image, first..last, plane, tile, &mut points);
+                    at += last - first;
+                }
+            });
         });
-    }
-
-    /// The values at the points of rows `down` of the tiles of some images.
-    fn transform_images(
-        &self,
-        images: Range<usize>,
-        down: Range<usize>,
-        plane: &mut [f32],
-        (points, to): (&Points, &mut [f32]),
-    ) {
-        let tiles = down.len() * self.of.tiles_across();
-        for (index, image) in images.enumerate() {
-            self.transform(image, down.clone(), plane, index * tiles, (points, &mut *to));
-        }
     }
 
     /// The values at the points of rows `down` of an image's tiles, the first of which is `tile` of `points`: for each
@@ -345,7 +346,7 @@ impl<'a> Source<'a> {
         down: Range<usize>,
         plane: &mut [f32],
         tile: usize,
-        (points, to): (&Points, &mut [f32]),
+        points: &mut ImagesMut<'_>,
     ) {
         let (isa, side, across) = (self.of.isa, self.of.side(), self.of.tiles_across());
         let ([height, width], lanes) = (self.size, isa.lanes());
@@ -374,8 +375,8 @@ impl<'a> Source<'a> {
             }
             for y in 0..down.len() {
                 let from = Grid { first: y * side * pitch, row: pitch, col: lanes, tile: side * lanes };
-                let place = points.grid(tile + y * across, channel);
-                simd::transform(isa, self.of.points, self.map, across, (plane, from), (to, place));
+                let to = Target::Points(points.again(), [tile + y * across, channel]);
+                simd::transform(isa, self.of.points, self.map, across, (plane, from), to);
             }
         }
     }

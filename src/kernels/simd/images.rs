@@ -27,17 +27,18 @@ impl<'a> ImagesMut<'a> {
     /// # Panics
     /// When `data` is too short.
     pub fn new(data: &'a mut [f32], images: usize, rows: usize, cols: usize) -> Self {
-        let need = images * rows * cols;
+        Self::spaced(data, images, rows * cols, [rows, cols])
+    }
+
+    /// The first `rows x cols` values of every `image`.
+    ///
+    /// # Panics
+    /// When `data` is too short or images overlap.
+    pub fn spaced(data: &'a mut [f32], images: usize, image: usize, [rows, cols]: [usize; 2]) -> Self {
+        assert!(images <= 1 || image >= rows * cols, "images {image} apart overlap");
+        let need = if images == 0 { 0 } else { (images - 1) * image + rows * cols };
         assert!(data.len() >= need, "images need {need} values, there are {}", data.len());
-        Self {
-            ptr: data.as_mut_ptr(),
-            images,
-            rows,
-            cols,
-            image: rows * cols,
-            stride: cols,
-            life: PhantomData,
-        }
+        Self { ptr: data.as_mut_ptr(), images, rows, cols, image, stride: cols, life: PhantomData }
     }
 
     /// Number of images.
@@ -126,6 +127,20 @@ mod tests {
         }
         assert_eq!(data[..12], [1.0, 2.0, 2.0, 2.0, 1.0, 3.0, 3.0, 3.0, 1.0, 3.0, 3.0, 3.0]);
         assert_eq!(data[12..], data[..12]);
+    }
+
+    #[test]
+    fn what_lies_between_images_is_not_theirs() {
+        let mut data = [0.0; 9];
+        let (mut left, _) = ImagesMut::spaced(&mut data, 2, 5, [2, 2]).split_cols(1);
+        (0..4).for_each(|i| left.row(i / 2, i % 2).fill(1.0));
+        assert_eq!(data, [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "images 3 apart overlap")]
+    fn overlapping_images_are_refused() {
+        ImagesMut::spaced(&mut [0.0; 9], 2, 3, [2, 2]);
     }
 
     #[test]

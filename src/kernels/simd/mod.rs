@@ -58,7 +58,7 @@ pub use terms::{Sums, Terms, store_columns, store_terms, sum_columns, sum_terms}
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
-pub use winograd::{Grid, Map, transform};
+pub use winograd::{Grid, Map, Target, transform};
 
 /// Values of the widest register of all sets.
 pub const MOST_LANES: usize = 16;

@@ -8,7 +8,7 @@
 //! Reference: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; the points: Barabasz et al. 2020,
 //! "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks".
 
-use super::{Isa, Job, Simd};
+use super::{ImagesMut, Isa, Job, Simd};
 
 /// Most pairs of points.
 const PAIRS: usize = 3;
@@ -51,6 +51,37 @@ impl Grid {
     }
 }
 
+/// Where transforms write.
+pub enum Target<'a> {
+    /// To squares of registers of a slice.
+    Squares(&'a mut [f32], Grid),
+    /// To an image for each point: a tile is a row from this one on, its register the columns from that one on.
+    Points(ImagesMut<'a>, [usize; 2]),
+}
+
+impl Target<'_> {
+    /// The first value, and where the registers lie.
+    ///
+    /// # Panics
+    /// When `tiles` tiles of `side x side` registers of `lanes` values do not lie in the slice, or are not all of the images.
+    fn place(&mut self, side: usize, tiles: usize, lanes: usize) -> (*mut f32, Grid) {
+        match self {
+            Self::Squares(to, grid) => {
+                assert!(grid.end(side, tiles, lanes) <= to.len(), "tiles reach outside what is written");
+                (to.as_mut_ptr().wrapping_add(grid.first), *grid)
+            }
+            Self::Points(images, [row, col]) => {
+                assert_eq!(images.images(), side * side, "one image a point");
+                let inside = *row + tiles <= images.rows() && *col + lanes <= images.cols();
+                assert!(inside, "tiles reach outside what is written");
+                let (col_step, tile) = (images.image_stride(), images.stride());
+                let grid = Grid { first: 0, row: side * col_step, col: col_step, tile };
+                (images.row_ptr(0, *row).wrapping_add(*col), grid)
+            }
+        }
+    }
+}
+
 /// Transforms `tiles` tiles, register by register, by so many `points`.
 ///
 /// # Panics
@@ -61,7 +92,7 @@ pub fn transform(
     map: Map,
     tiles: usize,
     (from, at): (&[f32], Grid),
-    (to, place): (&mut [f32], Grid),
+    mut to: Target<'_>,
 ) {
     if tiles == 0 {
         return;
@@ -72,7 +103,7 @@ pub fn transform(
         Map::Sums(n) => (points, n),
     };
     assert!(at.end(reads, tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
-    assert!(place.end(writes, tiles, isa.lanes()) <= to.len(), "tiles reach outside what is written");
+    let (to, place) = to.place(writes, tiles, isa.lanes());
     macro_rules! maps {
         ($($points:literal: $($side:literal)*;)*) => {
             match (points, map) {
@@ -100,7 +131,7 @@ macro_rules! job {
             tiles: usize,
             from: &'a [f32],
             at: Grid,
-            to: &'a mut [f32],
+            to: *mut f32,
             place: Grid,
         }
 
@@ -109,14 +140,14 @@ macro_rules! job {
 
             #[inline(always)]
             fn run<S: Simd>(self, simd: S) {
-                let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
+                let (from, to) = (self.from.as_ptr(), self.to);
                 // Outside the loop and never moved: it may be too large for registers.
                 let mut half = [[simd.splat(0.0); $reads]; $writes];
                 for tile in 0..self.tiles {
-                    // SAFETY: `transform` checked that all rows and columns of all tiles lie inside the slices.
+                    // SAFETY: `transform` checked that all rows and columns of all tiles lie inside what is read and written.
                     unsafe {
                         let from = from.add(self.at.first + tile * self.at.tile);
-                        let to = to.add(self.place.first + tile * self.place.tile);
+                        let to = to.add(tile * self.place.tile);
                         // Columns first, then rows.
                         for j in 0..$reads {
                             let mut column = [simd.splat(0.0); $reads];
@@ -339,15 +370,36 @@ mod tests {
         let spread = |values: &[f32]| values.iter().flat_map(|&v| vec![v; lanes]).collect::<Vec<_>>();
         let square = |side: usize| Grid { first: 0, row: side * lanes, col: lanes, tile: 0 };
         let (mut v, mut u) = (vec![0.0; points * points * lanes], vec![0.0; points * points * lanes]);
-        transform(isa, points, Map::Input, 1, (&spread(d), square(points)), (&mut v, square(points)));
-        transform(isa, points, Map::Values(taps), 1, (&spread(g), square(taps)), (&mut u, square(points)));
+        transform(
+            isa,
+            points,
+            Map::Input,
+            1,
+            (&spread(d), square(points)),
+            Target::Squares(&mut v, square(points)),
+        );
+        transform(
+            isa,
+            points,
+            Map::Values(taps),
+            1,
+            (&spread(g), square(taps)),
+            Target::Squares(&mut u, square(points)),
+        );
         let (turned, mut same) = (g.iter().rev().copied().collect::<Vec<_>>(), vec![0.0; u.len()]);
         let from = (&spread(&turned)[..], square(taps));
-        transform(isa, points, Map::Turned(taps), 1, from, (&mut same, square(points)));
+        transform(isa, points, Map::Turned(taps), 1, from, Target::Squares(&mut same, square(points)));
         assert_eq!(u, same, "weights turned round");
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
         let mut y = vec![f32::NAN; outputs * outputs * lanes];
-        transform(isa, points, Map::Sums(outputs), 1, (&v, square(points)), (&mut y, square(outputs)));
+        transform(
+            isa,
+            points,
+            Map::Sums(outputs),
+            1,
+            (&v, square(points)),
+            Target::Squares(&mut y, square(outputs)),
+        );
         y.into_iter().step_by(lanes).collect()
     }
 
@@ -377,13 +429,20 @@ mod tests {
         let at_points = |map: Map, (values, side): (&[f32], usize)| {
             let spread: Vec<f32> = values.iter().flat_map(|&v| vec![v; lanes]).collect();
             let mut out = vec![0.0; points * points * lanes];
-            transform(isa, points, map, 1, (&spread, square(side)), (&mut out, square(points)));
+            transform(
+                isa,
+                points,
+                map,
+                1,
+                (&spread, square(side)),
+                Target::Squares(&mut out, square(points)),
+            );
             out
         };
         let (mut v, u) = (at_points(Map::Plain(a.1), a), at_points(Map::Values(b.1), b));
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
         let mut y = vec![1.0; points * points * lanes];
-        transform(isa, points, Map::Spread, 1, (&v, square(points)), (&mut y, square(points)));
+        transform(isa, points, Map::Spread, 1, (&v, square(points)), Target::Squares(&mut y, square(points)));
         y.into_iter().step_by(lanes).collect()
     }
 
@@ -413,6 +472,6 @@ mod tests {
     #[should_panic(expected = "outside what is written")]
     fn tiles_stay_inside() {
         let grid = Grid { first: 0, row: 0, col: 0, tile: 16 };
-        transform(Isa::best(), 6, Map::Input, 2, (&[0.0; 64], grid), (&mut [0.0; 16], grid));
+        transform(Isa::best(), 6, Map::Input, 2, (&[0.0; 64], grid), Target::Squares(&mut [0.0; 16], grid));
     }
 }

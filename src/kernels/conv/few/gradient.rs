@@ -9,8 +9,8 @@ use crate::kernels::scratch;
 use crate::kernels::simd::Isa;
 
 /// Parts with sums of their own, and fewer of many weights, whose sums would cost memory.
-const SPLITS: usize = 32;
-const FEWER_SPLITS: usize = 16;
+const SPLITS: usize = 64;
+const FEWER_SPLITS: usize = 32;
 const MANY_WEIGHTS: usize = 1 << 14;
 /// Outputs of a band: enough to outweigh its margins and the sums of lanes, few enough for some channels to stay in the
 /// first-level cache.
@@ -41,7 +41,9 @@ impl<'a> Gradient<'a> {
         let band = outer.div_ceil(dims.out_area().div_ceil(BAND).clamp(1, outer.max(1))).max(1);
         let bands = outer.div_ceil(band);
         let most = if dims.weight_len() > MANY_WEIGHTS { FEWER_SPLITS } else { SPLITS };
-        Some(Self { dims, how, band, bands, splits: most.min(dims.batch * bands) })
+        // Equal ones.
+        let units = (dims.batch * bands).max(1);
+        Some(Self { dims, how, band, bands, splits: units.div_ceil(units.div_ceil(most)) })
     }
 
     /// Floats of scratch: the splits' sums.

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::{Points, Source, Winograd};
+use super::{Points, Source, WORK, Winograd};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Transposed};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Target, Transposed};
 
 /// Tasks that keep many threads busy.
 const TASKS: usize = 16;
@@ -101,53 +101,53 @@ impl Winograd {
             let channel = block * blocks.channels[side];
             let channels = channel..(channel + blocks.channels[side]).min(source.channels);
             let points = &blocks.points(self, rows.len())[side];
-            source.part(channels).transform_rows(rows, (points, values));
+            source.part(channels).transform_rows(rows, points.images(values));
         });
     }
 
     /// Adds the kernels of a block to `diff`: the tiles of each unit are summed at each point.
-    fn sum_block(
-        &self,
-        blocks: &Blocks,
-        rows: Range<usize>,
-        sides: [(&[f32], usize); 2],
-        mut diff: MatMut<'_>,
-    ) {
-        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
-        let (c, k) = (diff.cols() / area, diff.rows().next_multiple_of(lanes));
-        let (point, len, counts) = (c * k + lanes, blocks.points(self, blocks.rows), blocks.counts(self));
-        scratch::lend(self.square() * point + lanes * area * lanes, |near| {
-            let (sums, kernels) = near.split_at_mut(self.square() * point);
-            for (unit, first) in rows.clone().step_by(blocks.rows).enumerate() {
-                let points = blocks.points(self, blocks.rows.min(rows.end - first));
-                let values = [0, 1]
-                    .map(|side| &sides[side].0[(unit * counts[side] + sides[side].1) * len[side].len()..]);
-                for (at, sums) in sums.chunks_exact_mut(point).enumerate() {
-                    for panel in (0..k).step_by(isa.tile_cols()) {
-                        let width = isa.tile_cols().min(k - panel);
-                        let inputs = (&points[0], &values[0][at * points[0].point()..]);
-                        let gradients = (&points[1], &values[1][at * points[1].point() + panel..]);
-                        let c = MatMut::new(&mut sums[panel * c..], c, width, width);
-                        self.sum_tiles(inputs, gradients, unit > 0, c);
-                    }
+    fn sum_block(&self, blocks: &Blocks, rows: Range<usize>, sides: [(&[f32], usize); 2], diff: MatMut<'_>) {
+        let area = self.taps * self.taps;
+        let block = [diff.cols() / area, diff.rows().next_multiple_of(self.isa.lanes())];
+        let point = block[0] * block[1] + self.isa.lanes();
+        let (len, counts) = (blocks.points(self, blocks.rows), blocks.counts(self));
+        scratch::lend(self.square() * point, |sums| {
+            // Values of some points follow each other.
+            let together = (WORK / (rows.len() * self.tiles_across() * point)).max(self.square() / 4);
+            parallel::for_chunks_mut(sums, together * point, |start, sums| {
+                for (unit, first) in rows.clone().step_by(blocks.rows).enumerate() {
+                    let points = blocks.points(self, blocks.rows.min(rows.end - first));
+                    let values = [0, 1].map(|side| {
+                        let (values, index) = sides[side];
+                        (&points[side], &values[(unit * counts[side] + index) * len[side].len()..])
+                    });
+                    self.sum_points(values, unit > 0, block, (start / point, &mut *sums));
                 }
-            }
-            for panel in (0..k).step_by(lanes) {
-                let outputs = panel..(panel + lanes).min(diff.rows());
-                let start = panel / isa.tile_cols() * isa.tile_cols();
-                let width = isa.tile_cols().min(k - start);
+            });
+            self.add_kernels(sums, block, diff);
+        });
+    }
+
+    /// Adds to `diff` the kernels that the sums at the points make.
+    pub(super) fn add_kernels(&self, sums: &[f32], [c, k]: [usize; 2], diff: MatMut<'_>) {
+        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
+        let point = c * k + lanes;
+        parallel::for_row_blocks(diff, lanes, &|panel, mut diff| {
+            let start = panel / isa.tile_cols() * isa.tile_cols();
+            let width = isa.tile_cols().min(k - start);
+            scratch::lend(lanes * area * lanes, |kernels| {
                 for channel in (0..c).step_by(lanes) {
                     let some = lanes.min(c - channel);
                     let first = start * c + channel * width + panel - start;
                     let from = Grid { first, row: self.points * point, col: point, tile: width };
                     let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                    let map = Map::Sums(self.taps);
-                    simd::transform(isa, self.points, map, some, (sums, from), (kernels, to));
+                    let to = Target::Squares(kernels, to);
+                    simd::transform(isa, self.points, Map::Sums(self.taps), some, (sums, from), to);
                     let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
                     let cols = channel * area..(channel + some) * area;
-                    simd::transpose(isa, kernels, how, diff.block(outputs.clone(), cols));
+                    simd::transpose(isa, kernels, how, diff.block(0..diff.rows(), cols));
                 }
-            }
+            });
         });
     }
 }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Points, Source, Winograd};
+use super::{Points, Source, WORK, Winograd};
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Tile, Transposed};
+use crate::kernels::simd::{self, MatMut, Tile};
 
 /// Floats that the sums of all parts may take.
 const SUMS: usize = 1 << 22;
@@ -49,6 +49,11 @@ impl Winograd {
         self.channels * self.padded_rows() + self.isa.lanes()
     }
 
+    /// Channels of either side, those of the output in whole registers.
+    fn block(&self) -> [usize; 2] {
+        [self.channels, self.padded_rows()]
+    }
+
     /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
     /// second-level cache. Otherwise 1.
     fn splits(&self) -> usize {
@@ -82,15 +87,16 @@ impl Winograd {
                 self.sum_blocks(&sources, scratch, diff);
             } else {
                 self.sum_apart(&sources, scratch);
-                self.add_sums(&scratch[..self.square() * self.sums_len()], diff);
+                let row = self.channels * self.taps * self.taps;
+                self.add_kernels(scratch, self.block(), MatMut::new(diff, self.rows, row, row));
             }
         }
     }
 
     /// The sums of each part of the tiles, and then those of all.
     fn sum_apart(&self, sources: &[Source<'_>; 2], sums: &mut [f32]) {
-        let (unit, all, len) =
-            (self.unit(), self.images * self.tiles_down(), self.square() * self.sums_len());
+        let (unit, all, block) = (self.unit(), self.images * self.tiles_down(), self.block());
+        let (point, len) = (self.sums_len(), self.square() * self.sums_len());
         let share = all.div_ceil(self.splits());
         parallel::for_chunks_mut(sums, len, |start, sums| {
             let first = (start / len * share).min(all);
@@ -102,19 +108,17 @@ impl Winograd {
                 for first in rows.clone().step_by(unit.rows) {
                     let part = first..(first + unit.rows).min(rows.end);
                     let unit = self.fill(sources, part, values);
-                    for (point, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
-                        let sums = &mut sums[..self.channels * self.padded_rows()];
-                        let panel = self.channels * self.isa.tile_cols();
-                        for (index, sums) in sums.chunks_mut(panel).enumerate() {
-                            let panel = index * self.isa.tile_cols();
-                            self.multiply(&unit, values, (point, panel), first > rows.start, sums);
-                        }
-                    }
+                    let (inputs, gradients) = values.split_at(unit.input.len());
+                    let values = [(&unit.input, inputs), (&unit.gradient, gradients)];
+                    let together = (WORK / (unit.input.tiles * point)).max(1);
+                    parallel::for_chunks_mut(sums, together * point, |start, sums| {
+                        self.sum_points(values, first > rows.start, block, (start / point, sums));
+                    });
                 }
             });
         });
         let (first, others) = sums.split_at_mut(len);
-        parallel::for_chunks_mut(first, parallel::CHUNK, |start, sums| {
+        parallel::for_chunks_mut(first, parallel::CHUNK / self.splits(), |start, sums| {
             for other in others.chunks_exact(len) {
                 sums.iter_mut().zip(&other[start..]).for_each(|(sum, other)| *sum += other);
             }
@@ -125,29 +129,32 @@ impl Winograd {
     fn fill(&self, sources: &[Source<'_>; 2], rows: Range<usize>, values: &mut [f32]) -> Unit {
         let unit = Unit::new(self, rows.len());
         let (inputs, gradients) = values.split_at_mut(unit.input.len());
-        sources[0].transform_rows(rows.clone(), (&unit.input, inputs));
-        sources[1].transform_rows(rows, (&unit.gradient, gradients));
+        sources[0].transform_rows(rows.clone(), unit.input.images(inputs));
+        sources[1].transform_rows(rows, unit.gradient.images(gradients));
         unit
     }
 
-    /// One point, one panel of output channels: a row an input channel.
-    fn multiply(
+    /// Sums tiles at some points, from number `first` on: for each panel of output channels, for each of `c` input channels, the
+    /// panel's values. Values are those of the input and of the output's gradient, of which the block has `k` channels.
+    pub(super) fn sum_points(
         &self,
-        unit: &Unit,
-        values: &[f32],
-        (point, panel): (usize, usize),
+        [(inputs, a), (gradients, b)]: [(&Points, &[f32]); 2],
         add: bool,
-        sums: &mut [f32],
+        [c, k]: [usize; 2],
+        (first, sums): (usize, &mut [f32]),
     ) {
-        let width = sums.len() / self.channels;
-        let (inputs, gradients) = values.split_at(unit.input.len());
-        let inputs = (&unit.input, &inputs[point * unit.input.point()..]);
-        let gradients = (&unit.gradient, &gradients[point * unit.gradient.point() + panel..]);
-        self.sum_tiles(inputs, gradients, add, MatMut::new(sums, self.channels, width, width));
+        for (at, sums) in (first..).zip(sums.chunks_exact_mut(c * k + self.isa.lanes())) {
+            for panel in (0..k).step_by(self.isa.tile_cols()) {
+                let width = self.isa.tile_cols().min(k - panel);
+                let a = (inputs, &a[at * inputs.point()..]);
+                let b = (gradients, &b[at * gradients.point() + panel..]);
+                self.sum_tiles(a, b, add, MatMut::new(&mut sums[panel * c..], c, width, width));
+            }
+        }
     }
 
     /// `c (+)=` the tiles' values at a point, a row an input channel, a column an output channel.
-    pub(super) fn sum_tiles(
+    fn sum_tiles(
         &self,
         (inputs, a): (&Points, &[f32]),
         (gradients, b): (&Points, &[f32]),
@@ -169,25 +176,5 @@ impl Winograd {
             };
             simd::multiply(self.isa, &tile, c.block(rows, 0..width));
         }
-    }
-
-    /// Adds the kernels that the sums at the points make.
-    fn add_sums(&self, sums: &[f32], diff: &mut [f32]) {
-        let (isa, c, area) = (self.isa, self.channels, self.taps * self.taps);
-        let (lanes, point) = (isa.lanes(), self.sums_len());
-        parallel::for_chunks_mut(diff, lanes * c * area, |start, diff| {
-            let row = start / (c * area);
-            let panel = row / isa.tile_cols() * isa.tile_cols();
-            let width = self.panel_width(panel);
-            scratch::lend(c * area * lanes, |kernels| {
-                let first = panel * c + row - panel;
-                let from = Grid { first, row: self.points * point, col: point, tile: width };
-                let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                simd::transform(isa, self.points, Map::Sums(self.taps), c, (sums, from), (kernels, to));
-                let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
-                let rows = diff.len() / (c * area);
-                simd::transpose(isa, kernels, how, MatMut::new(diff, rows, c * area, c * area));
-            });
-        });
     }
 }

@@ -2,23 +2,21 @@
 
 use std::ops::Range;
 
-use super::{Pass, Points, Winograd};
+use super::{Pass, Points, WORK, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Outer, Run, Transposed};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Outer, Run, Target, Transposed};
 
 /// The most rows of a tile of products on any instruction set.
 const MAX_ROWS: usize = 14;
 
-/// The outputs of a task: those of some images, or of a band of one, times some output channels of a group.
+/// The tiles of a task: those of some images, or of a band of one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub images: usize,
-    /// Rows of tiles.
+    /// Rows of tiles: all where there may be more images.
     pub band: usize,
-    /// Output channels: whole panels, or all of a group.
-    pub rows: usize,
 }
 
 impl Cut {
@@ -31,6 +29,14 @@ impl Cut {
     pub fn tiles(&self, of: &Winograd) -> usize {
         self.images * self.band * of.tiles_across()
     }
+
+    /// The rows of tiles, counted over all images, of task number `index`.
+    pub fn tile_rows(&self, of: &Winograd, index: usize) -> Range<usize> {
+        let (down, bands) = (of.tiles_down(), self.bands(of));
+        let image = index / bands * self.images;
+        let start = image * down + index % bands * self.band;
+        start..(start + self.images * self.band).min((image + self.images).min(of.images) * down)
+    }
 }
 
 /// A task's share.
@@ -41,17 +47,16 @@ pub(super) struct Part<'a> {
     /// Whether there may be more images: a row of the outputs is then an image, and otherwise a channel.
     pub together: bool,
     pub group: usize,
-    pub rows: Range<usize>,
     /// Rows of tiles.
     pub down: Range<usize>,
 }
 
-/// What a block of output channels multiplies.
+/// What a panel of output channels multiplies.
 pub(super) struct Factors<'a> {
     /// Channels that are summed.
     pub channels: usize,
     pub inputs: (&'a Points, &'a [f32]),
-    /// Panels of weights, the block's first.
+    /// Panels of weights, its own first.
     pub weights: &'a [f32],
     /// Whether to add to what the products hold.
     pub add: bool,
@@ -60,7 +65,7 @@ pub(super) struct Factors<'a> {
 /// A tile of products, and what may be fetched while it is made.
 pub(super) struct Turn<'a> {
     pub point: usize,
-    /// Which of its point and panel.
+    /// Which of its point.
     pub index: usize,
     /// The weights after its own.
     pub weights: &'a [f32],
@@ -78,13 +83,12 @@ impl Winograd {
         let (area, down, of) = (self.result().iter().product::<usize>(), self.tiles_down(), self);
         let (group, image) = (self.rows * area, self.groups * self.rows * area);
         let together = cut.images > 1;
-        let part = |images: Range<usize>, group: usize, rows: Range<usize>, down: Range<usize>| Part {
+        let part = |images: Range<usize>, group: usize, down: Range<usize>| Part {
             of,
             epilogue,
             images,
             together,
             group,
-            rows,
             down,
         };
         if together {
@@ -92,26 +96,21 @@ impl Winograd {
                 let images = start / image..(start + output.len()) / image;
                 let matrix = MatMut::new(output, images.len(), image, image);
                 parallel::for_column_blocks(matrix, group, &|first, matrix| {
-                    let group = first / group;
-                    parallel::for_column_blocks(matrix, cut.rows * area, &|first, block| {
-                        let rows = first / area..(first + block.cols()) / area;
-                        f(&part(images.clone(), group, rows, 0..down), block);
-                    });
+                    f(&part(images.clone(), first / group, 0..down), matrix);
                 });
             });
         }
+        let width = if cut.band < down { cut.band * self.side() * self.output[1] } else { area };
         parallel::for_chunks_mut(output, group, |start, output| {
             let (image, group) = (start / image, start % image / group);
-            parallel::for_chunks_mut(output, cut.rows * area, |start, output| {
-                let rows = start / area..(start + output.len()) / area;
-                let width = if cut.band < down { cut.band * self.side() * self.output[1] } else { area };
-                let matrix = MatMut::new(output, rows.len(), area, area);
-                parallel::for_column_blocks(matrix, width, &|first, block| {
+            parallel::for_column_blocks(
+                MatMut::new(output, self.rows, area, area),
+                width,
+                &|first, block| {
                     let first = first / width * cut.band;
-                    let down = first..(first + cut.band).min(down);
-                    f(&part(image..image + 1, group, rows.clone(), down), block);
-                });
-            });
+                    f(&part(image..image + 1, group, first..(first + cut.band).min(down)), block);
+                },
+            );
         });
     }
 
@@ -131,25 +130,25 @@ impl<'a> Part<'a> {
         self.images.len() * self.down.len() * self.of.tiles_across()
     }
 
-    /// At each point, the tiles' channels times the weights of a block of output channels. `next` says what to fetch
+    /// At each point, the tiles' channels times the weights of a panel of output channels. `next` says what to fetch
     /// meanwhile.
     pub fn multiply(
         &self,
         rows: usize,
         factors: &Factors<'a>,
         (to, products): (&Points, &mut [f32]),
-        next: impl Fn(Turn<'a>) -> &'a [f32],
+        next: impl Fn(Turn<'a>) -> &'a [f32] + Sync,
     ) {
         let (isa, channels, (from, inputs)) = (self.of.isa, factors.channels, factors.inputs);
         let runs = &[Run { from: 0, len: channels }];
         let (cols, padded) = (isa.tile_cols(), rows.next_multiple_of(isa.lanes()));
-        for ((point, inputs), products) in
-            inputs.chunks_exact(from.point()).enumerate().zip(products.chunks_exact_mut(to.point()))
-        {
-            let mut c = MatMut::new(products, to.tiles, to.channels, to.channels);
-            for (panel, col) in (0..padded).step_by(cols).enumerate() {
-                let width = cols.min(padded - col);
-                let at = panel * self.of.panel_len(channels) + point * self.of.point_len(channels, width);
+        let together = (WORK / (to.tiles * channels * padded)).max(1);
+        parallel::for_chunks_mut(products, together * to.point(), |start, products| {
+            for (point, products) in (start / to.point()..).zip(products.chunks_exact_mut(to.point())) {
+                let inputs = &inputs[point * from.point()..][..from.point()];
+                let mut c = MatMut::new(products, to.tiles, to.channels, to.channels);
+                let width = cols.min(padded);
+                let at = point * self.of.point_len(channels, width);
                 let (b, weights) = factors.weights[at..].split_at(channels * width);
                 let weights = weights.get(isa.lanes()..).unwrap_or_default();
                 for (index, tiles) in panels(to.tiles, isa.tile_rows()).enumerate() {
@@ -159,37 +158,60 @@ impl<'a> Part<'a> {
                     let longest = self.of.longest_sum();
                     let next = next(Turn { point, index, weights });
                     let outer = Outer { data: inputs, offsets, runs, b, add: factors.add, longest, next };
-                    simd::outer(isa, &outer, c.block(tiles, col..col + width));
+                    simd::outer(isa, &outer, c.block(tiles, 0..width));
                 }
             }
-        }
+        });
     }
 
-    /// Makes the outputs of a block of channels from their products. `plane` has room for those of a register of channels.
+    /// Calls `f` with each panel of output channels, of the group, and its columns or rows of `c`.
+    pub fn for_panels(&self, c: MatMut<'_>, f: &(impl Fn(Range<usize>, MatMut<'_>) + Sync)) {
+        let (panel, area) = (self.of.isa.tile_cols(), self.area());
+        if self.together {
+            let of_panel = |first, c: MatMut<'_>| f(first / area..(first + c.cols()) / area, c);
+            return parallel::for_column_blocks(c, panel * area, &of_panel);
+        }
+        parallel::for_row_blocks(c, panel, &|first, c| f(first..first + c.rows(), c));
+    }
+
+    /// Makes the outputs of a panel of channels from their products. `plane` has room for [`Part::plane_len`] values.
     pub fn finish(
         &self,
-        block: Range<usize>,
+        panel: Range<usize>,
         plane: &mut [f32],
         (to, products): (&Points, &[f32]),
-        c: &mut MatMut<'_>,
+        mut c: MatMut<'_>,
     ) {
         let (lanes, area) = (self.of.isa.lanes(), self.area());
         for image in 0..self.images.len() {
-            for first in block.clone().step_by(lanes) {
-                let count = lanes.min(block.end - first);
+            for first in (0..panel.len()).step_by(lanes) {
+                let count = lanes.min(panel.len() - first);
                 let c = if self.together {
                     MatMut::new(&mut c.row(image)[first * area..], count, area, area)
                 } else {
                     c.block(first..first + count, 0..area)
                 };
                 if self.of.pass == Pass::Spread {
-                    self.spread(image, first - block.start, plane, (to, products), c);
+                    self.spread(image, first, plane, (to, products), c);
                 } else {
-                    self.transform(image, first - block.start, plane, (to, products));
-                    self.store(first, plane, c);
+                    self.transform(image, first, plane, (to, products));
+                    self.store(panel.start + first, plane, c);
                 }
             }
         }
+    }
+
+    /// Floats of what tiles make of a register of channels; they may reach beyond the last output.
+    pub fn plane_len(&self) -> usize {
+        let of = self.of;
+        let ends = (self.down.len() * of.output[1] + of.tiles_across()) * of.side();
+        if of.pass == Pass::Spread { of.spread_len() } else { ends * of.isa.lanes() }
+    }
+
+    /// The rows of tiles, counted over all images.
+    pub fn tile_rows(&self) -> Range<usize> {
+        let down = self.of.tiles_down();
+        self.images.start * down + self.down.start..(self.images.end - 1) * down + self.down.end
     }
 
     /// Values of a channel of an image.
@@ -219,14 +241,8 @@ impl<'a> Part<'a> {
                 let from = points.grid(tile, first);
                 let first = (down * width + tiles.start) * side * lanes;
                 let to = Grid { first, row: width * lanes, col: lanes, tile: side * lanes };
-                simd::transform(
-                    isa,
-                    self.of.points,
-                    Map::Sums(side),
-                    tiles.len(),
-                    (products, from),
-                    (plane, to),
-                );
+                let to = Target::Squares(plane, to);
+                simd::transform(isa, self.of.points, Map::Sums(side), tiles.len(), (products, from), to);
             }
         }
     }
@@ -234,7 +250,7 @@ impl<'a> Part<'a> {
     /// Writes them to their channels, a row each.
     fn store(&self, first: usize, plane: &[f32], c: MatMut<'_>) {
         let Winograd { isa, .. } = *self.of;
-        let channel = self.group * self.of.rows + self.rows.start + first;
+        let channel = self.group * self.of.rows + first;
         let bias = self.epilogue.bias.map(|bias| &bias[channel..channel + c.rows()]);
         let how = Transposed { stride: isa.lanes(), add: false, bias, relu: self.epilogue.relu };
         simd::transpose(isa, plane, how, c);

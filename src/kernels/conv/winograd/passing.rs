@@ -34,17 +34,17 @@ impl Winograd {
         self.channels.div_ceil(self.channels.div_ceil(STRETCH)).next_multiple_of(self.isa.lanes())
     }
 
-    /// Tasks are some images, or a band of one, times a panel of output channels.
+    /// The tiles of a task, which makes a panel of output channels.
     fn cut_channels(&self) -> Cut {
-        let rows = self.isa.tile_cols().min(self.rows);
         let of_tiles = |most: usize| {
             let (down, tiles) = (self.tiles_down(), self.tiles());
             let images = self.images.div_ceil(self.images.div_ceil((most / tiles).max(1)));
-            Cut { images, band: down.div_ceil(tiles.div_ceil(most).min(down)), rows }
+            Cut { images, band: down.div_ceil(tiles.div_ceil(most).min(down)) }
         };
         let cut = of_tiles(TILES);
         let parts = self.images.div_ceil(cut.images) * cut.bands(self);
-        if self.groups * parts * self.rows.div_ceil(rows) < TASKS { of_tiles(TILES / 2) } else { cut }
+        let panels = self.rows.div_ceil(self.isa.tile_cols());
+        if self.groups * parts * panels < TASKS { of_tiles(TILES / 2) } else { cut }
     }
 
     /// The values of the tiles of a task, for each stretch of channels.
@@ -72,16 +72,12 @@ impl Winograd {
         let (bands, stretches) = (cut.bands(self), self.channels.div_ceil(stretch));
         parallel::for_chunks_mut(values, len, |start, values| {
             let (index, first) = (start / len / stretches, start / len % stretches * stretch);
-            let (group, image) = (index / bands % self.groups, index / bands / self.groups * cut.images);
-            let images = image..(image + cut.images).min(self.images);
-            let first_row = index % bands * cut.band;
-            let down = first_row..(first_row + cut.band).min(self.tiles_down());
-            let channels = first..(first + stretch).min(self.channels);
-            let source = Source::input(self, input, group).part(channels);
-            let points = Points::new(self, stretch, images.len() * down.len() * self.tiles_across());
-            scratch::lend(source.plane_len(down.len()), |plane| {
-                source.transform_images(images, down, plane, (&points, values));
-            });
+            let (group, part) =
+                (index / bands % self.groups, index / bands / self.groups * bands + index % bands);
+            let rows = cut.tile_rows(self, part);
+            let points = Points::new(self, stretch, rows.len() * self.tiles_across());
+            let source = Source::input(self, input, group).part(first..(first + stretch).min(self.channels));
+            source.transform_rows(rows, points.images(values));
         });
         let group = self.rows * self.channels * self.taps * self.taps;
         self.share_out(cut, epilogue, output, &|part, c| {
@@ -94,33 +90,34 @@ impl Winograd {
 
 impl Part<'_> {
     /// Overwrites `c`. `values` are those of its tiles, `weights` its group's.
-    fn pass_channels(&self, values: &[f32], weights: &[f32], mut c: MatMut<'_>) {
-        let (of, rows, stretch) = (self.of, self.rows.len(), self.of.stretch());
-        let (from, to) = (Points::new(of, stretch, self.tiles()), Points::new(of, rows, self.tiles()));
-        // The plane of the outputs is no larger than that of the inputs.
-        let plane = Source::input(of, &[], 0).plane_len(self.down.len());
-        scratch::lend(plane + to.len() + of.panels_len(stretch, rows), |near| {
-            let (plane, near) = near.split_at_mut(plane);
-            let (products, near) = near.split_at_mut(to.len());
-            for (first, inputs) in
-                (0..of.channels).step_by(stretch).zip(values.chunks_exact(of.points().len()))
-            {
-                let channels = first..(first + stretch).min(of.channels);
-                of.transform_panel(weights, self.rows.start, channels.clone(), near);
-                let inputs = &inputs[..from.len()];
-                let factors = Factors {
-                    channels: channels.len(),
-                    inputs: (&from, inputs),
-                    weights: near,
-                    add: first > 0,
-                };
-                self.multiply(rows, &factors, (&to, &mut *products), |turn| {
-                    // What follows are the inputs at the next point.
-                    let next = (turn.point + 1) * from.point() + turn.index * channels.len() * of.isa.lanes();
-                    inputs.get(next..).unwrap_or_default()
-                });
-            }
-            self.finish(0..rows, plane, (&to, products), &mut c);
+    fn pass_channels(&self, values: &[f32], weights: &[f32], c: MatMut<'_>) {
+        let (of, stretch) = (self.of, self.of.stretch());
+        let from = Points::new(of, stretch, self.tiles());
+        self.for_panels(c, &|rows, c| {
+            let to = Points::new(of, rows.len(), self.tiles());
+            scratch::lend(self.plane_len() + to.len() + of.panels_len(stretch, rows.len()), |near| {
+                let (plane, near) = near.split_at_mut(self.plane_len());
+                let (products, near) = near.split_at_mut(to.len());
+                for (first, inputs) in
+                    (0..of.channels).step_by(stretch).zip(values.chunks_exact(of.points().len()))
+                {
+                    let channels = first..(first + stretch).min(of.channels);
+                    of.transform_panel(weights, rows.start, channels.clone(), near);
+                    let inputs = &inputs[..from.len()];
+                    let factors = Factors {
+                        channels: channels.len(),
+                        inputs: (&from, inputs),
+                        weights: near,
+                        add: first > 0,
+                    };
+                    self.multiply(rows.len(), &factors, (&to, &mut *products), |turn| {
+                        // What follows are the inputs at the next point.
+                        let next = turn.index * channels.len() * of.isa.lanes();
+                        inputs.get((turn.point + 1) * from.point() + next..).unwrap_or_default()
+                    });
+                }
+                self.finish(rows, plane, (&to, products), c);
+            });
         });
     }
 }

@@ -9,9 +9,9 @@ use crate::kernels::scratch;
 use crate::kernels::simd::MatMut;
 
 /// Tasks that keep many threads busy.
-const TASKS: usize = 16;
-/// Output channels that outweigh transforming the input for them alone.
-const FEW_ROWS: usize = 64;
+const TASKS: usize = 64;
+/// Tiles that are worth reading the weights for.
+const FEWEST_TILES: usize = 14;
 
 impl Winograd {
     /// Floats of the transformed weights.
@@ -52,13 +52,11 @@ impl Winograd {
         });
     }
 
-    /// Tasks are a few images, or a band of one, times a share of the output channels.
+    /// The tiles of a task.
     fn cut_tiles(&self) -> Cut {
         let (down, tiles, block) = (self.tiles_down(), self.tiles(), self.tiles_together());
-        let images = self.images_together(block / tiles);
         let band = down.div_ceil(tiles.div_ceil(block).min(down));
-        let rows = self.rows_together(self.groups * self.images.div_ceil(images) * down.div_ceil(band));
-        Cut { images, band, rows }
+        Cut { images: self.images_together(block / tiles), band }
     }
 
     /// Tiles of a task: the values of their inputs at all points should fill at most half of the second-level cache, and
@@ -68,58 +66,39 @@ impl Winograd {
         (FLOATS / (self.square() * self.channels)).clamp(28, 56)
     }
 
-    /// Output channels whose products are there at a time: they should fill a small part of it, as weights pass, too.
-    fn rows_near(&self, tiles: usize) -> usize {
-        const FLOATS: usize = 80_000;
-        let panel = self.isa.tile_cols();
-        (FLOATS / (self.square() * tiles) / panel).max(1) * panel
-    }
-
     /// Images of a task, at most `most`: fewer where that makes more tasks and the weights, which each task reads whole, are
     /// few.
     fn images_together(&self, most: usize) -> usize {
         const FLOATS: usize = 1 << 18;
-        let few = if self.group_len() <= FLOATS { self.images.div_ceil(TASKS) } else { self.images };
-        most.min(few).max(1)
-    }
-
-    /// Output channels of a task: a group's, or an equal share where there are few tasks otherwise.
-    fn rows_together(&self, tasks: usize) -> usize {
-        let mut parts = 1;
-        while tasks * parts < TASKS
-            && self.rows / (2 * parts) >= FEW_ROWS
-            && self.rows.is_multiple_of(2 * parts * self.isa.tile_cols())
-        {
-            parts *= 2;
-        }
-        self.rows / parts
+        let few = self.images.div_ceil(TASKS).max(FEWEST_TILES.div_ceil(self.tiles()));
+        most.min(if self.group_len() <= FLOATS { few } else { self.images }).max(1)
     }
 }
 
 impl Part<'_> {
-    /// Overwrites `c`, some output channels at a time. `packed` are the group's weights.
-    fn pass_weights(&self, input: &[f32], packed: &[f32], mut c: MatMut<'_>) {
-        let (of, rows, tiles) = (self.of, self.rows.len(), self.tiles());
-        let (isa, channels, near) = (of.isa, of.channels, of.rows_near(tiles).min(rows));
-        let (from, to) = (Points::new(of, channels, tiles), Points::new(of, near, tiles));
-        let source = Source::factor(of, input, self.group);
-        let plane = source.plane_len(self.down.len()).max(of.spread_len());
-        scratch::lend(plane + from.len() + to.len(), |values| {
-            let (plane, values) = values.split_at_mut(plane);
-            let (inputs, products) = values.split_at_mut(from.len());
-            source.transform_images(self.images.clone(), self.down.clone(), plane, (&from, inputs));
-            for first in (0..rows).step_by(near) {
-                let block = first..(first + near).min(rows);
-                let at = (self.rows.start + first) / isa.tile_cols() * of.panel_len(channels);
-                let weights = &packed[at..];
-                let factors = Factors { channels, inputs: (&from, inputs), weights, add: false };
-                // What follows are the weights of the next point or panel: two tiles fetch all of it.
-                self.multiply(block.len(), &factors, (&to, products), |turn| match turn.index {
-                    0 | 1 => turn.weights.get(turn.index * channels * isa.lanes()..).unwrap_or_default(),
-                    _ => &[],
+    /// Overwrites `c`. `packed` are the group's weights.
+    fn pass_weights(&self, input: &[f32], packed: &[f32], c: MatMut<'_>) {
+        let (of, channels, tiles) = (self.of, self.of.channels, self.tiles());
+        let from = Points::new(of, channels, tiles);
+        scratch::lend(from.len(), |inputs| {
+            Source::factor(of, input, self.group).transform_rows(self.tile_rows(), from.images(inputs));
+            let inputs = (&from, &*inputs);
+            self.for_panels(c, &|rows, c| {
+                let to = Points::new(of, rows.len(), tiles);
+                let weights = &packed[rows.start / of.isa.tile_cols() * of.panel_len(channels)..];
+                let factors = Factors { channels, inputs, weights, add: false };
+                scratch::lend(self.plane_len() + to.len(), |near| {
+                    let (plane, products) = near.split_at_mut(self.plane_len());
+                    // What follows are the weights of the next point or panel: two tiles fetch all of it.
+                    self.multiply(rows.len(), &factors, (&to, &mut *products), |turn| match turn.index {
+                        0 | 1 => {
+                            turn.weights.get(turn.index * channels * of.isa.lanes()..).unwrap_or_default()
+                        }
+                        _ => &[],
+                    });
+                    self.finish(rows, plane, (&to, products), c);
                 });
-                self.finish(block, plane, (&to, products), &mut c);
-            }
+            });
         });
     }
 }

@@ -4,8 +4,8 @@
 //! Without margins the output is smaller than the input, and so has fewer tiles: 4 for 9 where 5 x 5 taps make 8 x 8 of 12 x 12.
 
 use super::outputs::Part;
-use super::{Pass, Points, Winograd};
-use crate::kernels::simd::{self, Grid, Map, MatMut, Transposed};
+use super::{Points, Winograd};
+use crate::kernels::simd::{self, Grid, Map, MatMut, Target, Transposed};
 
 impl Winograd {
     /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
@@ -13,13 +13,9 @@ impl Winograd {
         [self.tiles_down(), self.tiles_across()].map(|tiles| tiles * self.side() + self.taps - 1)
     }
 
-    /// Floats of that for a register of channels; 0 for other passes.
+    /// Floats of that for a register of channels.
     pub(super) fn spread_len(&self) -> usize {
-        if self.pass == Pass::Spread {
-            self.spread_size().iter().product::<usize>() * self.isa.lanes()
-        } else {
-            0
-        }
+        self.spread_size().iter().product::<usize>() * self.isa.lanes()
     }
 }
 
@@ -37,13 +33,13 @@ impl Part<'_> {
         let of = self.of;
         let (isa, lanes, side, across) = (of.isa, of.isa.lanes(), of.side(), of.tiles_across());
         let ([_, pitch], [height, width], [top, left]) = (of.spread_size(), of.input, of.pad);
-        let plane = &mut plane[..of.spread_len()];
         plane.fill(0.0);
         for down in 0..of.tiles_down() {
             let from = points.grid((image * of.tiles_down() + down) * across, first);
             let place = down * side * pitch * lanes;
             let to = Grid { first: place, row: pitch * lanes, col: lanes, tile: side * lanes };
-            simd::transform(isa, of.points, Map::Spread, across, (products, from), (&mut *plane, to));
+            let to = Target::Squares(plane, to);
+            simd::transform(isa, of.points, Map::Spread, across, (products, from), to);
         }
         let how = Transposed { stride: lanes, add: false, bias: None, relu: false };
         let inside = &plane[(top * pitch + left) * lanes..];
@@ -59,6 +55,7 @@ impl Part<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::conv::winograd::Pass;
     use crate::kernels::conv::{ConvAxis, ConvDims};
     use crate::kernels::simd::Isa;
 

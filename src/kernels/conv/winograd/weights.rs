@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Pass, Winograd};
+use super::{CHANNELS, Pass, Winograd};
+use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Grid, Map};
+use crate::kernels::simd::{self, Grid, ImagesMut, Map, Target};
 
 impl Winograd {
     /// Distance between the points of a panel `width` wide: a register more than it needs, so that points do not meet in
@@ -35,24 +36,27 @@ impl Winograd {
     ) {
         let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
         let width = self.panel_width(first);
-        let point = self.point_len(channels.len(), width);
         let map = match self.pass {
             Pass::Turned => Map::Turned(self.taps),
             Pass::Forward | Pass::Spread => Map::Values(self.taps),
         };
-        scratch::lend(lanes * area * lanes, |plain| {
-            for (at, channel) in (0..width)
-                .step_by(lanes)
-                .flat_map(|at| channels.clone().step_by(lanes).map(move |channel| (at, channel)))
-            {
-                let (row, some) = (first + at, lanes.min(channels.end - channel));
-                let plain = &mut plain[..some * area * lanes];
-                self.interleave(weights, row, channel, plain);
-                let from = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                let place = (channel - channels.start) * width + at;
-                let to = Grid { first: place, row: self.points * point, col: point, tile: width };
-                simd::transform(isa, self.points, map, some, (plain, from), (panel, to));
-            }
+        let point = self.point_len(channels.len(), width);
+        let points = ImagesMut::spaced(panel, self.square(), point, [channels.len(), width]);
+        parallel::for_row_blocks(points, CHANNELS, &|start, mut points| {
+            scratch::lend(lanes * area * lanes, |plain| {
+                let rows = points.rows();
+                for (at, row) in (0..width)
+                    .step_by(lanes)
+                    .flat_map(|at| (0..rows).step_by(lanes).map(move |row| (at, row)))
+                {
+                    let some = lanes.min(rows - row);
+                    let plain = &mut plain[..some * area * lanes];
+                    self.interleave(weights, first + at, channels.start + start + row, plain);
+                    let from = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
+                    let to = Target::Points(points.again(), [row, at]);
+                    simd::transform(isa, self.points, map, some, (plain, from), to);
+                }
+            });
         });
     }
 
