@@ -101,67 +101,97 @@ macro_rules! with_power {
     };
 }
 
-/// y of neighbours, whose squares are summed, or of such sums along one axis, and of x, which is the last.
-#[derive(Clone, Copy)]
-struct Value<P, const SQUARES: bool> {
-    response: Response,
-    power: P,
+/// How neighbours are summed: what comes first in a row of registers.
+trait Near: Copy + Send + Sync {
+    fn sum<S: Simd>(self, simd: S, near: &[S::V]) -> S::V;
 }
 
-impl<P: Power, const SQUARES: bool, const N: usize> Each<N, 1> for Value<P, SQUARES> {
+/// Registers, one at least.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Near for Plain {
+    #[inline(always)]
+    fn sum<S: Simd>(self, simd: S, near: &[S::V]) -> S::V {
+        sum::<S, false>(simd, near)
+    }
+}
+
+/// The squares of registers.
+#[derive(Clone, Copy)]
+struct Squares;
+
+impl Near for Squares {
+    #[inline(always)]
+    fn sum<S: Simd>(self, simd: S, near: &[S::V]) -> S::V {
+        sum::<S, true>(simd, near)
+    }
+}
+
+/// y of neighbours and of x, which is the last.
+#[derive(Clone, Copy)]
+struct Value<P, G> {
+    response: Response,
+    power: P,
+    near: G,
+}
+
+impl<P: Power, G: Near, const N: usize> Each<N, 1> for Value<P, G> {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, values: [S::V; N]) -> [S::V; 1] {
         let (near, rest) = values.split_at(N - 1);
-        let s = self.response.sum::<S, SQUARES>(simd, near);
+        let s = self.response.of(simd, self.near.sum(simd, near));
         [simd.mul(rest[0], self.power.of(simd, s).0)]
     }
 }
 
 /// dy * s^-beta and r, of what [`Value`] is made of and of dy, which is the last.
 #[derive(Clone, Copy)]
-struct Ratio<P, const SQUARES: bool> {
+struct Ratio<P, G> {
     response: Response,
     power: P,
+    near: G,
 }
 
-impl<P: Power, const SQUARES: bool, const N: usize> Each<N, 2> for Ratio<P, SQUARES> {
+impl<P: Power, G: Near, const N: usize> Each<N, 2> for Ratio<P, G> {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, values: [S::V; N]) -> [S::V; 2] {
         let (near, rest) = values.split_at(N - 2);
-        let s = self.response.sum::<S, SQUARES>(simd, near);
+        let s = self.response.of(simd, self.near.sum(simd, near));
         let (power, inverse) = self.power.of(simd, s);
         let direct = simd.mul(rest[1], power);
         [direct, simd.mul(simd.mul(direct, rest[0]), inverse)]
     }
 }
 
-/// dx of neighbours' r, or of their sums along one axis, of x, and of dy * s^-beta.
+/// dx of neighbours' r, of x, and of dy * s^-beta.
 #[derive(Clone, Copy)]
-struct Slope {
+struct Slope<G> {
     /// -2 scale beta.
     factor: f32,
+    near: G,
 }
 
-impl Slope {
-    fn of(response: Response) -> Self {
-        Self { factor: -2.0 * response.scale * response.beta }
+impl<G> Slope<G> {
+    fn of(response: Response, near: G) -> Self {
+        Self { factor: -2.0 * response.scale * response.beta, near }
     }
 }
 
-impl<const N: usize> Each<N, 1> for Slope {
+impl<G: Near, const N: usize> Each<N, 1> for Slope<G> {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, values: [S::V; N]) -> [S::V; 1] {
         let (near, rest) = values.split_at(N - 2);
-        let sum = sum::<S, false>(simd, near);
+        let sum = self.near.sum(simd, near);
         [simd.fma(simd.mul(simd.splat(self.factor), rest[0]), sum, rest[1])]
     }
 }
 
 impl Response {
-    /// s of neighbours, or of their sums.
+    /// s of the sum of squares.
     #[inline(always)]
-    fn sum<S: Simd, const SQUARES: bool>(self, simd: S, near: &[S::V]) -> S::V {
-        simd.fma(simd.splat(self.scale), sum::<S, SQUARES>(simd, near), simd.splat(self.k))
+    fn of<S: Simd>(self, simd: S, squares: S::V) -> S::V {
+        simd.fma(simd.splat(self.scale), squares, simd.splat(self.k))
     }
 }
 

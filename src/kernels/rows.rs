@@ -216,6 +216,10 @@ mod tests {
             for (i, v) in out.iter().enumerate() {
                 assert_eq!(*v, matrix[i / len * row + start + i % len]);
             }
+            let x: Vec<f32> = (0..rows * len).map(|i| (i % 3) as f32 - 1.0).collect();
+            let mut cut = vec![f32::NAN; rows * len];
+            take_band_rectified(&matrix, band, &x, &mut cut);
+            assert!((0..out.len()).all(|i| cut[i] == if x[i] > 0.0 { out[i] } else { 0.0 }));
             let mut back = vec![-1.0; rows * row];
             put_band(&out, band, &mut back);
             for (i, v) in back.iter().enumerate() {

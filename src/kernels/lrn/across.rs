@@ -8,7 +8,7 @@ use super::{
         scratch,
         simd::{Asked, Isa, Job, Simd, each},
     },
-    Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
+    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, Squares, ThreeQuarters, Value, sum_rows,
 };
 
 /// Channels that are worked on together in backward: those at the ends are computed twice.
@@ -141,7 +141,7 @@ impl<P: Power> Normalize<'_, P> {
         for (i, row) in rows.iter_mut().enumerate().take(N - 1) {
             *row = &self.x[(first + i) * inner + at..];
         }
-        let value = Value::<P, true> { response: self.response, power: self.power };
+        let value = Value { response: self.response, power: self.power, near: Squares };
         let asked = self.next(c, at);
         each(simd, rows, [self.tile(c, at)], asked, value);
     }
@@ -153,7 +153,7 @@ impl<P: Power> Normalize<'_, P> {
         let sums = &mut sums[..TILE.min(inner - at)];
         let rows = near(self.dims, self.response, c).map(|c| &self.x[c * inner + at..]);
         sum_rows::<S, true>(simd, rows, sums);
-        let value = Value::<P, false> { response: self.response, power: self.power };
+        let value = Value { response: self.response, power: self.power, near: Plain };
         let (x, asked) = (&self.x[c * inner + at..], self.next(c, at));
         each(simd, [sums, x], [self.tile(c, at)], asked, value);
     }
@@ -250,7 +250,7 @@ impl<P: Power> Backward<'_, P> {
         rows[N - 1] = &self.dy[j * inner + at..];
         let (ring, asked) = (self.ring(j, at), self.next(j, at));
         let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
-        each(simd, rows, outs, asked, Ratio::<P, true> { response: self.response, power: self.power });
+        each(simd, rows, outs, asked, Ratio { response: self.response, power: self.power, near: Squares });
     }
 
     /// As [`Self::ratios`], with any number of neighbours.
@@ -262,7 +262,7 @@ impl<P: Power> Backward<'_, P> {
         sum_rows::<S, true>(simd, rows, sums);
         let rows = [sums, &self.x[j * inner + at..], &self.dy[j * inner + at..]];
         let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
-        each(simd, rows, outs, asked, Ratio::<P, false> { response: self.response, power: self.power });
+        each(simd, rows, outs, asked, Ratio { response: self.response, power: self.power, near: Plain });
     }
 
     /// What the channel after `j` reads for the first time.
@@ -283,7 +283,7 @@ impl<P: Power> Backward<'_, P> {
         }
         rows[N - 1] = &self.rings.direct[self.ring(c, at)];
         let (to, asked) = self.to(c, at);
-        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response));
+        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response, Plain));
     }
 
     /// As [`Self::gradient`], with any number of neighbours.
@@ -296,7 +296,7 @@ impl<P: Power> Backward<'_, P> {
         let rows = near(self.dims, self.response, c).map(|c| &ratios[c % size * width..]);
         sum_rows::<S, false>(simd, rows, sums);
         let rows = [sums, &self.x[c * self.dims.inner + at..], &direct[c % size * width..]];
-        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response));
+        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response, Plain));
     }
 
     /// Where the tile of channel `c` is written; what the next writes is asked for.

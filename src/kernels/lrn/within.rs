@@ -1,20 +1,20 @@
 //! Neighbourhoods of squares in a plane.
 //!
-//! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Values are summed along
-//! their rows first: a neighbour is read from where it lies, and does not count if it is in another row. The sums have zeros
-//! between the planes, so that sums of those above and below need not ask.
+//! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Their squares lie in
+//! scratch, zeros between planes, so that sums down the columns need not ask where a plane ends. Of these sums a neighbour along
+//! the row is read from where it lies, and does not count if it is in another row.
 
 use super::{
     super::{
         parallel::{for_chunks_mut, planes_per_chunk},
         scratch,
-        simd::{Asked, Isa, Job, MOST_LANES, Simd, each},
+        simd::{Asked, Each, Isa, Job, MOST_LANES, Renew, Simd, each, renew},
     },
-    Any, Half, MAX_SIZE, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
+    Any, Half, MAX_SIZE, Near, Plain, Power, Ratio, Response, Slope, Squares, ThreeQuarters, Value, sum_rows,
 };
 
 /// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them.
-const TOGETHER: usize = 2048;
+const TOGETHER: usize = 1024;
 
 /// Blobs whose neighbourhoods are squares within a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,8 @@ pub(super) fn within_on(isa: Isa, dims: Within, response: Response, x: &[f32], y
     let boxes = Boxes::new(dims, response.size);
     for_chunks_mut(y, plane * planes_per_chunk(plane), |start, y| {
         let x = &x[start..][..y.len()];
-        scratch::lend(boxes.sums_len() + 2 * boxes.whole(), |scratch| {
-            let (sums, row) = boxes.parts(scratch);
-            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, sums, row }));
+        boxes.with_room(|room| {
+            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, room }));
         });
     });
 }
@@ -63,21 +62,15 @@ pub(super) fn within_backward_on(
     assert!(x.len() == dims.planes * plane && x.len() == dy.len() && x.len() == dx.len());
     assert!(response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
-    let group = boxes.group * plane;
     for_chunks_mut(dx, plane * planes_per_chunk(plane), |start, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
-        scratch::lend(2 * group + boxes.sums_len() + 2 * boxes.whole(), |scratch| {
-            let (direct, rest) = scratch.split_at_mut(group);
-            let (ratios, rest) = rest.split_at_mut(group);
-            let (sums, row) = boxes.parts(rest);
-            with_power!(response, |power| {
-                isa.run(Backward { boxes, response, power, x, dy, dx, direct, ratios, sums, row });
-            });
+        boxes.with_room(|room| {
+            with_power!(response, |power| isa.run(Backward { boxes, response, power, x, dy, dx, room }));
         });
     });
 }
 
-/// How planes and their sums along rows lie.
+/// How planes and what is made of them lie.
 #[derive(Clone, Copy)]
 struct Boxes {
     width: usize,
@@ -85,17 +78,26 @@ struct Boxes {
     /// Columns on either side that a square can reach, and likewise rows.
     side: usize,
     above: usize,
-    /// Planes that are worked on together.
+    /// Values of the planes that are worked on together.
     group: usize,
-    /// Zeros before the first plane's sums, and distance between those of planes.
+    /// Zeros before, between and behind planes that lie apart: whole registers.
     margin: usize,
-    stride: usize,
+    /// Values before and behind sums down the columns, which count for nothing.
+    guard: usize,
 }
 
-/// Sums along rows, of which `all` is as long as a group of planes needs, and the columns of a plane's values.
-struct Sums<'a> {
+/// Scratch for a group of planes.
+struct Room<'a> {
+    /// The column of each value.
     columns: &'a [f32],
-    all: &'a mut [f32],
+    /// Planes with margins.
+    apart: &'a mut [f32],
+    /// Sums down the columns, guarded.
+    down: &'a mut [f32],
+    /// Sums over whole squares, where these are kept.
+    sums: &'a mut [f32],
+    /// dy * s^-beta.
+    direct: &'a mut [f32],
 }
 
 impl Boxes {
@@ -103,92 +105,142 @@ impl Boxes {
         let Within { height, width, .. } = dims;
         let reach = |n: usize| (size / 2).min(n.saturating_sub(1));
         let (side, above, plane) = (reach(width), reach(height), height * width);
-        let (margin, stride) = (above * width, (plane + above * width).next_multiple_of(MOST_LANES));
-        Self { width, plane, side, above, group: (TOGETHER / plane.max(1)).max(1), margin, stride }
+        let group = (TOGETHER / plane.max(1)).max(1) * plane;
+        let [margin, guard] = [above * width, side].map(|n| n.next_multiple_of(MOST_LANES));
+        Self { width, plane, side, above, group, margin, guard }
     }
 
-    /// A plane in whole registers.
-    fn whole(&self) -> usize {
-        self.plane.next_multiple_of(MOST_LANES)
+    /// Lends scratch.
+    fn with_room(&self, f: impl FnOnce(Room<'_>)) {
+        let group = self.group.next_multiple_of(MOST_LANES);
+        let apart = (self.margin + self.group / self.plane * self.apart()).next_multiple_of(MOST_LANES);
+        scratch::lend(apart + 2 * self.guard + 4 * group, |scratch| {
+            let (apart, rest) = scratch.split_at_mut(apart);
+            let (down, rest) = rest.split_at_mut(2 * self.guard + group);
+            let (sums, rest) = rest.split_at_mut(group);
+            let (direct, columns) = rest.split_at_mut(group);
+            apart.fill(0.0);
+            for row in columns.chunks_mut(self.width) {
+                row.iter_mut().enumerate().for_each(|(i, column)| *column = i as f32);
+            }
+            f(Room { columns, apart, down, sums, direct });
+        });
     }
 
-    fn sums_len(&self) -> usize {
-        self.margin + self.group * self.stride
+    /// Distance between planes that lie apart.
+    fn apart(&self) -> usize {
+        self.plane + self.margin
     }
 
-    /// Sums, and room for a plane.
-    fn parts<'a>(&self, scratch: &'a mut [f32]) -> (Sums<'a>, &'a mut [f32]) {
-        let (all, rest) = scratch.split_at_mut(self.sums_len());
-        let (columns, row) = rest.split_at_mut(self.whole());
-        all.fill(0.0);
-        // What is behind a plane is in no row.
-        columns.fill(f32::NAN);
-        for row in columns[..self.plane].chunks_mut(self.width) {
-            row.iter_mut().enumerate().for_each(|(i, column)| *column = i as f32);
-        }
-        (Sums { columns, all }, row)
-    }
-
-    /// The sums along rows of the values of some planes, or of their squares, while what is at `soon` is asked for.
+    /// Lays the squares of some planes apart.
     #[inline(always)]
-    fn along<S: Simd, const SQUARES: bool>(
-        self,
-        simd: S,
-        values: &[f32],
-        sums: &mut Sums<'_>,
-        soon: *const f32,
-    ) {
-        match self.side {
-            1 => self.along_sides::<S, SQUARES, 1>(simd, values, sums, soon),
-            2 => self.along_sides::<S, SQUARES, 2>(simd, values, sums, soon),
-            _ => self.along_sides::<S, SQUARES, 0>(simd, values, sums, soon),
+    fn put_squares<S: Simd>(self, simd: S, x: &[f32], room: &mut Room<'_>) {
+        for (i, x) in x.chunks_exact(self.plane).enumerate() {
+            let out = &mut room.apart[self.margin + i * self.apart()..][..self.plane];
+            each(simd, [x], [out], Asked::NOTHING, Squares);
         }
     }
 
-    /// [`Self::along`] with `SIDE` neighbours on either side, or as many as there are.
+    /// The sums down the columns of planes that lie apart, `len` values in all; and over whole squares, where these are kept.
     #[inline(always)]
-    fn along_sides<S: Simd, const SQUARES: bool, const SIDE: usize>(
-        self,
-        simd: S,
-        values: &[f32],
-        sums: &mut Sums<'_>,
-        soon: *const f32,
-    ) {
-        let (zero, last) = (simd.splat(0.0), self.width as f32 - 1.0);
-        for first in (0..values.len()).step_by(self.plane) {
-            let plane = &values[first..][..self.plane];
-            let sums_of_plane = &mut sums.all[self.margin + first / self.plane * self.stride..];
-            for at in (0..self.plane).step_by(S::LANES) {
-                simd.prefetch_to_write(soon.wrapping_add(first + at));
-                let (here, column) = (simd.read_first(&plane[at..]), simd.read(&sums.columns[at..]));
-                let mut sum = if SQUARES { simd.mul(here, here) } else { here };
-                for d in 1..=if SIDE == 0 { self.side } else { SIDE } {
-                    let [before, after] = [(first + at).wrapping_sub(d), first + at + d];
-                    let (d, before) = (d as f32, simd.read_around(values, before as isize));
-                    let after = simd.read_around(values, after as isize);
-                    let before = simd.where_greater(column, simd.splat(d - 1.0), before, zero);
-                    let after = simd.where_at_most(column, simd.splat(last - d), after, zero);
-                    if SQUARES {
-                        sum = simd.fma(after, after, simd.fma(before, before, sum));
-                    } else {
-                        sum = simd.add(sum, simd.add(before, after));
-                    }
-                }
-                simd.write_first(&mut sums_of_plane[at..], sum);
+    fn add_up<S: Simd>(self, simd: S, room: &mut Room<'_>, len: usize) {
+        for (i, down) in room.down[self.guard..][..len].chunks_exact_mut(self.plane).enumerate() {
+            let near = |k: usize| {
+                &room.apart[self.margin + i * self.apart() + k * self.width - self.above * self.width..]
+            };
+            match self.above {
+                1 => each(simd, [0, 1, 2].map(near), [down], Asked::NOTHING, Plain),
+                2 => each(simd, [0, 1, 2, 3, 4].map(near), [down], Asked::NOTHING, Plain),
+                _ => sum_rows::<S, false>(simd, (0..=2 * self.above).map(near), down),
+            }
+        }
+        if !matches!(self.side, 1 | 2) {
+            let sums = &mut room.sums[..len];
+            sums.copy_from_slice(&room.down[self.guard..][..len]);
+            for d in 1..=self.side {
+                let rows = [&room.down[self.guard - d..], &room.down[self.guard + d..], room.columns];
+                renew(simd, rows, [&mut *sums], Asked::NOTHING, self.beside(d));
             }
         }
     }
 
-    /// Sums along rows near plane `i` of a group, those highest above first.
-    #[inline(always)]
-    fn rows_near<'a>(self, sums: &'a Sums<'_>, i: usize) -> impl Iterator<Item = &'a [f32]> {
-        (0..=2 * self.above).map(move |k| &sums.all[i * self.stride + k * self.width..][..self.plane])
+    /// How neighbours along the row are summed, of which the nearest are `nearest` away.
+    fn beside(self, nearest: usize) -> Beside {
+        Beside { nearest: nearest as f32, width: self.width as f32 }
     }
 
-    /// [`Self::rows_near`] where three rows are.
+    /// What [`Beside`] sums from value `at` of a group on: `N` rows.
     #[inline(always)]
-    fn three<'a>(self, sums: &'a Sums<'_>, i: usize) -> [&'a [f32]; 3] {
-        [0, 1, 2].map(|k| &sums.all[i * self.stride + k * self.width..][..self.plane])
+    fn rows<'a, const N: usize>(self, down: &'a [f32], columns: &'a [f32], at: usize) -> [&'a [f32]; N] {
+        let mut rows = [&columns[at..]; N];
+        for (k, row) in rows.iter_mut().enumerate().take(N - 1) {
+            *row = &down[self.guard - self.side + at + k..];
+        }
+        rows
+    }
+}
+
+/// Runs [`each`] over rows that begin with those whose sums are those over squares, `$near` being how these are summed: of the values
+/// from `$at` of a group on.
+macro_rules! over_squares {
+    ($simd:expr, $boxes:expr, $room:expr, $at:expr, [$($row:expr),*], $outs:expr, $asked:expr, |$near:ident| $each:expr) => {
+        match $boxes.side {
+            1 => {
+                let ([a, b, c, d], $near) = ($boxes.rows($room.down, $room.columns, $at), $boxes.beside(1));
+                each($simd, [a, b, c, d, $($row),*], $outs, $asked, $each);
+            }
+            2 => {
+                let ([a, b, c, d, e, f], $near) = ($boxes.rows($room.down, $room.columns, $at), $boxes.beside(1));
+                each($simd, [a, b, c, d, e, f, $($row),*], $outs, $asked, $each);
+            }
+            _ => {
+                let $near = Plain;
+                each($simd, [&$room.sums[$at..], $($row),*], $outs, $asked, $each);
+            }
+        }
+    };
+}
+
+impl Each<1, 1> for Squares {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, x: [S::V; 1]) -> [S::V; 1] {
+        [self.sum(simd, &x)]
+    }
+}
+
+impl<const N: usize> Each<N, 1> for Plain {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, near: [S::V; N]) -> [S::V; 1] {
+        [self.sum(simd, &near)]
+    }
+}
+
+/// As many neighbours before as behind, and the column; those of another row do not count.
+#[derive(Clone, Copy)]
+struct Beside {
+    nearest: f32,
+    width: f32,
+}
+
+impl Near for Beside {
+    #[inline(always)]
+    fn sum<S: Simd>(self, simd: S, near: &[S::V]) -> S::V {
+        let (side, zero) = (near.len() / 2 - 1, simd.splat(0.0));
+        let (mut sum, column) = (near[side], near[2 * side + 1]);
+        for i in 0..side {
+            let d = self.nearest + i as f32;
+            let before = simd.where_greater(simd.splat(d), column, zero, near[side - 1 - i]);
+            let after = simd.where_greater(simd.splat(self.width - d), column, near[side + 1 + i], zero);
+            sum = simd.add(sum, simd.add(before, after));
+        }
+        sum
+    }
+}
+
+impl Renew<3, 1> for Beside {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [before, after, column]: [S::V; 3], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [self.sum(simd, &[before, sum, after, column])]
     }
 }
 
@@ -198,8 +250,7 @@ struct Normalize<'a, P> {
     power: P,
     x: &'a [f32],
     y: &'a mut [f32],
-    sums: Sums<'a>,
-    row: &'a mut [f32],
+    room: Room<'a>,
 }
 
 impl<P: Power> Job for Normalize<'_, P> {
@@ -207,20 +258,14 @@ impl<P: Power> Job for Normalize<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Normalize { boxes, response, power, x, y, mut sums, row } = self;
-        let (group, value) = (boxes.group * boxes.plane, Value::<P, false> { response, power });
-        for (x, y) in x.chunks(group).zip(y.chunks_mut(group)) {
-            boxes.along::<S, true>(simd, x, &mut sums, y.as_ptr());
-            let planes = x.chunks_exact(boxes.plane).zip(y.chunks_exact_mut(boxes.plane));
-            for (i, (x, y)) in planes.enumerate() {
-                if boxes.above == 1 {
-                    let [a, b, c] = boxes.three(&sums, i);
-                    each(simd, [a, b, c, x], [y], Asked::NOTHING, value);
-                } else {
-                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..boxes.plane]);
-                    each(simd, [row, x], [y], Asked::NOTHING, value);
-                }
-            }
+        let Normalize { boxes, response, power, x, y, mut room } = self;
+        for (x, y) in x.chunks(boxes.group).zip(y.chunks_mut(boxes.group)) {
+            boxes.put_squares(simd, x, &mut room);
+            boxes.add_up(simd, &mut room, x.len());
+            // What the next planes read and write.
+            let [reads, writes] = [x.as_ptr(), y.as_ptr()].map(|p| [p.wrapping_add(boxes.group)]);
+            let asked = Asked { reads, writes };
+            over_squares!(simd, boxes, room, 0, [x], [y], asked, |near| Value { response, power, near });
         }
     }
 }
@@ -232,11 +277,7 @@ struct Backward<'a, P> {
     x: &'a [f32],
     dy: &'a [f32],
     dx: &'a mut [f32],
-    /// dy * s^-beta of a group.
-    direct: &'a mut [f32],
-    ratios: &'a mut [f32],
-    sums: Sums<'a>,
-    row: &'a mut [f32],
+    room: Room<'a>,
 }
 
 impl<P: Power> Job for Backward<'_, P> {
@@ -244,33 +285,29 @@ impl<P: Power> Job for Backward<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Backward { boxes, response, power, x, dy, dx, direct, ratios, mut sums, row } = self;
-        let (plane, group) = (boxes.plane, boxes.group * boxes.plane);
-        let (ratio, slope) = (Ratio::<P, false> { response, power }, Slope::of(response));
+        let Backward { boxes, response, power, x, dy, dx, mut room } = self;
+        let (group, plane) = (boxes.group, boxes.plane);
         for ((x, dy), dx) in x.chunks(group).zip(dy.chunks(group)).zip(dx.chunks_mut(group)) {
-            boxes.along::<S, true>(simd, x, &mut sums, dx.as_ptr());
+            boxes.put_squares(simd, x, &mut room);
+            boxes.add_up(simd, &mut room, x.len());
             for (i, (x, dy)) in x.chunks_exact(plane).zip(dy.chunks_exact(plane)).enumerate() {
-                let own = i * plane..(i + 1) * plane;
-                let outs = [&mut direct[own.clone()], &mut ratios[own]];
-                if boxes.above == 1 {
-                    let [a, b, c] = boxes.three(&sums, i);
-                    each(simd, [a, b, c, x, dy], outs, Asked::NOTHING, ratio);
-                } else {
-                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..plane]);
-                    each(simd, [row, x, dy], outs, Asked::NOTHING, ratio);
-                }
+                let at = i * plane;
+                // Squares have been summed: ratios take their places.
+                let ratios = &mut room.apart[boxes.margin + i * boxes.apart()..][..plane];
+                let outs = [&mut room.direct[at..][..plane], ratios];
+                let reads = [x, dy].map(|row| row.as_ptr().wrapping_add(group));
+                let asked = Asked { reads, writes: [dx.as_ptr().wrapping_add(at)] };
+                over_squares!(simd, boxes, room, at, [x, dy], outs, asked, |near| Ratio {
+                    response,
+                    power,
+                    near
+                });
             }
-            boxes.along::<S, false>(simd, &ratios[..dx.len()], &mut sums, dx.as_ptr());
-            for (i, (x, dx)) in x.chunks_exact(plane).zip(dx.chunks_exact_mut(plane)).enumerate() {
-                let direct = &direct[i * plane..][..plane];
-                if boxes.above == 1 {
-                    let [a, b, c] = boxes.three(&sums, i);
-                    each(simd, [a, b, c, x, direct], [dx], Asked::NOTHING, slope);
-                } else {
-                    sum_rows::<S, false>(simd, boxes.rows_near(&sums, i), &mut row[..plane]);
-                    each(simd, [row, x, direct], [dx], Asked::NOTHING, slope);
-                }
-            }
+            boxes.add_up(simd, &mut room, x.len());
+            let direct = &*room.direct;
+            over_squares!(simd, boxes, room, 0, [x, direct], [dx], Asked::NOTHING, |near| Slope::of(
+                response, near
+            ));
         }
     }
 }

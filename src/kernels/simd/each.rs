@@ -80,41 +80,47 @@ pub fn renew<S: Simd, const N: usize, const M: usize, const R: usize, const W: u
 ) {
     let len = outs.first().map_or(0, |out| out.len());
     assert!(rows.iter().all(|row| row.len() >= len) && outs.iter().all(|out| out.len() == len), "lengths");
-    let mut at = 0;
-    while at < len {
-        let lanes = S::LANES.min(len - at);
-        for p in asked.reads {
-            simd.prefetch(p.wrapping_add(at));
+    let (mut at, whole) = (0, len - len % S::LANES);
+    // SAFETY: rows and outs have a register more before `whole`, and `len - whole` values behind.
+    unsafe {
+        while at < whole {
+            ask(simd, asked, at);
+            let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
+            for (value, row) in values.iter_mut().zip(rows) {
+                *value = simd.load(row.as_ptr().add(at));
+            }
+            for (value, out) in own.iter_mut().zip(&outs) {
+                *value = simd.load(out.as_ptr().add(at));
+            }
+            for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
+                simd.store(out.as_mut_ptr().add(at), v);
+            }
+            at += S::LANES;
         }
-        for p in asked.writes {
-            simd.prefetch_to_write(p.wrapping_add(at));
-        }
-        let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
-        // SAFETY: rows and outs have `lanes` more values from `at` on.
-        unsafe {
-            if lanes == S::LANES {
-                for (value, row) in values.iter_mut().zip(rows) {
-                    *value = simd.load(row.as_ptr().add(at));
-                }
-                for (value, out) in own.iter_mut().zip(&outs) {
-                    *value = simd.load(out.as_ptr().add(at));
-                }
-                for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
-                    simd.store(out.as_mut_ptr().add(at), v);
-                }
-            } else {
-                for (value, row) in values.iter_mut().zip(rows) {
-                    *value = simd.load_first(row.as_ptr().add(at), lanes);
-                }
-                for (value, out) in own.iter_mut().zip(&outs) {
-                    *value = simd.load_first(out.as_ptr().add(at), lanes);
-                }
-                for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
-                    simd.store_first(out.as_mut_ptr().add(at), lanes, v);
-                }
+        if at < len {
+            ask(simd, asked, at);
+            let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
+            for (value, row) in values.iter_mut().zip(rows) {
+                *value = simd.load_first(row.as_ptr().add(at), len - at);
+            }
+            for (value, out) in own.iter_mut().zip(&outs) {
+                *value = simd.load_first(out.as_ptr().add(at), len - at);
+            }
+            for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
+                simd.store_first(out.as_mut_ptr().add(at), len - at, v);
             }
         }
-        at += S::LANES;
+    }
+}
+
+/// Asks for what is as far on as value `at`.
+#[inline(always)]
+fn ask<S: Simd, const R: usize, const W: usize>(simd: S, asked: Asked<R, W>, at: usize) {
+    for p in asked.reads {
+        simd.prefetch(p.wrapping_add(at));
+    }
+    for p in asked.writes {
+        simd.prefetch_to_write(p.wrapping_add(at));
     }
 }
 

@@ -22,8 +22,11 @@ const LINE: usize = 16;
 /// The most sums of a term that go their own ways.
 const WAYS: usize = 4;
 /// Rows that are worked on side by side where columns have settings of their own, and columns whose settings and sums are near.
-const ROWS: usize = 8;
-const NEAR: usize = 256;
+const ROWS: usize = 4;
+const NEAR: usize = 512;
+/// How far along its row what will be written is asked for then: what is in the same columns of many rows may be too much for one set
+/// of the first-level cache.
+const AHEAD: usize = 64;
 
 /// Lane by lane, the sums over runs; what will be written, if that is known, is asked for meanwhile, as far as the
 /// runs go.
@@ -145,7 +148,7 @@ pub fn store_columns<S: Simd, const P: usize, const B: usize>(
                 while at < end {
                     let to = out.as_mut_ptr().add(at);
                     // Not beyond the end: to ask for what is not there takes longer than to wait.
-                    simd.prefetch_to_write(out.as_ptr().wrapping_add((at + ROWS * width).min(len - 1)));
+                    simd.prefetch_to_write(out.as_ptr().wrapping_add((at + AHEAD).min(len - 1)));
                     let v = terms.of(simd, settings, load_first(simd, rows, at, lanes));
                     if lanes == S::LANES {
                         simd.store(to, v)
