@@ -150,8 +150,8 @@ fn event_files_hold_the_run() {
     assert_eq!(pictures.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 10, 20]);
     let Some(Kind::Image(picture)) = &pictures[0].1.value else { panic!("{pictures:?}") };
     let image = image::load_from_memory(&picture.encoded_image_string).unwrap();
-    // Four filters of 3 x 3, eight times as large, with lines of a pixel around them.
-    assert_eq!((image.width(), image.height(), picture.colorspace), (51, 51, 1));
+    // Four filters of 3 x 3, eight times as large, with lines of a pixel between them.
+    assert_eq!((image.width(), image.height(), picture.colorspace), (49, 49, 4));
 }
 
 #[test]

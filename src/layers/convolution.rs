@@ -2,7 +2,8 @@
 
 use super::{
     Arity, Kind, Layer, LayerError, Role, Setup,
-    convolution_settings::{ConvolutionSettings, Window},
+    convolution_settings::ConvolutionSettings,
+    filter_window::Window,
     filters::{FilterLayer, Filters, Fitted, ParamDiffs},
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::{
     Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken,
-    convolution_settings::{ConvolutionSettings, Window},
+    convolution_settings::ConvolutionSettings, filter_window::Window,
 };
 use crate::tensor::Shape;
 

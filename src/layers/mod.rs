@@ -7,9 +7,11 @@
 mod activation;
 mod axes;
 mod batches;
+mod convolution_settings;
 mod error;
 mod few;
 pub mod filler;
+mod filter_window;
 mod filters;
 mod follow;
 #[cfg(test)]
@@ -39,7 +41,6 @@ mod concat;
 mod contrastive_loss;
 mod convolution;
 mod convolution_depthwise;
-mod convolution_settings;
 mod crop;
 mod data;
 mod deconvolution;
@@ -96,9 +97,10 @@ mod tile;
 mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
-pub use convolution_settings::{ConvolutionSettings, Window};
+pub use convolution_settings::ConvolutionSettings;
 pub use error::LayerError;
 pub use few::Few;
+pub use filter_window::Window;
 pub use follow::{Clearing, Follow, Taken};
 pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};

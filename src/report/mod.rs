@@ -15,6 +15,7 @@ mod lines;
 mod log;
 mod log_format;
 mod metrics;
+mod metrics_line;
 mod number;
 mod outcome;
 pub mod picture;

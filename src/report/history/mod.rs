@@ -15,6 +15,8 @@ use std::{
 
 use serde_json::Value;
 
+use super::metrics_line::{MetricsLine, Number, Values};
+
 /// What is known of an iteration, or of a test at an iteration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
@@ -181,32 +183,30 @@ fn from_start(history: &mut History) {
 
 /// A line of a metrics file in JSON.
 fn metrics_line(history: &mut History, line: &str) -> Result<(), String> {
-    let event: Value = serde_json::from_str(line).map_err(|e| format!("no JSON object: {e}"))?;
-    let iter = event["iter"].as_i64().ok_or("no `iter` that is a whole number")?;
-    let mut row = Row {
-        iter,
-        epoch: number(&event["epoch"]),
-        seconds: number(&event["time"]),
-        net: event["net"].as_u64().unwrap_or(0) as usize,
-        rate: number(&event["lr"]),
-        loss: number(&event["loss"]),
-        outputs: Vec::new(),
+    let line = MetricsLine::parse(line.as_bytes())?;
+    let number = |number: Option<Number>| number.map(|n| n.0);
+    let mut outputs = Vec::new();
+    for (name, values) in line.outputs {
+        match values {
+            Values::One(v) => outputs.push((name, v.0)),
+            Values::Many(all) => outputs.extend(all.iter().map(|v| (name.clone(), v.0))),
+        }
+    }
+    let rows = match &line.event[..] {
+        "train" => &mut history.train,
+        "test" => &mut history.test,
+        _ => return Ok(()),
     };
-    for (name, value) in event["outputs"].as_object().into_iter().flatten() {
-        let values = value.as_array().map_or(std::slice::from_ref(value), |list| &list[..]);
-        row.outputs.extend(values.iter().filter_map(number).map(|v| (name.clone(), v)));
-    }
-    match event["event"].as_str() {
-        Some("train") => history.train.push(row),
-        Some("test") => history.test.push(row),
-        _ => {}
-    }
+    rows.push(Row {
+        iter: line.iter,
+        epoch: number(line.epoch),
+        seconds: number(line.time),
+        net: line.net as usize,
+        rate: number(line.lr),
+        loss: number(line.loss),
+        outputs,
+    });
     Ok(())
-}
-
-/// A number of a metrics file: those that JSON does not know are strings.
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn broken_lines_are_named() {
         let error = read("m.jsonl", "{\"event\":\"train\",\"iter\":0}\n{]\n{\"iter\":1}\n").unwrap_err();
-        assert!(error.contains("m.jsonl: line 2: no JSON object"), "{error}");
+        assert!(error.contains("m.jsonl: line 2: no line of metrics"), "{error}");
         let error = read("m.jsonl", "{\"event\":\"train\"}\n").unwrap_err();
-        assert!(error.contains("line 1: no `iter`"), "{error}");
+        assert!(error.contains("line 1: no line of metrics: missing field `iter`"), "{error}");
         for text in ["", "\n\n", "some text\n", "\u{0}\u{1}"] {
             assert!(read("x", text).unwrap_err().contains("tells of no iteration"), "{text:?}");
         }

@@ -3,12 +3,14 @@
 mod canvas;
 mod color;
 mod confusion;
+mod filters;
 mod roc;
 mod saliency;
 mod tiles;
 
 pub use color::Colors;
 pub use confusion::confusion;
+pub use filters::filters;
 pub use roc::{Line, roc};
 pub use saliency::saliency;
 pub use tiles::{Sheet, tiles};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 use super::follow::Sink;
+use crate::report::metrics_line::{MetricsLine, Values};
 
 /// Of an output with more values than this, the rest are left out.
 const VALUES: usize = 16;
@@ -95,84 +96,30 @@ impl Sink for Curves {
 
     /// Lines that are no metrics are passed over.
     fn line(&mut self, line: &[u8]) {
-        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
-        let iter = line.iter;
+        let Ok(line) = MetricsLine::parse(line) else { return };
+        let Ok(iter) = i32::try_from(line.iter) else { return };
         let kind = match &line.event[..] {
             "train" => Kind::Train,
             "test" => Kind::Test,
             _ => return,
         };
-        if let Some(loss) = line.loss.filter(|_| kind == Kind::Train) {
-            self.add(Kind::Loss, 0, "loss".into(), iter, loss.0);
-        }
-        if let Some(rate) = line.lr.filter(|_| kind == Kind::Train) {
-            self.add(Kind::Rate, 0, "lr".into(), iter, rate.0);
+        if kind == Kind::Train {
+            for (kind, name, value) in [(Kind::Loss, "loss", line.loss), (Kind::Rate, "lr", line.lr)] {
+                value.into_iter().for_each(|v| self.add(kind, 0, name.into(), iter, v.0 as f32));
+            }
         }
         for (name, values) in line.outputs {
             match values {
-                Values::One(v) => self.add(kind, line.net, name, iter, v.0),
+                Values::One(v) => self.add(kind, line.net, name, iter, v.0 as f32),
                 Values::Many(all) => {
                     for (i, v) in all.iter().enumerate().take(VALUES) {
-                        self.add(kind, line.net, format!("{name}[{i}]"), iter, v.0);
+                        self.add(kind, line.net, format!("{name}[{i}]"), iter, v.0 as f32);
                     }
                 }
             }
         }
         // A test comes before the iteration of its number.
         self.done = if kind == Kind::Train { iter.saturating_add(1) } else { iter };
-    }
-}
-
-/// Whether a line looks as if it were of a metrics file.
-pub fn is_metrics(line: &[u8]) -> bool {
-    serde_json::from_slice::<Line>(line).is_ok()
-}
-
-/// A line of a metrics file.
-#[derive(Deserialize)]
-struct Line {
-    event: String,
-    iter: i32,
-    #[serde(default)]
-    net: u32,
-    #[serde(default)]
-    loss: Option<Number>,
-    #[serde(default)]
-    lr: Option<Number>,
-    #[serde(default)]
-    outputs: BTreeMap<String, Values>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Values {
-    One(Number),
-    Many(Vec<Number>),
-}
-
-/// A number, or the name of one that JSON does not have.
-#[derive(Clone, Copy)]
-struct Number(f32);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Spelled {
-            Number(f64),
-            Name(String),
-            Nothing(()),
-        }
-        match Spelled::deserialize(deserializer)? {
-            Spelled::Number(v) => Ok(Self(v as f32)),
-            Spelled::Name(name) => match &name[..] {
-                "NaN" => Ok(Self(f32::NAN)),
-                "Infinity" => Ok(Self(f32::INFINITY)),
-                "-Infinity" => Ok(Self(f32::NEG_INFINITY)),
-                _ => Err(serde::de::Error::custom("a number")),
-            },
-            Spelled::Nothing(()) => Ok(Self(f32::NAN)),
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Run, curves::is_metrics, entry::Entry};
+use super::{Run, entry::Entry};
+use crate::report::metrics_line::MetricsLine;
 
 /// Folders are looked into so deep.
 const DEPTH: usize = 8;
@@ -138,7 +139,7 @@ fn metrics_of(path: &Path) -> Option<PathBuf> {
         // Beside it, whatever the name says.
         return Some(path.with_file_name(Path::new(&name).file_name()?));
     }
-    (ending == "jsonl" && is_metrics(&first_line(path)?)).then(|| path.to_owned())
+    (ending == "jsonl" && MetricsLine::parse(&first_line(path)?).is_ok()).then(|| path.to_owned())
 }
 
 fn first_line(path: &Path) -> Option<Vec<u8>> {
