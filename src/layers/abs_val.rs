@@ -1,7 +1,7 @@
 //! `AbsVal`: y = |x|.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{config::proto::LayerParameter, kernels::simd::Simd};
@@ -10,14 +10,9 @@ use crate::{config::proto::LayerParameter, kernels::simd::Simd};
 pub const KIND: Kind = Kind {
     name: "AbsVal",
     summary: "the absolute value",
-    settings: &[],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Absolute value.

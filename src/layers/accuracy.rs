@@ -19,9 +19,7 @@ pub const KIND: Kind = Kind {
     tops: Arity::Between(1, 2),
     role: Role::Measure,
     no_gradient: &[0, 1],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// Share of the positions whose true class has fewer than `top_k` rivals: other classes that score as high or

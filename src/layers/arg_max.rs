@@ -1,6 +1,6 @@
 //! `ArgMax`: where the largest values are.
 
-use super::{Arity, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes};
+use super::{Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes};
 use crate::{
     config::proto::{ArgMaxParameter, LayerParameter},
     kernels::top_k::{TopKDims, top_k},
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "ArgMax",
     summary: "places, or values, of the largest",
     settings: &["argmax_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
     role: Role::Measure,
     no_gradient: &[0],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// The `top_k` largest, largest first; of equal values the one behind counts as larger. No gradient.

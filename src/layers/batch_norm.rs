@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Arity, Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Role,
-    Setup, Taken,
+    Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Setup, Taken,
 };
 use crate::{
     config::proto::{LayerParameter, Phase},
@@ -21,13 +20,9 @@ pub const KIND: Kind = Kind {
     name: "BatchNorm",
     summary: "each channel to mean 0 and variance 1; learn factors with `Scale` above",
     settings: &["batch_norm_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Batch normalization.

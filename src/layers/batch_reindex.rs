@@ -1,8 +1,6 @@
 //! `BatchReindex`: picks samples of a batch by number.
 
-use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes::make_room,
-};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes::make_room};
 use crate::{
     config::proto::LayerParameter,
     kernels::rows::{gather_rows, scatter_rows},
@@ -13,14 +11,11 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "BatchReindex",
     summary: "picks samples by number",
-    settings: &[],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// `y[i] = x[index[i]]`       `dE/dx[j]` = sum of `dE/dy[i]` over the i with `index[i]` = j

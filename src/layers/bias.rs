@@ -1,8 +1,7 @@
 //! `Bias`: y = x + bias, with an array laid over some axes.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
-    spread::spread,
+    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Setup, spread::spread,
 };
 use crate::{
     config::proto::{BiasParameter, LayerParameter},
@@ -16,12 +15,9 @@ pub const KIND: Kind = Kind {
     summary: "adds a learned array or a second bottom, laid over some axes",
     settings: &["bias_param"],
     bottoms: Arity::Between(1, 2),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Addition of an array that covers some axes and is repeated over the others.

@@ -1,7 +1,7 @@
 //! `BNLL`: y = log(1 + e^x).
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{
@@ -13,14 +13,9 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "BNLL",
     summary: "log(1 + e^x)",
-    settings: &[],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Binomial normal log likelihood, also known as softplus.

@@ -1,7 +1,7 @@
 //! `Clip`: x, cut at `min` and `max`.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{config::proto::LayerParameter, kernels::simd::Simd};
@@ -11,13 +11,9 @@ pub const KIND: Kind = Kind {
     name: "Clip",
     summary: "x cut at `min` and `max`",
     settings: &["clip_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cuts values at both ends.

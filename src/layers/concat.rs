@@ -1,6 +1,6 @@
 //! `Concat`: the bottoms one after the other along an axis.
 
-use super::{Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::{ConcatParameter, LayerParameter},
     kernels::rows::{Band, put_band, take_band, take_band_rectified},
@@ -13,12 +13,9 @@ pub const KIND: Kind = Kind {
     summary: "joins the bottoms along an axis",
     settings: &["concat_param"],
     bottoms: Arity::AtLeast(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The bottoms one after the other along `axis`; gradients are cut the same way.

@@ -15,12 +15,11 @@ pub const KIND: Kind = Kind {
     summary: "like pairs together, unlike pairs a margin apart",
     settings: &["contrastive_loss_param"],
     bottoms: Arity::Exactly(3),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
     no_gradient: &[2],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Square distance of the two vectors of a like pair, square lack of distance of an unlike one.

@@ -1,7 +1,7 @@
 //! `Convolution`: learned filters slide over the input.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Role, Setup,
+    Arity, Kind, Layer, LayerError, Setup,
     convolution_settings::ConvolutionSettings,
     filter_window::Window,
     filters::{FilterLayer, Filters, Fitted, ParamDiffs},
@@ -19,11 +19,9 @@ pub const KIND: Kind = Kind {
     settings: &["convolution_param"],
     bottoms: Arity::AtLeast(1),
     tops: Arity::LikeBottoms,
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross-correlation with learned filters, one for each output channel; the same for every bottom.

@@ -1,6 +1,6 @@
 //! `Crop`: cuts the first bottom to the size of the second.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::LayerParameter,
     kernels::parallel::{CHUNK, for_chunks_mut},
@@ -13,12 +13,10 @@ pub const KIND: Kind = Kind {
     summary: "cuts the first bottom to the size of the second",
     settings: &["crop_param"],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Takes a block out of the first bottom: from `axis` on, as large as the second bottom, beginning at `offset`.

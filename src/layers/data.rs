@@ -13,8 +13,5 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::Exactly(0),
     tops: Arity::Between(1, 2),
     role: Role::Source,
-    no_gradient: &[],
-    build: batches::from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(batches::from_config)
 };

@@ -1,7 +1,7 @@
 //! `Deconvolution`: the transpose of a convolution, as in learned upsampling.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Role, Setup,
+    Arity, Kind, Layer, LayerError, Setup,
     convolution_settings::ConvolutionSettings,
     filter_window::Window,
     filters::{FilterLayer, Filters, Fitted, ParamDiffs},
@@ -22,11 +22,9 @@ pub const KIND: Kind = Kind {
     settings: &["convolution_param"],
     bottoms: Arity::AtLeast(1),
     tops: Arity::LikeBottoms,
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The transpose of a convolution: its forward is a convolution's gradient, its gradient a convolution.

@@ -1,6 +1,6 @@
 //! `Dropout`: sets values to 0 at random while training.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::{LayerParameter, Phase},
     kernels::{
@@ -15,13 +15,9 @@ pub const KIND: Kind = Kind {
     name: "Dropout",
     summary: "sets values to 0 at random in training",
     settings: &["dropout_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Each value is 0 with probability `dropout_ratio` in TRAIN; what stays is scaled so that means stay. TEST: y = x.

@@ -18,10 +18,7 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::Exactly(0),
     tops: Arity::AtLeast(1),
     role: Role::Source,
-    no_gradient: &[],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// Tops filled by fillers; random ones are drawn afresh in each pass.

@@ -1,8 +1,6 @@
 //! `Eltwise`: bottoms of one shape multiplied, added, or their maximum taken, value by value.
 
-use super::{
-    Arity, Backward, Blob, Follow, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, Taken,
-};
+use super::{Arity, Backward, Blob, Follow, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, Taken};
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
@@ -19,12 +17,9 @@ pub const KIND: Kind = Kind {
     summary: "product, weighted sum or maximum of the bottoms",
     settings: &["eltwise_param"],
     bottoms: Arity::AtLeast(2),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The most bottoms of a maximum: their numbers are kept in bytes.

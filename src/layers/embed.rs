@@ -1,8 +1,7 @@
 //! `Embed`: rows of a table, looked up by index.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
-    axes::make_room,
+    Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Setup, axes::make_room,
 };
 use crate::{
     config::proto::{EmbedParameter, LayerParameter},
@@ -18,13 +17,10 @@ pub const KIND: Kind = Kind {
     name: "Embed",
     summary: "rows of a table, looked up by index, plus a bias",
     settings: &["embed_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
     no_gradient: &[0],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// A learned vector for each of a number of things: words, for example.

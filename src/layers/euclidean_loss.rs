@@ -11,14 +11,11 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "EuclideanLoss",
     summary: "half the mean square distance of two blobs",
-    settings: &[],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Half the square distance of two blobs, per sample.

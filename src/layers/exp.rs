@@ -1,7 +1,7 @@
 //! `Exp`: y = base^(shift + scale * x).
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{
@@ -14,13 +14,9 @@ pub const KIND: Kind = Kind {
     name: "Exp",
     summary: "base^(shift + scale * x)",
     settings: &["exp_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Power of a base.

@@ -1,6 +1,6 @@
 //! `Filter`: passes on the samples that a selector names.
 
-use super::{Arity, Backward, Blob, Forward, Kind, LAST, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Blob, Forward, Kind, LAST, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::rows::{gather_rows, scatter_rows},
@@ -11,14 +11,12 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "Filter",
     summary: "passes on the samples that a selector names",
-    settings: &[],
     bottoms: Arity::AtLeast(2),
     tops: Arity::AtLeast(1),
-    role: Role::Transform,
     no_gradient: &[LAST],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Of each bottom but the last, the samples at which the last, the selector, is not 0. The gradient of the others is 0.

@@ -1,6 +1,6 @@
 //! `Flatten`: one axis of several.
 
-use super::{Arity, Backward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Backward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::{FlattenParameter, LayerParameter},
     kernels::elementwise::copy,
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "Flatten",
     summary: "makes one axis of several",
     settings: &["flatten_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The same values, with the axes from `axis` through `end_axis` made one.

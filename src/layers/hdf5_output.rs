@@ -14,9 +14,7 @@ pub const KIND: Kind = Kind {
     tops: Arity::Exactly(0),
     role: Role::Measure,
     no_gradient: &[0, 1],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// The bottoms as the datasets `data` and `label`, the batches of all passes below each other.

@@ -16,12 +16,11 @@ pub const KIND: Kind = Kind {
     summary: "margins of one class against all others, L1 or L2",
     settings: &["hinge_loss_param"],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// What scores lack to margins of 1: above for the label's class, below for all others.

@@ -1,7 +1,7 @@
 //! `Im2col`: each output position's window of the input as a column.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup,
     convolution_settings::ConvolutionSettings,
 };
 use crate::{
@@ -18,13 +18,9 @@ pub const KIND: Kind = Kind {
     name: "Im2col",
     summary: "the windows that a convolution's filter sees, one a column",
     settings: &["convolution_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The windows of a convolution, unrolled.

@@ -22,9 +22,9 @@ pub const KIND: Kind = Kind {
     tops: Arity::Between(1, 2),
     role: Role::Loss,
     no_gradient: &[1, 2],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross entropy of softmax, where the label's row of a matrix H says how much each class's logarithm counts.

@@ -1,8 +1,7 @@
 //! `InnerProduct`: y = W x + b, a fully connected layer.
 
 use super::{
-    Arity, Backward, Blob, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Product, Reads, Role,
-    Setup, TopDiff,
+    Backward, Blob, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Product, Reads, Setup, TopDiff,
 };
 use crate::{
     config::proto::{InnerProductParameter, LayerParameter},
@@ -19,13 +18,9 @@ pub const KIND: Kind = Kind {
     name: "InnerProduct",
     summary: "fully connected: weights times the flattened input, plus a bias",
     settings: &["inner_product_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// A fully connected layer: each output is a weighted sum of all inputs.

@@ -1,7 +1,7 @@
 //! What is known of a layer type without building one.
 
 #[cfg(test)]
-use super::gradient_check;
+use super::gradient_case::Case;
 use super::{Layer, LayerError};
 use crate::config::proto::{LayerParameter, Phase};
 
@@ -26,13 +26,29 @@ pub struct Kind {
     pub build: Build,
     /// Checks of its gradient; a differentiable layer has at least one.
     #[cfg(test)]
-    pub gradient: &'static [gradient_check::Case],
+    pub gradient: &'static [Case],
 }
 
 /// In [`Kind::no_gradient`]: the last bottom, where their number varies.
 pub const LAST: usize = usize::MAX;
 
 impl Kind {
+    /// What most rows have in common: one bottom, one top, no settings, a gradient wherever one comes from.
+    pub(super) const fn usual(build: Build) -> Self {
+        Self {
+            name: "",
+            summary: "",
+            settings: &[],
+            bottoms: Arity::Exactly(1),
+            tops: Arity::Exactly(1),
+            role: Role::Transform,
+            no_gradient: &[],
+            build,
+            #[cfg(test)]
+            gradient: &[],
+        }
+    }
+
     /// Whether bottom `i` of `bottoms` can get a gradient.
     pub fn takes_gradient(&self, i: usize, bottoms: usize) -> bool {
         let last = i + 1 == bottoms && self.no_gradient.contains(&LAST);

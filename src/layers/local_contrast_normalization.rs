@@ -1,6 +1,6 @@
 //! `LocalContrastNormalization`: subtracts the mean of each pixel's neighbourhood and divides by its deviation.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::{
         LayerParameter, LocalContrastNormalizationParameter,
@@ -20,13 +20,9 @@ pub const KIND: Kind = Kind {
     name: "LocalContrastNormalization",
     summary: "subtracts the neighbourhood's mean and divides by its deviation",
     settings: &["local_contrast_normalization_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Local contrast normalization over all channels of an image.

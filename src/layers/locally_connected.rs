@@ -1,7 +1,7 @@
 //! `LocallyConnected`: a convolution without shared weights.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Role, Setup,
+    Arity, Kind, Layer, LayerError, Setup,
     convolution_settings::ConvolutionSettings,
     filter_window::Window,
     filters::{FilterLayer, Filters, Fitted, ParamDiffs},
@@ -19,11 +19,9 @@ pub const KIND: Kind = Kind {
     settings: &["convolution_param"],
     bottoms: Arity::AtLeast(1),
     tops: Arity::LikeBottoms,
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Sees the windows that a convolution sees, but each output has weights and a bias of its own.

@@ -1,7 +1,7 @@
 //! `Log`: logarithm of shift + scale * x.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
     exp::log_base,
 };
@@ -15,13 +15,9 @@ pub const KIND: Kind = Kind {
     name: "Log",
     summary: "logarithm of (shift + scale * x)",
     settings: &["log_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Logarithm to a base.

@@ -1,6 +1,6 @@
 //! `LRN`: divides each value by the strength of its neighbourhood.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::{LayerParameter, lrn_parameter::NormRegion},
     kernels::lrn::{Across, MAX_SIZE, Response, Within, across, across_backward, within, within_backward},
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "LRN",
     summary: "local response normalization, across channels or within one",
     settings: &["lrn_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Local response normalization.

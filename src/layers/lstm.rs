@@ -1,7 +1,7 @@
 //! `LSTM`: long short-term memory over the steps of sequences.
 
 use super::{
-    Arity, Backward, Carry, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    Arity, Backward, Carry, Forward, Kind, Layer, LayerError, Outline, Reads, Setup,
     recurrent::{CONT, Recurrent, add_product},
 };
 use crate::{
@@ -20,11 +20,10 @@ pub const KIND: Kind = Kind {
     settings: &["recurrent_param"],
     bottoms: Arity::Between(2, 5),
     tops: Arity::Between(1, 3),
-    role: Role::Transform,
     no_gradient: &[CONT],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// An LSTM without peepholes, over T steps of N sequences.

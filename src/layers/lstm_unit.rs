@@ -1,6 +1,6 @@
 //! `LSTMUnit`: one step of an LSTM, from gates that are computed elsewhere.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::{
@@ -14,14 +14,12 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "LSTMUnit",
     summary: "one step of an LSTM, from the cell and the gates",
-    settings: &[],
     bottoms: Arity::Exactly(3),
     tops: Arity::Exactly(2),
-    role: Role::Transform,
     no_gradient: &[2],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The cell and the output of an LSTM after one step; `LSTM` does all steps and the products before them.

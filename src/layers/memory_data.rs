@@ -14,10 +14,7 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::Exactly(0),
     tops: Arity::Exactly(2),
     role: Role::Source,
-    no_gradient: &[],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// Tops whose values the caller sets (`cnnctl run --input`); forward leaves them alone, and refuses to run before.

@@ -15,6 +15,8 @@ mod filter_window;
 mod filters;
 mod follow;
 #[cfg(test)]
+mod gradient_case;
+#[cfg(test)]
 pub(crate) mod gradient_check;
 mod kind;
 mod labels;

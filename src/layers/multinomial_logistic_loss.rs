@@ -10,14 +10,12 @@ use crate::{config::proto::LayerParameter, tensor::Shape};
 pub const KIND: Kind = Kind {
     name: "MultinomialLogisticLoss",
     summary: "cross entropy of probabilities and labels",
-    settings: &[],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross entropy between probabilities that come from below and labels.

@@ -1,6 +1,6 @@
 //! `MVN`: each image, or each of its channels, to mean 0 and variance 1.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::norm::{Moments, Rows, normalize_rows, normalize_rows_backward},
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "MVN",
     summary: "each channel of each image to mean 0 and variance 1",
     settings: &["mvn_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The least number of axes of a top.

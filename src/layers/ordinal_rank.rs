@@ -1,8 +1,6 @@
 //! `OrdinalRank`: the rank that yes-or-no questions give.
 
-use super::{
-    Arity, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, ordinal_tasks::OrdinalTasks,
-};
+use super::{Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, ordinal_tasks::OrdinalTasks};
 use crate::{
     config::proto::LayerParameter,
     kernels::parallel::{CHUNK, for_chunks_mut},
@@ -14,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "OrdinalRank",
     summary: "the rank that the scores of `OrdinalRegressionLoss` give",
     settings: &["ordinal_regression_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
     role: Role::Measure,
     no_gradient: &[0],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// The number of questions "is the rank above k?" with the answer yes: a rank from 0 to K - 1.

@@ -22,12 +22,11 @@ pub const KIND: Kind = Kind {
     summary: "ranks as yes-or-no questions: is the rank above k?",
     settings: &["ordinal_regression_param", "loss_param"],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross entropy of K - 1 questions "is the rank above k?", k from 0, with K ranks: ages, grades, severities.

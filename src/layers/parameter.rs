@@ -1,8 +1,6 @@
 //! `Parameter`: a learned blob as a top.
 
-use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup, axes,
-};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Setup, axes};
 use crate::{
     config::proto::{FillerParameter, LayerParameter},
     kernels::elementwise::{add_scaled, copy},
@@ -15,12 +13,9 @@ pub const KIND: Kind = Kind {
     summary: "a learned blob as a top",
     settings: &["parameter_param"],
     bottoms: Arity::Exactly(0),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// y = w       dE/dw = dE/dy

@@ -1,7 +1,7 @@
 //! `Pooling`: one number for each window that slides over the axes after N and C.
 
 use super::{
-    Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes,
+    Arity, Backward, Clearing, Forward, Kind, Layer, LayerError, Outline, Setup, axes,
     pooler::{Method, Pooler},
 };
 use crate::{
@@ -21,13 +21,10 @@ pub const KIND: Kind = Kind {
     name: "Pooling",
     summary: "maximum, mean, norm or random element of sliding windows",
     settings: &["pooling_param"],
-    bottoms: Arity::Exactly(1),
     tops: Arity::Between(1, 2),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Pooling over windows of any number of axes.

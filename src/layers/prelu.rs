@@ -1,8 +1,7 @@
 //! `PReLU`: x, or a learned slope times x below 0.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
-    filler::constant_of,
+    Backward, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Setup, filler::constant_of,
 };
 use crate::{
     config::proto::{LayerParameter, PReLuParameter},
@@ -18,13 +17,9 @@ pub const KIND: Kind = Kind {
     name: "PReLU",
     summary: "x, or a learned slope times x below 0",
     settings: &["prelu_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Rectified linear unit with learned slopes, one for each channel or, with `channel_shared`, one for all.

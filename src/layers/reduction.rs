@@ -1,6 +1,6 @@
 //! `Reduction`: one number from all axes behind one.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::{LayerParameter, reduction_parameter::ReductionOp},
     kernels::{
@@ -15,13 +15,9 @@ pub const KIND: Kind = Kind {
     name: "Reduction",
     summary: "sum, mean, or sum of absolute values or squares",
     settings: &["reduction_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Sums over the axes from `axis` on, times `coeff`.

@@ -1,7 +1,7 @@
 //! `ReLU`: y = max(0, x) + slope * min(0, x).
 
 use super::{
-    Arity, Follow, Kind, Layer, LayerError, Reads, Role, Setup,
+    Follow, Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{config::proto::LayerParameter, kernels::simd::Simd};
@@ -11,13 +11,9 @@ pub const KIND: Kind = Kind {
     name: "ReLU",
     summary: "max(0, x), leaky with `negative_slope`",
     settings: &["relu_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Rectified linear unit, leaky when `negative_slope` is not 0.

@@ -1,6 +1,6 @@
 //! `Reshape`: the same values in another shape.
 
-use super::{Arity, Backward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes::counted};
+use super::{Backward, Kind, Layer, LayerError, Outline, Reads, Setup, axes::counted};
 use crate::{
     config::proto::{LayerParameter, ReshapeParameter},
     kernels::elementwise::copy,
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "Reshape",
     summary: "the same values in another shape",
     settings: &["reshape_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The same values, with `num_axes` axes from `axis` on replaced by those of `shape`.

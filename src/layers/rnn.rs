@@ -1,7 +1,7 @@
 //! `RNN`: a plain recurrent network over the steps of sequences.
 
 use super::{
-    Arity, Backward, Carry, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    Arity, Backward, Carry, Forward, Kind, Layer, LayerError, Outline, Reads, Setup,
     activation::Value,
     recurrent::{CONT, Recurrent, add_product},
     tanh::TanH,
@@ -23,11 +23,10 @@ pub const KIND: Kind = Kind {
     settings: &["recurrent_param"],
     bottoms: Arity::Between(2, 4),
     tops: Arity::Between(1, 2),
-    role: Role::Transform,
     no_gradient: &[CONT],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// A recurrent network of one hidden layer with an output layer, over T steps of N sequences.

@@ -1,7 +1,7 @@
 //! `Scale`: y = x * scale, with an array laid over some axes; and a bias if asked for.
 
 use super::{
-    Arity, Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Role, Setup,
+    Arity, Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Reads, Setup,
     filler::constant_of, spread::spread,
 };
 use crate::{
@@ -16,12 +16,9 @@ pub const KIND: Kind = Kind {
     summary: "multiplies by a learned array or by a second bottom, laid over some axes",
     settings: &["scale_param"],
     bottoms: Arity::Between(1, 2),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Multiplication with an array that covers some axes and is repeated over the others.

@@ -19,12 +19,11 @@ pub const KIND: Kind = Kind {
     summary: "cross entropy of sigmoid and targets, each value by itself",
     settings: &["loss_param"],
     bottoms: Arity::Exactly(2),
-    tops: Arity::Exactly(1),
     role: Role::Loss,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross entropy between s = sigmoid(x) and targets from 0 to 1, over what `normalization` says.

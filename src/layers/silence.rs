@@ -1,20 +1,17 @@
 //! `Silence`: takes bottoms that nobody else wants, so that they are not outputs of the net.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{config::proto::LayerParameter, kernels::elementwise::apply, tensor::Shape};
 
 /// The row of `Silence`.
 pub const KIND: Kind = Kind {
     name: "Silence",
     summary: "takes bottoms that are of no use",
-    settings: &[],
     bottoms: Arity::AtLeast(1),
     tops: Arity::Exactly(0),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// No tops; the bottoms' gradients are 0.

@@ -1,6 +1,6 @@
 //! `Slice`: cuts the bottom along an axis.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::{LayerParameter, SliceParameter},
     kernels::rows::{Band, put_band, take_band},
@@ -12,13 +12,10 @@ pub const KIND: Kind = Kind {
     name: "Slice",
     summary: "cuts the bottom along an axis",
     settings: &["slice_param"],
-    bottoms: Arity::Exactly(1),
     tops: Arity::AtLeast(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Pieces of the bottom along `axis`, cut at each `slice_point`, or evenly; gradients are joined the same way.

@@ -1,8 +1,6 @@
 //! `Softmax`: scores to probabilities along one axis.
 
-use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, labels::class_dims,
-};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, labels::class_dims};
 use crate::{
     config::proto::LayerParameter,
     kernels::softmax::{SoftmaxDims, softmax, softmax_backward},
@@ -14,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "Softmax",
     summary: "exp(x) over its sum along an axis",
     settings: &["softmax_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Probabilities that grow with the scores and sum to 1 along `axis`.

@@ -23,9 +23,9 @@ pub const KIND: Kind = Kind {
     tops: Arity::Between(1, 2),
     role: Role::Loss,
     no_gradient: &[1],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Cross entropy between softmax along `softmax_param.axis` and labels, over what `normalization` says.

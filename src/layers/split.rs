@@ -1,6 +1,6 @@
 //! `Split`: several tops of one bottom; the net puts one wherever a blob has several readers.
 
-use super::{Arity, Backward, Clearing, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Backward, Clearing, Kind, Layer, LayerError, Outline, Reads, Setup};
 use crate::{
     config::proto::LayerParameter,
     kernels::{
@@ -14,14 +14,10 @@ use crate::{
 pub const KIND: Kind = Kind {
     name: "Split",
     summary: "copies the bottom to each top",
-    settings: &[],
-    bottoms: Arity::Exactly(1),
     tops: Arity::AtLeast(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// y_i = x       dE/dx = sum of dE/dy_i, in the order of the tops

@@ -1,7 +1,7 @@
 //! `SPP`: pooling on grids of 1, 2, 4, ... cells a side, joined into one row for each image.
 
 use super::{
-    Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Role, Setup,
+    Backward, Forward, Kind, Layer, LayerError, Outline, Setup,
     pooler::{Method, Pooler},
 };
 use crate::{
@@ -18,13 +18,9 @@ pub const KIND: Kind = Kind {
     name: "SPP",
     summary: "pooling on grids of 1, 2, 4, ... cells a side, joined",
     settings: &["spp_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Spatial pyramid pooling: `pyramid_height` levels, of which level l pools on a grid of 2^l cells along each axis.

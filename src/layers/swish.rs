@@ -1,7 +1,7 @@
 //! `Swish`: y = x / (1 + e^-(beta x)).
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{
@@ -14,13 +14,9 @@ pub const KIND: Kind = Kind {
     name: "Swish",
     summary: "x * sigmoid(beta * x)",
     settings: &["swish_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// x times the logistic function of beta x.

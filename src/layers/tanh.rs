@@ -1,7 +1,7 @@
 //! `TanH`: the hyperbolic tangent.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{
@@ -14,13 +14,9 @@ pub const KIND: Kind = Kind {
     name: "TanH",
     summary: "hyperbolic tangent",
     settings: &["tanh_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// Hyperbolic tangent.

@@ -1,7 +1,7 @@
 //! `Threshold`: 1 above the threshold, else 0.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Reads, Role, Setup,
+    Kind, Layer, LayerError, Reads, Role, Setup,
     activation::{Activation, Pointwise},
 };
 use crate::{config::proto::LayerParameter, kernels::simd::Simd};
@@ -11,13 +11,8 @@ pub const KIND: Kind = Kind {
     name: "Threshold",
     summary: "1 above a threshold, else 0",
     settings: &["threshold_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
     role: Role::Measure,
-    no_gradient: &[],
-    build: from_config,
-    #[cfg(test)]
-    gradient: &[],
+    ..Kind::usual(from_config)
 };
 
 /// y = 1 if x > threshold, else 0; no gradient.

@@ -1,6 +1,6 @@
 //! `Tile`: repeats the bottom along an axis.
 
-use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, axes};
+use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, axes};
 use crate::{
     config::proto::LayerParameter,
     kernels::rows::{repeat_rows, sum_repeated_rows},
@@ -12,13 +12,9 @@ pub const KIND: Kind = Kind {
     name: "Tile",
     summary: "repeats the bottom along an axis",
     settings: &["tile_param"],
-    bottoms: Arity::Exactly(1),
-    tops: Arity::Exactly(1),
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// The bottom `tiles` times along `axis`; dE/dx is the sum over its copies.
