@@ -71,7 +71,7 @@ impl ConvolutionSettings {
             let message = format!("group {} of a depthwise convolution with {channels} channels", self.group);
             return Err(wrong("group", message + ": leave it out, or give the number of channels"));
         }
-        Ok((channels, self.num_output.unwrap_or(channels)))
+        Ok((channels.max(1), self.num_output.unwrap_or(channels)))
     }
 
     /// Fits the settings to the bottoms, which must all have one shape.

@@ -1,7 +1,7 @@
 //! `DepthwiseConvolution`: a convolution in which each channel has filters of its own.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Role, Setup, convolution::Convolution,
+    Arity, Kind, Layer, LayerError, Setup, convolution::Convolution,
     convolution_settings::ConvolutionSettings, filters::FilterLayer,
 };
 use crate::config::proto::LayerParameter;
@@ -13,11 +13,9 @@ pub const KIND: Kind = Kind {
     settings: &["convolution_param"],
     bottoms: Arity::AtLeast(1),
     tops: Arity::LikeBottoms,
-    role: Role::Transform,
-    no_gradient: &[],
-    build: from_config,
     #[cfg(test)]
     gradient: tests::GRADIENT,
+    ..Kind::usual(from_config)
 };
 
 /// A [`Convolution`] with one group a channel. `group` may be left out, and `num_output` when it is the number of
@@ -55,6 +53,13 @@ mod tests {
             let settings = "convolution_param { kernel_size: 3 pad: 1 }";
             assert_eq!(run(&format!("type: '{spelling}' {settings}")), want);
         }
+    }
+
+    /// A group for each of no channels would be none to divide by.
+    #[test]
+    fn no_channels_give_no_values() {
+        let text = "type: 'DepthwiseConvolution' convolution_param { kernel_size: 1 }";
+        assert!(forward_with(text, 1, &[(&[2, 0, 3, 3], &[])], &[&[], &[]])[0].is_empty());
     }
 
     #[test]
