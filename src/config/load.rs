@@ -262,7 +262,7 @@ fn read<M: Message + Name + Default>(path: &Path, kind: &'static str) -> Result<
 }
 
 /// Whether the bytes are no text: tags and lengths of protobuf's format are control characters soon enough.
-pub(super) fn is_binary(bytes: &[u8]) -> bool {
+pub fn is_binary(bytes: &[u8]) -> bool {
     const LOOKED_AT: usize = 8192;
     bytes
         .iter()

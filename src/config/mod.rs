@@ -20,7 +20,7 @@ pub use file_map::FileMap;
 pub use forks::layer as fork_layer;
 pub use kind::{FileKind, file_kind};
 pub use load::{
-    ConfigError, NetFile, SolverFile, layer_from_text, load_net, load_net_partly, load_solver,
+    ConfigError, NetFile, SolverFile, is_binary, layer_from_text, load_net, load_net_partly, load_solver,
     net_from_param, net_from_text, solver_from_text,
 };
 pub use source::{Location, Place, Source, Span};

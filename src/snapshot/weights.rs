@@ -182,9 +182,10 @@ fn from_proto(mut file: Lifted) -> Result<Content, String> {
         Ok(state) if state.iter.is_some() => {
             format!("is a solver state, not a file of weights; its weights are in {}", state.learned_net())
         }
-        _ => {
-            format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})")
+        _ if !config::is_binary(bytes) => {
+            "is a text, not a file of weights; a net or solver goes to --model or --solver".to_owned()
         }
+        _ => format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})"),
     })?;
     let (source_net, checksum) = (net.cnnctl_source_net.clone(), net.cnnctl_checksum);
     let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;

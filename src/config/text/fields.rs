@@ -11,7 +11,7 @@ pub fn set_fields<M: Message + Name>(message: &M) -> Vec<&'static str> {
     let bytes = message.encode_to_vec();
     let mut bytes = bytes.as_slice();
     let mut names: Vec<&'static str> = Vec::new();
-    while let Some(number) = take_field(&mut bytes) {
+    while let Some((number, _)) = take_value(&mut bytes) {
         let name = of.field_numbered(number).map(|field| field.name.as_str());
         names.extend(name.filter(|name| names.last() != Some(name)));
     }
@@ -45,11 +45,6 @@ fn nan_inside(of: &MessageType, mut bytes: &[u8], around: &str, paths: &mut Vec<
         };
         paths.extend(is_nan.then(path));
     }
-}
-
-/// Takes a field off the front; its number.
-fn take_field(bytes: &mut &[u8]) -> Option<u32> {
-    take_value(bytes).map(|(number, _)| number)
 }
 
 /// Takes a field off the front; its number, and its bytes without their length.

@@ -36,7 +36,6 @@ pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> (Option<Stri
     let close = did_you_mean(spelling, names).filter(|_| around.is_none());
     let hint = around
         .or_else(|| close.map(|name| format!("did you mean `{name}`?")))
-        .or_else(|| other_file(parser, spelling))
         .unwrap_or_else(|| "neither Caffe nor a fork that is known has it".to_owned());
     (Some(hint), close.map(str::to_owned))
 }
@@ -49,7 +48,7 @@ fn old_or_around(parser: &Parser<'_>, spelling: &str) -> Option<String> {
     {
         return Some(format!("an old form; write `{new}`"));
     }
-    belongs_to(parser, spelling)
+    other_file(parser, spelling).or_else(|| belongs_to(parser, spelling))
 }
 
 /// A fork, or several, in a sentence: `the fork SSD`, `several forks`.

@@ -221,6 +221,8 @@ fn a_misplaced_field_is_told_where_it_belongs() {
         hint("base_lr: 0.1"),
         "1:1 unknown field `base_lr` in a net (this is a field of a solver: is it the right file?)"
     );
+    let solver = parse::<SolverParameter>("s", "layer { name: 'a' }").unwrap_err();
+    assert_eq!(solver.0[0].hint.as_deref(), Some("this is a field of a net: is it the right file?"));
 }
 
 #[test]
