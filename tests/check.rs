@@ -134,6 +134,28 @@ fn weights_are_matched_by_name_and_shape() {
     assert!(stdout.contains("have another shape") && stdout.contains("2 differ"), "{stdout}");
 }
 
+/// HDF5 keeps shared parameters with the first layer alone.
+#[test]
+fn layers_that_share_all_parameters_are_not_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let twin = |name: &str| {
+        format!(
+            "layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' param {{ name: 'w' }} param {{ name: 'b' }}
+               inner_product_param {{ num_output: 4 }} }}\n"
+        )
+    };
+    let input = "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 } } }\n";
+    fs::write(at("net.prototxt"), [input.to_owned(), twin("one"), twin("two")].concat()).unwrap();
+    let export = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+        .args(["export", "--model", &at("net.prototxt"), "-o", &at("w.h5")])
+        .status();
+    assert!(export.unwrap().success());
+    let (status, stdout, _) = check(".", &[&at("net.prototxt"), "--weights", &at("w.h5")]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("1 loaded, 0 missing, 0 differ, 0 unused, 1 shared"), "{stdout}");
+}
+
 #[test]
 fn strict_weights_refuse_what_does_not_match() {
     let folder = tempfile::tempdir().unwrap();

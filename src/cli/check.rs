@@ -255,7 +255,7 @@ impl Checker {
         let mut found = Vec::new();
         for (path, weights) in weights {
             let sketch = Sketch::new(&file.net, state, &self.view, &mut Vec::new());
-            let matches = weights.matches(&sketch.parameters());
+            let matches = weights.matches(&sketch.keepers());
             for m in matches.iter().filter(|m| m.fate == Fate::Differs) {
                 let Some(layer) = file.net.layer.iter().find(|l| l.name() == m.layer) else { continue };
                 let message = format!("the weights in {} have another shape", path.display());
@@ -284,28 +284,6 @@ impl Checker {
                 vec![file.error_at(&field, message).hint(hint.map(str::to_owned))]
             }
             SolverError::Config(ConfigError::Invalid(diagnostics)) => diagnostics.0,
-            SolverError::Config(error) => {
-                let (ConfigError::Io { path, .. }
-                | ConfigError::Unreadable { path, .. }
-                | ConfigError::Utf16 { path }) = &error
-                else {
-                    return vec![];
-                };
-                let name = path.display().to_string();
-                let s = &file.solver;
-                let is = |net: &Option<String>| net.as_deref().is_some_and(|n| name.ends_with(n));
-                let field = match s.test_net.iter().position(|n| name.ends_with(&n[..])) {
-                    _ if is(&s.net) => "net".to_owned(),
-                    _ if is(&s.train_net) => "train_net".to_owned(),
-                    Some(i) => format!("test_net[{i}]"),
-                    None => "net".to_owned(),
-                };
-                let message = Failure::from(&error).into_complaint();
-                vec![
-                    file.error_at(&field, message)
-                        .hint("paths count from the working folder, or from the solver's".to_owned()),
-                ]
-            }
             other => vec![Diagnostic::error(other.to_string())],
         }
     }

@@ -8,15 +8,10 @@ use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
     output,
-    shape::parse_shape,
+    shape::{parse_shape, view},
     state::{PhaseArg, StateArgs},
 };
-use crate::{
-    config,
-    net::check::{Sketch, View},
-    report,
-    tensor::Shape,
-};
+use crate::{config, net::check::Sketch, report, tensor::Shape};
 
 /// Draw a net as SVG, PNG or dot, with shapes and a colour for each kind of layer
 ///
@@ -48,7 +43,7 @@ impl DrawArgs {
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         let state = self.state.state_of(self.phase, &file.net);
-        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
+        let view = view(&self.shape, &file.net);
         let sketch = Sketch::new(&file.net, &state, &view, &mut Vec::new());
         let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let name = if file.net.name().is_empty() { &stem[..] } else { file.net.name() };

@@ -4,16 +4,13 @@ use clap::Args;
 
 use super::{
     Failure,
-    shape::parse_shape,
+    shape::{parse_shape, view},
     state::{PhaseArg, StateArgs},
     summary,
 };
 use crate::{
     config::{NetFile, proto::NetState},
-    net::{
-        Net, Options, Params,
-        check::{self as net_check, View},
-    },
+    net::{Net, Options, Params, check as net_check},
     tensor::Shape,
 };
 
@@ -49,7 +46,7 @@ impl PlannedArgs {
         batch: Option<usize>,
         params: &mut Params,
     ) -> Result<Net, Failure> {
-        let view = View { shapes: self.shape.iter().cloned().collect(), ..View::default() };
+        let view = view(&self.shape, &file.net);
         let net = net_check::without_data(&file.net, &state, &view, batch)
             .map_err(|finding| summary::failure(file, *finding))?;
         let options = Options { backward: false, ..Options::new(state.phase(), self.seed) };

@@ -1,6 +1,11 @@
 //! Shapes on the command line.
 
-use crate::tensor::Shape;
+use crate::{
+    config::{did_you_mean, proto::NetParameter},
+    net::check::View,
+    report,
+    tensor::Shape,
+};
 
 /// `data=64,3,32,32`.
 pub fn parse_shape(text: &str) -> Result<(String, Shape), String> {
@@ -8,6 +13,16 @@ pub fn parse_shape(text: &str) -> Result<(String, Shape), String> {
     let (name, dims) = text.split_once('=').ok_or_else(wrong)?;
     let dims: Result<Vec<usize>, _> = dims.split([',', 'x']).map(|d| d.trim().parse()).collect();
     Ok((name.to_owned(), dims.map_err(|_| wrong())?.into()))
+}
+
+/// How to look at a net with these shapes; warns of those of blobs that no layer makes.
+pub fn view(shapes: &[(String, Shape)], net: &NetParameter) -> View {
+    let tops = || net.layer.iter().flat_map(|layer| &layer.top).map(String::as_str);
+    for (name, _) in shapes.iter().filter(|(name, _)| !tops().any(|top| top == name)) {
+        let hint = did_you_mean(name, tops()).map(|top| format!("; did you mean `{top}`?"));
+        report::warn(&format!("--shape: no layer makes a blob `{name}`{}", hint.unwrap_or_default()));
+    }
+    View { shapes: shapes.iter().cloned().collect(), ..View::default() }
 }
 
 #[cfg(test)]

@@ -8,15 +8,12 @@ use super::{
     Done, Failure,
     failure::CONFIG,
     output,
-    shape::parse_shape,
+    shape::{parse_shape, view},
     state::{PhaseArg, StateArgs},
 };
 use crate::{
     config::{self, NetFile, Severity},
-    net::{
-        check::{self as net_check, View},
-        summary::Summary,
-    },
+    net::{check as net_check, summary::Summary},
     report,
     tensor::Shape,
 };
@@ -60,7 +57,7 @@ impl SummaryArgs {
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         let state = self.state.state_of(self.phase, &file.net);
-        let view = View { shapes: self.shape.into_iter().collect(), ..View::default() };
+        let view = view(&self.shape, &file.net);
         let batch = self.batch.map(|n| n as usize);
         let net = net_check::without_data(&file.net, &state, &view, batch).map_err(|f| failure(&file, *f))?;
         let summary = Summary::new(&net, &state).map_err(|e| Failure::net(&e, Some(&file)))?;
@@ -76,10 +73,12 @@ impl SummaryArgs {
 
 /// A data layer whose shapes nobody knows.
 pub(super) fn failure(file: &NetFile, finding: net_check::Finding) -> Failure {
-    let diagnostic = match finding.layer.and_then(|i| file.net.layer.get(i)) {
+    let layer = finding.layer.and_then(|i| file.net.layer.get(i));
+    let top = layer.and_then(|layer| layer.top.first()).map_or("BLOB", String::as_str);
+    let diagnostic = match layer {
         Some(layer) => file.complain(Severity::Error, layer, &finding.field, finding.message),
         None => file.error(&finding.field, finding.message),
     };
-    let diagnostic = diagnostic.hint("`--shape BLOB=N,C,H,W` tells the shape".to_owned());
+    let diagnostic = diagnostic.hint(format!("`--shape {top}=N,C,H,W` tells the shape"));
     Failure { status: CONFIG, message: diagnostic.to_string() }
 }

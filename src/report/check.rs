@@ -65,12 +65,16 @@ pub fn match_table(title: &str, matches: &[Match]) -> String {
     }
     let count = |fate| matches.iter().filter(|m| m.fate == fate).count();
     format!(
-        "{title}:\n\n{}\n{} loaded, {} missing, {} differ, {} unused{}\n\n",
+        "{title}:\n\n{}\n{} loaded, {} missing, {} differ, {} unused{}{}\n\n",
         table.plain(),
         count(Fate::Loaded),
         count(Fate::Missing),
         count(Fate::Differs),
         count(Fate::Unused),
+        match count(Fate::Shared) {
+            0 => String::new(),
+            n => format!(", {n} shared with layers above"),
+        },
         match count(Fate::Unchecked) {
             0 => String::new(),
             n => format!(", {n} not checked, as shapes are not known"),

@@ -1,7 +1,9 @@
 //! Which layers of a net find their weights in a file.
 
-use super::{LayerBlobs, Weights};
-use crate::tensor::Shape;
+use std::iter::repeat;
+
+use super::{BlobValues, LayerBlobs, Weights};
+use crate::{net::check::Keeper, tensor::Shape};
 
 /// What becomes of a layer when weights are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,8 @@ pub enum Fate {
     Loaded,
     /// The file has no layer of its name.
     Missing,
+    /// So it is, but all its parameters are those of layers above.
+    Shared,
     /// The file has a layer of its name, but the shapes in the net are not known.
     Unchecked,
     /// The file has a layer of its name, but with parameters of another number or shape.
@@ -24,6 +28,7 @@ impl Fate {
         match self {
             Fate::Loaded => "loaded",
             Fate::Missing => "missing",
+            Fate::Shared => "shared",
             Fate::Unchecked => "not checked",
             Fate::Differs => "shape differs",
             Fate::Unused => "unused",
@@ -45,30 +50,33 @@ pub struct Match {
 }
 
 impl Weights {
-    /// Matches the file with the layers of a net that have parameters, given by name and, where they are known, shapes:
-    /// first the net's layers in their order, then those that only the file has.
-    pub fn matches(&self, net: &[(String, Option<Vec<Shape>>)]) -> Vec<Match> {
-        let of_net = net.iter().map(|(layer, shapes)| {
+    /// Matches the file with the layers of a net that have parameters, first those in their order, then those that only
+    /// the file has.
+    pub fn matches(&self, net: &[Keeper]) -> Vec<Match> {
+        let of_net = net.iter().map(|Keeper { layer, params }| {
             let saved = self.layers.iter().find(|l| l.name == *layer);
-            let fate = match (saved, shapes) {
+            let fate = match (saved, params) {
+                (None, Some(params)) if params.iter().all(|(_, own)| !own) => Fate::Shared,
                 (None, _) => Fate::Missing,
                 (Some(_), None) => Fate::Unchecked,
-                (Some(saved), Some(shapes))
-                    if saved.blobs.len() == shapes.len()
-                        && saved
-                            .blobs
-                            .iter()
-                            .zip(shapes)
-                            .all(|(b, s)| b.as_ref().is_none_or(|b| b.fits(s))) =>
-                {
-                    Fate::Loaded
+                (Some(saved), Some(params)) => {
+                    let blobs = saved.blobs.iter().map(Option::as_ref).chain(repeat(None));
+                    let fits = |((shape, own), blob): (&(Shape, bool), Option<&BlobValues>)| {
+                        blob.map_or(!own, |blob| blob.fits(shape))
+                    };
+                    let fit = saved.blobs.len() <= params.len() && params.iter().zip(blobs).all(fits);
+                    if fit { Fate::Loaded } else { Fate::Differs }
                 }
-                (Some(_), Some(_)) => Fate::Differs,
             };
-            let file = saved.map_or(vec![], LayerBlobs::shapes);
-            Match { layer: layer.clone(), fate, net: shapes.clone().unwrap_or_default(), file }
+            let shapes = params.iter().flatten().map(|(shape, _)| shape.clone());
+            Match {
+                layer: layer.clone(),
+                fate,
+                net: shapes.collect(),
+                file: saved.map_or(vec![], LayerBlobs::shapes),
+            }
         });
-        let known = |name: &str| net.iter().any(|(layer, _)| layer == name);
+        let known = |name: &str| net.iter().any(|keeper| keeper.layer == name);
         let unused = self.layers.iter().filter(|l| !known(&l.name)).map(|l| Match {
             layer: l.name.clone(),
             fate: Fate::Unused,
@@ -82,7 +90,6 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::BlobValues;
 
     #[test]
     fn every_layer_has_its_fate() {
@@ -94,17 +101,25 @@ mod tests {
                 layer("a", vec![blob(&[2, 3]), blob(&[2])]),
                 layer("b", vec![blob(&[4])]),
                 layer("c", vec![blob(&[4])]),
+                layer("half", vec![blob(&[4])]),
+                layer("short", vec![blob(&[4])]),
                 layer("old", vec![blob(&[1])]),
             ],
             source_net: None,
             changed: false,
         };
-        let shapes = |list: &[&[usize]]| Some(list.iter().map(|&s| s.into()).collect::<Vec<Shape>>());
+        let keeper = |layer: &str, params: Option<&[(&[usize], bool)]>| Keeper {
+            layer: layer.to_owned(),
+            params: params.map(|params| params.iter().map(|&(shape, own)| (shape.into(), own)).collect()),
+        };
         let net = [
-            ("a".to_owned(), shapes(&[&[2, 3], &[2]])),
-            ("b".to_owned(), shapes(&[&[5]])),
-            ("new".to_owned(), shapes(&[&[1]])),
-            ("c".to_owned(), None),
+            keeper("a", Some(&[(&[2, 3], true), (&[2], true)])),
+            keeper("b", Some(&[(&[5], true)])),
+            keeper("new", Some(&[(&[1], true)])),
+            keeper("c", None),
+            keeper("twin", Some(&[(&[2, 3], false), (&[2], false)])),
+            keeper("half", Some(&[(&[4], true), (&[2], false)])),
+            keeper("short", Some(&[(&[4], true), (&[2], true)])),
         ];
         let fates: Vec<_> = weights.matches(&net).into_iter().map(|m| (m.layer, m.fate)).collect();
         let named = |name: &str, fate| (name.to_owned(), fate);
@@ -115,6 +130,9 @@ mod tests {
                 named("b", Fate::Differs),
                 named("new", Fate::Missing),
                 named("c", Fate::Unchecked),
+                named("twin", Fate::Shared),
+                named("half", Fate::Loaded),
+                named("short", Fate::Differs),
                 named("old", Fate::Unused)
             ]
         );

@@ -116,13 +116,16 @@ fn load(field: &str, path: &str, solver: &SolverFile) -> Result<NetFile, SolverE
     let folder = solver.path().and_then(|p| Path::new(p).parent()).unwrap_or(Path::new(""));
     let beside = folder.join(path);
     let found = if !Path::new(path).exists() && beside.exists() { &beside } else { Path::new(path) };
-    match config::load_net(found) {
-        Err(ConfigError::Io { source, .. }) => {
+    config::load_net(found).map_err(|error| match error {
+        ConfigError::Invalid(_) => error.into(),
+        ConfigError::Io { source, .. } => {
             let also = if beside == Path::new(path) { "" } else { ", nor beside the solver file" };
-            Err(SolverError::setting(field, format!("cannot read {path}{also}: {source}")))
+            SolverError::setting(field, format!("cannot read {path}{also}: {source}"))
         }
-        other => Ok(other?),
-    }
+        ConfigError::Utf16 { .. } | ConfigError::Unreadable { .. } => {
+            SolverError::setting(field, error.to_string())
+        }
+    })
 }
 
 /// The state of a net: the phase, then what the net says, then what the solver says.

@@ -14,7 +14,7 @@ mod stand_in;
 mod states;
 mod windows;
 
-pub use parts::{SketchBlob, SketchLayer};
+pub use parts::{Keeper, SketchBlob, SketchLayer};
 pub use sketch::Sketch;
 pub use stand_in::without_data;
 pub use states::{never_met, states};

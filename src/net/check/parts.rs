@@ -55,6 +55,15 @@ impl SketchLayer {
     }
 }
 
+/// A layer that has parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keeper {
+    /// Its name.
+    pub layer: String,
+    /// Their shapes, and whether they are its own and not another layer's, where that is known.
+    pub params: Option<Vec<(Shape, bool)>>,
+}
+
 /// A version of a blob.
 pub struct SketchBlob {
     /// Its name.

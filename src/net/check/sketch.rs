@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Finding, MOST, SketchBlob, SketchLayer, View, sizes, states};
+use super::{Finding, Keeper, MOST, SketchBlob, SketchLayer, View, sizes, states};
 use crate::{
     config::{
         Severity, did_you_mean,
@@ -264,7 +264,7 @@ impl Sketch {
 
     /// The shapes of a data layer whose data is not at hand, as far as its settings and the user tell.
     fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
-        let mut known = true;
+        let mut unknown = None;
         for (i, &top) in layer.tops.iter().enumerate() {
             // The net knows better how many samples come at a time: the phases may differ in it.
             let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
@@ -275,17 +275,17 @@ impl Sketch {
                 Shape::new(axes)
             });
             let shape = given.or_else(|| sizes::data_shape(&layer.config, i));
-            known &= shape.is_some();
+            unknown = unknown.or(shape.is_none().then_some(top));
             self.blobs[top].shape = shape.filter(|s| sizes::count(s) <= i32::MAX as f64);
         }
         let message = format!("the data is not at hand: {why}");
-        let hint =
-            if known { "shapes are taken from its settings" } else { "shapes below it are not checked" };
-        let mut finding = Finding::new(Severity::Note, layer.index, "", message).hint(hint);
-        if !known {
-            finding = finding.note("`--shape BLOB=N,C,H,W` tells the shape");
-        }
-        found.push(finding);
+        let finding = Finding::new(Severity::Note, layer.index, "", message);
+        found.push(match unknown {
+            None => finding.hint("shapes are taken from its settings"),
+            Some(top) => finding
+                .hint("shapes below it are not checked")
+                .note(format!("`--shape {}=N,C,H,W` tells the shape", self.blobs[top].name)),
+        });
     }
 
     /// How bottom `i` came to its shape: the layers from the data down to it.
@@ -313,16 +313,18 @@ impl Sketch {
         Some(format!("bottom {i}: {}", steps.join(" -> ")))
     }
 
-    /// The layers that have parameters, with their shapes where they are known.
-    pub fn parameters(&self) -> Vec<(String, Option<Vec<Shape>>)> {
-        self.layers
-            .iter()
-            .filter(|l| l.keeps_parameters())
-            .map(|l| {
-                let shapes = l.outline.as_ref().map(|o| o.params.iter().map(|p| p.shape.clone()).collect());
-                (l.config.name().to_owned(), shapes)
-            })
-            .collect()
+    /// The layers that have parameters.
+    pub fn keepers(&self) -> Vec<Keeper> {
+        let keeper = |l: &SketchLayer| {
+            let own = |i: usize| {
+                let owner = l.params.get(i).map(|&id| &self.params[id].owner);
+                owner.is_none_or(|(layer, k)| layer == l.config.name() && *k == i)
+            };
+            let params = l.outline.as_ref().map(|outline| outline.params.iter().enumerate());
+            let params = params.map(|params| params.map(|(i, p)| (p.shape.clone(), own(i))).collect());
+            Keeper { layer: l.config.name().to_owned(), params }
+        };
+        self.layers.iter().filter(|l| l.keeps_parameters()).map(keeper).collect()
     }
 
     /// Of the data layer that has a set at hand: the size of a batch and of the set.
