@@ -40,6 +40,11 @@ impl Goal {
         Self { name: name.to_owned(), larger, patience, best: None, since: 0 }
     }
 
+    /// The name and the direction, `NAME:max` or `NAME:min`.
+    pub fn text(&self) -> String {
+        format!("{}:{}", self.name, if self.larger { "max" } else { "min" })
+    }
+
     /// Refuses a name that no test net gives.
     ///
     /// # Errors

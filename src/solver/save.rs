@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Event, Observer, OnNan, Solver, SolverError,
+    Event, Goal, Observer, OnNan, Solver, SolverError,
     identity::{self, Resumed},
     lr_policy::Progress,
 };
@@ -90,6 +90,7 @@ impl Solver {
                 checksum: Some(checksum),
                 best: self.goal.as_ref().and_then(|g| g.best),
                 tests_since_best: self.goal.as_ref().map(|g| g.since),
+                goal: self.goal.as_ref().map(Goal::text),
                 rate_factor: Some(self.rate_factor),
                 least_loss: Some(self.progress.least_loss),
                 last_event: Some(self.progress.last_event),
@@ -166,14 +167,21 @@ impl Solver {
         }
         self.losses = extra.loss_window.iter().copied().collect();
         self.rate_factor = extra.rate_factor();
-        if let Some(goal) = &mut self.goal {
-            (goal.best, goal.since) = (extra.best, extra.tests_since_best());
+        let goal = self.goal.as_ref().map(Goal::text).unwrap_or_default();
+        if let Some(own) = self.goal.as_mut().filter(|_| extra.goal.as_ref().is_none_or(|then| *then == goal))
+        {
+            (own.best, own.since) = (extra.best, extra.tests_since_best());
         }
         self.take_up(&extra).map_err(fail)?;
         let settings = identity::of_solver(&self.config, self.policy);
         let digests = [
             ("the net", self.net_digest(), extra.net_hash),
             ("what training depends on in the solver", settings, extra.solver_hash),
+            (
+                "what --keep-best follows",
+                goal.into(),
+                extra.goal.filter(|_| self.goal.is_some()).map(String::into_bytes),
+            ),
             (identity::ROUNDING, Isa::best().key().into(), extra.isa.map(String::into_bytes)),
         ];
         let changed =

@@ -26,7 +26,7 @@ impl Solver {
             let loss = self.config.test_compute_loss().then(|| means.loss());
             let outputs = &means.outputs();
             observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
-            self.follow(outputs, observer);
+            self.follow(i, outputs, observer);
         }
         let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
         Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
@@ -84,10 +84,11 @@ impl Solver {
         Ok(Ok(means))
     }
 
-    /// Compares the results with the best so far, if one of them is followed.
-    fn follow(&mut self, means: &[Mean], observer: &mut dyn Observer) {
+    /// Compares the results of test net `i` with the best so far, if it is the first that has the output that is followed.
+    fn follow(&mut self, i: usize, means: &[Mean], observer: &mut dyn Observer) {
         let Some(mut goal) = self.goal.take() else { return };
-        let followed = means.iter().any(|m| m.name == goal.name);
+        let has = |net: &Net| net.outputs().iter().any(|output| output.name == goal.name);
+        let followed = self.tests.iter().position(has) == Some(i);
         let best = followed && goal.see(means);
         self.goal = Some(goal);
         if best && let Some(goal) = &self.goal {

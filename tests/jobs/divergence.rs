@@ -139,6 +139,32 @@ fn patience_ends_a_run_and_the_best_weights_are_kept() {
     same("patience", &whole, &killed, &["m.jsonl", "tiny_best.caffemodel", "tiny_iter_32.solverstate"]);
 }
 
+/// Of two test nets with an output of this name the first counts, once a test.
+#[test]
+fn patience_counts_tests_and_not_test_nets() {
+    let folder = Folder::new();
+    folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 0");
+    folder.edit("solver.prototxt", "test_interval: 10", "test_interval: 4 test_iter: 2");
+    folder.edit("net.prototxt", "begin: 1000", "begin: 1000 end: 1100");
+    let (status, log) = train(&folder, &["--keep-best", "accuracy", "--patience", "3"]);
+    assert_eq!(status, 0, "{log}");
+    assert_eq!(metrics(&folder).iter().filter(|e| e["event"] == "test").count(), 2 * 4, "{log}");
+}
+
+/// The least accuracy is below any loss here, which must not count for the loss.
+#[test]
+fn the_best_of_another_output_is_forgotten() {
+    let folder = Folder::new();
+    folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+    let (status, log) = train(&folder, &["--keep-best", "accuracy:min"]);
+    assert_eq!(status, 0, "{log}");
+    folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+    let (status, log) = train(&folder, &["--keep-best", "loss", "--resume", "auto"]);
+    assert_eq!(status, 0, "{log}");
+    assert!(log.contains("what --keep-best follows has changed since"), "{log}");
+    assert!(log.contains("Best so far"), "{log}");
+}
+
 #[test]
 fn the_best_weights_are_those_of_the_best_test() {
     let folder = Folder::new();
