@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Done, Failure,
-    entries::{in_parallel, source_kinds},
+    entries::{guess, in_parallel, source_kinds},
     failure::DATA,
     output,
 };
@@ -42,7 +42,7 @@ pub struct InfoArgs {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// The kind of set [default: what the path looks like]
-    #[arg(long, value_parser = source_kinds())]
+    #[arg(long, ignore_case = true, value_parser = source_kinds())]
     backend: Option<String>,
     /// Text before each path of a list: a folder with a slash at its end
     #[arg(long, alias = "root_folder", default_value = "", hide_default_value = true, value_name = "TEXT")]
@@ -124,26 +124,6 @@ impl InfoArgs {
         write_whole(path, &bytes)?;
         report::info(&format!("{} samples are shown in {}", samples.len(), path.display()));
         Ok(())
-    }
-}
-
-/// The kind of set that a path looks like.
-pub fn guess(path: &Path) -> &'static str {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    let name = path.to_string_lossy();
-    match extension {
-        _ if path.join("data.mdb").exists() => "lmdb",
-        _ if path.join("CURRENT").exists() => "leveldb",
-        _ if path.join("data_batch_1.bin").exists() => "cifar10",
-        _ if path.is_dir() => "lmdb",
-        "mdb" => "lmdb",
-        "npy" | "npz" => "npy",
-        _ if name.contains(".npz:") => "npy",
-        "h5" | "hdf5" => "hdf5",
-        "csv" | "tsv" => "csv",
-        _ if name.contains("idx") && name.contains("ubyte") => "idx",
-        "bin" => "cifar10",
-        _ => "image_list",
     }
 }
 

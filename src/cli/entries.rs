@@ -1,8 +1,11 @@
 //! Where conversions write to, and the entries that they write, made on all threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use super::Failure;
 use crate::{
@@ -17,7 +20,7 @@ pub struct Target {
     /// The folder to make; one that is there already is left alone
     pub db: PathBuf,
     /// The kind of database
-    #[arg(long, default_value = "lmdb", value_parser = kinds())]
+    #[arg(long, default_value = "lmdb", ignore_case = true, value_parser = kinds())]
     pub backend: String,
 }
 
@@ -31,13 +34,38 @@ pub enum OnBadSample {
 }
 
 /// The kinds of databases that can be written.
-pub fn kinds() -> clap::builder::PossibleValuesParser {
-    data::WRITERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().into()
+pub fn kinds() -> impl TypedValueParser<Value = String> {
+    any_case(data::WRITERS.iter().map(|(name, _)| *name).collect())
 }
 
 /// The kinds of sets that can be read.
-pub fn source_kinds() -> clap::builder::PossibleValuesParser {
-    data::SOURCES.iter().map(|(name, _)| *name).collect::<Vec<_>>().into()
+pub fn source_kinds() -> impl TypedValueParser<Value = String> {
+    any_case(data::SOURCES.iter().map(|(name, _)| *name).collect())
+}
+
+/// These names, which prototxts have in upper case; wants `ignore_case`.
+fn any_case(names: Vec<&'static str>) -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::from(names).map(|name| name.to_lowercase())
+}
+
+/// The kind of set that a path looks like.
+pub fn guess(path: &Path) -> &'static str {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let name = path.to_string_lossy();
+    match extension {
+        _ if path.join("data.mdb").exists() => "lmdb",
+        _ if path.join("CURRENT").exists() => "leveldb",
+        _ if path.join("data_batch_1.bin").exists() => "cifar10",
+        _ if path.is_dir() => "lmdb",
+        "mdb" => "lmdb",
+        "npy" | "npz" => "npy",
+        _ if name.contains(".npz:") => "npy",
+        "h5" | "hdf5" => "hdf5",
+        "csv" | "tsv" => "csv",
+        _ if name.contains("idx") && name.contains("ubyte") => "idx",
+        "bin" => "cifar10",
+        _ => "image_list",
+    }
 }
 
 impl Target {

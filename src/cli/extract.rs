@@ -139,7 +139,7 @@ impl Feature {
         let (rows, row) = shape.split_first().map_or((1, &[][..]), |(&rows, row)| (rows, row));
         match &mut self.sink {
             Sink::Database(writer) => {
-                let &[c, h, w] = &[0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(1) as i32);
+                let [c, h, w] = [0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(1) as i32);
                 if row.len() > 3 {
                     let message =
                         format!("blob `{}` has shape {shape}: a Datum has at most 3 axes", self.blob);

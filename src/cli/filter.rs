@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure};
-use crate::{
-    data::{Border, Decode, Image, Matrix},
-    snapshot::write_whole,
-};
+use super::{Done, Failure, output};
+use crate::data::{Border, Decode, Image, Matrix};
 
 /// Filter an image with a matrix of coefficients
 ///
@@ -58,7 +55,7 @@ impl FilterArgs {
         let image = Image::read(&self.input, decode).map_err(|e| Failure::data(&e))?;
         let filtered = self.kernel.apply(&image, self.border.into());
         let bytes = filtered.file_bytes(&self.output).map_err(|e| Failure::data(&e))?;
-        write_whole(&self.output, &bytes)?;
+        output::write(&self.output, &bytes)?;
         Ok(0)
     }
 }

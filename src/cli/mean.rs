@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use super::{
     Done, Failure,
-    entries::{in_parallel, source_kinds},
+    entries::{guess, in_parallel, source_kinds},
 };
 use crate::{
     data::{self, DataError, Location, MeanImage},
@@ -22,16 +22,17 @@ pub struct MeanArgs {
     db: PathBuf,
     /// Where to write the mean image, for mean_file of transform_param
     output: Option<PathBuf>,
-    /// The kind of set
-    #[arg(long, default_value = "lmdb", value_parser = source_kinds())]
-    backend: String,
+    /// The kind of set [default: what the path looks like]
+    #[arg(long, ignore_case = true, value_parser = source_kinds())]
+    backend: Option<String>,
 }
 
 impl MeanArgs {
     pub(super) fn run(self) -> Done {
         let fail = |e: DataError| Failure::data(&e);
+        let kind = self.backend.as_deref().unwrap_or_else(|| guess(&self.db));
         let location = Location { path: self.db.clone(), ..Location::default() };
-        let source = data::open_source(&self.backend, &location).map_err(fail)?;
+        let source = data::open_source(kind, &location).map_err(fail)?;
         if source.is_empty() {
             return Err(fail(DataError::Empty { path: self.db.clone() }));
         }

@@ -1,24 +1,24 @@
 //! `cnnctl run`.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use ndarray_npy::{NpzWriter, ReadNpyError, ReadNpyExt as _, ReadableElement};
 
 use super::{
     Done, Failure,
-    failure::{CONFIG, FAILED},
+    failure::CONFIG,
     state::{PhaseArg, StateArgs},
     weights,
 };
 use crate::{
     config::{self, NetFile},
+    data,
     net::{BlobId, Net, Options, Params},
     report,
+    snapshot::{
+        tensors::{TensorView, write_npz},
+        write_whole_with,
+    },
     tensor::Shape,
 };
 
@@ -80,8 +80,8 @@ impl RunArgs {
             let given: Vec<(BlobId, &[f32])> = diffs.iter().map(|(id, values)| (*id, &values[..])).collect();
             net.backward_given(&mut params, &given);
         }
-        self.write(&net, &params, loss)
-            .map_err(|e| Failure::new(FAILED, format!("cannot write {}: {e}", self.output.display())))?;
+        self.write(&net, &params, loss)?;
+        report::info(&format!("Wrote {}", self.output.display()));
         Ok(0)
     }
 
@@ -103,10 +103,10 @@ impl RunArgs {
             .map(|(name, path)| Ok((name, read_npy(path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let shapes: Vec<(&str, Shape)> =
-            inputs.iter().map(|(name, array)| (&name[..], Shape::from(array.shape()))).collect();
+            inputs.iter().map(|(name, (shape, _))| (&name[..], shape.clone())).collect();
         net.reshape(&shapes).map_err(fail)?;
-        for (name, array) in inputs {
-            net.set_input(name, &array.into_iter().collect::<Vec<_>>()).map_err(fail)?;
+        for (name, (_, values)) in inputs {
+            net.set_input(name, &values).map_err(fail)?;
         }
         Ok((net, params))
     }
@@ -117,69 +117,47 @@ impl RunArgs {
             let id = net
                 .blob(name)
                 .ok_or_else(|| Failure::new(CONFIG, format!("--top-diff: no blob `{name}`")))?;
-            let array = read_npy(path)?;
-            if array.len() != net.shape(id).count() {
-                let (found, want) = (Shape::from(array.shape()), net.shape(id));
+            let ((found, values), want) = (read_npy(path)?, net.shape(id));
+            if values.len() != want.count() {
                 let message =
                     format!("--top-diff: blob `{name}` has shape {want}, but {} has {found}", path.display());
                 return Err(Failure::new(CONFIG, message));
             }
-            diffs.push((id, array.into_iter().collect()));
+            diffs.push((id, values));
         }
         Ok(diffs)
     }
 
-    fn write(&self, net: &Net, params: &Params, loss: f32) -> Result<(), Box<dyn std::error::Error>> {
-        let mut npz = NpzWriter::new_compressed(File::create(&self.output)?);
-        let mut add =
-            |key: String, shape: &Shape, values: &[f32]| -> Result<(), Box<dyn std::error::Error>> {
-                npz.add_array(key, &ArrayViewD::from_shape(IxDyn(shape), values)?)?;
-                Ok(())
-            };
+    fn write(&self, net: &Net, params: &Params, loss: f32) -> Result<(), Failure> {
+        let mut arrays: Vec<(String, &Shape, &[f32])> = Vec::new();
         for name in net.blob_names() {
             let Some(id) = net.blob(name) else { continue };
-            add(format!("data/{name}"), net.shape(id), net.values(id))?;
-            if let Some(diff) = net.diff(name) {
-                add(format!("diff/{name}"), net.shape(id), diff)?;
-            }
+            arrays.push((format!("data/{name}"), net.shape(id), net.values(id)));
+            arrays.extend(net.diff(name).map(|diff| (format!("diff/{name}"), net.shape(id), diff)));
         }
+        let of_layers = || net.layers().flat_map(|layer| layer.params.iter().map(move |&id| &params[id]));
+        // A frozen parameter or a running statistic has no diff: Caffe shows zeros.
+        let zeros = vec![0.0; of_layers().map(|p| p.data.len()).max().unwrap_or(0)];
         for layer in net.layers() {
             for (i, &id) in layer.params.iter().enumerate() {
                 let (name, param) = (layer.config.name(), &params[id]);
-                add(format!("param/{name}/{i}"), &param.shape, &param.data)?;
+                arrays.push((format!("param/{name}/{i}"), &param.shape, &param.data));
                 if self.backward {
-                    // A frozen parameter or a running statistic has no diff: Caffe shows zeros.
-                    let zeros = if param.diff.is_empty() { vec![0.0; param.data.len()] } else { Vec::new() };
-                    let diff = if param.diff.is_empty() { &zeros } else { &param.diff[..] };
-                    add(format!("param_diff/{name}/{i}"), &param.shape, diff)?;
+                    let diff = if param.diff.is_empty() { &zeros[..param.data.len()] } else { &param.diff };
+                    arrays.push((format!("param_diff/{name}/{i}"), &param.shape, diff));
                 }
             }
         }
-        add("loss".into(), &Shape::default(), &[loss])?;
-        npz.finish()?;
+        let (single, loss) = (Shape::default(), [loss]);
+        arrays.push(("loss".into(), &single, &loss));
+        let views: Vec<TensorView<'_>> =
+            arrays.iter().map(|(name, shape, data)| TensorView { name, shape, data }).collect();
+        write_whole_with(&self.output, |out| write_npz(&views, out))?;
         Ok(())
     }
 }
 
-/// Reads an array of any of NumPy's usual number types.
-fn read_npy(path: &Path) -> Result<ArrayD<f32>, Failure> {
-    let wrong =
-        |e: &dyn std::fmt::Display| Failure::new(CONFIG, format!("cannot read {}: {e}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| wrong(&e))?;
-    let result = read_as::<f32>(&bytes, |v| v)
-        .or_else(|_| read_as::<f64>(&bytes, |v| v as f32))
-        .or_else(|_| read_as::<i64>(&bytes, |v| v as f32))
-        .or_else(|_| read_as::<i32>(&bytes, |v| v as f32))
-        .or_else(|_| read_as::<u8>(&bytes, f32::from));
-    result.map_err(|_| match read_as::<f32>(&bytes, |v| v) {
-        Err(e) => wrong(&format!("{e}; expected an array of float32, float64, int64, int32 or uint8")),
-        Ok(_) => wrong(&"it changed while it was read"),
-    })
-}
-
-fn read_as<T: ReadableElement + Copy>(
-    bytes: &[u8],
-    to: impl Fn(T) -> f32,
-) -> Result<ArrayD<f32>, ReadNpyError> {
-    Ok(ArrayD::<T>::read_npy(bytes)?.mapv(to))
+fn read_npy(path: &Path) -> Result<(Shape, Vec<f32>), Failure> {
+    let (axes, values) = data::read_npy(path).map_err(|e| Failure::chain(CONFIG, &e))?;
+    Ok((axes.into(), values))
 }

@@ -172,11 +172,6 @@ impl Array {
         self.layout.axes[0]
     }
 
-    /// The axes and all values.
-    pub fn whole(&self) -> Result<(Vec<usize>, Vec<f32>), DataError> {
-        Ok((self.layout.axes.clone(), self.layout.values(&self.path, &self.bytes)?))
-    }
-
     fn read(&self, index: usize) -> Result<Pixels, DataError> {
         let bytes = self.bytes.get(&self.path, self.layout.start + index * self.stride, self.stride)?;
         Ok(self.layout.number.values(bytes, self.layout.big_endian))

@@ -131,7 +131,12 @@ impl Tables {
         drop(fs::File::open(path).map_err(DataError::io("open", path))?);
         let file = File::open_streaming(path).map_err(|e| bad(format!("not a readable HDF5 file: {e}")))?;
         let open = |name: &String| {
-            file.dataset(name).map_err(|e| bad(format!("dataset `{name}`, named by a top: {e}")))
+            file.dataset(name).map_err(|e| match file.root().datasets() {
+                Ok(there) if !name.contains('/') && !there.contains(name) => {
+                    bad(format!("it has no dataset `{name}`; there are: {}", there.join(", ")))
+                }
+                _ => bad(format!("dataset `{name}`: {e}")),
+            })
         };
         self.names.iter().map(open).collect()
     }
@@ -311,7 +316,7 @@ mod tests {
         let path = files(folder.path());
         let open = |list: &Path, tops: &[&str]| Tables::open(list, &names(tops)).err().unwrap().to_string();
         let error = open(&path, &["x", "z"]);
-        assert!(error.contains("a.h5`: dataset `z`"), "{error}");
+        assert!(error.contains("a.h5`: it has no dataset `z`; there are: "), "{error}");
         let error = open(&path, &["x", "short"]);
         assert!(error.contains("dataset `short` has 1 rows, `x` has 3"), "{error}");
         let error = open(&list(folder.path(), &["a.h5", "none.h5"]), &["x"]);

@@ -1,6 +1,10 @@
 //! `ImageData`: image files named by a list, a path and its labels on each line.
 
-use std::{fs, ops::Range, path::PathBuf};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use super::{DataError, Location, Sample, Source, image};
 
@@ -47,7 +51,12 @@ impl ImageList {
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
         // Caffe joins the two as text, so a root without a slash at its end is a prefix.
         let file = PathBuf::from(format!("{}{path}", self.location.root_folder));
-        fs::read(&file).map_err(|e| format!("cannot open `{}`: {e}", file.display()))
+        fs::read(&file).map_err(|e| {
+            let root = &self.location.root_folder;
+            let slash = !root.is_empty() && !root.ends_with('/') && Path::new(root).is_dir();
+            let hint = if slash { "; the folder before it needs a slash at its end" } else { "" };
+            format!("cannot open `{}`: {e}{hint}", file.display())
+        })
     }
 
     fn load(&self, path: &str) -> Result<image::Image, String> {
@@ -113,8 +122,6 @@ pub(crate) fn size(h: u32, w: u32) -> Result<Option<(usize, usize)>, DataError> 
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn list(folder: &Path, text: &str) -> Location {
@@ -159,6 +166,13 @@ mod tests {
             error.contains("sample `none.png` of") && error.contains("list.txt`: cannot open"),
             "{error}"
         );
+        assert!(!error.contains("slash"), "{error}");
+        let bare = Location {
+            root_folder: folder.path().display().to_string(),
+            ..list(folder.path(), "text.png 1\n")
+        };
+        let error = open(&bare).unwrap().read(0).unwrap_err().to_string();
+        assert!(error.contains("needs a slash at its end"), "{error}");
         let error = source.read(1).unwrap_err().to_string();
         assert!(error.contains("`text.png`") && error.contains("is not an image"), "{error}");
         let error = open(&list(folder.path(), "a.png 0\nb.png x\n")).err().unwrap().to_string();

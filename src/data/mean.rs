@@ -150,7 +150,7 @@ impl Mean {
 fn read(path: &Path) -> Result<Mean, DataError> {
     let bytes = fs::read(path).map_err(DataError::io("open", path))?;
     let (axes, values) = if bytes.starts_with(b"\x93NUMPY") {
-        let (axes, values) = npy::read(path)?;
+        let (axes, values) = npy::read_npy(path)?;
         (axes.into_iter().map(|axis| axis as i64).collect(), values)
     } else {
         let blob = BlobProto::decode(&bytes[..])

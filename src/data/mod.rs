@@ -63,6 +63,7 @@ pub use image_filter::{Border, FILTERS, Matrix};
 pub use imageset::{Encoding, Imageset};
 pub use location::{Column, Location};
 pub use mean::MeanImage;
+pub use npy::read_npy;
 pub use npz::{NamedArray, read_npz};
 pub use open::open_layer;
 pub use random::Draw;

@@ -24,16 +24,26 @@ pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     Pair::source(images, labels)
 }
 
-/// The axes and the values of an array.
-pub(crate) fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
-    array(path)?.whole()
+/// The axes, none for a single value, and the values of an array, of any type of number and in either order.
+///
+/// # Errors
+/// When it cannot be read, or is no array of numbers.
+pub fn read_npy(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+    let bytes = bytes(path)?;
+    let layout = layout(path, &bytes)?;
+    let values = layout.values(path, &bytes)?;
+    Ok((layout.axes, values))
+}
+
+fn bytes(path: &Path) -> Result<Bytes, DataError> {
+    match path.to_str().and_then(|p| p.rsplit_once(".npz:")) {
+        Some((archive, name)) => member(Path::new(&format!("{archive}.npz")), name),
+        None => Ok(Bytes::OnDisk(DataFile::open(path)?)),
+    }
 }
 
 fn array(path: &Path) -> Result<Array, DataError> {
-    let bytes = match path.to_str().and_then(|p| p.rsplit_once(".npz:")) {
-        Some((archive, name)) => member(Path::new(&format!("{archive}.npz")), name)?,
-        None => Bytes::OnDisk(DataFile::open(path)?),
-    };
+    let bytes = bytes(path)?;
     let layout = layout(path, &bytes)?;
     if layout.fortran {
         let problem = "its order is Fortran's; save it with numpy.ascontiguousarray";
@@ -156,6 +166,9 @@ mod tests {
         ndarray_npy::write_npy(&path, &fortran).unwrap();
         let error = array(&path).err().unwrap().to_string();
         assert!(error.contains("a.npy`") && error.contains("Fortran"), "{error}");
+        assert_eq!(read_npy(&path).unwrap(), (vec![2; 4], vec![0.0; 16]), "whole, in either order");
+        ndarray_npy::write_npy(&path, &ndarray::arr0(7i16)).unwrap();
+        assert_eq!(read_npy(&path).unwrap(), (vec![], vec![7.0]));
         ndarray_npy::write_npy(&path, &Array1::from(vec![1f32, 2.0])).unwrap();
         let whole = fs::read(&path).unwrap();
         for len in [0, 5, 11, 40, whole.len() - 1] {

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::{EvaluateArgs, Failure, Worst, verdict::Verdict};
 use crate::{
     cli::{
-        dataset::guess,
-        entries::in_parallel,
+        entries::{guess, in_parallel},
         failure::{CONFIG, DATA},
         prepare::{self, Prepare},
         weights,
