@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    match cnnctl::cli::Cli::parse().run() {
+    match cnnctl::cli::Cli::of_process().run() {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             cnnctl::report::complain(&failure.message);

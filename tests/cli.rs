@@ -406,6 +406,7 @@ fn damaged_and_mistaken_snapshots_are_told_apart() {
         (test("cut.caffemodel"), "error: cut.caffemodel: not a file of weights, or a damaged one: "),
         (train(weights), "error: tiny_iter_10.caffemodel: is a file of weights, not a solver state; "),
         (test(state), "error: tiny_iter_10.solverstate: is a solver state, not a file of weights; "),
+        (test("net.prototxt"), "error: net.prototxt: is a text, not a file of weights; "),
     ];
     for ((status, _, err), wanted) in refusals {
         let error = err.lines().find(|l| l.starts_with("error: ")).unwrap_or_default();
@@ -415,6 +416,27 @@ fn damaged_and_mistaken_snapshots_are_told_apart() {
     folder.write(weights, folder.read("tiny_iter_20.caffemodel"));
     let (status, _, err) = train(state);
     assert!(status == 2 && err.contains("not the file that was written with the solver state"), "{err}");
+}
+
+/// Command lines of Caffe's tutorials: flags with one dash, and devices.
+#[test]
+fn flags_are_taken_as_caffe_takes_them() {
+    let folder = Folder::new();
+    let (_, log) = folder.done(&["train", "-solver=solver.prototxt", "-gpu", "0,1"]);
+    assert!(log.contains("--gpu is taken as CPU"), "{log}");
+    let test = ["-model", "net.prototxt", "-weights", "tiny_iter_20.caffemodel", "-iterations", "2"];
+    let (_, log) = folder.done(&[&["test"], &test[..], &["--gpu="]].concat());
+    assert!(!log.contains("gpu"), "{log}");
+    folder.done(&["time", "-model=net.prototxt", "-iterations=1", "-gpu=0"]);
+}
+
+#[test]
+fn the_mean_of_a_set_of_any_kind_is_computed() {
+    let folder = Folder::new();
+    let mean = |more: &[&str]| folder.done(&[&["compute_image_mean", IMAGES], more].concat()).1;
+    let guessed = mean(&["mean.binaryproto"]);
+    assert!(guessed.contains("mean_value channel [0]: "), "{guessed}");
+    assert_eq!(log_lines(&mean(&["--backend", "IDX", "mean.binaryproto"])), log_lines(&guessed));
 }
 
 #[test]

@@ -95,9 +95,7 @@ impl Format {
 impl ExportArgs {
     pub(super) fn run(self) -> Done {
         let format = self.format.map_or_else(|| Format::of(&self.output), Ok)?;
-        let weights = weights::load(&self.weights)?;
-        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
-        report::warn_all(&file.warnings);
+        let (file, weights) = weights::with_net(self.model.as_deref(), &self.weights)?;
         if weights.is_empty() {
             report::info("No --weights: they are as the fillers give them");
         }

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, whose doc comment is its help.
 
 mod batch;
+mod caffe_flags;
 mod check;
 mod classify;
 mod completions;
@@ -162,6 +163,11 @@ enum Command {
 type Done = Result<u8, Failure>;
 
 impl Cli {
+    /// The command line of this process; ends the process if it is none of ours, or asks for help.
+    pub fn of_process() -> Self {
+        Self::parse_from(std::env::args_os().map(caffe_flags::two_dashes))
+    }
+
     /// Runs the subcommand and gives the exit status.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, entries::OnBadSample, failure::CONFIG, output, state::StateArgs, weights};
+use super::{
+    Done, Failure, caffe_flags::Gpu, entries::OnBadSample, failure::CONFIG, output, state::StateArgs, weights,
+};
 use crate::{
     config::{NetFile, proto::Phase},
     net::{Net, Options, Params},
@@ -29,6 +31,8 @@ pub struct TestArgs {
     exact: bool,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    gpu: Gpu,
     /// What to do with samples that cannot be used
     #[arg(long, alias = "on_bad_sample", value_enum, default_value = "fail", value_name = "WHAT")]
     on_bad_sample: OnBadSample,
@@ -45,14 +49,17 @@ enum Format {
 
 impl TestArgs {
     pub(super) fn run(self) -> Done {
-        let weights = weights::load(&self.weights)?;
-        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
-        report::warn_all(&file.warnings);
+        self.gpu.note();
+        let (file, weights) = weights::with_net(self.model.as_deref(), &self.weights)?;
         let fail = |e| Failure::net(&e, Some(&file));
         let mut params = Params::new();
         let mut options = Options::new(Phase::Test, 1);
         options.state = self.state.state(Phase::Test, &file.net);
         let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
+        for layer in net.layers().filter(|layer| layer.kind.name == "Input") {
+            let name = layer.config.name();
+            report::warn(&format!("layer `{name}` is an Input, which reads no data: the net sees zeros"));
+        }
         let mut whole = match self.exact {
             true => Some(whole_set(&net, &file, options, &mut params)?),
             false => None,

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{
     Done, Failure,
+    caffe_flags::Gpu,
     failure::CONFIG,
     output,
     ranks::{self, ExchangeArgs},
@@ -53,6 +54,8 @@ pub struct TimeArgs {
     #[command(flatten)]
     exchange: ExchangeArgs,
     #[command(flatten)]
+    gpu: Gpu,
+    #[command(flatten)]
     state: StateArgs,
 }
 
@@ -66,6 +69,7 @@ impl TimeArgs {
     }
 
     fn time(&self, comm: Option<Comm>) -> Done {
+        self.gpu.note();
         let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         for (name, shape) in &self.shape {

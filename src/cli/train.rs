@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure, batch,
+    caffe_flags::Gpu,
     entries::OnBadSample,
     failure::{CONFIG, FAILED, STOPPED},
     lock::Lock,
@@ -54,6 +55,8 @@ pub struct TrainArgs {
     epochs: Option<f64>,
     #[command(flatten)]
     records: RecordArgs,
+    #[command(flatten)]
+    gpu: Gpu,
     /// Stop in time to write a snapshot before this much time has gone by: 3h55m, 90s, 03:55:00; exits with 75
     /// [default: until SLURM_JOB_END_TIME, if that is set]
     #[arg(long, value_name = "TIME", value_parser = solver::parse_duration)]
@@ -65,8 +68,8 @@ pub struct TrainArgs {
     /// Keep only the newest N snapshots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
-    /// Save the weights of the best test to PREFIX_best.caffemodel; NAME is a test output, with :min or :max if its
-    /// name does not tell
+    /// Save the weights of the best test to PREFIX_best.caffemodel; NAME is an output of the first test net that has it,
+    /// with :min or :max if its name does not tell
     #[arg(long, value_name = "NAME")]
     keep_best: Option<String>,
     /// Stop after N tests in a row that were not better, by the output of --keep-best
@@ -163,6 +166,7 @@ impl TrainArgs {
         let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
+        self.gpu.note();
         let mut settings = settings(&file);
         if self.epochs.is_some() {
             (settings.max_iter, settings.max_epoch) = (None, self.epochs);

@@ -15,20 +15,21 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Weights>, Failure> {
     paths.iter().map(|path| Ok(Weights::load(path)?)).collect()
 }
 
-/// The net that is named, or else the one that the weights of these files hold.
-pub fn net_of(model: Option<&Path>, weights: &[Weights], paths: &[PathBuf]) -> Result<NetFile, Failure> {
-    if let Some(path) = model {
-        return Ok(config::load_net(path)?);
-    }
-    match weights.iter().find_map(|w| w.source_net.clone()) {
-        Some(net) => Ok(config::net_from_param(net).map_err(ConfigError::from)?),
-        None => {
+/// Files of weights and the net that is named, or else the one that they hold, whose warnings are shown.
+pub fn with_net(model: Option<&Path>, paths: &[PathBuf]) -> Result<(NetFile, Vec<Weights>), Failure> {
+    let weights = load(paths)?;
+    let file = match (model, weights.iter().find_map(|w| w.source_net.clone())) {
+        (Some(path), _) => config::load_net(path)?,
+        (None, Some(net)) => config::net_from_param(net).map_err(ConfigError::from)?,
+        (None, None) => {
             let path = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
             let message =
                 format!("{path} holds no net, as files of Caffe do not: name the net with --model NET");
-            Err(Failure::new(CONFIG, message))
+            return Err(Failure::new(CONFIG, message));
         }
-    }
+    };
+    report::warn_all(&file.warnings);
+    Ok((file, weights))
 }
 
 /// Copies weights into the net of a file, one after the other, and says what does not match.

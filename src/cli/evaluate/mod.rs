@@ -45,7 +45,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE", requires = "data")]
     data_labels: Option<PathBuf>,
     /// The kind of set [default: what the path looks like]
-    #[arg(long, value_parser = source_kinds(), requires = "data")]
+    #[arg(long, ignore_case = true, value_parser = source_kinds(), requires = "data")]
     backend: Option<String>,
     /// Text before each path of a list: a folder with a slash at its end
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT", requires = "data")]
@@ -104,9 +104,7 @@ impl EvaluateArgs {
         if self.top.contains(&0) {
             return Err(Failure::new(CONFIG, "--top takes numbers from 1"));
         }
-        let weights = weights::load(&self.weights)?;
-        let file = weights::net_of(self.model.as_deref(), &weights, &self.weights)?;
-        report::warn_all(&file.warnings);
+        let (file, weights) = weights::with_net(self.model.as_deref(), &self.weights)?;
         let most = if self.sheet.is_some() { usize::from(self.worst) } else { 0 };
         let mut worst = Worst::new(most, self.prepare.rgb);
         let samples = match &self.data {
