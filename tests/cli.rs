@@ -431,6 +431,20 @@ fn flags_are_taken_as_caffe_takes_them() {
 }
 
 #[test]
+fn a_stage_of_the_command_line_is_the_train_nets() {
+    let folder = Folder::new();
+    let only = "include { phase: TEST }\n}\nlayer {\n  name: \"loss\"";
+    let staged = only.replace("TEST }", "TEST } include { phase: TRAIN stage: \"watched\" min_level: 2 }");
+    folder.edit("net.prototxt", only, &staged);
+    let shown = |more: &[&str]| {
+        let (_, log) = folder.done(&[&["train", "--solver", "solver.prototxt"], more].concat());
+        log.contains("Train net output #0: accuracy")
+    };
+    assert!(shown(&["--stage", "other,watched", "-level=2"]));
+    assert!(!shown(&["--stage", "watched"]) && !shown(&[]));
+}
+
+#[test]
 fn the_mean_of_a_set_of_any_kind_is_computed() {
     let folder = Folder::new();
     let mean = |more: &[&str]| folder.done(&[&["compute_image_mean", IMAGES], more].concat()).1;

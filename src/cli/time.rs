@@ -276,12 +276,12 @@ impl Stopwatch {
     }
 }
 
-/// What the exchange of gradients costs: milliseconds under way, those of them that were waited for, and bytes.
+/// What the exchange of gradients costs: milliseconds under way, milliseconds of waiting, and bytes.
 fn exchanged([under_way, waited]: [f64; 2], sent: u64) -> String {
     let hidden = 100.0 * (1.0 - waited / under_way.max(waited).max(f64::MIN_POSITIVE));
     format!(
-        "Average exchange of gradients: {under_way:.3} ms, {waited:.3} ms of it waited for: {hidden:.0}% hidden behind the \
-         backward pass.\nEach rank sends {sent} bytes a step.\n"
+        "Average exchange of gradients: {under_way:.3} ms; waiting for it and for slower ranks takes {waited:.3} ms: \
+         {hidden:.0}% hidden behind the backward pass.\nEach rank sends {sent} bytes a step.\n"
     )
 }
 

@@ -50,6 +50,12 @@ pub struct TrainArgs {
     /// Refuse weights that leave a layer without, and files with layers that the net does not have
     #[arg(long)]
     strict_weights: bool,
+    /// The level that include and exclude rules of the train net see, in place of the one in train_state
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    level: Option<i32>,
+    /// The stages that they see beside those in train_state
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    stage: Vec<String>,
     /// Train for so many passes over the train net's data set, whatever max_iter says
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
@@ -167,10 +173,7 @@ impl TrainArgs {
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
         self.gpu.note();
-        let mut settings = settings(&file);
-        if self.epochs.is_some() {
-            (settings.max_iter, settings.max_epoch) = (None, self.epochs);
-        }
+        let settings = self.settings(&file);
         let mut sources = solver::net_sources(&file).map_err(|e| Failure::solver(&e, &file, &[]))?;
         report::warn_all(&sources.train.warnings);
         if let Some(comm) = comm.as_ref().filter(|_| self.global_batch) {
@@ -237,6 +240,24 @@ impl TrainArgs {
             Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
             Ending::Stopped(Why::Signal(_) | Why::TimeBudget | Why::Lost) => Ok(STOPPED),
         }
+    }
+
+    /// The settings of the file and of the command line, with the snapshot prefix that Caffe would choose.
+    fn settings(&self, file: &SolverFile) -> SolverParameter {
+        let mut settings = file.solver.clone();
+        settings.snapshot_prefix = Some(file.snapshot_prefix().display().to_string());
+        if settings.solver_mode == Some(SolverMode::Gpu as i32) {
+            report::info("solver_mode: GPU is taken as CPU: cnnctl computes on CPUs only");
+        }
+        if self.epochs.is_some() {
+            (settings.max_iter, settings.max_epoch) = (None, self.epochs);
+        }
+        if self.level.is_some() || !self.stage.is_empty() {
+            let state = settings.train_state.get_or_insert_default();
+            state.level = self.level.or(state.level);
+            state.stage.extend(self.stage.iter().cloned());
+        }
+        settings
     }
 
     /// The solver state to go on from, if any. The prefix is locked.
@@ -337,14 +358,4 @@ impl Context<'_> {
         let nets: Vec<&NetFile> = std::iter::once(&self.sources.train).chain(&self.sources.tests).collect();
         Failure::solver(error, self.solver, &nets)
     }
-}
-
-/// The settings, with the snapshot prefix that Caffe would choose.
-fn settings(file: &SolverFile) -> SolverParameter {
-    let mut settings = file.solver.clone();
-    settings.snapshot_prefix = Some(file.snapshot_prefix().display().to_string());
-    if settings.solver_mode == Some(SolverMode::Gpu as i32) {
-        report::info("solver_mode: GPU is taken as CPU: cnnctl computes on CPUs only");
-    }
-    settings
 }
