@@ -1,12 +1,16 @@
 //! From a `NetParameter` to a wired net with memory.
 
 use super::{
-    BlobId, BlobPlan, Net, NetError, Node, Options, Params,
-    plan::{filter, fuse, memory, need, split, wire},
+    BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params,
+    plan::{
+        filter, fuse,
+        memory::{self, Lives},
+        need, split, wire,
+    },
 };
 use crate::{
     config::proto::{LayerParameter, NetParameter},
-    layers::{Outline, Role, Setup},
+    layers::{Layer, Outline, Role, Setup},
     tensor::{Buffer, Shape},
 };
 
@@ -42,39 +46,9 @@ impl Net {
         }
         let layers = split::insert_splits(filter::filter(net, &options.state)?)?;
         let wiring = wire::wire(layers)?;
-        let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };
-        let before = params.len();
         let mut blobs: Vec<BlobPlan> =
             wiring.blobs.iter().enumerate().map(|(i, name)| BlobPlan::new(name, i)).collect();
-        let mut built = Vec::with_capacity(wiring.layers.len());
-        for wired in &wiring.layers {
-            let config = &wired.config;
-            let mut layer =
-                (wired.kind.build)(config, &setup.of_layer(config)).map_err(|e| NetError::of(config, e))?;
-            let bottoms: Vec<Shape> = wired.bottoms.iter().map(|&b| blobs[b].shape.clone()).collect();
-            let outline =
-                layer.outline(&bottoms).map_err(|e| shape_error(&blobs, wired, NetError::of(config, e)))?;
-            debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
-            check_sizes(config, &outline, only_planned)?;
-            wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
-            if outline.params.len() < config.param.len() {
-                return Err(NetError::too_many_params(config, outline.params.len()));
-            }
-            let ids = (outline.params.iter().enumerate())
-                .map(|(i, p)| params.bind(config, i, p, options.seed, before))
-                .collect::<Result<Vec<_>, _>>()?;
-            if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
-                return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
-            }
-            tracing::debug!(
-                "layer `{}` ({}): {bottoms:?} -> {:?}",
-                config.name(),
-                wired.kind.name,
-                outline.tops
-            );
-            built.push((layer, outline, ids));
-        }
-
+        let built = build_layers(&wiring.layers, &mut blobs, &options, params, only_planned)?;
         let learns: Vec<Vec<bool>> = (built.iter())
             .map(|(_, outline, ids)| {
                 let learned = outline.params.iter().zip(ids).filter(|(p, _)| p.learned);
@@ -167,78 +141,11 @@ impl Net {
 
     /// Plans the memory of all blobs and takes it. Buffers only grow, so values of the sources stay.
     pub(super) fn lay_out(&mut self) -> Result<(), NetError> {
-        let last = 2 * self.nodes.len();
-        let mut values: Vec<memory::Value> = Vec::new();
-        // Where the values of each blob and, after them, their diffs stand in `values`.
-        let mut data: Vec<usize> = vec![0; self.blobs.len()];
-        let mut diff: Vec<Option<usize>> = vec![None; self.blobs.len()];
-        for i in 0..self.nodes.len() {
-            let node = &self.nodes[i];
-            if let Some(head) = node.within {
-                // Of all blobs of the layers that it does the work of only the last has values.
-                data[node.tops[0]] = data[self.nodes[head].run.tops[0]];
-                continue;
-            }
-            let pinned = self.options.keep_all || node.kind.role == Role::Source;
-            let shows = if node.outline.alias { node.bottoms.first().copied() } else { None };
-            let backward = 2 * self.nodes.len() - 1 - i;
-            for &t in &node.run.tops {
-                let blob = &mut self.blobs[t];
-                blob.root = t;
-                blob.diff_written = false;
-                let len = blob.shape.count();
-                if let Some(bottom) = shows {
-                    let root = self.blobs[bottom].root;
-                    self.blobs[t].root = root;
-                    data[t] = data[root];
-                } else {
-                    data[t] = values.len();
-                    values.push(memory::Value { len, alive: if pinned { 0..=last } else { i..=i } });
-                }
-                if self.shares_diff(i) {
-                    // One value under all these names.
-                    for b in self.sharing(i) {
-                        diff[t] = Some(memory::unite(&mut values, &mut diff, (t, b), || memory::Value {
-                            len,
-                            alive: backward..=backward,
-                        }));
-                    }
-                } else if node.need.backward {
-                    diff[t] = Some(values.len());
-                    values.push(memory::Value {
-                        len,
-                        alive: if pinned { 0..=last } else { backward..=backward },
-                    });
-                }
-            }
-            for (&b, &wanted) in node.bottoms.iter().zip(&node.need.bottoms) {
-                if wanted {
-                    // A source's top has no diff yet: it runs no backward pass, but its diff may be asked for.
-                    let d = *diff[b].get_or_insert_with(|| {
-                        let alive = if self.options.keep_all { 0..=last } else { backward..=backward };
-                        values.push(memory::Value { len: self.blobs[b].shape.count(), alive });
-                        values.len() - 1
-                    });
-                    let until = *values[d].alive.end();
-                    values[d].alive = backward.min(*values[d].alive.start())..=until;
-                    self.blobs[b].diff_written = true;
-                }
-            }
-            let node = &self.nodes[i];
-            node.tops.iter().zip(&node.run.tops).for_each(|(&own, &last)| data[own] = data[last]);
-            let read_back = |yes: bool| if yes && node.need.backward { backward } else { i };
-            for &b in &node.bottoms {
-                extend(&mut values[data[b]], read_back(node.outline.reads.bottoms));
-            }
-            for &t in &node.run.tops {
-                extend(&mut values[data[t]], read_back(node.outline.reads.tops || node.run.clears));
-            }
-        }
-        self.keep_results(&mut values, &data, last);
-        let layout = memory::plan(&values);
+        let lives = self.lives();
+        let layout = memory::plan(&lives.values);
         for (t, blob) in self.blobs.iter_mut().enumerate() {
-            blob.slot = layout.slots[data[t]];
-            blob.diff = diff[t].map(|d| layout.slots[d]);
+            blob.slot = layout.slots[lives.data[t]];
+            blob.diff = lives.diff[t].map(|d| layout.slots[d]);
         }
         let workspace = self.nodes.iter().map(|n| n.outline.workspace).max().unwrap_or(0);
         if let Some(planned) = &mut self.planned {
@@ -255,6 +162,79 @@ impl Net {
             self.workspace.try_resize(workspace).map_err(|e| NetError::Net(format!("workspace: {e}")))?;
         }
         Ok(())
+    }
+
+    /// From when to when values and diffs are needed. Blobs learn whose values they show.
+    fn lives(&mut self) -> Lives {
+        let mut lives = Lives::new(self.blobs.len(), 2 * self.nodes.len());
+        for i in 0..self.nodes.len() {
+            if let Some(head) = self.nodes[i].within {
+                // Of all blobs of the layers that it does the work of only the last has values.
+                lives.data[self.nodes[i].tops[0]] = lives.data[self.nodes[head].run.tops[0]];
+                continue;
+            }
+            self.make_tops(i, &mut lives);
+            self.make_bottom_diffs(i, &mut lives);
+            self.read(i, &mut lives);
+        }
+        self.keep_results(&mut lives);
+        lives
+    }
+
+    /// Layer `i` makes its tops, and is given their diffs when it runs backward.
+    fn make_tops(&mut self, i: usize, lives: &mut Lives) {
+        let (node, backward) = (&self.nodes[i], lives.last - 1 - i);
+        let pinned = self.options.keep_all || node.kind.role == Role::Source;
+        let shows = if node.outline.alias { node.bottoms.first().copied() } else { None };
+        for &t in &node.run.tops {
+            let blob = &mut self.blobs[t];
+            blob.root = t;
+            blob.diff_written = false;
+            let len = blob.shape.count();
+            if let Some(bottom) = shows {
+                let root = self.blobs[bottom].root;
+                self.blobs[t].root = root;
+                lives.data[t] = lives.data[root];
+            } else {
+                lives.data[t] = lives.add(len, if pinned { 0..=lives.last } else { i..=i });
+            }
+            if self.shares_diff(i) {
+                // One value under all these names.
+                self.sharing(i).for_each(|b| lives.unite(t, b, len, backward));
+            } else if node.need.backward {
+                let alive = if pinned { 0..=lives.last } else { backward..=backward };
+                lives.diff[t] = Some(lives.add(len, alive));
+            }
+        }
+    }
+
+    /// Layer `i` makes the diffs of its bottoms, those that are wanted.
+    fn make_bottom_diffs(&mut self, i: usize, lives: &mut Lives) {
+        let (node, backward) = (&self.nodes[i], lives.last - 1 - i);
+        for (&b, _) in node.bottoms.iter().zip(&node.need.bottoms).filter(|(_, wanted)| **wanted) {
+            // A source's top has no diff yet: it runs no backward pass, but its diff may be asked for.
+            let d = lives.diff[b].unwrap_or_else(|| {
+                let alive = if self.options.keep_all { 0..=lives.last } else { backward..=backward };
+                lives.add(self.blobs[b].shape.count(), alive)
+            });
+            lives.diff[b] = Some(d);
+            let alive = &mut lives.values[d].alive;
+            *alive = backward.min(*alive.start())..=*alive.end();
+            self.blobs[b].diff_written = true;
+        }
+    }
+
+    /// Layer `i` reads its bottoms, and perhaps bottoms and tops once more when it runs backward.
+    fn read(&self, i: usize, lives: &mut Lives) {
+        let (node, backward) = (&self.nodes[i], lives.last - 1 - i);
+        node.tops.iter().zip(&node.run.tops).for_each(|(&own, &last)| lives.data[own] = lives.data[last]);
+        let read_back = |yes: bool| if yes && node.need.backward { backward } else { i };
+        for &b in &node.bottoms {
+            lives.extend(b, read_back(node.outline.reads.bottoms));
+        }
+        for &t in &node.run.tops {
+            lives.extend(t, read_back(node.outline.reads.tops || node.run.clears));
+        }
     }
 
     /// Whether the diffs of layer `i`'s bottoms are its top's, under other names or shapes: its backward pass has nothing to
@@ -286,11 +266,11 @@ impl Net {
     }
 
     /// Results, and whatever has a weight in the loss, live to the end.
-    fn keep_results(&self, values: &mut [memory::Value], data: &[usize], last: usize) {
+    fn keep_results(&self, lives: &mut Lives) {
         for node in &self.nodes {
             for (&t, &weight) in node.tops.iter().zip(&node.loss_weights) {
                 if weight != 0.0 || !self.nodes.iter().any(|n| n.bottoms.contains(&t)) {
-                    extend(&mut values[data[t]], last);
+                    lives.extend(t, lives.last);
                 }
             }
         }
@@ -324,6 +304,45 @@ impl BlobPlan {
     }
 }
 
+/// A layer that is built, its shapes and its parameters.
+type Built = (Box<dyn Layer>, Outline, Vec<ParamId>);
+
+/// Builds layers in order and gives their tops shapes; their parameters are added to `params`, or found there.
+fn build_layers(
+    layers: &[wire::Wired],
+    blobs: &mut [BlobPlan],
+    options: &Options,
+    params: &mut Params,
+    only_planned: bool,
+) -> Result<Vec<Built>, NetError> {
+    let setup = Setup { phase: options.state.phase(), seed: options.seed, backward: options.backward };
+    let before = params.len();
+    let mut built = Vec::with_capacity(layers.len());
+    for wired in layers {
+        let config = &wired.config;
+        let mut layer =
+            (wired.kind.build)(config, &setup.of_layer(config)).map_err(|e| NetError::of(config, e))?;
+        let bottoms: Vec<Shape> = wired.bottoms.iter().map(|&b| blobs[b].shape.clone()).collect();
+        let outline =
+            layer.outline(&bottoms).map_err(|e| shape_error(blobs, wired, NetError::of(config, e)))?;
+        debug_assert_eq!(outline.tops.len(), wired.tops.len(), "{}", wired.kind.name);
+        check_sizes(config, &outline, only_planned)?;
+        wired.tops.iter().zip(&outline.tops).for_each(|(&t, shape)| blobs[t].shape = shape.clone());
+        if outline.params.len() < config.param.len() {
+            return Err(NetError::too_many_params(config, outline.params.len()));
+        }
+        let ids = (outline.params.iter().enumerate())
+            .map(|(i, p)| params.bind(config, i, p, options.seed, before))
+            .collect::<Result<Vec<_>, _>>()?;
+        if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
+            return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
+        }
+        tracing::debug!("layer `{}` ({}): {bottoms:?} -> {:?}", config.name(), wired.kind.name, outline.tops);
+        built.push((layer, outline, ids));
+    }
+    Ok(built)
+}
+
 /// Refuses tops, parameters and scratch that no memory can hold, before a layer above takes memory by their sizes;
 /// where only shapes are wanted, those that cannot be counted.
 fn check_sizes(config: &LayerParameter, outline: &Outline, shapes_only: bool) -> Result<(), NetError> {
@@ -338,10 +357,6 @@ fn check_sizes(config: &LayerParameter, outline: &Outline, shapes_only: bool) ->
         }
     }
     Ok(())
-}
-
-fn extend(value: &mut memory::Value, until: usize) {
-    value.alive = *value.alive.start()..=until.max(*value.alive.end());
 }
 
 /// Adds the bottoms' shapes to a complaint about them: they are what a reader looks for first.

@@ -47,27 +47,50 @@ fn overlap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {
     a.start() <= b.end() && b.start() <= a.end()
 }
 
-/// Makes the diffs of two blobs one value, which may be `new`; gives where it stands in `values`.
-pub(in crate::net) fn unite(
-    values: &mut Vec<Value>,
-    diff: &mut [Option<usize>],
-    (a, b): (usize, usize),
-    new: impl FnOnce() -> Value,
-) -> usize {
-    let one = diff[a].or(diff[b]).unwrap_or_else(|| {
-        values.push(new());
-        values.len() - 1
-    });
-    for other in [diff[a], diff[b]].into_iter().flatten().filter(|&other| other != one) {
-        let (start, end) = (*values[other].alive.start(), *values[other].alive.end());
-        let alive = &values[one].alive;
-        values[one].alive = start.min(*alive.start())..=end.max(*alive.end());
-        // Nothing is left of it.
-        values[other].len = 0;
-        diff.iter_mut().filter(|d| **d == Some(other)).for_each(|d| *d = Some(one));
+/// The values of blobs and their diffs, with how long each lives.
+pub(in crate::net) struct Lives {
+    /// All of them.
+    pub values: Vec<Value>,
+    /// For each blob, the place of its values among them.
+    pub data: Vec<usize>,
+    /// For each blob, the place of its diff.
+    pub diff: Vec<Option<usize>>,
+    /// The step after the last.
+    pub last: usize,
+}
+
+impl Lives {
+    /// Of so many blobs, in so many steps.
+    pub fn new(blobs: usize, last: usize) -> Self {
+        Self { values: Vec::new(), data: vec![0; blobs], diff: vec![None; blobs], last }
     }
-    (diff[a], diff[b]) = (Some(one), Some(one));
-    one
+
+    /// Adds a value and gives its place.
+    pub fn add(&mut self, len: usize, alive: RangeInclusive<usize>) -> usize {
+        self.values.push(Value { len, alive });
+        self.values.len() - 1
+    }
+
+    /// A blob's values live until this step at least.
+    pub fn extend(&mut self, blob: usize, until: usize) {
+        let alive = &mut self.values[self.data[blob]].alive;
+        *alive = *alive.start()..=until.max(*alive.end());
+    }
+
+    /// Makes the diffs of two blobs one value: if neither has one, one of `len` elements that is made at a step.
+    pub fn unite(&mut self, a: usize, b: usize, len: usize, made: usize) {
+        let both = [self.diff[a], self.diff[b]];
+        let one = both[0].or(both[1]).unwrap_or_else(|| self.add(len, made..=made));
+        for other in both.into_iter().flatten().filter(|&other| other != one) {
+            let (start, end) = self.values[other].alive.clone().into_inner();
+            let alive = &mut self.values[one].alive;
+            *alive = start.min(*alive.start())..=end.max(*alive.end());
+            // Nothing is left of it.
+            self.values[other].len = 0;
+            self.diff.iter_mut().filter(|d| **d == Some(other)).for_each(|d| *d = Some(one));
+        }
+        (self.diff[a], self.diff[b]) = (Some(one), Some(one));
+    }
 }
 
 #[cfg(test)]
@@ -101,14 +124,16 @@ mod tests {
 
     #[test]
     fn united_diffs_are_one_value() {
-        let new = || value(5, 7..=7);
-        let (mut values, mut diff) =
-            (vec![value(5, 3..=4), value(5, 6..=6)], vec![Some(0), Some(1), None, Some(1)]);
-        assert_eq!(unite(&mut values, &mut diff, (2, 0), new), 0);
-        assert_eq!(unite(&mut values, &mut diff, (2, 1), new), 0);
-        assert_eq!(diff, [Some(0); 4]);
-        assert_eq!((values[0].alive.clone(), values[1].len), (3..=6, 0));
-        let mut diff = [None; 2];
-        assert_eq!((unite(&mut values, &mut diff, (0, 1), new), diff), (2, [Some(2); 2]));
+        let mut lives = Lives::new(4, 9);
+        lives.values = vec![value(5, 3..=4), value(5, 6..=6)];
+        lives.diff = vec![Some(0), Some(1), None, Some(1)];
+        lives.unite(2, 0, 5, 7);
+        lives.unite(2, 1, 5, 7);
+        assert_eq!(lives.diff, [Some(0); 4]);
+        assert_eq!((lives.values[0].alive.clone(), lives.values[1].len), (3..=6, 0));
+        lives.diff = vec![None; 4];
+        lives.unite(0, 1, 5, 7);
+        assert_eq!(lives.diff, [Some(2), Some(2), None, None]);
+        assert_eq!(lives.values[2].alive, 7..=7);
     }
 }
