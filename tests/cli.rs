@@ -447,7 +447,8 @@ fn a_stage_of_the_command_line_is_the_train_nets() {
 #[test]
 fn the_mean_of_a_set_of_any_kind_is_computed() {
     let folder = Folder::new();
-    let mean = |more: &[&str]| folder.done(&[&["compute_image_mean", IMAGES], more].concat()).1;
+    let images = digits(IMAGES);
+    let mean = |more: &[&str]| folder.done(&[&["compute_image_mean", &images], more].concat()).1;
     let guessed = mean(&["mean.binaryproto"]);
     assert!(guessed.contains("mean_value channel [0]: "), "{guessed}");
     assert_eq!(log_lines(&mean(&["--backend", "IDX", "mean.binaryproto"])), log_lines(&guessed));
