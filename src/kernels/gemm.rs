@@ -163,8 +163,9 @@ fn task_size(isa: Isa, product: &Gemm<'_>) -> (usize, usize) {
 /// Whether tasks of that size would pack so much more than once that packing before them pays.
 fn packs_again(product: &Gemm<'_>, (rows, cols): (usize, usize)) -> bool {
     let Gemm { m, n, .. } = *product;
-    let again = m * (n.div_ceil(cols) - 1) + n * (m.div_ceil(rows) - 1);
-    m > rows && n > cols && PACKING * again > m * n / 64
+    // There may be neither rows nor columns.
+    let again = || m * (n.div_ceil(cols) - 1) + n * (m.div_ceil(rows) - 1);
+    m > rows && n > cols && PACKING * again() > m * n / 64
 }
 
 /// Packs each block of k of both factors once for all tasks: each of many would pack the same.
