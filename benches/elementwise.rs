@@ -11,6 +11,7 @@ use cnnctl::kernels::{
     dropout::{Keep, apply_mask, drop_values, mask_words},
     elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
     extremes::max2,
+    power::Power,
     random::Draw,
     rows::{Band, gather_rows, put_band, repeat_rows, take_band},
     simd::{self, Each, Simd},
@@ -54,6 +55,17 @@ macro_rules! functions {
 
 functions!(Exp: exp, Ln: ln, Softplus: softplus, Sigmoid: sigmoid, Tanh: tanh);
 
+/// A power.
+#[derive(Clone, Copy)]
+struct Raised(Power);
+
+impl Each<1, 1> for Raised {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> [S::V; 1] {
+        [self.0.of_lanes(simd, x)]
+    }
+}
+
 /// One function of one array.
 fn functions(x: &[f32], out: &mut [f32]) {
     common::memory_row("copy", 2 * LEN, || copy(x, out));
@@ -64,6 +76,7 @@ fn functions(x: &[f32], out: &mut [f32]) {
     common::memory_row("softplus", 2 * LEN, || evaluate([x], out, Softplus));
     common::memory_row("sigmoid", 2 * LEN, || evaluate([x], out, Sigmoid));
     common::memory_row("tanh", 2 * LEN, || evaluate([x], out, Tanh));
+    common::memory_row("power 0.75", 2 * LEN, || evaluate([x], out, Raised(Power::new(0.75))));
 }
 
 /// Sums of arrays and over arrays.

@@ -1,6 +1,7 @@
-//! Powers of one value, written so that loops over them vectorize: no tables, no calls, no branches but selections.
+//! Powers of one value: of a register, or written so that loops over them vectorize: no tables, no calls, no branches but
+//! selections.
 
-use super::simd::Simd;
+use super::simd::{Simd, power};
 
 /// The polynomial with these coefficients, lowest power first, written out: a loop over them would be unrolled too
 /// late for the loop around it to become vectors.
@@ -9,7 +10,8 @@ macro_rules! polynomial {
     ($x:expr; $first:expr, $($rest:expr),+) => { polynomial!($x; $($rest),+) * $x + $first };
 }
 
-/// x^p for a fixed p, with the special values of [`f32::powf`]; error below one unit in the last place.
+/// x^p for a fixed p, with the special values of [`f32::powf`]; error below one unit in the last place, of registers and p that is
+/// not whole below 1.6.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Power {
     p: f64,
@@ -47,9 +49,13 @@ impl Power {
         if x.is_nan() { x } else { y }
     }
 
-    /// [`Self::of`] each lane.
+    /// x^p of each lane.
     #[inline(always)]
     pub fn of_lanes<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        // Of larger p the error would be larger, too.
+        if S::FUSED && self.p.abs() < 8.0 && self.p.fract() != 0.0 {
+            return self.of_register(simd, x);
+        }
         let mut lanes = [1.0; 16];
         simd.write_first(&mut lanes[..S::LANES], x);
         // A loop whose length is known is unrolled before it could vectorize.
@@ -57,6 +63,24 @@ impl Power {
             *x = self.of(*x);
         }
         simd.read(&lanes)
+    }
+
+    /// x^p for p that is not whole.
+    #[inline(always)]
+    fn of_register<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        let [zero, one, infinity] = [0.0, 1.0, f32::INFINITY].map(|v| simd.splat(v));
+        let size = simd.with_sign_of(x, zero);
+        let y = match self.p {
+            0.5 => simd.sqrt(size),
+            -0.5 => simd.div(one, simd.sqrt(size)),
+            p => power(simd, size, p as f32),
+        };
+        let y = simd.where_equal(size, infinity, simd.splat(self.at_infinity), y);
+        // Neither -0 nor -infinity is below 0 for a root; what is not a number stays.
+        let least = simd.splat(-f32::MAX);
+        let y = simd.where_greater(zero, x, simd.where_greater(least, x, y, simd.splat(f32::NAN)), y);
+        let y = simd.where_equal(size, zero, simd.splat(self.at_0), y);
+        simd.where_at_most(size, infinity, y, x)
     }
 }
 
@@ -99,6 +123,10 @@ fn exp2_f64(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::{Isa, Job};
+
+    /// The largest error of a register's powers that are not whole, in units in the last place.
+    const LANES_ERROR: f64 = 1.6;
 
     /// Distance in units in the last place of the right value, which are not smaller than denormals.
     fn ulps(got: f32, want: f64) -> f64 {
@@ -132,14 +160,46 @@ mod tests {
         special.chain(spread).chain(near)
     }
 
+    /// The powers of numbers, a register at a time.
+    struct Registers<'a>(Power, &'a [f32]);
+
+    impl Job for Registers<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut out = vec![f32::NAN; self.1.len()];
+            for (x, y) in self.1.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
+                simd.write_first(y, self.0.of_lanes(simd, simd.read_first(x)));
+            }
+            out
+        }
+    }
+
     #[test]
     fn powers_agree_with_std() {
+        let numbers: Vec<f32> = all_sizes().step_by(3).collect();
         for p in [-3.0, -2.0, -1.0, -0.75, -0.5, 0.001, 0.5, 1.0 / 3.0, 1.5, 2.0, 3.0, 4.0, 7.5, 40.0, 41.0] {
-            let power = Power::new(p);
-            for x in all_sizes().step_by(3) {
-                let error = ulps(power.of(x), f64::from(x).powf(f64::from(p)));
+            let (power, exact) = (Power::new(p), |x: f32| f64::from(x).powf(f64::from(p)));
+            for &x in &numbers {
+                let error = ulps(power.of(x), exact(x));
                 assert!(error < 1.0, "{x:e}^{p} is {} instead of {}: {error}", power.of(x), x.powf(p));
             }
+            for isa in Isa::all() {
+                for (&x, y) in numbers.iter().zip(isa.run(Registers(power, &numbers))) {
+                    let error = ulps(y, exact(x));
+                    assert!(error < LANES_ERROR, "{} {x:e}^{p} is {y}: {error}", isa.key());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn roots_are_exact() {
+        let squares: Vec<f32> = (0..2000).map(|i| (i * i) as f32).collect();
+        for isa in Isa::all() {
+            let roots = isa.run(Registers(Power::new(0.5), &squares));
+            assert!(roots.iter().enumerate().all(|(i, &root)| root == i as f32));
         }
     }
 }

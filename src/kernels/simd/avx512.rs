@@ -41,6 +41,7 @@ fn mask(n: usize) -> __mmask16 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
+    const FUSED: bool = true;
     const ROWS: usize = 14;
 
     #[inline(always)]

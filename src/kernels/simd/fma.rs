@@ -39,6 +39,7 @@ fn mask(n: usize) -> __m256i {
 impl Simd for Fma {
     type V = __m256;
     const LANES: usize = 8;
+    const FUSED: bool = true;
     const ROWS: usize = 6;
 
     #[inline(always)]

@@ -41,7 +41,7 @@ pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use each::{Asked, Each, Own, Renew, each, renew};
 pub use filter::{Filter, correlate, filter};
-pub use functions::{exp, exp_below_0, exp_m1_below_0, ln, sigmoid, softplus, softplus_below_0, tanh};
+pub use functions::{exp, exp_below_0, exp_m1_below_0, ln, power, sigmoid, softplus, softplus_below_0, tanh};
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
 pub use matrix::{Mat, MatMut};
@@ -69,6 +69,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Values in a register.
     const LANES: usize;
+    /// Whether [`Simd::fma`] rounds once.
+    const FUSED: bool;
     /// The most rows of a tile of C whose accumulators, two registers a row, stay in registers; at most `LANES`.
     const ROWS: usize;
 

@@ -14,6 +14,8 @@ fn zip(a: [f32; 4], b: [f32; 4], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
 impl Simd for Portable {
     type V = [f32; 4];
     const LANES: usize = 4;
+    // Without an FMA instruction `mul_add` is a library call per value.
+    const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
     const ROWS: usize = 4;
 
     #[inline(always)]
@@ -22,8 +24,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        // Without an FMA instruction `mul_add` is a library call per value.
-        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+        if Self::FUSED {
             [
                 a[0].mul_add(b[0], c[0]),
                 a[1].mul_add(b[1], c[1]),
