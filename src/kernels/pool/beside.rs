@@ -9,40 +9,50 @@ use crate::kernels::{
 
 /// The most values of a plane: so many registers stay in the first-level cache.
 const SMALL: usize = 256;
-/// The most runs of windows that are alike along a row.
-const RUNS: usize = 16;
+/// The most outputs of a plane, and values of a row on more lanes, for which it pays.
+const FEW: usize = 64;
+const SHORT: usize = 8;
 
-/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps; says whether
-/// planes and windows are such as this is for.
-pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
-    // Transposing much that has small windows takes longer than idle lanes do.
-    if pool.outputs() > 64 || (pool.taps() <= 4 && pool.inputs() > 64) {
-        false
-    } else if taps.is_empty() {
-        make_all(isa, pool, Largest::<false> { x }, y, taps)
-    } else {
-        make_all(isa, pool, Largest::<true> { x }, y, taps)
-    }
-}
-
-/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm. Says as [`largest`].
-pub fn mean(isa: Isa, pool: &Pool, norms: &[f32], x: &[f32], y: &mut [f32]) -> bool {
-    make_all(isa, pool, Means::<false> { from: x, norms }, y, &mut [])
-}
-
-/// dx of the first planes, as many as it has, given dy of [`mean`]; says as [`largest`].
-pub fn mean_backward(isa: Isa, pool: &Pool, norms: &[f32], dy: &[f32], dx: &mut [f32]) -> bool {
-    make_all(isa, pool, Means::<true> { from: dy, norms }, dx, &mut [])
-}
-
-/// Makes all values of `to` and, where they have numbers, `numbers`, if planes are so small and so many, and windows so
-/// alike, that it pays; says whether.
-fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &mut [u8]) -> bool {
+/// Whether planes are so small and so many.
+fn fits(isa: Isa, pool: &Pool) -> bool {
     let small = pool.inputs().max(pool.outputs()) <= SMALL && pool.taps() <= 256;
-    if !small || pool.axes.len() > 2 || 2 * pool.planes <= isa.lanes() {
-        return false;
+    small && pool.axes.len() <= 2 && 2 * pool.planes > isa.lanes()
+}
+
+/// Whether maxima are best taken so: transposing much that has small windows takes longer than idle lanes do.
+pub fn maxima_pay(isa: Isa, pool: &Pool) -> bool {
+    fits(isa, pool) && pool.outputs() <= FEW && (pool.taps() > 4 || pool.inputs() <= 64)
+}
+
+/// Whether sums, or, `back`, their gradients, are best taken so.
+pub fn sums_pay(isa: Isa, pool: &Pool, back: bool) -> bool {
+    let (axis, _) = pool.split();
+    let few = !back && axis.stride > 2 && pool.outputs() <= FEW;
+    fits(isa, pool) && (few || axis.input <= SHORT && isa.lanes() > SHORT)
+}
+
+/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
+pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+    if taps.is_empty() {
+        make_all(isa, pool, Largest::<false> { x }, y, taps);
+    } else {
+        make_all(isa, pool, Largest::<true> { x }, y, taps);
     }
-    let Some(sheet) = Sheet::new::<M>(pool) else { return false };
+}
+
+/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm.
+pub fn mean(isa: Isa, pool: &Pool, norms: &[f32], x: &[f32], y: &mut [f32]) {
+    make_all(isa, pool, Means::<false> { from: x, norms }, y, &mut []);
+}
+
+/// dx of the first planes, as many as it has, given dy of [`mean`].
+pub fn mean_backward(isa: Isa, pool: &Pool, norms: &[f32], dy: &[f32], dx: &mut [f32]) {
+    make_all(isa, pool, Means::<true> { from: dy, norms }, dx, &mut []);
+}
+
+/// Makes all values of `to` and, where they have numbers, `numbers`.
+fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &mut [u8]) {
+    let sheet = Sheet::new::<M>(pool);
     let (lanes, plane) = (isa.lanes(), sheet.height * sheet.width);
     let (sources, targets) = (lanes * sheet.sources, lanes * plane);
     // Transposes and windows take turns in asking for what the next planes need.
@@ -63,7 +73,6 @@ fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &m
             }
         }
     });
-    true
 }
 
 /// What values of one side, inputs or outputs, are made of: windows over the planes of the other.
@@ -94,7 +103,7 @@ struct Sheet {
     /// The axis that chooses rows.
     row: Axis,
     /// Positions along the first row that are made alike; other rows differ only in the rows that they are made of.
-    runs: [Windows; RUNS],
+    runs: [Windows; FEW],
     count: usize,
     height: usize,
     width: usize,
@@ -103,8 +112,8 @@ struct Sheet {
 }
 
 impl Sheet {
-    /// For what is made, unless there are too many runs.
-    fn new<M: Make>(pool: &Pool) -> Option<Self> {
+    /// For what is made: a row has at most so many values.
+    fn new<M: Make>(pool: &Pool) -> Self {
         let (column, outer) = pool.split();
         let row =
             outer.first().copied().unwrap_or(Axis { input: 1, output: 1, kernel: 1, stride: 1, pad: 0 });
@@ -113,7 +122,7 @@ impl Sheet {
         // Neighbours are made alike: every one of outputs, but of inputs those of equal remainder by the stride.
         let (step, advance) = if M::BACK { (column.stride, 1) } else { (1, column.stride) };
         let alike = Windows { advance, count: 1, line, kernel: column.kernel, step, ..Windows::default() };
-        let (mut runs, mut count) = ([alike; RUNS], 0);
+        let (mut runs, mut count) = ([alike; FEW], 0);
         for start in 0..step.min(width) {
             let begin = count;
             for to in (start..width).step_by(step) {
@@ -124,13 +133,12 @@ impl Sheet {
                 {
                     last.count += 1;
                 } else {
-                    let run = runs.get_mut(count)?;
-                    *run = Windows { first, columns, number, to, ..alike };
+                    runs[count] = Windows { first, columns, number, to, ..alike };
                     count += 1;
                 }
             }
         }
-        Some(Self { row, runs, count, height, width, sources: others * line })
+        Self { row, runs, count, height, width, sources: others * line }
     }
 
     /// Steps in which the windows of a row are folded.

@@ -1,18 +1,15 @@
 //! The largest value of each window, the first of equals, and which that is.
 
 use super::{
-    Axis, Pool, beside, by_one, by_two,
-    fold::{Fold, Outputs, fold},
-    for_rows, square,
+    Axis, Pool, beside, for_rows,
+    gather::{Outputs, gather},
+    maxima::{self, Ready},
+    square,
 };
 use crate::kernels::{
     elementwise::vectorized,
     parallel::{for_chunks_mut, for_parts_mut},
-    scratch,
-    simd::{
-        Isa, Simd,
-        windows::{Taps, largest, largest_with_entry},
-    },
+    simd::Isa,
 };
 
 /// Which element of its window each output is.
@@ -28,11 +25,7 @@ impl Taken {
     /// For all windows of `pool`.
     pub fn new(pool: &Pool) -> Self {
         let outputs = pool.planes * pool.outputs();
-        if pool.taps() <= 256 && !pool.is_global() {
-            Self::Taps(vec![0; outputs])
-        } else {
-            Self::Places(vec![0; outputs])
-        }
+        if pool.taps() <= 256 { Self::Taps(vec![0; outputs]) } else { Self::Places(vec![0; outputs]) }
     }
 
     /// The place in its plane of what output `o` took.
@@ -59,8 +52,11 @@ pub fn max(pool: &Pool, x: &[f32], y: &mut [f32]) {
 fn max_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    for_chunks_mut(y, planes * outputs, |start, y| {
-        largest_of(isa, pool, &x[start / outputs * inputs..], y, &mut []);
+    let way = Way::of(isa, pool);
+    way.ready(pool, |ready| {
+        for_chunks_mut(y, planes * outputs, |start, y| {
+            way.largest(isa, pool, ready, &x[start / outputs * inputs..], (y, &mut []));
+        });
     });
 }
 
@@ -75,21 +71,76 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     assert!(inputs <= u32::MAX as usize, "a place in a plane fits 32 bits");
     let part = planes * outputs;
-    match taken {
+    let way = match Way::of(isa, pool) {
+        Way::Global if matches!(taken, Taken::Taps(_)) => Way::with_taps(isa, pool),
+        way => way,
+    };
+    way.ready(pool, |ready| match taken {
         Taken::Taps(taps) => {
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
-                largest_of(isa, pool, &x[i * planes * inputs..], y, taps);
+                way.largest(isa, pool, ready, &x[i * planes * inputs..], (y, taps));
             });
         }
         Taken::Places(places) => {
             assert_eq!(places.len(), y.len());
             for_parts_mut(y, part, places, part, |i, y, places| {
                 let x = &x[i * planes * inputs..];
-                largest_of(isa, pool, x, y, &mut []);
+                way.largest(isa, pool, ready, x, (&mut *y, &mut []));
                 let to = y.chunks_exact(outputs).zip(places.chunks_exact_mut(outputs));
                 x.chunks_exact(inputs).zip(to).for_each(|(x, (y, places))| find(pool, x, y, places));
             });
+        }
+    });
+}
+
+/// How largest values are found.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Of whole planes.
+    Global,
+    /// Of small planes side by side.
+    Beside,
+    /// Straight from the plane, windows of two by two or three by three that move by two.
+    ByTwo,
+    /// Along the rows, then down the columns.
+    Rows,
+}
+
+impl Way {
+    fn of(isa: Isa, pool: &Pool) -> Self {
+        if pool.is_global() { Self::Global } else { Self::with_taps(isa, pool) }
+    }
+
+    /// How they are found together with their taps.
+    fn with_taps(isa: Isa, pool: &Pool) -> Self {
+        if maxima::same(pool) {
+            Self::Rows
+        } else if beside::maxima_pay(isa, pool) {
+            Self::Beside
+        } else if square::fits(pool) {
+            Self::ByTwo
+        } else {
+            Self::Rows
+        }
+    }
+
+    /// Lends `f` what it needs.
+    fn ready<R>(self, pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
+        match self {
+            Self::Rows => Ready::lend(pool, f),
+            _ => f(Ready::NOTHING),
+        }
+    }
+
+    /// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
+    fn largest(self, isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], to: (&mut [f32], &mut [u8])) {
+        let (y, taps) = to;
+        match self {
+            Self::Global => x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x)),
+            Self::Beside => beside::largest(isa, pool, x, y, taps),
+            Self::ByTwo => square::largest(isa, pool, x, y, taps),
+            Self::Rows => maxima::largest(isa, pool, ready, x, y, taps),
         }
     }
 }
@@ -107,9 +158,7 @@ fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let first = start / inputs * outputs;
         if let Taken::Taps(taps) = taken
-            && (by_one::largest_backward(isa, pool, dy, taps, dx, start)
-                || by_two::largest_backward(isa, pool, dy, taps, dx, start)
-                || square::largest_backward(isa, pool, &dy[first..], &taps[first..], dx))
+            && gather(isa, pool, Outputs { dy, taps }, dx, start / inputs)
         {
             return;
         }
@@ -168,26 +217,6 @@ fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
     at
 }
 
-/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
-fn largest_of(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
-    if pool.is_global() {
-        return x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x));
-    }
-    if by_one::largest(isa, pool, x, y, taps)
-        || beside::largest(isa, pool, x, y, taps)
-        || square::largest(isa, pool, x, y, taps)
-    {
-        return;
-    }
-    let planes = y.len() / pool.outputs();
-    if taps.is_empty() {
-        return fold(isa, pool, (x, planes), &mut Values(y));
-    }
-    scratch::lend(table_len(pool, isa.lanes()), |table| {
-        fold(isa, pool, (x, planes), &mut Both::new(pool, isa.lanes(), y, taps, table));
-    });
-}
-
 /// The largest of a plane.
 fn whole(x: &[f32]) -> f32 {
     vectorized(
@@ -222,92 +251,6 @@ fn find(pool: &Pool, x: &[f32], y: &[f32], places: &mut [u32]) {
         });
         // Only a first value that is not a number is equal to none.
         *place = found.or(first).expect("a window holds some of the input") as u32;
-    }
-}
-
-/// The largest value alone.
-struct Values<'a>(&'a mut [f32]);
-
-impl Fold for Values<'_> {
-    // What a window meets again in its padding is not larger than what it has.
-    const REPEATS: bool = true;
-
-    #[inline(always)]
-    fn fold<S: Simd, const N: usize>(
-        &mut self,
-        simd: S,
-        lines: &[f32],
-        step: usize,
-        taps: Taps<'_>,
-        to: Outputs,
-    ) {
-        let best: [S::V; N] = largest(simd, lines, step, taps);
-        for (i, best) in best.into_iter().enumerate() {
-            simd.write_first(&mut self.0[to.range(i)], best);
-        }
-    }
-}
-
-/// Windows of a row that begin before the row.
-fn clipped(axis: &Axis) -> usize {
-    axis.pad.div_ceil(axis.stride).min(axis.output)
-}
-
-/// Values of the table of taps for registers of `lanes`.
-fn table_len(pool: &Pool, lanes: usize) -> usize {
-    let (axis, _) = pool.split();
-    pool.taps() * lanes * (clipped(axis).div_ceil(lanes) + 1)
-}
-
-/// The largest value and its tap.
-struct Both<'a> {
-    y: &'a mut [f32],
-    taps: &'a mut [u8],
-    /// For each register of windows that begin before the row, and one for the others: what each tap is for each lane.
-    /// A tap in the padding is the first on the input, whose value stands there.
-    table: &'a [f32],
-    window: usize,
-    edges: usize,
-}
-
-impl<'a> Both<'a> {
-    /// Fills the table, of [`table_len`] values.
-    fn new(pool: &Pool, lanes: usize, y: &'a mut [f32], taps: &'a mut [u8], table: &'a mut [f32]) -> Self {
-        let (axis, _) = pool.split();
-        let edges = clipped(axis).div_ceil(lanes);
-        let window = pool.taps() * lanes;
-        for (block, table) in table.chunks_exact_mut(window).enumerate() {
-            for (at, tap) in table.iter_mut().enumerate() {
-                let (number, lane) = (at / lanes, at % lanes);
-                // The first tap on the input; all are in the block that stands for those behind the edge.
-                let first = axis.pad.saturating_sub((block * lanes + lane) * axis.stride);
-                let first = if block == edges { 0 } else { first };
-                let k = number % axis.kernel;
-                *tap = (number - k + k.max(first)) as f32;
-            }
-        }
-        Self { y, taps, table, window, edges }
-    }
-}
-
-impl Fold for Both<'_> {
-    const REPEATS: bool = true;
-
-    #[inline(always)]
-    fn fold<S: Simd, const N: usize>(
-        &mut self,
-        simd: S,
-        lines: &[f32],
-        step: usize,
-        taps: Taps<'_>,
-        to: Outputs,
-    ) {
-        let table = &self.table[(to.column / S::LANES).min(self.edges) * self.window..];
-        let (best, tap): ([S::V; N], _) = largest_with_entry(simd, lines, step, taps, table);
-        for (i, (best, tap)) in best.into_iter().zip(tap).enumerate() {
-            simd.write_first(&mut self.y[to.range(i)], best);
-            simd.write_bytes_first(&mut self.taps[to.range(i)], tap);
-        }
     }
 }
 

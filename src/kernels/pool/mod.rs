@@ -1,27 +1,36 @@
 //! Pooling: one number for each window of a plane, over any number of axes.
 //!
-//! A window is a list of rows of the last axis. The outer axes only choose the rows, so windows that hang over their
-//! edges are shorter lists and cost nothing; rows are copied to scratch with their padding, where every tap of a
-//! register of windows is one read (`rows.rs`).
+//! A window is a list of rows of the last axis. The outer axes only choose the rows (`lists.rs`), so windows that hang over their
+//! edges are shorter lists and cost nothing. `max.rs` and `mean.rs` choose the way, by the shape alone; the first that fits:
+//!
+//! | | windows | way |
+//! |---|---|---|
+//! | largest | one, the whole plane, and nobody asks for taps | `max.rs` |
+//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `maxima.rs`, planes as one long row |
+//! | | any, planes of up to 256 values and 64 outputs | `beside.rs`, planes side by side |
+//! | | 2 x 2 by two; 3 x 3 by two, margin 0 or 1 | `square.rs`, straight from the plane |
+//! | | any other | `maxima.rs`, along the rows, then down |
+//! | its gradient | 3 x 3 by one; as for `square.rs`, rows of half a register | `gather.rs`, inputs ask outputs |
+//! | | any other | `max.rs`, outputs go to inputs |
+//! | sum, its gradient | one, the whole plane | `mean.rs` |
+//! | | any, small planes, rows of half a register at most (or, forward, few outputs) | `beside.rs` |
+//! | | any other, weighted, squares | `sums.rs`, along the rows and down |
 
 mod beside;
-mod by_one;
-mod by_two;
-mod fold;
-mod long;
-mod long_back;
+mod gather;
+mod lists;
 mod max;
-mod rows;
-mod spread;
+mod maxima;
+mod mean;
 mod square;
 mod stochastic;
-mod sum;
+mod sums;
 
 use std::ops::Range;
 
 pub use max::{Taken, max, max_backward, max_taking};
+pub use mean::{Norm, Weights, l2, l2_backward, weighted_mean, weighted_mean_backward};
 pub use stochastic::{sample, stochastic_mean, stochastic_mean_backward};
-pub use sum::{Norm, Weights, l2, l2_backward, weighted_mean, weighted_mean_backward};
 
 use super::parallel::planes_per_chunk;
 

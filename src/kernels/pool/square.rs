@@ -21,58 +21,30 @@ const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.,
 /// Step from window to window.
 const STRIDE: usize = 2;
 
-/// Work on windows of `SIZE` by `SIZE` that begin `PAD` before the plane.
-trait Windows {
-    /// What the work returns.
-    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]);
+/// Whether windows are of a size that this was compiled for.
+pub fn fits(pool: &Pool) -> bool {
+    let of = |a: &Axis| (a.kernel, a.stride, a.pad);
+    matches!(&pool.axes[..], [y, x] if of(y) == of(x) && matches!(of(x), (2, STRIDE, 0) | (3, STRIDE, 0 | 1)))
 }
 
-/// Does `work` if windows are of a size that it was compiled for; says whether.
-fn for_squares(isa: Isa, pool: &Pool, work: impl Windows) -> bool {
-    let &[y, x] = &pool.axes[..] else { return false };
-    let of = |a: Axis| (a.kernel, a.stride, a.pad);
-    if of(y) != of(x) {
-        return false;
+/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps; only where it [`fits`].
+pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+    let axes = [pool.axes[0], pool.axes[1]];
+    let (kind, planes) = ((axes[1].kernel, axes[1].pad, taps.is_empty()), Largest { x, y, taps });
+    match kind {
+        (2, _, true) => isa.run(Fold::<2, 0, false> { axes, planes }),
+        (2, _, false) => isa.run(Fold::<2, 0, true> { axes, planes }),
+        (_, 0, true) => isa.run(Fold::<3, 0, false> { axes, planes }),
+        (_, 0, false) => isa.run(Fold::<3, 0, true> { axes, planes }),
+        (_, _, true) => isa.run(Fold::<3, 1, false> { axes, planes }),
+        (_, _, false) => isa.run(Fold::<3, 1, true> { axes, planes }),
     }
-    match of(x) {
-        (2, STRIDE, 0) => work.run::<2, 0>(isa, [y, x]),
-        (3, STRIDE, 0) => work.run::<3, 0>(isa, [y, x]),
-        (3, STRIDE, 1) => work.run::<3, 1>(isa, [y, x]),
-        _ => return false,
-    }
-    true
-}
-
-/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps; says whether windows
-/// are such as this is for.
-pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
-    for_squares(isa, pool, Largest { x, y, taps })
-}
-
-/// dx of the first planes, as many as it has, = each dy at the tap that was taken; says whether windows are such as this is
-/// for.
-pub fn largest_backward(isa: Isa, pool: &Pool, dy: &[f32], taps: &[u8], dx: &mut [f32]) -> bool {
-    // Where most lanes are idle, it is cheaper to go by the outputs.
-    if pool.axes.last().is_none_or(|a| 2 * a.output < isa.lanes()) {
-        return false;
-    }
-    for_squares(isa, pool, Backward { dy, taps, dx })
 }
 
 struct Largest<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
     taps: &'a mut [u8],
-}
-
-impl Windows for Largest<'_> {
-    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
-        if self.taps.is_empty() {
-            isa.run(Fold::<SIZE, PAD, false> { axes, planes: self });
-        } else {
-            isa.run(Fold::<SIZE, PAD, true> { axes, planes: self });
-        }
-    }
 }
 
 struct Fold<'a, const SIZE: usize, const PAD: usize, const TAKE: bool> {
@@ -239,128 +211,4 @@ impl<const SIZE: usize> Numbers<SIZE> {
         }
         all
     };
-}
-
-struct Backward<'a> {
-    dy: &'a [f32],
-    taps: &'a [u8],
-    dx: &'a mut [f32],
-}
-
-impl Windows for Backward<'_> {
-    fn run<const SIZE: usize, const PAD: usize>(self, isa: Isa, axes: [Axis; 2]) {
-        isa.run(Gather::<SIZE, PAD> { axes, planes: self });
-    }
-}
-
-struct Gather<'a, const SIZE: usize, const PAD: usize> {
-    axes: [Axis; 2],
-    planes: Backward<'a>,
-}
-
-impl<const SIZE: usize, const PAD: usize> Job for Gather<'_, SIZE, PAD> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { axes: [rows, columns], planes: Backward { dy, taps, dx } } = self;
-        let (inputs, outputs) = (rows.input * columns.input, rows.output * columns.output);
-        let planes = dy.chunks_exact(outputs).zip(taps.chunks_exact(outputs));
-        for ((dy, taps), dx) in planes.zip(dx.chunks_exact_mut(inputs)) {
-            for (y, dx) in dx.chunks_mut(STRIDE * columns.input).enumerate() {
-                for x in (0..columns.input.div_ceil(STRIDE)).step_by(S::LANES) {
-                    for line in 0..STRIDE * STRIDE {
-                        simd.prefetch_to_write(
-                            dx.as_ptr().wrapping_add(STRIDE * STRIDE * x + line * LINE + AHEAD),
-                        );
-                    }
-                    let sums = gather::<S, SIZE, PAD>(simd, [rows, columns], (dy, taps), [y, x]);
-                    for (dx, [even, odd]) in dx.chunks_exact_mut(columns.input).zip(sums) {
-                        let dx = &mut dx[STRIDE * x..];
-                        let (low, high) = simd.zip(even, odd);
-                        let (near, far) = dx.split_at_mut(dx.len().min(S::LANES));
-                        simd.write_first(near, low);
-                        simd.write_first(far, high);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The gradients of the inputs from `STRIDE * y`, `STRIDE * x` on: of `STRIDE` rows, those of even number and those of odd number.
-#[inline(always)]
-fn gather<S: Simd, const SIZE: usize, const PAD: usize>(
-    simd: S,
-    [rows, columns]: [Axis; 2],
-    (dy, taps): (&[f32], &[u8]),
-    [y, x]: [usize; 2],
-) -> [[S::V; 2]; 2] {
-    let mut sums = [[simd.splat(0.0); 2]; 2];
-    let all = (dy, taps);
-    gather_row::<S, SIZE, PAD, 0>(simd, [rows, columns], all, [y, x], &mut sums);
-    gather_row::<S, SIZE, PAD, 1>(simd, [rows, columns], all, [y, x], &mut sums);
-    gather_row::<S, SIZE, PAD, 2>(simd, [rows, columns], all, [y, x], &mut sums);
-    sums
-}
-
-/// Adds what comes from a row of windows: 0 the one before, 1 here, 2 the one behind.
-#[inline(always)]
-fn gather_row<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize>(
-    simd: S,
-    [rows, columns]: [Axis; 2],
-    (dy, taps): (&[f32], &[u8]),
-    [y, x]: [usize; 2],
-    sums: &mut [[S::V; 2]; 2],
-) {
-    let o = (y + DOWN).wrapping_sub(1);
-    if reaches::<SIZE, PAD>(DOWN) && o < rows.output {
-        let row = o * columns.output..(o + 1) * columns.output;
-        let row = (&dy[row.clone()], &taps[row]);
-        gather_register::<S, SIZE, PAD, DOWN, 0>(simd, row, x, sums);
-        gather_register::<S, SIZE, PAD, DOWN, 1>(simd, row, x, sums);
-        gather_register::<S, SIZE, PAD, DOWN, 2>(simd, row, x, sums);
-    }
-}
-
-/// Adds what comes from a register of windows, one before, here, or one behind.
-#[allow(
-    clippy::needless_range_loop,
-    reason = "counts known when compiled, so that registers are not put in memory"
-)]
-#[inline(always)]
-fn gather_register<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize, const RIGHT: usize>(
-    simd: S,
-    (dy, taps): (&[f32], &[u8]),
-    x: usize,
-    sums: &mut [[S::V; 2]; 2],
-) {
-    if !reaches::<SIZE, PAD>(RIGHT) {
-        return;
-    }
-    let at = (x + RIGHT).saturating_sub(1).min(dy.len());
-    let (mut d, mut tap) = (simd.read_first(&dy[at..]), simd.read_bytes_first(&taps[at..]));
-    if x + RIGHT == 0 {
-        (d, tap) = (simd.shift(d), simd.shift(tap));
-    }
-    for i in 0..STRIDE {
-        for j in 0..STRIDE {
-            let (t, k) = (tap_of::<PAD>(i, DOWN), tap_of::<PAD>(j, RIGHT));
-            if t < SIZE && k < SIZE {
-                let number = simd.splat((t * SIZE + k) as f32);
-                let taken = simd.where_equal(tap, number, d, simd.splat(0.0));
-                sums[i][j] = simd.add(sums[i][j], taken);
-            }
-        }
-    }
-}
-
-/// The tap by which input `rest`, counted from the stride, lies in a window: 0 the one before, 1 here, 2 the one behind.
-const fn tap_of<const PAD: usize>(rest: usize, window: usize) -> usize {
-    (rest + PAD + STRIDE).wrapping_sub(STRIDE * window)
-}
-
-/// Whether any input lies in that window.
-const fn reaches<const SIZE: usize, const PAD: usize>(window: usize) -> bool {
-    tap_of::<PAD>(0, window) < SIZE || tap_of::<PAD>(1, window) < SIZE
 }

@@ -1,260 +1,271 @@
-//! Sums of windows in two steps: down the columns of some rows, and along one long row. Lengths are checked once for many rows, as
-//! rows may be shorter than a register.
+//! Rows of planes that are sums of other rows, by a list of these for each. Lengths are checked once for many rows, as rows may be
+//! shorter than a register.
 
 use super::Simd;
 
 /// Values ahead of the last read, and of the last written, whose lines are asked for.
 const FAR: usize = 1024;
 const AHEAD: usize = 128;
+/// Values of a short row.
+const SHORT: usize = 8;
 
-/// Rows of some planes, each the sum of `met` rows. A pair of distances is that of what is read, and of what is written.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rows {
+/// A row that is added: its number, and the bits of its weight.
+pub type Term = [u32; 2];
+
+/// Where the terms of a row end, that begin where those of the row before do; how many blocks of rows from this one on are alike, by
+/// how much the numbers of their terms grow from block to block, and how many rows a block has: 1, or 2, of two terms and one.
+pub type Row = [u32; 4];
+
+/// Rows of some planes, each a sum of others. A pair of distances is that of what is read, and of what is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The rows of a plane.
+    pub rows: &'a [Row],
+    /// Terms of rows.
+    pub terms: &'a [Term],
+    /// The first of the first row.
+    pub term: usize,
+    /// Number of the first row that there is to read.
+    pub first: usize,
     /// How many planes.
     pub planes: usize,
     /// From plane to plane.
     pub plane: [usize; 2],
-    /// How many rows of each.
-    pub count: usize,
     /// From row to row.
-    pub row: [usize; 2],
-    /// How many rows each is the sum of.
-    pub met: usize,
-    /// From one of these to the next.
-    pub line: usize,
+    pub line: [usize; 2],
     /// Values of a row.
     pub width: usize,
 }
 
-impl Rows {
-    /// Where the last row ends of what is read, or written.
-    fn end(&self, side: usize) -> usize {
-        (self.planes - 1) * self.plane[side] + (self.count - 1) * self.row[side] + self.width
+impl Rows<'_> {
+    /// Where the last row ends of what is read, or written, if row `last` is the last of a plane.
+    fn end(&self, side: usize, last: usize) -> usize {
+        (self.planes - 1) * self.plane[side] + last * self.line[side] + self.width
+    }
+
+    /// Panics unless all rows lie inside of so many values.
+    fn check(&self, [read, written]: [usize; 2]) {
+        assert!(self.end(1, self.rows.len() - 1) <= written, "no room for a row");
+        let (mut first, mut least, mut most, mut left) = (self.term, u32::MAX, 0, self.rows.len());
+        while left > 0 {
+            let at = self.rows.len() - left;
+            let [alike, advance, height] = blocks(self.rows, at);
+            for &[row, _] in &self.terms[first..self.rows[at + height - 1][0] as usize] {
+                (least, most) = (least.min(row), most.max(row + ((alike - 1) * advance) as u32));
+            }
+            left -= alike * height;
+            first = self.rows[self.rows.len() - left - 1][0] as usize;
+        }
+        let inside = || least as usize >= self.first && self.end(0, most as usize - self.first) <= read;
+        assert!(least == u32::MAX || inside(), "a row reaches outside");
     }
 }
 
-/// Makes rows of `to`, and writes nothing between them. What is read is asked for ahead, unless it is `NEAR`.
+/// How many blocks there are that are alike from a row on, by how much the numbers of their terms grow, and how many rows each has.
+#[inline(always)]
+fn blocks(rows: &[Row], at: usize) -> [usize; 3] {
+    let ([_, alike, advance, height], left) = (rows[at].map(|v| v as usize), rows.len() - at);
+    if height == 2 && left >= 2 {
+        [alike.clamp(1, left / 2), advance, 2]
+    } else if height == 2 {
+        [1, 0, 1]
+    } else {
+        [alike.clamp(1, left), advance, 1]
+    }
+}
+
+/// Makes rows of `to` of those of `from`, or, with `SQUARES`, of their squares, and writes nothing between them. What is read is
+/// asked for ahead, unless it is `NEAR`.
 ///
 /// # Panics
 /// When a row reaches outside of `from`, or there is no room for one.
 #[inline(always)]
-pub fn down<S: Simd, const NEAR: bool>(simd: S, rows: &Rows, from: &[f32], to: &mut [f32]) {
-    if rows.planes * rows.count * rows.width == 0 {
+pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
+    simd: S,
+    rows: &Rows<'_>,
+    from: &[f32],
+    to: &mut [f32],
+) {
+    if rows.planes * rows.width == 0 || rows.rows.is_empty() {
         return;
     }
-    let met = rows.met.saturating_sub(1) * rows.line;
-    assert!(rows.met == 0 || rows.end(0) + met <= from.len(), "a row reaches outside");
-    assert!(rows.end(1) <= to.len(), "no room for a row");
-    // SAFETY: all rows lie inside.
-    unsafe {
-        match rows.met {
-            1 => down_of::<S, 1, NEAR>(simd, rows, from.as_ptr(), to.as_mut_ptr()),
-            2 => down_of::<S, 2, NEAR>(simd, rows, from.as_ptr(), to.as_mut_ptr()),
-            3 => down_of::<S, 3, NEAR>(simd, rows, from.as_ptr(), to.as_mut_ptr()),
-            _ => down_of::<S, 0, NEAR>(simd, rows, from.as_ptr(), to.as_mut_ptr()),
+    rows.check([from.len(), to.len()]);
+    let (mut from, mut to) = (from.as_ptr().wrapping_sub(rows.first * rows.line[0]), to.as_mut_ptr());
+    let &Rows { rows: list, terms, line, width, .. } = rows;
+    // Rows of all planes that are alike are made together where they are short, or where it does not matter in what order they are
+    // written.
+    let together = !NEAR || width <= SHORT;
+    let (outer, inner) = if together { (1, rows.planes) } else { (rows.planes, 1) };
+    for _ in 0..outer {
+        let (mut first, mut done) = (rows.term, 0);
+        // All rows are gone over, so that no step waits for what the last one found out.
+        for (at, row) in list.iter().enumerate() {
+            let (begin, end) = (first, row[0] as usize);
+            first = end;
+            if at < done {
+                continue;
+            }
+            let [count, advance, height] = blocks(list, at);
+            done = at + count * height;
+            let to = to.wrapping_add(at * line[1]);
+            let steps = [[inner, rows.plane[0], rows.plane[1]], [count, advance * line[0], height * line[1]]];
+            // SAFETY: all rows lie inside, as `check` saw.
+            unsafe {
+                if height == 2 {
+                    let terms = &terms[begin..list[at + 1][0] as usize];
+                    alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, [width, line[0], line[1]], terms, from, to);
+                    continue;
+                }
+                let (terms, row) = (&terms[begin..end], [width, line[0], 0]);
+                match terms.len() {
+                    1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                    2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                    3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                    _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                }
+            }
         }
+        (from, to) = (from.wrapping_add(rows.plane[0]), to.wrapping_add(rows.plane[1]));
     }
 }
 
-/// [`down`] `N` rows, or as many as there are.
+/// Blocks of planes: how many of either, and how far it is from one to the next in what is read and written. A block is a row of `width`
+/// values that is the sum of `N` terms, or of as many as are given, which are rows `line` apart; and, `second` behind it, one of `M`, if
+/// that is not 0.
 ///
 /// # Safety
 /// All rows lie inside.
 #[inline(always)]
-unsafe fn down_of<S: Simd, const N: usize, const NEAR: bool>(
+unsafe fn alike<S: Simd, const N: usize, const M: usize, const SQUARES: bool, const NEAR: bool>(
     simd: S,
-    rows: &Rows,
+    [planes, blocks]: [[usize; 3]; 2],
+    [width, line, second]: [usize; 3],
+    terms: &[Term],
     mut from: *const f32,
     mut to: *mut f32,
 ) {
-    let (mut outer, mut inner) = ((rows.planes, rows.plane), (rows.count, rows.row));
-    if rows.count == 1 {
-        (outer, inner) = (inner, outer);
-    }
-    let (whole, rest) = (rows.width / S::LANES, rows.width % S::LANES);
-    for _ in 0..outer.0 {
+    let (terms, others) = terms.split_at(terms.len() - M);
+    let (known, more) = (splat_terms::<S, N>(simd, terms, line), splat_terms::<S, M>(simd, others, line));
+    for _ in 0..planes[0] {
         let (mut p, mut q) = (from, to);
-        for _ in 0..inner.0 {
-            // SAFETY: the caller's promise; the registers of a row are those of its values.
+        for _ in 0..blocks[0] {
+            // SAFETY: the caller's promise.
             unsafe {
-                for at in 0..whole {
-                    let at = at * S::LANES;
-                    simd.prefetch_to_write(q.wrapping_add(at + AHEAD));
-                    simd.store(
-                        q.add(at),
-                        sum_of::<S, N, NEAR, true>(simd, rows, p.wrapping_add(at), S::LANES),
-                    );
-                }
-                if rest > 0 {
-                    let at = whole * S::LANES;
-                    simd.prefetch_to_write(q.wrapping_add(at + AHEAD));
-                    let sum = sum_of::<S, N, NEAR, false>(simd, rows, p.wrapping_add(at), rest);
-                    simd.store_first(q.add(at), rest, sum);
+                one_row::<S, N, SQUARES, NEAR>(simd, &known, terms, [line, width], p, q);
+                if M > 0 {
+                    one_row::<S, M, SQUARES, NEAR>(simd, &more, others, [line, width], p, q.add(second));
                 }
             }
-            (p, q) = (p.wrapping_add(inner.1[0]), q.wrapping_add(inner.1[1]));
+            (p, q) = (p.wrapping_add(blocks[1]), q.wrapping_add(blocks[2]));
         }
-        (from, to) = (from.wrapping_add(outer.1[0]), to.wrapping_add(outer.1[1]));
+        (from, to) = (from.wrapping_add(planes[1]), to.wrapping_add(planes[2]));
     }
 }
 
-/// The sum of a register, or of its first `n` lanes, of each row.
+/// Where terms begin, and their weights, if their number is known when compiled.
+#[inline(always)]
+fn splat_terms<S: Simd, const N: usize>(simd: S, terms: &[Term], line: usize) -> ([usize; N], [S::V; N]) {
+    let (mut starts, mut weights) = ([0; N], [simd.splat(0.0); N]);
+    for i in 0..N {
+        starts[i] = terms[i][0] as usize * line;
+        weights[i] = simd.splat(f32::from_bits(terms[i][1]));
+    }
+    (starts, weights)
+}
+
+/// A row of `width` values.
 ///
 /// # Safety
-/// So many values are there in each row.
+/// All rows lie inside.
 #[inline(always)]
-unsafe fn sum_of<S: Simd, const N: usize, const NEAR: bool, const WHOLE: bool>(
+unsafe fn one_row<S: Simd, const N: usize, const SQUARES: bool, const NEAR: bool>(
     simd: S,
-    rows: &Rows,
+    known: &([usize; N], [S::V; N]),
+    terms: &[Term],
+    [line, width]: [usize; 2],
+    from: *const f32,
+    to: *mut f32,
+) {
+    let rest = width % S::LANES;
+    let whole = width - rest;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for at in (0..whole).step_by(S::LANES) {
+            let from = from.wrapping_add(at);
+            let sum = sum_of::<S, N, SQUARES, NEAR>(simd, known, terms, line, from, S::LANES);
+            simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+            simd.store(to.add(at), sum);
+        }
+        if rest > 0 {
+            let from = from.wrapping_add(whole);
+            let sum = sum_of::<S, N, SQUARES, NEAR>(simd, known, terms, line, from, rest);
+            simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+            simd.store_first(to.add(whole), rest, sum);
+        }
+    }
+}
+
+/// The sum of a register, or of its first `n` lanes, of each term.
+///
+/// # Safety
+/// So many values are there of each.
+#[inline(always)]
+unsafe fn sum_of<S: Simd, const N: usize, const SQUARES: bool, const NEAR: bool>(
+    simd: S,
+    (starts, weights): &([usize; N], [S::V; N]),
+    terms: &[Term],
+    line: usize,
     from: *const f32,
     n: usize,
 ) -> S::V {
-    if !NEAR {
-        simd.prefetch(from.wrapping_add(FAR));
-        simd.prefetch(from.wrapping_add(FAR + rows.line));
-    }
     let mut sum = simd.splat(0.0);
-    for row in 0..if N == 0 { rows.met } else { N } {
-        // SAFETY: the caller's promise.
-        let value = unsafe {
-            let from = from.add(row * rows.line);
-            if WHOLE { simd.load(from) } else { simd.load_first(from, n) }
+    for i in 0..if N == 0 { terms.len() } else { N } {
+        let (start, weight) = if N == 0 {
+            (terms[i][0] as usize * line, simd.splat(f32::from_bits(terms[i][1])))
+        } else {
+            (starts[i], weights[i])
         };
-        sum = if row == 0 { value } else { simd.add(sum, value) };
+        let p = from.wrapping_add(start);
+        // The first of three is, as a rule, the last of the row before.
+        if !NEAR && i + 2 >= N {
+            simd.prefetch(p.wrapping_add(FAR));
+        }
+        // SAFETY: the caller's promise.
+        let v = unsafe { if n == S::LANES { simd.load(p) } else { simd.load_first(p, n) } };
+        let v = if SQUARES { simd.mul(v, v) } else { v };
+        sum = if i == 0 { simd.mul(weight, v) } else { simd.fma(weight, v, sum) };
     }
     sum
 }
 
-/// A row of windows that follow one another, whatever rows of planes they come from.
-#[derive(Clone, Copy, Debug)]
-pub struct Long {
-    /// From window to window: 1 or 2.
-    pub step: usize,
-    /// Values of a window.
-    pub kernel: usize,
-    /// How many windows.
-    pub count: usize,
-}
-
-impl Long {
-    /// Values that are read, by registers of any length.
-    pub fn values(&self) -> usize {
-        self.step * self.count.next_multiple_of(16) + self.kernel.next_multiple_of(2) + 16
-    }
-}
-
-/// made = the sum of each window of `long`; what is in `made` behind the last is anything.
+/// Copies `count` rows of `width` values, and writes nothing between them. `line` is the distance from row to row of what is read,
+/// and of what is written.
 ///
 /// # Panics
-/// When `long` is less than `Long::values`, or there is no room for whole registers.
+/// When a row reaches outside of `from`, or there is no room for one.
 #[inline(always)]
-pub fn along<S: Simd>(simd: S, how: Long, long: &[f32], made: &mut [f32]) {
-    assert!(how.values() <= long.len(), "a window reaches outside");
-    assert!(how.count.next_multiple_of(S::LANES) <= made.len(), "no room for whole registers");
-    let (from, to) = (long.as_ptr(), made.as_mut_ptr());
-    // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
-    unsafe {
-        match (how.step, how.kernel) {
-            (1, 3) => along_by::<S, 1>(simd, how.count, 3, from, to),
-            (1, kernel) => along_by::<S, 1>(simd, how.count, kernel, from, to),
-            (_, 2) => along_by::<S, 2>(simd, how.count, 2, from, to),
-            (_, 3) => along_by::<S, 2>(simd, how.count, 3, from, to),
-            (_, kernel) => along_by::<S, 2>(simd, how.count, kernel, from, to),
-        }
+pub fn copy<S: Simd>(simd: S, [count, width]: [usize; 2], line: [usize; 2], from: &[f32], to: &mut [f32]) {
+    if count * width == 0 {
+        return;
     }
-}
-
-/// [`along`] windows that move by `STEP`.
-///
-/// # Safety
-/// As it checks.
-#[inline(always)]
-unsafe fn along_by<S: Simd, const STEP: usize>(
-    simd: S,
-    count: usize,
-    kernel: usize,
-    long: *const f32,
-    to: *mut f32,
-) {
-    for k in (0..count).step_by(S::LANES) {
-        let mut sum = simd.splat(0.0);
-        for column in (0..kernel).step_by(STEP) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let from = long.add(STEP * k + column);
-                let first = simd.load(from);
-                if STEP == 1 {
-                    sum = simd.add(sum, first);
-                    continue;
-                }
-                let (even, odd) = simd.unzip(first, simd.load(from.add(S::LANES)));
-                sum = simd.add(sum, even);
-                if column + 1 < kernel {
-                    sum = simd.add(sum, odd);
-                }
-            }
-        }
-        // SAFETY: the caller's promise.
-        unsafe { simd.store(to.add(k), sum) };
-    }
-}
-
-/// wide = for each of `how.count` positions, or pairs of them, the sum of the windows that hold it; `long` begins
-/// `(kernel - 1) / step` windows before the one that begins at the first.
-///
-/// # Panics
-/// When `long` is less than `Long::values`, or there is no room for whole registers.
-#[inline(always)]
-pub fn along_back<S: Simd>(simd: S, how: Long, long: &[f32], wide: &mut [f32]) {
-    assert!(how.values() <= long.len(), "a window reaches outside");
-    assert!(how.step * how.count.next_multiple_of(S::LANES) <= wide.len(), "no room for whole registers");
-    let (from, to) = (long.as_ptr(), wide.as_mut_ptr());
-    // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
-    unsafe {
-        match (how.step, how.kernel) {
-            (1, 3) => back_by::<S, 1>(simd, how.count, 3, from, to),
-            (1, 5) => back_by::<S, 1>(simd, how.count, 5, from, to),
-            (1, kernel) => back_by::<S, 1>(simd, how.count, kernel, from, to),
-            (_, 2) => back_by::<S, 2>(simd, how.count, 2, from, to),
-            (_, 3) => back_by::<S, 2>(simd, how.count, 3, from, to),
-            (_, kernel) => back_by::<S, 2>(simd, how.count, kernel, from, to),
-        }
-    }
-}
-
-/// [`along_back`] windows that move by `STEP`.
-///
-/// # Safety
-/// As it checks.
-#[inline(always)]
-unsafe fn back_by<S: Simd, const STEP: usize>(
-    simd: S,
-    count: usize,
-    kernel: usize,
-    long: *const f32,
-    wide: *mut f32,
-) {
-    let before = (kernel - 1) / STEP;
-    for k in (0..count).step_by(S::LANES) {
-        let mut sums = [simd.splat(0.0); STEP];
-        // SAFETY: the caller's promise.
+    assert!((count - 1) * line[0] + width <= from.len(), "a row reaches outside");
+    assert!((count - 1) * line[1] + width <= to.len(), "no room for a row");
+    let (mut from, mut to) = (from.as_ptr(), to.as_mut_ptr());
+    let whole = width - width % S::LANES;
+    for _ in 0..count {
+        // SAFETY: all rows lie inside.
         unsafe {
-            for window in 0..=before {
-                let shares = simd.load(long.add(k + window));
-                for (rest, sum) in sums.iter_mut().enumerate() {
-                    if (before - window) * STEP + rest < kernel {
-                        *sum = simd.add(*sum, shares);
-                    }
-                }
+            for at in (0..whole).step_by(S::LANES) {
+                simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+                simd.store(to.add(at), simd.load(from.add(at)));
             }
-            if STEP == 1 {
-                simd.store(wide.add(k), sums[0]);
-            } else {
-                let (low, high) = simd.zip(sums[0], sums[STEP - 1]);
-                simd.store(wide.add(2 * k), low);
-                simd.store(wide.add(2 * k + S::LANES), high);
+            if whole < width {
+                let rest = width - whole;
+                simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+                simd.store_first(to.add(whole), rest, simd.load_first(from.add(whole), rest));
             }
         }
+        (from, to) = (from.wrapping_add(line[0]), to.wrapping_add(line[1]));
     }
 }
 
@@ -265,92 +276,116 @@ mod tests {
         *,
     };
 
-    struct Both;
+    fn values() -> Vec<f32> {
+        (0..2000).map(|i| (i * 37 % 64) as f32).collect()
+    }
 
-    impl Job for Both {
+    struct Down;
+
+    impl Job for Down {
         type Output = ();
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            let x: Vec<f32> = (0..2000).map(|i| (i * 37 % 64) as f32).collect();
-            for (count, met, width) in [(1, 1, 3), (2, 0, 5), (4, 2, 8), (5, 3, 16), (2, 4, 19), (3, 5, 40)] {
-                let rows = Rows { planes: 3, plane: [401, 307], count, row: [43, 60], met, line: 41, width };
-                let mut to = vec![f32::NAN; 1000];
-                down::<S, true>(simd, &rows, &x, &mut to);
-                let mut written = 0;
-                for (plane, row) in (0..3).flat_map(|plane| (0..count).map(move |row| (plane, row))) {
+            let x = values();
+            let terms: Vec<Term> = (0..11).map(|i| [3 + i * 5 % 7, ((i % 3) as f32).to_bits()]).collect();
+            // The third row is made as the second, the sixth and seventh as the fourth and fifth.
+            let list = [
+                [2, 1, 0, 1],
+                [4, 2, 1, 1],
+                [4, 1, 0, 1],
+                [6, 2, 1, 2],
+                [7, 1, 0, 1],
+                [7, 1, 0, 2],
+                [7, 1, 0, 1],
+                [11, 9, 1, 1],
+            ];
+            let ranges =
+                [(1..2, 0), (2..4, 0), (2..4, 1), (4..6, 0), (6..7, 0), (4..6, 1), (6..7, 1), (7..11, 0)];
+            for width in [1, 3, 8, 16, 19, 40] {
+                let (plane, line) = ([401, 480], [41, 60]);
+                let rows =
+                    Rows { rows: &list, terms: &terms, term: 1, first: 2, planes: 3, plane, line, width };
+                let (mut to, mut squares) = (vec![f32::NAN; 1500], vec![f32::NAN; 1500]);
+                down::<S, false, true>(simd, &rows, &x, &mut to);
+                down::<S, true, false>(simd, &rows, &x, &mut squares);
+                let mut want = vec![[f32::NAN; 2]; 1500];
+                for (plane, row) in (0..3).flat_map(|plane| (0..8).map(move |row| (plane, row))) {
                     for column in 0..width {
-                        let from = plane * 401 + row * 43 + column;
-                        let sum: f32 = (0..met).map(|i| x[from + i * 41]).sum();
-                        assert_eq!(to[plane * 307 + row * 60 + column], sum);
-                        written += 1;
+                        let mut sums = [0.0; 2];
+                        let (range, more) = ranges[row].clone();
+                        for &[from, weight] in &terms[range] {
+                            let v = x[plane * 401 + (from as usize + more - 2) * 41 + column];
+                            sums[0] += f32::from_bits(weight) * v;
+                            sums[1] += f32::from_bits(weight) * v * v;
+                        }
+                        want[plane * 480 + row * 60 + column] = sums;
                     }
                 }
-                assert_eq!(to.iter().filter(|v| !v.is_nan()).count(), written);
+                let equal = |got: f32, want: f32| got == want || got.is_nan() && want.is_nan();
+                assert!(want.iter().zip(to).all(|(want, got)| equal(got, want[0])), "{width}");
+                assert!(want.iter().zip(squares).all(|(want, got)| equal(got, want[1])), "{width}");
             }
-            for (step, kernel, count) in
-                [(1, 3, 1), (1, 1, 17), (1, 4, 40), (2, 2, 16), (2, 3, 33), (2, 5, 9)]
-            {
-                let how = Long { step, kernel, count };
-                let mut made = vec![f32::NAN; count.next_multiple_of(16)];
-                along(simd, how, &x[..how.values()], &mut made);
-                for (k, &made) in made[..count].iter().enumerate() {
-                    assert_eq!(made, x[step * k..][..kernel].iter().sum::<f32>());
-                }
-                let (before, mut wide) = ((kernel - 1) / step, vec![f32::NAN; 2 * (count + 16)]);
-                along_back(simd, how, &x[..how.values()], &mut wide);
-                for (at, &wide) in wide[..step * count].iter().enumerate() {
-                    let holds = |window: usize| {
-                        (window * step..window * step + kernel).contains(&(at + before * step))
-                    };
-                    let sum: f32 =
-                        (0..count + before).filter(|&window| holds(window)).map(|window| x[window]).sum();
-                    assert_eq!(wide, sum, "position {at} of {how:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_summed() {
+        Isa::all().for_each(|isa| isa.run(Down));
+    }
+
+    struct Copies;
+
+    impl Job for Copies {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let x = values();
+            for (count, width) in [(0, 3), (2, 0), (1, 1), (5, 7), (3, 16), (4, 37)] {
+                let mut to = vec![f32::NAN; 200];
+                copy(simd, [count, width], [41, 40], &x[..200], &mut to);
+                for (i, to) in to.into_iter().enumerate() {
+                    let (row, column) = (i / 40, i % 40);
+                    let written = row < count && column < width;
+                    assert!(if written { to == x[row * 41 + column] } else { to.is_nan() });
                 }
             }
         }
     }
 
     #[test]
-    fn rows_and_windows_are_summed() {
-        Isa::all().for_each(|isa| isa.run(Both));
+    fn rows_are_copied() {
+        Isa::all().for_each(|isa| isa.run(Copies));
     }
 
-    struct Outside(Rows);
+    struct Outside<'a>(Rows<'a>);
 
-    impl Job for Outside {
+    impl Job for Outside<'_> {
         type Output = ();
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            down::<S, false>(simd, &self.0, &[0.0; 10], &mut [0.0; 10]);
+            down::<S, false, true>(simd, &self.0, &[0.0; 10], &mut [0.0; 10]);
         }
+    }
+
+    /// Two rows of three values, the second of which is row `row`.
+    fn outside(row: u32, line: [usize; 2]) {
+        let (rows, terms) = (&[[1, 1, 0, 1], [2, 1, 0, 1]], &[[0, 0], [row, 0]]);
+        let how = Rows { rows, terms, term: 0, first: 0, planes: 1, plane: [0; 2], line, width: 3 };
+        Isa::best().run(Outside(how));
     }
 
     #[test]
     #[should_panic(expected = "a row reaches outside")]
     fn rows_stay_inside() {
-        Isa::best().run(Outside(Rows {
-            planes: 1,
-            count: 2,
-            met: 2,
-            line: 4,
-            row: [4, 1],
-            width: 3,
-            ..Rows::default()
-        }));
+        outside(2, [4, 3]);
     }
 
     #[test]
     #[should_panic(expected = "no room for a row")]
     fn results_stay_inside() {
-        Isa::best().run(Outside(Rows {
-            planes: 2,
-            plane: [1, 8],
-            count: 1,
-            met: 1,
-            width: 3,
-            ..Rows::default()
-        }));
+        outside(1, [4, 8]);
     }
 }

@@ -1,21 +1,14 @@
-//! Weighted sums over windows: means, means weighted by distance, and Euclidean norms.
+//! Means of windows, weighted or not, the roots of sums of squares, and their gradients.
 
 use super::{
     Axis, Pool, beside,
-    fold::{Fold, Outputs, fold},
-    long::sums,
-    long_back::sums_backward,
-    rows::scratch_len,
-    spread::{Spread, spread},
+    lists::Lists,
+    sums::{Finish, Sums},
 };
 use crate::kernels::{
     elementwise::vectorized,
     parallel::for_chunks_mut,
-    scratch,
-    simd::{
-        Isa, Job, Simd, plane_sums,
-        windows::{Taps, sum},
-    },
+    simd::{Isa, Job, Simd, plane_sums},
 };
 
 /// What the sum over a window is divided by.
@@ -30,17 +23,20 @@ pub enum Norm {
 /// The weight of each position of a window, a product over its axes, and what each sum is divided by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// By position; none where all are 1.
-    window: Vec<f32>,
+    /// By row of a window, and by column.
+    rows: Vec<f32>,
+    columns: Vec<f32>,
     /// By output of a plane.
     norms: Vec<f32>,
+    /// Whether all weights are 1.
+    even: bool,
 }
 
 impl Weights {
     /// Weight 1 everywhere.
     pub fn even(pool: &Pool, norm: Norm) -> Self {
         let axes: Vec<_> = pool.axes.iter().map(|a| vec![1.0; a.kernel]).collect();
-        Self { window: vec![], ..Self::of(pool, &axes, norm) }
+        Self { even: true, ..Self::of(pool, &axes, norm) }
     }
 
     /// exp(-d^2 / (2 sigma^2)), where d is the distance from the window's centre and `sigma` is given for each axis.
@@ -65,16 +61,45 @@ impl Weights {
             };
             (0..axis.output).map(norm).collect()
         });
-        let mut all = Self { window: vec![1.0], norms: vec![1.0] };
-        for (weights, norms) in axes.iter().zip(norms) {
-            all.window = product(&all.window, weights);
-            all.norms = product(&all.norms, &norms);
-        }
-        all
+        let (columns, outer) = axes.split_last().expect("a plane has an axis");
+        let rows = outer.iter().fold(vec![1.0], |all, weights| product(&all, weights));
+        let norms = norms.fold(vec![1.0], |all, norms| product(&all, &norms));
+        Self { rows, columns: columns.clone(), norms, even: false }
     }
 
-    fn is_even(&self) -> bool {
-        self.window.is_empty()
+    /// Lends `f` the lists of rows that sums, or, `back`, gradients go by, with the weights of rows.
+    fn lists<R>(&self, pool: &Pool, back: bool, f: impl FnOnce(Lists<'_>) -> R) -> R {
+        Lists::lend(pool, back, |tap| self.rows[tap], f)
+    }
+
+    /// How sums are taken, or, `back`, their gradients.
+    fn way(&self, isa: Isa, pool: &Pool, back: bool) -> Way {
+        match self.even {
+            true if pool.is_global() => Way::Global,
+            true if beside::sums_pay(isa, pool, back) => Way::Beside,
+            _ => Way::Rows,
+        }
+    }
+}
+
+/// How sums are taken.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Of whole planes.
+    Global,
+    /// Small planes side by side.
+    Beside,
+    /// Along and down their rows.
+    Rows,
+}
+
+impl Way {
+    /// Lends `f` the lists that it goes by.
+    fn lists<R>(self, pool: &Pool, weights: &Weights, back: bool, f: impl FnOnce(Lists<'_>) -> R) -> R {
+        match self {
+            Way::Rows => weights.lists(pool, back, f),
+            _ => f(Lists::NONE),
+        }
     }
 }
 
@@ -92,16 +117,19 @@ pub fn weighted_mean_backward(pool: &Pool, weights: &Weights, dy: &[f32], dx: &m
 fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    for_chunks_mut(dx, planes * inputs, |start, dx| {
-        let dy = &dy[start / inputs * outputs..];
-        if weights.is_even() && pool.is_global() {
-            isa.run(Fill { norm: weights.norms[0], plane: inputs, dy, dx });
-        } else if !weights.is_even()
-            || !(sums_backward(isa, pool, &weights.norms, dy, dx)
-                || beside::mean_backward(isa, pool, &weights.norms, dy, dx))
-        {
-            scattered(isa, pool, weights, dx, [dy, &[]]);
-        }
+    let norms = &weights.norms[..];
+    let way = weights.way(isa, pool, true);
+    way.lists(pool, weights, true, |lists| {
+        for_chunks_mut(dx, planes * inputs, |start, dx| {
+            let dy = &dy[start / inputs * outputs..];
+            match way {
+                Way::Global => isa.run(Fill { norm: norms[0], plane: inputs, dy, dx }),
+                Way::Beside => beside::mean_backward(isa, pool, norms, dy, dx),
+                Way::Rows => {
+                    Sums::back(pool, &weights.columns, lists).backward(isa, dy, dx, Finish::Over(norms))
+                }
+            }
+        });
     });
 }
 
@@ -120,14 +148,17 @@ fn norm_backward(isa: Isa, pool: &Pool, weights: &Weights, [x, y, dy]: [&[f32]; 
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == dx.len() && y.len() == dy.len());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    for_chunks_mut(dx, planes * inputs, |start, part| {
-        let range = start / inputs * outputs..(start + part.len()) / inputs * outputs;
-        scattered(isa, pool, weights, part, [&dy[range.clone()], &y[range]]);
-        let x = &x[start..][..part.len()];
-        vectorized(
-            #[inline(always)]
-            || part.iter_mut().zip(x).for_each(|(d, x)| *d *= x),
-        );
+    weights.lists(pool, true, |lists| {
+        for_chunks_mut(dx, planes * inputs, |start, part| {
+            let first = start / inputs * outputs;
+            let sums = Sums::back(pool, &weights.columns, lists);
+            sums.backward(isa, &dy[first..], part, Finish::Root(&y[first..]));
+            let x = &x[start..][..part.len()];
+            vectorized(
+                #[inline(always)]
+                || part.iter_mut().zip(x).for_each(|(d, x)| *d *= x),
+            );
+        });
     });
 }
 
@@ -135,18 +166,24 @@ fn norm_backward(isa: Isa, pool: &Pool, weights: &Weights, [x, y, dy]: [&[f32]; 
 fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    for_chunks_mut(y, planes * outputs, |start, y| {
-        let x = &x[start / outputs * inputs..];
-        if weights.is_even() && pool.is_global() {
-            plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
-            let norm = weights.norms[0];
-            y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norm });
-        } else if !SQUARES && weights.is_even() && sums(isa, pool, x, y) {
-            isa.run(Divide { norms: &weights.norms, y });
-        } else if SQUARES || !weights.is_even() || !beside::mean(isa, pool, &weights.norms, x, y) {
-            let planes = y.len() / outputs;
-            fold(isa, pool, (x, planes), &mut Sums::<SQUARES> { weights, y });
-        }
+    let norms = &weights.norms[..];
+    let finish = if SQUARES { Finish::Root(&[]) } else { Finish::Over(norms) };
+    let way = match weights.way(isa, pool, false) {
+        Way::Beside if SQUARES => Way::Rows,
+        way => way,
+    };
+    way.lists(pool, weights, false, |lists| {
+        for_chunks_mut(y, planes * outputs, |start, y| {
+            let x = &x[start / outputs * inputs..];
+            match way {
+                Way::Global => {
+                    plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
+                    y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norms[0] });
+                }
+                Way::Beside => beside::mean(isa, pool, norms, x, y),
+                Way::Rows => Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish),
+            }
+        });
     });
 }
 
@@ -174,125 +211,6 @@ impl Job for Fill<'_> {
                 simd.write_first(dx, share);
             }
         }
-    }
-}
-
-/// Each plane of `y` over its `norms`.
-struct Divide<'a> {
-    norms: &'a [f32],
-    y: &'a mut [f32],
-}
-
-impl Job for Divide<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        for y in self.y.chunks_exact_mut(self.norms.len()) {
-            for at in (0..y.len()).step_by(S::LANES) {
-                let norms = simd.read_first(&self.norms[at..]);
-                let y = &mut y[at..];
-                simd.write_first(y, simd.div(simd.read_first(y), norms));
-            }
-        }
-    }
-}
-
-/// Sums over windows.
-struct Sums<'a, const SQUARES: bool> {
-    weights: &'a Weights,
-    y: &'a mut [f32],
-}
-
-impl<const SQUARES: bool> Fold for Sums<'_, SQUARES> {
-    const REPEATS: bool = false;
-
-    #[inline(always)]
-    fn fold<S: Simd, const N: usize>(
-        &mut self,
-        simd: S,
-        lines: &[f32],
-        step: usize,
-        taps: Taps<'_>,
-        to: Outputs,
-    ) {
-        let Weights { window, norms } = self.weights;
-        let outputs = norms.len();
-        let sums = sum::<S, N, SQUARES>(simd, lines, step, taps, window);
-        for (i, sum) in sums.into_iter().enumerate() {
-            let y = if SQUARES {
-                simd.sqrt(sum)
-            } else {
-                simd.div(sum, simd.read_first(&norms[(to.first + i * to.step) % outputs..]))
-            };
-            simd.write_first(&mut self.y[to.range(i)], y);
-        }
-    }
-}
-
-/// dx = the sum of weight * share over the windows that hold it: dy over the window's norm; or dy / y, given y.
-fn scattered(isa: Isa, pool: &Pool, weights: &Weights, dx: &mut [f32], [dy, y]: [&[f32]; 2]) {
-    scratch::lend(scratch_len(pool, isa.lanes()), |scratch| {
-        isa.run(Share { pool, dx, scratch, shares: Shares { weights, dy, y } });
-    });
-}
-
-struct Share<'a> {
-    pool: &'a Pool,
-    dx: &'a mut [f32],
-    scratch: &'a mut [f32],
-    shares: Shares<'a>,
-}
-
-impl Job for Share<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        spread(simd, self.pool, self.scratch, self.dx, &mut self.shares);
-    }
-}
-
-/// Shares of each output.
-struct Shares<'a> {
-    weights: &'a Weights,
-    dy: &'a [f32],
-    /// Empty for means.
-    y: &'a [f32],
-}
-
-impl Spread for Shares<'_> {
-    #[inline(always)]
-    fn line<S: Simd>(&mut self, simd: S, first: usize, row: usize, line: &mut [f32]) {
-        let n = line.len();
-        let norms = &self.weights.norms[row * n..];
-        let dy = &self.dy[first..][..n];
-        for j in (0..n).step_by(S::LANES) {
-            let dy = simd.read_first(&dy[j..]);
-            let share = if self.y.is_empty() {
-                simd.div(dy, simd.read_first(&norms[j..]))
-            } else {
-                let (y, zero) = (simd.read_first(&self.y[first..][..n][j..]), simd.splat(0.0));
-                simd.where_greater(y, zero, simd.div(dy, y), zero)
-            };
-            simd.write_first(&mut line[j..], share);
-        }
-    }
-
-    #[inline(always)]
-    fn prefetch<S: Simd>(&self, simd: S, at: usize) {
-        simd.prefetch(self.dy.as_ptr().wrapping_add(at));
-    }
-
-    #[inline(always)]
-    fn gather<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        lines: &[f32],
-        step: usize,
-        taps: Taps<'_>,
-    ) -> [S::V; N] {
-        sum::<S, N, false>(simd, lines, step, taps, &self.weights.window)
     }
 }
 

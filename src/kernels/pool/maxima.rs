@@ -1,0 +1,261 @@
+//! The largest of windows of any kind: along the rows first, then down the columns, where what was made of a row serves all rows
+//! of windows that meet it. Rows follow one another in scratch as one long row, so few lanes are idle.
+//!
+//! What is not a number would hide others of its row, where it only hides others of its window as the first: then the windows go
+//! tap by tap.
+
+use super::{
+    Axis, Pool, for_rows,
+    lists::{Bands, Lists, outermost},
+};
+use crate::kernels::{
+    scratch,
+    simd::{
+        Isa, Job, MOST_LANES, Simd,
+        maxima::{Found, all_finite, along, down_list, down_plane},
+        rows::copy,
+    },
+};
+
+/// About how many values of rows are gone over at a time, and the most of a plane that is one long row with its neighbours.
+const BAND: usize = 1024;
+const SMALL: usize = 2 * BAND;
+
+/// What all chunks of planes need.
+#[derive(Clone, Copy)]
+pub struct Ready<'a> {
+    lists: Lists<'a>,
+    /// Of planes that are one long row what is added to what a tap of each column, and then of each row, meets: nothing, or, where that
+    /// is in the padding, what makes it the least.
+    edges: &'a [f32],
+}
+
+impl Ready<'_> {
+    /// For those who do without.
+    pub const NOTHING: Self = Self { lists: Lists::NONE, edges: &[] };
+
+    /// Lends it to `f`.
+    pub fn lend<R>(pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
+        let (axis, _) = pool.split();
+        if !same(pool) {
+            let number = |tap| (tap * axis.kernel) as f32;
+            return Lists::lend(pool, false, number, |lists| f(Ready { lists, edges: &[] }));
+        }
+        let (plane, room) = (pool.inputs(), room(pool));
+        scratch::lend(2 * axis.kernel * room, |edges| {
+            edges.fill(-0.0);
+            let (columns, rows) = edges.split_at_mut(axis.kernel * room);
+            for (tap, (columns, rows)) in columns.chunks_mut(room).zip(rows.chunks_mut(room)).enumerate() {
+                let beside = |length: usize| match axis.pad.checked_sub(tap) {
+                    Some(before) => 0..before.min(length),
+                    None => (length + axis.pad).saturating_sub(tap)..length,
+                };
+                for row in columns.chunks_exact_mut(axis.input) {
+                    row[beside(axis.input)].fill(f32::NEG_INFINITY);
+                }
+                for plane in rows.chunks_exact_mut(plane) {
+                    let lines = beside(plane.len() / axis.input);
+                    plane[lines.start * axis.input..lines.end * axis.input].fill(f32::NEG_INFINITY);
+                }
+            }
+            f(Ready { lists: Lists::NONE, edges })
+        })
+    }
+}
+
+/// Values of planes that are one long row, whole registers.
+fn room(pool: &Pool) -> usize {
+    (planes(pool) * pool.inputs()).next_multiple_of(MOST_LANES)
+}
+
+/// How many planes are one long row.
+fn planes(pool: &Pool) -> usize {
+    (BAND / pool.inputs()).max(1)
+}
+
+/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
+pub fn largest(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+    let x = &x[..y.len() / pool.outputs() * pool.inputs()];
+    let done = match (same(pool), taps.is_empty()) {
+        (true, true) => Same::<false>::of(isa, pool, ready, x, y, taps),
+        (true, false) => Same::<true>::of(isa, pool, ready, x, y, taps),
+        (false, true) => Rows::<false>::of(isa, pool, ready, x, y, taps),
+        (false, false) => Rows::<true>::of(isa, pool, ready, x, y, taps),
+    };
+    if !done {
+        tap_by_tap(pool, x, y, taps);
+    }
+}
+
+/// Whether windows move by one, and planes are small and as large as their outputs: then a plane, too, is one long row.
+pub fn same(pool: &Pool) -> bool {
+    let fits = |a: &Axis| (a.stride, a.kernel, a.output) == (1, 2 * a.pad + 1, a.input);
+    matches!(&pool.axes[..], [rows, columns]
+        if fits(rows) && fits(columns) && rows.kernel == columns.kernel && matches!(rows.kernel, 3 | 5))
+        && pool.inputs() <= SMALL
+}
+
+/// The largest values one by one, plainly.
+fn tap_by_tap(pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+    let (inputs, outputs, (axis, outer)) = (pool.inputs(), pool.outputs(), pool.split());
+    for (at, y) in y.iter_mut().enumerate() {
+        let (x, o) = (&x[at / outputs * inputs..][..inputs], at % outputs);
+        let (row, o) = (o / axis.output, o % axis.output);
+        let mut best = None;
+        for_rows(outer, row, |row, tap| {
+            for i in axis.window(o) {
+                let v = x[row * axis.input + i];
+                if best.is_none_or(|(best, _)| v > best) {
+                    best = Some((v, tap * axis.kernel + axis.tap(o, i)));
+                }
+            }
+        });
+        let (value, tap) = best.expect("a window holds some of the input");
+        *y = value;
+        if let Some(to) = taps.get_mut(at) {
+            *to = tap as u8;
+        }
+    }
+}
+
+/// Planes that are one long row, windows as high as wide.
+struct Same<'a, const TAKE: bool> {
+    pool: &'a Pool,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    taps: &'a mut [u8],
+    edges: &'a [f32],
+    long: &'a mut [f32],
+    found: Found<'a>,
+}
+
+impl<const TAKE: bool> Same<'_, TAKE> {
+    fn of(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
+        let (axis, _) = pool.split();
+        let (edges, wide) = (ready.edges, room(pool) + 2 * axis.pad * axis.input + MOST_LANES);
+        scratch::lend(3 * wide, |lent| {
+            lent.fill(0.0);
+            let (long, lent) = lent.split_at_mut(wide);
+            let (best, tap) = lent.split_at_mut(wide);
+            isa.run(Same::<TAKE> { pool, x, y, taps, edges, long, found: Found { best, tap } })
+        })
+    }
+}
+
+impl<const TAKE: bool> Job for Same<'_, TAKE> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let Self { pool, x: all, y, taps, edges, long, mut found } = self;
+        let (&Axis { input: width, kernel, pad, .. }, _) = pool.split();
+        let part = planes(pool) * pool.inputs();
+        let (columns, rows) = edges.split_at(edges.len() / 2);
+        for (i, (x, y)) in all.chunks(part).zip(y.chunks_mut(part)).enumerate() {
+            if !all_finite(simd, x) {
+                return false;
+            }
+            // What lies around a group will have been found finite, too; only around all there is nothing.
+            let (start, around) = (i * part, part + MOST_LANES + pad);
+            let long = if start >= pad && start + around <= all.len() {
+                &all[start - pad..]
+            } else {
+                copy(simd, [1, x.len()], [0; 2], x, &mut long[pad..]);
+                &*long
+            };
+            along::<S, TAKE>(simd, kernel, columns, x.len(), long, found.from(pad * width));
+            let taps = if TAKE { &mut taps[i * part..][..x.len()] } else { &mut [] };
+            let next = &all[((i + 1) * part).min(all.len())..];
+            down_plane::<S, TAKE>(simd, [kernel, width], rows, found.from(0), (y, taps), next);
+        }
+        true
+    }
+}
+
+/// Planes whose rows lie in scratch with margins.
+struct Rows<'a, const TAKE: bool> {
+    pool: &'a Pool,
+    lists: Lists<'a>,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    taps: &'a mut [u8],
+    /// Values from row to row.
+    pitch: usize,
+    bands: Bands,
+    long: &'a mut [f32],
+    found: Found<'a>,
+    /// What is made of the rows of windows, if not every one of them is an output.
+    made: Found<'a>,
+}
+
+impl<const TAKE: bool> Rows<'_, TAKE> {
+    fn of(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
+        let (lists, (axis, outer)) = (ready.lists, pool.split());
+        let Axis { input, output, kernel, stride, pad } = *axis;
+        let pitch = (pad + input).max((output - 1) * stride + kernel);
+        let (first, below) = outermost(outer, |a| a.input);
+        let held = |steps: usize| match steps == first.output {
+            true => below * first.input,
+            false => below * ((steps - 1) * first.stride + first.kernel).min(first.input),
+        };
+        let bands = Bands::fit(2 * BAND / pitch, first.output, held);
+        let long = bands.rows * pitch + kernel + MOST_LANES;
+        let room = (bands.rows * pitch).next_multiple_of(MOST_LANES) + MOST_LANES;
+        let row = pitch.next_multiple_of(MOST_LANES);
+        scratch::lend(long + 2 * room + 2 * row, |lent| {
+            let (long, lent) = lent.split_at_mut(long);
+            long.fill(f32::NEG_INFINITY);
+            let (best, lent) = lent.split_at_mut(room);
+            let (tap, lent) = lent.split_at_mut(room);
+            let (found, (best, tap)) = (Found { best, tap }, lent.split_at_mut(row));
+            let made = Found { best, tap };
+            isa.run(Rows::<TAKE> { pool, lists, x, y, taps, pitch, bands, long, found, made })
+        })
+    }
+}
+
+impl<const TAKE: bool> Job for Rows<'_, TAKE> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let Self { pool, lists, x, y, taps, pitch, bands, long, mut found, mut made } = self;
+        let ((axis, outer), inputs, outputs) = (pool.split(), pool.inputs(), pool.outputs());
+        let ((first, above), (_, below)) = (outermost(outer, |a| a.input), outermost(outer, |a| a.output));
+        let (stride, width) = (axis.stride, (axis.output - 1) * axis.stride + 1);
+        for (planes, steps) in bands.all(y.len() / outputs, first.output) {
+            let held = match steps.len() == first.output {
+                true => 0..first.input,
+                false => first.window(steps.start).start..first.window(steps.end - 1).end,
+            };
+            let held = held.start * above..held.end * above;
+            let count = planes.len() * held.len();
+            let x = &x[planes.start * inputs + held.start * axis.input..][..count * axis.input];
+            if !all_finite(simd, x) {
+                return false;
+            }
+            copy(simd, [count, axis.input], [axis.input, pitch], x, &mut long[axis.pad..]);
+            along::<S, TAKE>(simd, axis.kernel, &[], count * pitch, long, found.from(0));
+            for (slot, plane) in planes.enumerate() {
+                for row in steps.start * below..steps.end * below {
+                    let (list, begin) = lists.of(&(row..row + 1));
+                    let terms = &lists.terms[begin..list[0][0] as usize];
+                    let rows = found.from(slot * held.len() * pitch);
+                    let at = plane * outputs + row * axis.output;
+                    let y = &mut y[at..][..axis.output];
+                    let taps = if TAKE { &mut taps[at..][..axis.output] } else { &mut [] };
+                    if stride == 1 {
+                        down_list::<S, TAKE>(simd, terms, [held.start, pitch], rows, y, taps);
+                        continue;
+                    }
+                    made.fold::<S, TAKE>(simd, terms, [held.start, pitch], rows, width);
+                    y.iter_mut().zip(made.best.iter().step_by(stride)).for_each(|(y, best)| *y = *best);
+                    taps.iter_mut()
+                        .zip(made.tap.iter().step_by(stride))
+                        .for_each(|(to, tap)| *to = *tap as u8);
+                }
+            }
+        }
+        true
+    }
+}

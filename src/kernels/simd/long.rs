@@ -1,0 +1,189 @@
+//! Sums of windows along one long row, and back from sums to what they are made of.
+
+use super::Simd;
+
+/// A row of windows that follow one another, whatever rows of planes they come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Long<'a> {
+    /// From window to window: 1 or 2.
+    pub step: usize,
+    /// The weight of each value of a window.
+    pub weights: &'a [f32],
+    /// How many windows.
+    pub count: usize,
+}
+
+impl Long<'_> {
+    /// Values that are read, by registers of any length.
+    pub fn values(&self) -> usize {
+        self.step * self.count.next_multiple_of(16) + self.weights.len().next_multiple_of(2) + 16
+    }
+}
+
+/// made = the sum of each window of `long`; what is in `made` behind the last is anything.
+///
+/// # Panics
+/// When `long` is less than `Long::values`, or there is no room for whole registers.
+#[inline(always)]
+pub fn along<S: Simd>(simd: S, how: Long<'_>, long: &[f32], made: &mut [f32]) {
+    assert!(how.values() <= long.len(), "a window reaches outside");
+    assert!(how.count.next_multiple_of(S::LANES) <= made.len(), "no room for whole registers");
+    let (from, to) = (long.as_ptr(), made.as_mut_ptr());
+    // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
+    unsafe {
+        match (how.step, how.weights.len()) {
+            (1, 2) => along_by::<S, 1, 2>(simd, how, from, to),
+            (1, 3) => along_by::<S, 1, 3>(simd, how, from, to),
+            (1, 5) => along_by::<S, 1, 5>(simd, how, from, to),
+            (1, _) => along_by::<S, 1, 0>(simd, how, from, to),
+            (_, 2) => along_by::<S, 2, 2>(simd, how, from, to),
+            (_, 3) => along_by::<S, 2, 3>(simd, how, from, to),
+            (_, _) => along_by::<S, 2, 0>(simd, how, from, to),
+        }
+    }
+}
+
+/// The weights of a window, where their number is known when compiled.
+#[inline(always)]
+fn splat<S: Simd, const K: usize>(simd: S, weights: &[f32]) -> [S::V; K] {
+    let mut all = [simd.splat(0.0); K];
+    all.iter_mut().zip(weights).for_each(|(all, &weight)| *all = simd.splat(weight));
+    all
+}
+
+/// [`along`] windows of `K` values, or of any number, that move by `STEP`.
+///
+/// # Safety
+/// As it checks.
+#[inline(always)]
+unsafe fn along_by<S: Simd, const STEP: usize, const K: usize>(
+    simd: S,
+    how: Long<'_>,
+    long: *const f32,
+    to: *mut f32,
+) {
+    let (kernel, known) = (if K == 0 { how.weights.len() } else { K }, splat::<S, K>(simd, how.weights));
+    for k in (0..how.count).step_by(S::LANES) {
+        let mut sum = simd.splat(0.0);
+        for column in (0..kernel).step_by(STEP) {
+            // SAFETY: the caller's promise.
+            let values = unsafe {
+                let from = long.add(STEP * k + column);
+                let first = simd.load(from);
+                if STEP == 1 { (first, first) } else { simd.unzip(first, simd.load(from.add(S::LANES))) }
+            };
+            for (column, v) in (column..kernel).zip([values.0, values.1]).take(STEP) {
+                let weight = if K == 0 { simd.splat(how.weights[column]) } else { known[column] };
+                sum = if column == 0 { simd.mul(weight, v) } else { simd.fma(weight, v, sum) };
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { simd.store(to.add(k), sum) };
+    }
+}
+
+/// wide = for each of `how.count` positions, or pairs of them, the sum of the windows that hold it, by the weight that it has
+/// there; `long` begins `(kernel - 1) / step` windows before the one that begins at the first.
+///
+/// # Panics
+/// When `long` is less than `Long::values`, or there is no room for whole registers.
+#[inline(always)]
+pub fn along_back<S: Simd>(simd: S, how: Long<'_>, long: &[f32], wide: &mut [f32]) {
+    assert!(how.values() <= long.len(), "a window reaches outside");
+    assert!(how.step * how.count.next_multiple_of(S::LANES) <= wide.len(), "no room for whole registers");
+    let (from, to) = (long.as_ptr(), wide.as_mut_ptr());
+    // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
+    unsafe {
+        match (how.step, how.weights.len()) {
+            (1, 2) => back_by::<S, 1, 2>(simd, how, from, to),
+            (1, 3) => back_by::<S, 1, 3>(simd, how, from, to),
+            (1, 5) => back_by::<S, 1, 5>(simd, how, from, to),
+            (1, _) => back_by::<S, 1, 0>(simd, how, from, to),
+            (_, 2) => back_by::<S, 2, 2>(simd, how, from, to),
+            (_, 3) => back_by::<S, 2, 3>(simd, how, from, to),
+            (_, _) => back_by::<S, 2, 0>(simd, how, from, to),
+        }
+    }
+}
+
+/// [`along_back`] windows of `K` values, or of any number, that move by `STEP`.
+///
+/// # Safety
+/// As it checks.
+#[inline(always)]
+unsafe fn back_by<S: Simd, const STEP: usize, const K: usize>(
+    simd: S,
+    how: Long<'_>,
+    long: *const f32,
+    wide: *mut f32,
+) {
+    let (kernel, known) = (if K == 0 { how.weights.len() } else { K }, splat::<S, K>(simd, how.weights));
+    let before = (kernel - 1) / STEP;
+    for k in (0..how.count).step_by(S::LANES) {
+        let mut sums = [simd.splat(0.0); STEP];
+        // SAFETY: the caller's promise.
+        unsafe {
+            for window in 0..=before {
+                let shares = simd.load(long.add(k + window));
+                for (rest, sum) in sums.iter_mut().enumerate() {
+                    let column = (before - window) * STEP + rest;
+                    if column < kernel {
+                        let weight = if K == 0 { simd.splat(how.weights[column]) } else { known[column] };
+                        *sum = simd.fma(weight, shares, *sum);
+                    }
+                }
+            }
+            if STEP == 1 {
+                simd.store(wide.add(k), sums[0]);
+            } else {
+                let (low, high) = simd.zip(sums[0], sums[STEP - 1]);
+                simd.store(wide.add(2 * k), low);
+                simd.store(wide.add(2 * k + S::LANES), high);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Isa, Job},
+        *,
+    };
+
+    struct Windows;
+
+    impl Job for Windows {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let x: Vec<f32> = (0..2000).map(|i| (i * 37 % 64) as f32).collect();
+            for (step, kernel, count) in
+                [(1, 3, 1), (1, 1, 17), (1, 2, 5), (1, 4, 40), (1, 5, 16), (2, 2, 16), (2, 3, 33), (2, 5, 9)]
+            {
+                let weights = &[1.0, 3.0, 2.0, 1.0, 4.0][..kernel];
+                let how = Long { step, weights, count };
+                let mut made = vec![f32::NAN; count.next_multiple_of(16)];
+                along(simd, how, &x[..how.values()], &mut made);
+                for (k, &made) in made[..count].iter().enumerate() {
+                    let sum = x[step * k..].iter().zip(weights).map(|(x, weight)| x * weight).sum::<f32>();
+                    assert_eq!(made, sum);
+                }
+                let (before, mut wide) = ((kernel - 1) / step, vec![f32::NAN; 2 * (count + 16)]);
+                along_back(simd, how, &x[..how.values()], &mut wide);
+                for (at, &wide) in wide[..step * count].iter().enumerate() {
+                    let column = |window: usize| (at + before * step).wrapping_sub(window * step);
+                    let share = |window: usize| weights.get(column(window)).map_or(0.0, |w| w * x[window]);
+                    let sum: f32 = (0..count + before).map(share).sum();
+                    assert_eq!(wide, sum, "position {at} of {how:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn windows_are_summed() {
+        Isa::all().for_each(|isa| isa.run(Windows));
+    }
+}
