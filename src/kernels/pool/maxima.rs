@@ -160,7 +160,7 @@ impl<const TAKE: bool> Job for Same<'_, TAKE> {
             let long = if start >= pad && start + around <= all.len() {
                 &all[start - pad..]
             } else {
-                copy(simd, [1, x.len()], [0; 2], x, &mut long[pad..]);
+                copy::<S, true>(simd, [1, x.len()], [0; 2], x, &mut long[pad..]);
                 &*long
             };
             along::<S, TAKE>(simd, kernel, columns, x.len(), long, found.from(pad * width));
@@ -234,7 +234,7 @@ impl<const TAKE: bool> Job for Rows<'_, TAKE> {
             if !all_finite(simd, x) {
                 return false;
             }
-            copy(simd, [count, axis.input], [axis.input, pitch], x, &mut long[axis.pad..]);
+            copy::<S, true>(simd, [count, axis.input], [axis.input, pitch], x, &mut long[axis.pad..]);
             along::<S, TAKE>(simd, axis.kernel, &[], count * pitch, long, found.from(0));
             for (slot, plane) in planes.enumerate() {
                 for row in steps.start * below..steps.end * below {

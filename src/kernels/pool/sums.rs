@@ -152,7 +152,7 @@ impl<const SQUARES: bool> Job for Forward<'_, SQUARES> {
                     y.iter_mut().zip(made.iter().step_by(sums.apart)).for_each(|(y, made)| *y = *made);
                 }
             } else {
-                copy(simd, [planes.len() * rows.len(), columns], [sums.pitch, columns], made, y);
+                copy::<S, false>(simd, [planes.len() * rows.len(), columns], [sums.pitch, columns], made, y);
             }
         }
         // Only now: what was just written row by row is not there yet to be read across rows.
@@ -221,7 +221,7 @@ impl Job for Backward<'_> {
                     share.iter().zip(to).for_each(|(share, to)| *to = *share);
                 }
             } else {
-                copy(simd, [count, columns], [columns, sums.pitch], wide, to);
+                copy::<S, true>(simd, [count, columns], [columns, sums.pitch], wide, to);
             }
             let rows = steps.start * below..steps.end * below;
             along_back(simd, sums.along(count * sums.pitch), long, wide);

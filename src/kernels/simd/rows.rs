@@ -239,12 +239,18 @@ unsafe fn sum_of<S: Simd, const N: usize, const SQUARES: bool, const NEAR: bool>
 }
 
 /// Copies `count` rows of `width` values, and writes nothing between them. `line` is the distance from row to row of what is read,
-/// and of what is written.
+/// and of what is written, whose lines are asked for ahead unless they are `NEAR`.
 ///
 /// # Panics
 /// When a row reaches outside of `from`, or there is no room for one.
 #[inline(always)]
-pub fn copy<S: Simd>(simd: S, [count, width]: [usize; 2], line: [usize; 2], from: &[f32], to: &mut [f32]) {
+pub fn copy<S: Simd, const NEAR: bool>(
+    simd: S,
+    [count, width]: [usize; 2],
+    line: [usize; 2],
+    from: &[f32],
+    to: &mut [f32],
+) {
     if count * width == 0 {
         return;
     }
@@ -256,12 +262,16 @@ pub fn copy<S: Simd>(simd: S, [count, width]: [usize; 2], line: [usize; 2], from
         // SAFETY: all rows lie inside.
         unsafe {
             for at in (0..whole).step_by(S::LANES) {
-                simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+                if !NEAR {
+                    simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+                }
                 simd.store(to.add(at), simd.load(from.add(at)));
             }
             if whole < width {
                 let rest = width - whole;
-                simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+                if !NEAR {
+                    simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+                }
                 simd.store_first(to.add(whole), rest, simd.load_first(from.add(whole), rest));
             }
         }
@@ -344,7 +354,7 @@ mod tests {
             let x = values();
             for (count, width) in [(0, 3), (2, 0), (1, 1), (5, 7), (3, 16), (4, 37)] {
                 let mut to = vec![f32::NAN; 200];
-                copy(simd, [count, width], [41, 40], &x[..200], &mut to);
+                copy::<S, false>(simd, [count, width], [41, 40], &x[..200], &mut to);
                 for (i, to) in to.into_iter().enumerate() {
                     let (row, column) = (i / 40, i % 40);
                     let written = row < count && column < width;
