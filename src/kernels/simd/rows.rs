@@ -90,12 +90,32 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
         return;
     }
     rows.check([from.len(), to.len()]);
-    let (mut from, mut to) = (from.as_ptr().wrapping_sub(rows.first * rows.line[0]), to.as_mut_ptr());
-    let &Rows { rows: list, terms, line, width, .. } = rows;
+    let (from, to) = (from.as_ptr().wrapping_sub(rows.first * rows.line[0]), to.as_mut_ptr());
     // Rows of all planes that are alike are made together where they are short, or where it does not matter in what order they are
     // written.
-    let together = !NEAR || width <= SHORT;
-    let (outer, inner) = if together { (1, rows.planes) } else { (rows.planes, 1) };
+    // SAFETY: all rows lie inside, as `check` saw.
+    unsafe {
+        if !NEAR || rows.width <= SHORT {
+            all_rows::<S, SQUARES, NEAR, true>(simd, rows, from, to);
+        } else {
+            all_rows::<S, SQUARES, NEAR, false>(simd, rows, from, to);
+        }
+    }
+}
+
+/// [`down`], `TOGETHER` or plane by plane.
+///
+/// # Safety
+/// All rows lie inside.
+#[inline(always)]
+unsafe fn all_rows<S: Simd, const SQUARES: bool, const NEAR: bool, const TOGETHER: bool>(
+    simd: S,
+    rows: &Rows<'_>,
+    mut from: *const f32,
+    mut to: *mut f32,
+) {
+    let &Rows { rows: list, terms, line, width, .. } = rows;
+    let (outer, inner) = if TOGETHER { (1, rows.planes) } else { (rows.planes, 1) };
     for _ in 0..outer {
         let (mut first, mut done) = (rows.term, 0);
         // All rows are gone over, so that no step waits for what the last one found out.
@@ -109,7 +129,7 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
             done = at + count * height;
             let to = to.wrapping_add(at * line[1]);
             let steps = [[inner, rows.plane[0], rows.plane[1]], [count, advance * line[0], height * line[1]]];
-            // SAFETY: all rows lie inside, as `check` saw.
+            // SAFETY: the caller's promise.
             unsafe {
                 if height == 2 {
                     let terms = &terms[begin..list[at + 1][0] as usize];
