@@ -6,8 +6,6 @@ use super::Simd;
 /// Values ahead of the last read, and of the last written, whose lines are asked for.
 const FAR: usize = 1024;
 const AHEAD: usize = 128;
-/// Values of a short row.
-const SHORT: usize = 8;
 
 /// A row that is added: its number, and the bits of its weight.
 pub type Term = [u32; 2];
@@ -91,61 +89,35 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
     }
     rows.check([from.len(), to.len()]);
     let (from, to) = (from.as_ptr().wrapping_sub(rows.first * rows.line[0]), to.as_mut_ptr());
-    // Rows of all planes that are alike are made together where they are short, or where it does not matter in what order they are
-    // written.
-    // SAFETY: all rows lie inside, as `check` saw.
-    unsafe {
-        if !NEAR || rows.width <= SHORT {
-            all_rows::<S, SQUARES, NEAR, true>(simd, rows, from, to);
-        } else {
-            all_rows::<S, SQUARES, NEAR, false>(simd, rows, from, to);
+    let &Rows { rows: list, terms, planes, plane, line, width, .. } = rows;
+    let (mut first, mut done) = (rows.term, 0);
+    // All rows are gone over, so that no step waits for what the last one found out; those that are alike are made together, of
+    // all planes.
+    for (at, row) in list.iter().enumerate() {
+        let (begin, end) = (first, row[0] as usize);
+        first = end;
+        if at < done {
+            continue;
         }
-    }
-}
-
-/// [`down`], `TOGETHER` or plane by plane.
-///
-/// # Safety
-/// All rows lie inside.
-#[inline(always)]
-unsafe fn all_rows<S: Simd, const SQUARES: bool, const NEAR: bool, const TOGETHER: bool>(
-    simd: S,
-    rows: &Rows<'_>,
-    mut from: *const f32,
-    mut to: *mut f32,
-) {
-    let &Rows { rows: list, terms, line, width, .. } = rows;
-    let (outer, inner) = if TOGETHER { (1, rows.planes) } else { (rows.planes, 1) };
-    for _ in 0..outer {
-        let (mut first, mut done) = (rows.term, 0);
-        // All rows are gone over, so that no step waits for what the last one found out.
-        for (at, row) in list.iter().enumerate() {
-            let (begin, end) = (first, row[0] as usize);
-            first = end;
-            if at < done {
+        let [count, advance, height] = blocks(list, at);
+        done = at + count * height;
+        let to = to.wrapping_add(at * line[1]);
+        let steps = [[planes, plane[0], plane[1]], [count, advance * line[0], height * line[1]]];
+        // SAFETY: all rows lie inside, as `check` saw.
+        unsafe {
+            if height == 2 {
+                let terms = &terms[begin..list[at + 1][0] as usize];
+                alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, [width, line[0], line[1]], terms, from, to);
                 continue;
             }
-            let [count, advance, height] = blocks(list, at);
-            done = at + count * height;
-            let to = to.wrapping_add(at * line[1]);
-            let steps = [[inner, rows.plane[0], rows.plane[1]], [count, advance * line[0], height * line[1]]];
-            // SAFETY: the caller's promise.
-            unsafe {
-                if height == 2 {
-                    let terms = &terms[begin..list[at + 1][0] as usize];
-                    alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, [width, line[0], line[1]], terms, from, to);
-                    continue;
-                }
-                let (terms, row) = (&terms[begin..end], [width, line[0], 0]);
-                match terms.len() {
-                    1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
-                    2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
-                    3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
-                    _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
-                }
+            let (terms, row) = (&terms[begin..end], [width, line[0], 0]);
+            match terms.len() {
+                1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, steps, row, terms, from, to),
             }
         }
-        (from, to) = (from.wrapping_add(rows.plane[0]), to.wrapping_add(rows.plane[1]));
     }
 }
 
