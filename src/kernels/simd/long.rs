@@ -15,7 +15,11 @@ pub struct Long<'a> {
 
 impl Long<'_> {
     /// Values that are read, by registers of any length.
+    ///
+    /// # Panics
+    /// When windows are empty, or move by anything but 1 or 2.
     pub fn values(&self) -> usize {
+        assert!(matches!(self.step, 1 | 2) && !self.weights.is_empty(), "windows that move by one or two");
         self.step * self.count.next_multiple_of(16) + self.weights.len().next_multiple_of(2) + 16
     }
 }
@@ -180,6 +184,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "windows that move by one or two")]
+    fn other_steps_are_refused() {
+        Long { step: 3, weights: &[1.0], count: 1 }.values();
     }
 
     #[test]

@@ -112,11 +112,11 @@ unsafe fn along_by<S: Simd, const TAKE: bool, const K: usize, const EDGES: bool>
     }
 }
 
-/// y = the largest of `kernel` values of `found`, `width` apart, and taps its number, of which each is as many larger as windows are
-/// wide; edges as in [`along`]. What is asked for meanwhile is `next`.
+/// y = the largest of `kernel` values, 3 or 5, of `found`, `width` apart, and taps its number, of which each is as many larger as
+/// windows are wide; edges as in [`along`]. What is asked for meanwhile is `next`.
 ///
 /// # Panics
-/// When windows reach outside of `found` or `edges`, or `taps` are not as many as `y`.
+/// When `kernel` is another, windows reach outside of `found` or `edges`, or `taps` are not as many as `y`.
 #[inline(always)]
 pub fn down_plane<S: Simd, const TAKE: bool>(
     simd: S,
@@ -134,7 +134,8 @@ pub fn down_plane<S: Simd, const TAKE: bool>(
     unsafe {
         match kernel {
             3 => down_by::<S, TAKE, 3>(simd, width, edges, found, (y, taps), next),
-            _ => down_by::<S, TAKE, 5>(simd, width, edges, found, (y, taps), next),
+            5 => down_by::<S, TAKE, 5>(simd, width, edges, found, (y, taps), next),
+            _ => panic!("windows of 3 or 5 rows, not {kernel}"),
         }
     }
 }
@@ -349,5 +350,24 @@ mod tests {
     #[should_panic(expected = "a window reaches outside")]
     fn windows_stay_inside() {
         Isa::best().run(Outside);
+    }
+
+    struct Four;
+
+    impl Job for Four {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let (mut best, mut tap, mut y) = ([0.0; 64], [0.0; 64], [0.0; 16]);
+            let found = Found { best: &mut best, tap: &mut tap };
+            down_plane::<S, false>(simd, [4, 8], &[0.0; 80], found, (&mut y, &mut []), &[]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "windows of 3 or 5 rows, not 4")]
+    fn other_windows_are_refused() {
+        Isa::best().run(Four);
     }
 }
