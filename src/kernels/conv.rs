@@ -35,6 +35,9 @@ use super::channels::Channels;
 use super::simd::Isa;
 use super::{affine, parallel};
 
+/// Multiply-adds that outweigh the start of a task.
+const WORK: usize = 1 << 20;
+
 /// What happens to each output value before it is stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {

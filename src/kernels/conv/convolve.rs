@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::WORK;
 use super::lines::Lines;
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
@@ -33,9 +34,6 @@ const TASKS: usize = 64;
 pub fn row_tasks(units: usize) -> usize {
     (TASKS / units.max(1)).max(1)
 }
-
-/// Multiply-adds of a block that outweigh the start of a task.
-const WORK: usize = 1 << 20;
 
 /// How many images of `outputs` values a channel are taken together, of `batch`: the fewest that fill their registers.
 /// Where an image has a good many outputs, of few `taps`, it is better written from end to end.

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 mod sums;
 
-use super::ConvDims;
 use super::lines::{Line, Lines};
+use super::{ConvDims, WORK};
 use crate::kernels::gemm::{pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
@@ -33,8 +33,6 @@ const STEPS: usize = 2;
 const MOST_COPIES: usize = 2;
 /// Taps whose offsets are worked out at a time.
 const TAPS: usize = 256;
-/// Multiply-adds that outweigh the start of a task.
-const WORK: usize = 1 << 20;
 /// Rows that are a task at each step.
 const SHARE: usize = 64;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.

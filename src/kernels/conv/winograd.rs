@@ -15,15 +15,13 @@ mod weights;
 
 use std::ops::Range;
 
-use super::{ConvDims, Epilogue};
+use super::{ConvDims, Epilogue, WORK};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, ImagesMut, Isa, Map, Target};
 
 /// Channels that a task transforms: some registers.
 const CHANNELS: usize = 32;
-/// Multiply-adds that outweigh the start of a task.
-const WORK: usize = 1 << 20;
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
 #[derive(Clone, Copy, Debug)]
