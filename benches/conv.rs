@@ -5,8 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use cnnctl::kernels::conv::{self, ConvAxis, ConvDims, Epilogue};
-use cnnctl::kernels::simd::Isa;
+use cnnctl::{
+    kernels::{
+        conv::{self, ConvAxis, ConvDims, Epilogue},
+        simd::Isa,
+    },
+    tensor::Buffer,
+};
 
 /// Name; batch, input and output channels, group; input, kernel, stride, pad of both axes.
 const LAYERS: &[(&str, [usize; 4], [usize; 4])] = &[
@@ -65,14 +70,17 @@ fn main() {
             common::values(dims.output_len(), 2),
             common::values(dims.weight_len(), 3),
         );
-        let (mut output, mut bottom, mut diff) =
-            (vec![0.0; dims.output_len()], vec![0.0; dims.input_len()], vec![0.0; dims.weight_len()]);
+        let (mut output, mut bottom, mut diff) = (
+            Buffer::zeroed(dims.output_len()),
+            Buffer::zeroed(dims.input_len()),
+            Buffer::zeroed(dims.weight_len()),
+        );
         let lens = [
             conv::forward_scratch_len(&dims),
             conv::backward_input_scratch_len(&dims),
             conv::backward_weights_scratch_len(&dims),
         ];
-        let mut scratch = vec![0.0; lens.into_iter().max().unwrap_or(0)];
+        let mut scratch = Buffer::zeroed(lens.into_iter().max().unwrap_or(0));
         let flops = 2.0 * dims.multiply_adds() as f64;
         let time = Duration::from_millis(150);
         print!("{name:20} {:8.3}", flops / 1e9);

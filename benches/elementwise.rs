@@ -7,16 +7,19 @@ mod common;
 
 use std::hint::black_box;
 
-use cnnctl::kernels::{
-    dropout::{Keep, apply_mask, drop_values, mask_words},
-    elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
-    extremes::max2,
-    power::Power,
-    random::Draw,
-    rows::{Band, gather_rows, put_band, repeat_rows, take_band},
-    simd::{self, Each, Simd},
-    softmax::{SoftmaxDims, softmax, softmax_backward},
-    update::{Gradient, with_one, with_two},
+use cnnctl::{
+    kernels::{
+        dropout::{Keep, apply_mask, drop_values, mask_words},
+        elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
+        extremes::max2,
+        power::Power,
+        random::Draw,
+        rows::{Band, gather_rows, put_band, repeat_rows, take_band},
+        simd::{self, Each, Simd},
+        softmax::{SoftmaxDims, softmax, softmax_backward},
+        update::{Gradient, with_one, with_two},
+    },
+    tensor::Buffer,
 };
 
 /// Values per array.
@@ -34,8 +37,8 @@ fn main() {
 }
 
 /// An array of numbers from -8 to 8.
-fn values() -> Vec<f32> {
-    (0..LEN).map(|i| ((i * 7919) % 16_001) as f32 * 1e-3 - 8.0).collect()
+fn values() -> Buffer {
+    common::filled(LEN, |i| (u64::from(i) * 7919 % 16_001) as f32 * 1e-3 - 8.0)
 }
 
 /// Functions of a register as types.
@@ -143,9 +146,9 @@ fn shares(x: &[f32], y: &[f32], out: &mut [f32]) {
 }
 
 /// SGD with momentum, which reads and writes weights, diffs and one history, and Adam, which has two.
-fn updates(mut weights: Vec<f32>) {
+fn updates(mut weights: Buffer) {
     let gradient = Gradient { scale: 1.0, decay: 5e-4, shrink: 0.0, l1: false, keep_step: false };
-    let [mut diff, mut first, mut second] = [0; 3].map(|_| vec![0.0; LEN]);
+    let [mut diff, mut first, mut second] = [0; 3].map(|_| Buffer::zeroed(LEN));
     common::memory_row("update SGD", 6 * LEN, || {
         with_one(gradient, &mut weights, &mut diff, &mut first, |g, h| {
             *h = 1e-3 * g + 0.9 * *h;

@@ -5,8 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use cnnctl::kernels::gemm::{Gemm, Matrix, gemm, gemm_parallel};
-use cnnctl::kernels::simd::Isa;
+use cnnctl::{
+    kernels::{
+        gemm::{Gemm, Matrix, gemm, gemm_parallel},
+        simd::Isa,
+    },
+    tensor::Buffer,
+};
 
 /// Name, whether A and B are transposed, m, n, k.
 const SHAPES: &[(&str, &str, usize, usize, usize)] = &[
@@ -56,7 +61,7 @@ fn main() {
     let two = common::pool(2);
     for &(name, ops, m, n, k) in SHAPES.iter().filter(|s| common::wanted(s.0)) {
         let (a, b) = (common::values(m * k, 1), common::values(k * n, 2));
-        let mut c = vec![0.0; m * n];
+        let mut c = Buffer::zeroed(m * n);
         let matrix = |data, rows, cols, op: &str| match op {
             "N" => Matrix::row_major(data, cols),
             _ => Matrix::row_major(data, rows).transposed(),

@@ -3,12 +3,15 @@
 
 mod common;
 
-use cnnctl::kernels::{
-    affine,
-    batch_norm::{BatchNorm, Finish, Slopes},
-    channels::Channels,
-    lrn::{Across, Response, Within, across, across_backward, within, within_backward},
-    norm::Moments,
+use cnnctl::{
+    kernels::{
+        affine,
+        batch_norm::{BatchNorm, Finish, Slopes},
+        channels::Channels,
+        lrn::{Across, Response, Within, across, across_backward, within, within_backward},
+        norm::Moments,
+    },
+    tensor::Buffer,
 };
 
 /// Name, images, channels, side.
@@ -27,7 +30,7 @@ fn main() {
         let dims = Channels { images, channels, inner: side * side };
         let n = dims.count();
         let (x, dy) = (common::values(n, 1), common::values(n, 2));
-        let (mut y, mut dx) = (vec![0.0; n], vec![0.0; n]);
+        let (mut y, mut dx) = (Buffer::zeroed(n), Buffer::zeroed(n));
         let mut moments = vec![Moments::default(); channels];
         let (mut sums, mut slopes) = (vec![[0.0; 2]; channels], vec![Slopes::default(); channels]);
         let norm = BatchNorm { dims, eps: 1e-5, finish: Finish::default() };
@@ -64,7 +67,7 @@ fn main() {
     ] {
         let dims = Across { images, channels, inner: side * side };
         let n = images * channels * side * side;
-        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), vec![0.0; n]);
+        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), Buffer::zeroed(n));
         common::memory_row(&format!("{name} fwd"), 2 * n, || across(dims, response, &x, &mut y));
         common::memory_row(&format!("{name} bwd"), 3 * n, || {
             across_backward(dims, response, &x, &dy, &mut y)
@@ -76,7 +79,7 @@ fn main() {
     {
         let dims = Within { planes, height: side, width: side };
         let n = planes * side * side;
-        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), vec![0.0; n]);
+        let (x, dy, mut y) = (common::values(n, 1), common::values(n, 2), Buffer::zeroed(n));
         common::memory_row(&format!("{name} fwd"), 2 * n, || within(dims, response, &x, &mut y));
         common::memory_row(&format!("{name} bwd"), 3 * n, || {
             within_backward(dims, response, &x, &dy, &mut y);

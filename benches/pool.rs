@@ -3,8 +3,12 @@
 
 mod common;
 
-use cnnctl::kernels::pool::{
-    Axis, Norm, Pool, Taken, Weights, max, max_backward, max_taking, weighted_mean, weighted_mean_backward,
+use cnnctl::{
+    kernels::pool::{
+        Axis, Norm, Pool, Taken, Weights, max, max_backward, max_taking, weighted_mean,
+        weighted_mean_backward,
+    },
+    tensor::Buffer,
 };
 
 /// Name, planes, side, kernel, stride, pad.
@@ -37,7 +41,7 @@ fn main() {
         let pool = Pool { planes, axes: vec![axis; 2] };
         let (inputs, outputs) = (planes * pool.inputs(), planes * pool.outputs());
         let (x, dy) = (common::values(inputs, 1), common::values(outputs, 2));
-        let (mut y, mut dx, mut taken) = (vec![0.0; outputs], vec![0.0; inputs], Taken::new(&pool));
+        let (mut y, mut dx, mut taken) = (Buffer::zeroed(outputs), Buffer::zeroed(inputs), Taken::new(&pool));
         // A byte an output, where windows are small.
         let places = if matches!(taken, Taken::Taps(_)) { outputs / 4 } else { outputs };
         common::memory_row(&format!("{name} max test"), inputs + outputs, || max(&pool, &x, &mut y));

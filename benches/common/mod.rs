@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use cnnctl::kernels::{
-    elementwise,
-    simd::{Isa, Job, Simd},
+use cnnctl::{
+    kernels::{
+        elementwise,
+        simd::{Isa, Job, Simd},
+    },
+    tensor::Buffer,
 };
 
 /// Many independent chains of multiply-adds, nothing else.
@@ -79,11 +82,16 @@ fn thread_time() -> Option<f64> {
     Some(line.split(' ').next()?.parse::<f64>().ok()? * 1e-9)
 }
 
-/// Values in [-1, 1) without a short period.
-pub fn values(len: usize, seed: u32) -> Vec<f32> {
-    (0..len as u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97) >> 8) as f32 / 8_388_608.0 - 1.0)
-        .collect()
+/// Values in [-1, 1) without a short period, in memory as blobs have it.
+pub fn values(len: usize, seed: u32) -> Buffer {
+    filled(len, |i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97) >> 8) as f32 / 8_388_608.0 - 1.0)
+}
+
+/// The values `f(i)`, in memory as blobs have it.
+pub fn filled(len: usize, f: impl Fn(u32) -> f32) -> Buffer {
+    let mut values = Buffer::zeroed(len);
+    values.iter_mut().zip(0..).for_each(|(value, i)| *value = f(i));
+    values
 }
 
 /// Whether the command line asks for `name`: no words ask for all, any word is a part of a name.
@@ -113,7 +121,7 @@ pub fn memory_row(name: &str, values: usize, mut f: impl FnMut() + Send) {
         return;
     }
     let time = Duration::from_millis(100);
-    let (from, mut to) = (vec![1.0; values / 2], vec![0.0; values / 2]);
+    let (from, mut to) = (filled(values / 2, |_| 1.0), Buffer::zeroed(values / 2));
     let mut copies = [f64::INFINITY; 2];
     let mut times = [f64::INFINITY; 2];
     // In turns, so that both see the same weather on the machine.
