@@ -60,13 +60,14 @@ impl Table {
         let index = index.ok_or_else(|| file.bad("damaged: its footer"))?;
         let mut table = Self { file, blocks: Vec::new() };
         let block = table.read(index)?;
-        let mut blocks = Vec::new();
-        let whole = each_entry(&block, |_, value| {
-            blocks.extend(Handle::parse(&mut Cursor(value)));
-            true
+        let mut whole = true;
+        let entries = each_entry(&block, |_, value| {
+            let handle = Handle::parse(&mut Cursor(value));
+            whole = handle.is_some();
+            table.blocks.extend(handle);
+            whole
         });
-        whole.ok_or_else(|| table.damaged(index))?;
-        table.blocks = blocks;
+        entries.filter(|()| whole).ok_or_else(|| table.damaged(index))?;
         Ok(table)
     }
 
