@@ -121,8 +121,7 @@ impl Team {
     pub(super) fn share(&mut self, params: &mut Params) -> Result<(), CommError> {
         for param in params.iter_mut() {
             let bytes = self.comm.broadcast(param.data.iter().flat_map(|v| v.to_le_bytes()).collect())?;
-            let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            param.data.iter_mut().zip(values).for_each(|(data, value)| *data = value);
+            param.data.iter_mut().zip(values(&bytes)).for_each(|(data, value)| *data = value);
         }
         Ok(())
     }
@@ -231,10 +230,7 @@ impl Team {
         mine.iter().flatten().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
         bytes.resize(rounds * width * 4, 0);
         let all = self.comm.gather(bytes)?;
-        let batch = |k: usize| {
-            let row = &all[k % size][k / size * width * 4..][..width * 4];
-            row.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        };
+        let batch = |k: usize| values(&all[k % size][k / size * width * 4..][..width * 4]).collect();
         Ok((0..count).map(batch).collect())
     }
 
@@ -266,6 +262,11 @@ impl Team {
         }
         Ok(())
     }
+}
+
+/// The values that were sent as these bytes.
+fn values(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))
 }
 
 fn urgency(action: Action) -> u8 {
