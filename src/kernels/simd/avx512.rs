@@ -2,7 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Lines, SQRT_HALF, Simd};
+use super::{
+    Job, Lines, SQRT_HALF, Simd,
+    x86::{instructions, requests},
+};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy, Debug)]
@@ -44,45 +47,27 @@ impl Simd for Avx512 {
     const FUSED: bool = true;
     const ROWS: usize = 14;
 
+    instructions! { __m512:
+        fma(a, b, c) = _mm512_fmadd_ps;
+        mul(a, b) = _mm512_mul_ps;
+        add(a, b) = _mm512_add_ps;
+        max(a, b) = _mm512_max_ps;
+        div(a, b) = _mm512_div_ps;
+        sqrt(a) = _mm512_sqrt_ps;
+        min(a, b) = _mm512_min_ps;
+        xor_bits(a, b) = _mm512_xor_ps;
+    }
+
+    requests! {
+        prefetch = _MM_HINT_T0;
+        prefetch_to_second = _MM_HINT_T1;
+        prefetch_to_write = _MM_HINT_ET0;
+    }
+
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_set1_ps(x) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sqrt(self, a: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_sqrt_ps(a) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
     fn with_sign_of(self, a: __m512, b: __m512) -> __m512 {
@@ -130,11 +115,6 @@ impl Simd for Avx512 {
     fn add_bits(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-    #[inline(always)]
-    fn xor_bits(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_xor_ps(a, b) }
     }
     #[inline(always)]
     fn turn_bits<const N: u32>(self, a: __m512) -> __m512 {
@@ -237,21 +217,6 @@ impl Simd for Avx512 {
             let taken = _mm_cmpeq_epi8_mask(_mm_loadu_si128(p.cast()), _mm_set1_epi8(number as i8));
             _mm512_mask_add_ps(a, taken, a, b)
         }
-    }
-    #[inline(always)]
-    fn prefetch(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch_to_second(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch_to_write(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
     }
     #[inline(always)]
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {

@@ -2,7 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Lines, SQRT_HALF, Simd};
+use super::{
+    Job, Lines, SQRT_HALF, Simd,
+    x86::{instructions, requests},
+};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -42,45 +45,27 @@ impl Simd for Fma {
     const FUSED: bool = true;
     const ROWS: usize = 6;
 
+    instructions! { __m256:
+        fma(a, b, c) = _mm256_fmadd_ps;
+        mul(a, b) = _mm256_mul_ps;
+        add(a, b) = _mm256_add_ps;
+        max(a, b) = _mm256_max_ps;
+        div(a, b) = _mm256_div_ps;
+        sqrt(a) = _mm256_sqrt_ps;
+        min(a, b) = _mm256_min_ps;
+        xor_bits(a, b) = _mm256_xor_ps;
+    }
+
+    requests! {
+        prefetch = _MM_HINT_T0;
+        prefetch_to_second = _MM_HINT_T1;
+        prefetch_to_write = _MM_HINT_ET0;
+    }
+
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_set1_ps(x) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sqrt(self, a: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_sqrt_ps(a) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_min_ps(a, b) }
     }
     #[inline(always)]
     fn with_sign_of(self, a: __m256, b: __m256) -> __m256 {
@@ -124,11 +109,6 @@ impl Simd for Fma {
     fn add_bits(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
-    }
-    #[inline(always)]
-    fn xor_bits(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_xor_ps(a, b) }
     }
     #[inline(always)]
     fn turn_bits<const N: u32>(self, a: __m256) -> __m256 {
@@ -303,21 +283,6 @@ impl Simd for Fma {
             let taken = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
             _mm256_add_ps(a, _mm256_and_ps(taken, b))
         }
-    }
-    #[inline(always)]
-    fn prefetch(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch_to_second(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch_to_write(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
     }
     #[inline(always)]
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize) {

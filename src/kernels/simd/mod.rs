@@ -35,6 +35,8 @@ mod tile;
 mod toom;
 mod transpose;
 mod winograd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::sync::OnceLock;
 
