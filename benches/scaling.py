@@ -4,8 +4,9 @@
     python3 benches/scaling.py [--nets lenet,resnet18,...] [--threads 2,4,8,16,32,64] [--growth] [--build DIR]
 
 Builds cnnctl with a stand-in for rayon (`benches/scaling/rayon`), which runs every task of every parallel loop on one thread and writes
-down the processor time of each. As work is cut by shapes alone, these are the tasks of any number of threads. A simulated machine then
-gives each loop's tasks, in order, to whichever thread is free first; loops follow each other, and what stands between them is serial.
+down the processor time of each. Nearly all work is cut by shapes alone, so these are the tasks of any number of threads; what no sum
+depends on, the columns of a product, is cut for the most of them. A simulated machine then gives each loop's tasks, in order, to
+whichever thread is free first; loops follow each other, and what stands between them is serial.
 Not in it: what it costs to wake a thread (some microseconds a loop), and memory and caches that threads share.
 
 --growth counts instructions by valgrind's callgrind (with AVX2: it knows no AVX-512) for nets of growing batch, channels and depth.
@@ -45,17 +46,17 @@ def build(folder):
     return folder / "target/release/cnnctl"
 
 
-def train(program, folder, log, prefix=()):
+def train(program, folder, log, prefix=(), threads=1):
     solver = folder / "solver.prototxt"
     command = [*prefix, program, "train", "--solver", solver, "--threads", "1"]
-    environment = os.environ | {"SCALING_LOG": str(log)}
+    environment = os.environ | {"SCALING_LOG": str(log), "SCALING_THREADS": str(threads)}
     run = subprocess.run([str(word) for word in command], env=environment, capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(run.stderr)
     return run
 
 
-def loops(program, net, shape):
+def loops(program, net, shape, threads):
     """The parallel loops of some steps: name, serial nanoseconds before it, nanoseconds of each task."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +64,7 @@ def loops(program, net, shape):
         for iterations in (1, 1 + STEPS):
             # Two more are always made.
             nets.write_net(folder, net, shape, iterations)
-            train(program, folder, folder / "log")
+            train(program, folder, folder / "log", threads=threads)
             found.append((folder / "log").read_text().splitlines())
     # The longer run has the same loops and those of so many steps more.
     lines = [line.split("\t") for line in found[1][len(found[0]) :]]
@@ -92,7 +93,7 @@ def divide(program, chosen, threads):
     lost = {}
     for net in chosen:
         _, shape = nets.NETS[net]
-        found = loops(program, net.rstrip("+"), shape)
+        found = loops(program, net.rstrip("+"), shape, max(threads))
         serial = sum(s for _, s, _ in found)
         whole = serial + sum(sum(tasks) for *_, tasks in found)
         times = {p: serial + sum(makespan(tasks, p) for *_, tasks in found) for p in threads}

@@ -182,10 +182,17 @@ mod tests {
         assert_eq!(d, [0.0; 3]);
     }
 
-    /// Gradients of several tasks, in blocks that end within a row, by both numbers of histories, with and without what
-    /// goes back.
     #[test]
     fn pieces_of_a_product_update_as_the_whole() {
+        for threads in [2, 64] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(pieces_beside_the_whole);
+        }
+    }
+
+    /// Gradients of several tasks, in blocks that end within a row, by both numbers of histories, with and without what
+    /// goes back.
+    fn pieces_beside_the_whole() {
         let gradient = Gradient { scale: 0.5, decay: 0.1, shrink: 0.0, l1: false, keep_step: false };
         let first = move |g: f32, h: &mut f32| {
             *h = 0.9 * *h + g;

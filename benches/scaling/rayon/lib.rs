@@ -94,8 +94,9 @@ pub fn broadcast<R>(f: impl Fn(BroadcastContext) -> R) -> Vec<R> {
     vec![f(BroadcastContext)]
 }
 
+/// Those that are simulated.
 pub fn current_num_threads() -> usize {
-    1
+    std::env::var("SCALING_THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(1)
 }
 
 /// What [`yield_now`] did.

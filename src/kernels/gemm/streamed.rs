@@ -33,13 +33,16 @@ pub fn streams(m: usize, n: usize, k: usize) -> bool {
 }
 
 /// The block of B (`k x n`) that is one task: rows, which are summed in order, while the sums of such groups are then added in
-/// order; and columns. Tasks keep to rows, as those of the forward pass and the update do: what a processor's own cache has of
-/// the weights stays there.
+/// order; and columns, on which no sum depends: each thread shall find some. Tasks keep to rows, as those of the forward pass
+/// and the update do: what a processor's own cache has of the weights stays there.
 pub fn task(k: usize, n: usize) -> (usize, usize) {
     /// Weights that no cache holds: the fewer sums, the better.
     const LARGE: usize = 1 << 21;
+    /// The most columns.
+    const WIDE: usize = 2048;
     let rows = if k * n < LARGE { 128 } else { 512 };
-    (rows, 2048)
+    let pieces = rayon::current_num_threads().div_ceil(k.div_ceil(rows).max(1)).min(n / COLS);
+    if pieces <= n.div_ceil(WIDE) { (rows, WIDE) } else { (rows, n.div_ceil(pieces).next_multiple_of(16)) }
 }
 
 /// Multiplies on all threads of the current pool.
