@@ -46,6 +46,16 @@ fn a_net_is_trained_tested_timed_and_run() {
     let (out, _) = folder.done(&["time", "--model", "net.prototxt", "--iterations", "2"]);
     assert!(out.contains("conv    Convolution") && out.contains("Average Forward-Backward: "), "{out}");
 
+    let inference =
+        ["time", "--model", "net.prototxt", "--iterations", "2", "--phase", "test", "--forward-only"];
+    let (out, _) = folder.done(&inference);
+    assert!(
+        out.contains("conv ")
+            && out.contains("Average Forward pass: ")
+            && !out.to_lowercase().contains("backward"),
+        "{out}"
+    );
+
     folder.done(&["run", "--model", "net.prototxt", "--weights", "snap.bin", "--output", "out.npz"]);
     assert!(folder.read("out.npz").starts_with(b"PK"));
 }

@@ -9,7 +9,8 @@ use cnnctl::{
     net::{Net, Options, Params},
 };
 
-/// Two passes forward, in training backward as well; the names of the layers whose work others did, and the bits of all that is left.
+/// Two passes forward, in training backward as well, between which all parameters change; the names of the layers whose work
+/// others did, and the bits of all that is left.
 fn run(net: &NetParameter, phase: Phase, fuse: bool) -> (Vec<String>, Vec<Vec<u32>>) {
     let mut params = Params::new();
     let options = Options { fuse, ..Options::new(phase, 7) };
@@ -22,8 +23,12 @@ fn run(net: &NetParameter, phase: Phase, fuse: bool) -> (Vec<String>, Vec<Vec<u3
         let id = net.blob("data").unwrap();
         (0..net.shape(id).count()).map(|i| ((i * 7919 + i / 13) % 101) as f32 / 25.0 - 2.0).collect()
     };
+    for param in params.iter_mut().filter(|param| !param.learned) {
+        param.data.iter_mut().enumerate().for_each(|(i, v)| *v = 0.3 + (i % 7) as f32 * 0.1);
+    }
     for pass in 0..2 {
         let shift = pass as f32 * 0.1;
+        params.iter_mut().for_each(|param| param.data.iter_mut().for_each(|v| *v += 0.1 * shift));
         net.set_input("data", &data.iter().map(|v| v + shift).collect::<Vec<_>>()).unwrap();
         left.push(bits(&[net.forward(&mut params).unwrap()]));
         left.extend(net.outputs().iter().map(|output| bits(output.values)));
@@ -40,7 +45,13 @@ fn run(net: &NetParameter, phase: Phase, fuse: bool) -> (Vec<String>, Vec<Vec<u3
 
 /// Both ways, in both phases; gives the names of the layers whose work others did in training.
 fn check(net: &NetParameter) -> Vec<String> {
-    let [train, test] = [Phase::Train, Phase::Test].map(|phase| {
+    let [train, _] = both_phases(net);
+    train
+}
+
+/// Both ways, in both phases; gives the names of the layers whose work others did in each.
+fn both_phases(net: &NetParameter) -> [Vec<String>; 2] {
+    let done = [Phase::Train, Phase::Test].map(|phase| {
         let ((done, fused), (none, apart)) = (run(net, phase, true), run(net, phase, false));
         assert!(none.is_empty(), "{none:?}");
         assert!(fused.iter().flatten().any(|&bits| bits != 0), "all is 0");
@@ -49,8 +60,8 @@ fn check(net: &NetParameter) -> Vec<String> {
         }
         done
     });
-    assert!(!test.is_empty());
-    train
+    assert!(!done[1].is_empty());
+    done
 }
 
 fn model(name: &str, shape: [i64; 4]) -> NetParameter {
@@ -73,8 +84,9 @@ fn real_nets() {
         "{resnet:?}"
     );
     assert!(resnet.contains(&"res2a_relu".to_owned()), "a rectified sum: {resnet:?}");
-    let mobilenet = check(&model("mobilenet", [2, 3, 40, 36]));
+    let [mobilenet, inference] = both_phases(&model("mobilenet", [2, 3, 40, 36]));
     assert!(mobilenet.len() > 50, "{mobilenet:?}");
+    assert_eq!(inference.len(), 27 * 3, "all that stands behind convolutions: {inference:?}");
     assert!(check(&model("squeezenet", [1, 3, 67, 67])).len() > 20);
     assert_eq!(check(&model("cifar10_full", [3, 3, 32, 32])), ["relu2", "relu3"]);
 }
@@ -133,6 +145,46 @@ fn columns_of_layers() {
     assert_eq!(check(&column(&[(depthwise, false), (RELU, true)])), ["l1"]);
 }
 
+/// Where nothing runs backward a convolution does all that follows.
+#[test]
+fn convolutions_with_given_moments() {
+    let all = [(CONVOLUTION, false), (NORM, true), (SCALE, true), (RELU, true)];
+    let inference = |net: &NetParameter| both_phases(net)[1].join(" ");
+    assert_eq!(inference(&column(&all)), "l1 l2 l3");
+    assert_eq!(inference(&column(&all.map(|(layer, _)| (layer, false)))), "l1 l2 l3", "not in place");
+    assert_eq!(inference(&column(&all[..3])), "l1 l2", "without a rectifier");
+    assert_eq!(inference(&column(&[all[0], all[1], all[3]])), "l1 l2", "without a scale");
+    assert_eq!(inference(&column(&[all[0], all[2], all[3]])), "l1 l2", "without moments");
+    assert_eq!(inference(&column(&[all[0], all[3], all[1], all[2]])), "l1 l3", "a rectifier between");
+    let plain = "type: 'Scale' scale_param { filler { type: 'uniform' min: -1 } }";
+    let no_bias = "type: 'Convolution' convolution_param { num_output: 6 kernel_size: 1 bias_term: false
+        group: 2 weight_filler { type: 'xavier' } }";
+    assert_eq!(inference(&column(&[(no_bias, false), (NORM, true), (plain, true)])), "l1 l2");
+    let depthwise = "type: 'ConvolutionDepthwise' convolution_param { kernel_size: 3 stride: 2 pad: 1
+        weight_filler { type: 'xavier' } }";
+    assert_eq!(inference(&column(&[(depthwise, false), all[1], all[2], all[3]])), "l1 l2 l3");
+    for axes in [vec![3, 4], vec![2, 4, 6], vec![2, 3, 5, 4, 6]] {
+        let mut net = column(&all);
+        net.layer[0].input_param = Some(InputParameter { shape: vec![BlobShape { dim: axes }] });
+        if let [_, _] = net.layer[0].input_param.as_ref().unwrap().shape[0].dim[..] {
+            let settings = net.layer[1].convolution_param.as_mut().unwrap();
+            (settings.kernel_size, settings.pad) = (vec![], vec![]);
+        }
+        assert_eq!(inference(&net), "l1 l2 l3");
+    }
+}
+
+/// So does one below all that learns.
+#[test]
+fn frozen_convolutions() {
+    let frozen = |layer: &str| format!("{layer} param {{ lr_mult: 0 }} param {{ lr_mult: 0 }}");
+    let given = "type: 'BatchNorm' batch_norm_param { use_global_stats: true }";
+    let (convolution, scale) = (frozen(CONVOLUTION), frozen(SCALE));
+    let column = |scale: &str| column(&[(&convolution, false), (given, true), (scale, true), (RELU, true)]);
+    assert_eq!(check(&column(&scale)), ["l1", "l2", "l3"]);
+    assert_eq!(check(&column(SCALE)), ["l1"], "a scale that learns");
+}
+
 /// Sums whose diffs are their bottoms', and sums beside them whose are not.
 #[test]
 fn sums_whose_diffs_are_one() {
@@ -188,6 +240,16 @@ fn what_must_stay_apart() {
         [""; 0],
         "a scale of every value"
     );
+    let in_test = |layers: &[(&str, bool)]| run(&column(layers), Phase::Test, true).0;
+    let by_the_batch = "type: 'BatchNorm' batch_norm_param { use_global_stats: false }";
+    assert_eq!(in_test(&[(CONVOLUTION, false), (by_the_batch, true)]), [""; 0]);
+    assert_eq!(in_test(&[(CONVOLUTION, false), (NORM, true), (over_all, true), (RELU, true)]), ["l1"]);
+    let other_axis = "type: 'Convolution' convolution_param { num_output: 6 kernel_size: 3 axis: 2
+        weight_filler { type: 'xavier' } }";
+    assert_eq!(in_test(&[(other_axis, false), (NORM, true), (RELU, true)]), ["l2"], "channels elsewhere");
+    let mut two_readers = column(&[(CONVOLUTION, false), (NORM, false)]);
+    two_readers.layer[3].bottom[0] = "top0".into();
+    assert_eq!(run(&two_readers, Phase::Test, true).0, [""; 0]);
     // Blobs that somebody looks at.
     let net = column(&[(CONVOLUTION, false), (RELU, true)]);
     let fused = |options: Options| {

@@ -78,8 +78,8 @@ def step(log):
 
 
 def averages(log):
-    """Milliseconds of the forward pass, and of both passes, as `time` prints them."""
-    return [float(re.search(rf"Average {name}: ([0-9.e+]+) ms", log)[1]) for name in ("Forward pass", "Forward-Backward")]
+    """Milliseconds of the forward pass, and of both passes, as `time` prints them, if there are both."""
+    return [float(ms) for ms in re.findall(r"Average (?:Forward pass|Forward-Backward): ([0-9.e+]+) ms", log)]
 
 
 def cnnctl(net, shape, threads):
@@ -87,15 +87,15 @@ def cnnctl(net, shape, threads):
     model = ROOT / "models" / net / "train_val.prototxt"
     iterations = 50 if net in SMALL else 5
 
-    def timed(phase):
+    def timed(phase, *more):
         command = [CNNCTL, "time", "--model", model, "--shape", f"data={shape}", "--threads", threads, "--phase", phase]
-        return averages(run([*command, "--iterations", iterations])[0])
+        return averages(run([*command, "--iterations", iterations, *more])[0])
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write_net(folder, net, shape, 2 * iterations)
         log, memory = run([CNNCTL, "train", "--solver", folder / "solver.prototxt", "--threads", threads])
-    return [timed("TEST")[0], *timed("TRAIN"), step(log), memory]
+    return [*timed("TEST", "--forward-only"), *timed("TRAIN"), step(log), memory]
 
 
 def caffe(binary, net, shape, threads, core):

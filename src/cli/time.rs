@@ -36,6 +36,9 @@ use crate::{
 /// operations a second that this makes, and their share of what the machine's threads reach in registers. Operations are
 /// counted as plain sums need them: fast convolution needs fewer, so its share can exceed 100%. A layer without times is done
 /// by the layer before it. A net without a loss runs backward from its outputs.
+///
+/// `--forward-only --phase TEST` times inference: nothing is kept for a backward pass, and layers do more of the work of those
+/// behind them.
 #[derive(Args, Debug)]
 pub struct TimeArgs {
     /// The net
@@ -44,6 +47,9 @@ pub struct TimeArgs {
     /// The phase
     #[arg(long, value_enum, ignore_case = true, default_value = "TRAIN")]
     phase: PhaseArg,
+    /// Time no backward passes, and run as if there were none, as `test` does
+    #[arg(long)]
+    forward_only: bool,
     /// How many forward and backward passes to time, after one that warms up
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
@@ -81,18 +87,20 @@ impl TimeArgs {
         let mut team = comm.map(|comm| self.exchange.team(comm));
         if let Some(team) = &mut team {
             net.take_part(team.shard()).map_err(|e| Failure::net(&e, Some(&file)))?;
-            team.plan(&net, &params);
+            if !self.forward_only {
+                team.plan(&net, &params);
+            }
         }
         let ends: Vec<(BlobId, Vec<f32>)> = (net.given_diffs().iter())
             .filter_map(|name| net.blob(name))
             .map(|id| (id, vec![1.0; net.shape(id).count()]))
             .collect();
         let ends: Vec<(BlobId, &[f32])> = ends.iter().map(|(id, ones)| (*id, &ones[..])).collect();
-        let mut watch = Stopwatch::new(net.layers().len());
+        let mut watch = Stopwatch::new(net.layers().len(), !self.forward_only);
         let mut pass = |watch: &mut Stopwatch| watch.pass(&mut net, &mut params, &ends, team.as_mut(), &file);
         report::info("Performing a pass to warm up");
         pass(&mut watch)?;
-        watch = Stopwatch::new(watch.layers.len());
+        watch = Stopwatch::new(watch.layers.len(), watch.backward);
         report::info(&format!("Testing for {} iterations.", self.iterations));
         for _ in 0..self.iterations {
             pass(&mut watch)?;
@@ -105,14 +113,16 @@ impl TimeArgs {
         Ok(0)
     }
 
-    /// The net, with backward passes in either phase, as Caffe times it.
+    /// The net, with backward passes in either phase, as Caffe times it, unless they are not wanted.
     fn build(&self, file: &NetFile) -> Result<(Net, Params), Failure> {
         let mut params = Params::new();
         let phase = self.phase.into();
         let state = self.state.state(phase, &file.net);
         let fail = |e| Failure::net(&e, Some(file));
-        let given_diffs = ends(&filter(&file.net, &state).map_err(fail)?);
-        let options = Options { state, backward: true, given_diffs, ..Options::new(phase, 1) };
+        let mut options = Options { state, backward: !self.forward_only, ..Options::new(phase, 1) };
+        if options.backward {
+            options.given_diffs = ends(&filter(&file.net, &options.state).map_err(fail)?);
+        }
         let net = Net::new(&file.net, options, &mut params).map_err(fail)?;
         Ok((net, params))
     }
@@ -160,6 +170,8 @@ fn ends(layers: &[LayerParameter]) -> Vec<String> {
 
 /// Sums of times.
 struct Stopwatch {
+    /// Whether there are backward passes.
+    backward: bool,
     /// Forward and backward, for each layer.
     layers: Vec<[Duration; 2]>,
     /// Whole passes, forward and backward.
@@ -172,8 +184,9 @@ struct Stopwatch {
 }
 
 impl Stopwatch {
-    fn new(layers: usize) -> Self {
+    fn new(layers: usize, backward: bool) -> Self {
         Self {
+            backward,
             layers: vec![[Duration::ZERO; 2]; layers],
             passes: [Duration::ZERO; 2],
             waited: Duration::ZERO,
@@ -181,8 +194,8 @@ impl Stopwatch {
         }
     }
 
-    /// Adds the times of a forward pass and of a backward pass, to which the diffs of `ends` are given, and of the exchange
-    /// of gradients with other ranks.
+    /// Adds the times of a forward pass, and, where there are any, of a backward pass, to which the diffs of `ends` are given,
+    /// and of the exchange of gradients with other ranks.
     fn pass(
         &mut self,
         net: &mut Net,
@@ -200,7 +213,12 @@ impl Stopwatch {
             layer[0] += start.elapsed();
         }
         net.resume_passes(net.passes() + 1);
-        let middle = Instant::now();
+        self.passes[0] += start.elapsed();
+        self.waited += net.waited_for_data().saturating_sub(waited);
+        if !self.backward {
+            return Ok(());
+        }
+        let start = Instant::now();
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let start = Instant::now();
             net.prepare_diffs(i, ends);
@@ -210,9 +228,7 @@ impl Stopwatch {
             }
             layer[1] += start.elapsed();
         }
-        self.passes[0] += middle - start;
-        self.passes[1] += middle.elapsed();
-        self.waited += net.waited_for_data().saturating_sub(waited);
+        self.passes[1] += start.elapsed();
         if let Some(team) = team {
             let before = team.exchange();
             team.finish(net, params, 0.0)?;
@@ -227,7 +243,7 @@ impl Stopwatch {
     /// The table, and Caffe's lines below it.
     fn show(&self, net: &Net, iterations: u32) -> String {
         let ms = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(iterations);
-        let columns = [
+        let columns: [_; 8] = [
             ("layer", Align::Left),
             ("type", Align::Left),
             ("forward ms", Align::Right),
@@ -238,7 +254,7 @@ impl Stopwatch {
             ("of peak", Align::Right),
         ];
         let peak = simd::peak();
-        let mut table = Table::new(&columns);
+        let mut table = Table::new(if self.backward { &columns } else { &columns[..5] });
         let (mut all, mut fused) = ([0.0; 2], false);
         for (layer, &times) in net.layers().zip(&self.layers) {
             let times = times.map(ms);
@@ -253,26 +269,40 @@ impl Stopwatch {
                 backward.fill(String::new());
                 fused = true;
             }
-            table.row(row([layer.config.name().into(), layer.kind.name.into()], [forward, backward]));
+            self.row(&mut table, [layer.config.name(), layer.kind.name], [forward, backward]);
         }
         let passes = self.passes.map(ms);
-        table.row(row(["total".into(), String::new()], cells(passes, all, peak)));
+        self.row(&mut table, ["total", ""], cells(passes, all, peak));
         let [forward, backward] = passes;
+        let with_backward = format!(
+            "Average Backward pass: {backward:.3} ms.\nAverage Forward-Backward: {:.3} ms.\n",
+            forward + backward
+        );
         format!(
-            "{}{}\nPeak of {} threads: {:.1} GFLOP/s.\nAverage Forward pass: {forward:.3} ms.\nAverage Backward pass: {backward:.3} ms.\n\
-             Average Forward-Backward: {:.3} ms.\nTotal Time: {:.3} ms.\n\
+            "{}{}\nPeak of {} threads: {:.1} GFLOP/s.\nAverage Forward pass: {forward:.3} ms.\n{}Total Time: {:.3} ms.\n\
              Waiting for data: {:.1}% of the time.\n{}",
             table.plain(),
             if fused { "Layers without times are done by the layer before them.\n" } else { "" },
             rayon::current_num_threads(),
             peak / 1e9,
-            forward + backward,
+            if self.backward { &with_backward } else { "" },
             (forward + backward) * f64::from(iterations),
             100.0 * ms(self.waited) / (forward + backward),
             self.exchange
                 .map(|(times, sent)| exchanged(times.map(ms), sent / u64::from(iterations)))
                 .unwrap_or_default()
         )
+    }
+
+    /// Adds a row to the table, which has columns for backward passes if there are any.
+    fn row(&self, table: &mut Table, [name, kind]: [&str; 2], [forward, backward]: [[String; 3]; 2]) {
+        let ([name, kind], [ms, rate, share]) = ([name, kind].map(str::to_owned), forward);
+        if self.backward {
+            let [back_ms, back_rate, back_share] = backward;
+            table.row([name, kind, ms, rate, share, back_ms, back_rate, back_share]);
+        } else {
+            table.row([name, kind, ms, rate, share]);
+        }
     }
 }
 
@@ -283,14 +313,6 @@ fn exchanged([under_way, waited]: [f64; 2], sent: u64) -> String {
         "Average exchange of gradients: {under_way:.3} ms; waiting for it and for slower ranks takes {waited:.3} ms: \
          {hidden:.0}% hidden behind the backward pass.\nEach rank sends {sent} bytes a step.\n"
     )
-}
-
-/// A row of the table.
-fn row(
-    [name, kind]: [String; 2],
-    [[f, f_rate, f_share], [b, b_rate, b_share]]: [[String; 3]; 2],
-) -> [String; 8] {
-    [name, kind, f, f_rate, f_share, b, b_rate, b_share]
 }
 
 /// Milliseconds, GFLOP/s and their share of the peak, forward and backward.

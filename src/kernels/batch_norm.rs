@@ -8,7 +8,7 @@ use super::{
     elementwise::vectorized,
     norm::{Distance, Moments, Plain},
     scratch,
-    simd::{MatMut, Simd},
+    simd::{MatMut, Simd, Standard, standardize},
 };
 
 /// What happens to a normalized value v before it is stored: y = v * scale + bias, then max(0, y).
@@ -53,8 +53,7 @@ impl Value {
     /// v, and y before it is cut off.
     #[inline(always)]
     fn of<S: Simd>(simd: S, [minus_mean, inverse, scale, bias, _]: [S::V; 5], x: S::V) -> [S::V; 2] {
-        let v = simd.mul(simd.add(x, minus_mean), inverse);
-        [v, simd.fma(v, scale, bias)]
+        standardize(simd, [minus_mean, inverse, scale, bias], x)
     }
 }
 
@@ -156,6 +155,21 @@ impl BatchNorm<'_> {
             let Some(y) = y else { return };
             self.standardize(first, &moments[first..][..own.len()], x, y);
         });
+    }
+
+    /// What [`BatchNorm::forward_given`] does to each channel before negative results are cut off, for whoever makes x.
+    pub fn standards(&self, moments: &[Moments], standards: &mut [Standard]) {
+        assert!(moments.len() == standards.len());
+        self.with_settings(
+            0,
+            moments,
+            |_| [0.0; 2],
+            |settings: [&[f32]; 4]| {
+                for (i, standard) in standards.iter_mut().enumerate() {
+                    *standard = settings.map(|of_channels| of_channels[i]);
+                }
+            },
+        );
     }
 
     /// y for a stretch of channels from `first` on.

@@ -17,6 +17,7 @@ mod tests;
 mod weights;
 mod winograd;
 
+pub use super::simd::{Epilogue, Standard};
 pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
@@ -37,15 +38,6 @@ use super::{affine, parallel};
 
 /// Multiply-adds that outweigh the start of a task.
 const WORK: usize = 1 << 20;
-
-/// What happens to each output value before it is stored.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// Added, one value per output channel.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
-}
 
 /// How a pass is computed.
 enum Way<F> {
@@ -122,7 +114,7 @@ pub fn scratch_len(dims: &ConvDims) -> usize {
     forward_scratch_len(dims).max(backward)
 }
 
-/// output = input * weights, then the epilogue.
+/// output = input * weights, then the epilogue, a row a channel.
 ///
 /// # Panics
 /// When a slice does not have the length that `dims` asks for.
@@ -136,14 +128,14 @@ pub fn forward(
 ) {
     check(dims, input, weights, output);
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
+    assert!(epilogue.standards.is_none_or(|all| all.len() == dims.out_channels), "as many standards");
+    let isa = Isa::best();
     if input.is_empty() {
         // Nothing but padding.
         return parallel::for_chunks_mut(output, dims.out_area(), |start, area| {
-            let value = epilogue.bias.map_or(0.0, |bias| bias[start / area.len() % bias.len()]);
-            area.fill(if epilogue.relu { value.max(0.0) } else { value });
+            area.fill(epilogue.of_zero(isa, start / area.len() % dims.out_channels));
         });
     }
-    let isa = Isa::best();
     match Way::forward(isa, dims) {
         Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
         Way::Fast(fast) => fast.run(input, weights, epilogue, output, scratch),
@@ -172,8 +164,7 @@ fn plain_forward(
         input,
         image_stride: dims.in_channels * dims.in_area(),
         weights: packed,
-        bias: epilogue.bias,
-        relu: epilogue.relu,
+        epilogue,
         row_tasks: 1,
     };
     whole.run_groups(dims.group, dims.out_channels, output);
@@ -228,8 +219,7 @@ fn plain_backward_input(
         input: top_diff,
         image_stride: dims.out_channels * dims.out_area(),
         weights: packed,
-        bias: None,
-        relu: false,
+        epilogue: Epilogue::default(),
         row_tasks: 1,
     };
     whole.run_groups(dims.group, dims.in_channels, bottom_diff);

@@ -244,8 +244,7 @@ fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut
                 b_stride: width,
                 alpha,
                 beta,
-                bias: None,
-                relu: false,
+                epilogue: simd::Epilogue::default(),
             };
             simd::multiply(isa, &tile, c.block(rows.clone(), cols));
         }

@@ -117,7 +117,11 @@ impl Layer for BatchNorm {
         Ok(Outline::of([bottom.clone()]).params(params).reads(reads))
     }
 
-    fn take_up(&mut self, next: Follow) -> Taken {
+    fn follows(&self) -> Option<Follow> {
+        self.global.then_some(Follow::Normalize { eps: self.eps })
+    }
+
+    fn take_up(&mut self, next: Follow, _: bool) -> Taken {
         match next {
             Follow::Rectify if !self.relu => self.relu = true,
             Follow::Scale if !self.scale && !self.relu => self.scale = true,
@@ -130,12 +134,8 @@ impl Layer for BatchNorm {
         let kernel = self.kernel(pass.params);
         let (x, y) = (pass.bottoms[0].data, &mut *pass.tops[0].data);
         let [means, variances, factor] = &mut *pass.state else { return Ok(()) };
-        let sums = means.iter_mut().zip(&mut **variances);
         if self.global {
-            let share = if factor[0] == 0.0 { 0.0 } else { 1.0 / factor[0] };
-            for (moments, (mean, variance)) in self.moments.iter_mut().zip(sums) {
-                *moments = Moments { mean: *mean * share, variance: *variance * share };
-            }
+            running([means, variances, factor], &mut self.moments);
             kernel.forward_given(&self.moments, x, y);
             return Ok(());
         }
@@ -149,6 +149,7 @@ impl Layer for BatchNorm {
         }
         let m = (self.dims.per_channel() * self.peers.as_ref().map_or(1, |peers| peers.count())) as f32;
         let unbiased = if m > 1.0 { m / (m - 1.0) } else { 1.0 };
+        let sums = means.iter_mut().zip(&mut **variances);
         for (moments, (mean, variance)) in self.moments.iter().zip(sums) {
             *mean = self.fraction * *mean + moments.mean;
             *variance = self.fraction * *variance + unbiased * moments.variance;
@@ -184,6 +185,14 @@ impl Layer for BatchNorm {
 
     fn join(&mut self, peers: Arc<dyn Peers>) {
         self.peers = Some(peers);
+    }
+}
+
+/// The moments that running statistics (sums of means, sums of variances, their factor) stand for.
+pub(super) fn running([means, variances, factor]: [&[f32]; 3], moments: &mut [Moments]) {
+    let share = if factor[0] == 0.0 { 0.0 } else { 1.0 / factor[0] };
+    for (moments, (mean, variance)) in moments.iter_mut().zip(means.iter().zip(variances)) {
+        *moments = Moments { mean: mean * share, variance: variance * share };
     }
 }
 

@@ -37,8 +37,6 @@ pub const KIND: Kind = Kind {
 pub(super) struct Convolution {
     /// One group a channel, whatever `group` says.
     depthwise: bool,
-    /// Whether negative results become 0.
-    relu: bool,
     dims: ConvDims,
 }
 
@@ -75,13 +73,19 @@ impl Filters for Convolution {
         })
     }
 
-    fn rectify(&mut self) -> bool {
-        self.relu = true;
+    fn finishes(&self) -> bool {
         true
     }
 
-    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
-        conv::forward(&self.dims, x, weights, Epilogue { bias, relu: self.relu }, y, scratch);
+    fn forward(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        conv::forward(&self.dims, x, weights, epilogue, y, scratch);
     }
 
     fn backward_params(&self, x: &[f32], dy: &[f32], [dw, db]: ParamDiffs<'_>, scratch: &mut [f32]) {

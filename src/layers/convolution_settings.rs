@@ -60,6 +60,16 @@ impl ConvolutionSettings {
         self.group
     }
 
+    /// `axis`, as it is written.
+    pub fn axis(&self) -> i32 {
+        self.axis
+    }
+
+    /// How many parameters there are: weights, and a bias unless it is left out.
+    pub fn param_count(&self) -> usize {
+        1 + usize::from(self.bias_filler.is_some())
+    }
+
     /// `num_output`, which a convolution needs.
     pub fn num_output(&self) -> Result<usize, LayerError> {
         self.num_output.ok_or_else(|| wrong("num_output", "num_output is missing"))

@@ -74,9 +74,16 @@ impl Filters for Deconvolution {
         })
     }
 
-    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
+    fn forward(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         conv::backward_input(&self.dims, x, weights, y, scratch);
-        if let Some(bias) = bias {
+        if let Some(bias) = epilogue.bias {
             for_chunks_mut(y, self.dims.in_area(), |start, area| {
                 let bias = bias[start / area.len() % bias.len()];
                 area.iter_mut().for_each(|v| *v += bias);

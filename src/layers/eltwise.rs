@@ -96,7 +96,7 @@ impl Layer for Eltwise {
         Ok(Outline::of([first.clone()]).reads(reads).spreads(plain_sum))
     }
 
-    fn take_up(&mut self, next: Follow) -> Taken {
+    fn take_up(&mut self, next: Follow, _: bool) -> Taken {
         self.relu = next == Follow::Rectify && matches!(&self.operation, Operation::Sum(c) if c.len() == 2);
         if self.relu { Taken::Forward } else { Taken::Nothing }
     }

@@ -2,9 +2,9 @@
 
 use super::{
     Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken,
-    convolution_settings::ConvolutionSettings, filter_window::Window,
+    convolution_settings::ConvolutionSettings, filter_window::Window, finish::Finish,
 };
-use crate::tensor::Shape;
+use crate::{kernels::conv::Epilogue, tensor::Shape};
 
 /// Learned filters and how they meet a bottom.
 pub trait Filters: Send {
@@ -19,13 +19,13 @@ pub trait Filters: Send {
         bottom: &Shape,
     ) -> Result<Fitted, LayerError>;
 
-    /// Cuts off negative values of the tops from now on, if it can.
-    fn rectify(&mut self) -> bool {
+    /// Whether the forward pass does all of an epilogue, and not only adds the bias.
+    fn finishes(&self) -> bool {
         false
     }
 
     /// One bottom's top.
-    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]);
+    fn forward(&self, x: &[f32], weights: &[f32], epilogue: Epilogue<'_>, y: &mut [f32], scratch: &mut [f32]);
 
     /// Adds to the diffs of the weights and of the bias, where they are wanted.
     fn backward_params(&self, x: &[f32], dy: &[f32], diffs: ParamDiffs<'_>, scratch: &mut [f32]);
@@ -57,12 +57,15 @@ pub struct FilterLayer<F> {
     settings: ConvolutionSettings,
     filters: F,
     bottoms: usize,
+    /// Output channels.
+    channels: usize,
+    finish: Finish,
 }
 
 impl<F> FilterLayer<F> {
     /// A layer with these settings.
     pub fn new(settings: ConvolutionSettings, filters: F) -> Self {
-        Self { settings, filters, bottoms: 0 }
+        Self { settings, filters, bottoms: 0, channels: 0, finish: Finish::default() }
     }
 }
 
@@ -70,20 +73,23 @@ impl<F: Filters> Layer for FilterLayer<F> {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let window = self.settings.fit(bottoms)?;
         let fitted = self.filters.fit(&self.settings, &window, &bottoms[0])?;
-        self.bottoms = bottoms.len();
+        (self.bottoms, self.channels) = (bottoms.len(), fitted.top[window.axis]);
         let params = self.settings.params(fitted.weights, [fitted.biases]);
         let tops = vec![fitted.top; bottoms.len()];
         Ok(Outline::of(tops).params(params).workspace(fitted.scratch).reads(Reads::BOTTOMS))
     }
 
-    fn take_up(&mut self, next: Follow) -> Taken {
-        if next == Follow::Rectify && self.filters.rectify() { Taken::Forward } else { Taken::Nothing }
+    fn take_up(&mut self, next: Follow, backward: bool) -> Taken {
+        // What follows by channels has them along axis 1.
+        let fits = next == Follow::Rectify || self.settings.axis() == 1;
+        if self.filters.finishes() && fits { self.finish.take_up(next, backward) } else { Taken::Nothing }
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let (weights, bias) = (pass.params[0], pass.params.get(1).copied());
+        let (own, taken) = pass.params.split_at(self.settings.param_count());
+        let epilogue = self.finish.epilogue(self.channels, own.get(1).copied(), taken, pass.state);
         for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
-            self.filters.forward(bottom.data, weights, bias, top.data, pass.workspace);
+            self.filters.forward(bottom.data, own[0], epilogue, top.data, pass.workspace);
         }
         Ok(())
     }

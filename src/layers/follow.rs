@@ -7,10 +7,15 @@
 //! depends on it.
 
 /// What a layer of one bottom and one top does to each value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Follow {
     /// max(0, y).
     Rectify,
+    /// (y - mean) / sqrt(variance + eps), by the running statistics of its channel (axis 1).
+    Normalize {
+        /// Added to the variance.
+        eps: f32,
+    },
     /// y times a learned factor of its channel (axis 1), plus a learned bias of its channel, if it has one.
     Scale,
 }
@@ -22,7 +27,8 @@ pub enum Taken {
     Nothing,
     /// The forward pass. For the backward pass the net clears the diffs of values that were cut off.
     Forward,
-    /// Both passes: the parameters and their diffs come after the layer's own.
+    /// Both passes, if there are backward passes at all: parameters, their diffs and running statistics come after the
+    /// layer's own.
     Both,
 }
 

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     config::proto::LayerParameter,
-    kernels::{conv::ConvDims, local},
+    kernels::{
+        conv::{ConvDims, Epilogue},
+        local,
+    },
     tensor::Shape,
 };
 
@@ -65,8 +68,15 @@ impl Filters for LocallyConnected {
         })
     }
 
-    fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], scratch: &mut [f32]) {
-        local::forward(&self.dims, x, weights, bias, y, scratch);
+    fn forward(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        epilogue: Epilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        local::forward(&self.dims, x, weights, epilogue.bias, y, scratch);
     }
 
     fn backward_params(&self, x: &[f32], dy: &[f32], [dw, db]: ParamDiffs<'_>, scratch: &mut [f32]) {

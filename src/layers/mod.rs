@@ -13,6 +13,7 @@ mod few;
 pub mod filler;
 mod filter_window;
 mod filters;
+mod finish;
 mod follow;
 #[cfg(test)]
 mod gradient_case;
@@ -224,8 +225,9 @@ pub trait Layer: Send {
         None
     }
 
-    /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's.
-    fn take_up(&mut self, _next: Follow) -> Taken {
+    /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's. `backward` says
+    /// whether there are backward passes.
+    fn take_up(&mut self, _next: Follow, _backward: bool) -> Taken {
         Taken::Nothing
     }
 

@@ -11,7 +11,7 @@ use super::lines::Lines;
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, ImagesMut, Isa, Piece, Tile};
+use crate::kernels::simd::{self, Epilogue, ImagesMut, Isa, Piece, Tile};
 
 /// The most lanes of a panel on any instruction set, and so the most pieces it may consist of.
 const MAX_LANES: usize = 32;
@@ -63,8 +63,7 @@ pub struct Convolve<'a> {
     pub image_stride: usize,
     /// As [`super::weights`] packs them.
     pub weights: &'a [f32],
-    pub bias: Option<&'a [f32]>,
-    pub relu: bool,
+    pub epilogue: Epilogue<'a>,
     /// How many tasks may share the rows of a block.
     pub row_tasks: usize,
 }
@@ -102,7 +101,7 @@ impl Convolve<'_> {
                 let of_group = Convolve {
                     input: &self.input[start / image * self.image_stride + group * in_group..],
                     weights: &self.weights[group * weights..][..weights],
-                    bias: self.bias.map(|bias| &bias[group * m..][..m]),
+                    epilogue: self.epilogue.rows(first..first + m),
                     row_tasks,
                     ..*self
                 };
@@ -160,8 +159,7 @@ impl Convolve<'_> {
     fn without_taps(&self, c: &mut ImagesMut<'_>) {
         for image in 0..c.images() {
             for i in 0..c.rows() {
-                let bias = self.bias.map_or(0.0, |bias| bias[i]);
-                c.row(image, i).fill(if self.relu && bias < 0.0 { 0.0 } else { bias });
+                c.row(image, i).fill(self.epilogue.of_zero(self.isa, i));
             }
         }
     }
@@ -223,8 +221,7 @@ impl Convolve<'_> {
                     b_stride: cols.len().next_multiple_of(self.isa.lanes()),
                     alpha: 1.0,
                     beta: if depth == 0 { 0.0 } else { 1.0 },
-                    bias: self.bias.filter(|_| last).map(|bias| &bias[rows.clone()]),
-                    relu: self.relu && last,
+                    epilogue: if last { self.epilogue.rows(rows.clone()) } else { Epilogue::default() },
                 };
                 simd::multiply_across(self.isa, &tile, next, c, rows.start - first..rows.end - first, cols);
             }

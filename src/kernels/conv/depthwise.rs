@@ -106,7 +106,7 @@ pub fn forward(
     if let Some(nine) = nine(dims) {
         return parallel::for_chunks_mut(output, task * area, |start, output| {
             let (first, count) = (start / area, output.len() / area);
-            let filters = Filters { weights, first, turned: false, bias: epilogue.bias, relu: epilogue.relu };
+            let filters = Filters { weights, first, turned: false, epilogue };
             let input = &input[first * in_area..][..count * in_area];
             with_zeros(nine.input[1], |zeros| {
                 simd::nine_filter(isa, &nine, (input, zeros), &filters, output)
@@ -120,10 +120,9 @@ pub fn forward(
                 for (o, output) in output.chunks_exact_mut(area).enumerate() {
                     let out = channel % dims.group * outs + o;
                     let weights = &weights[out * taps..][..taps];
-                    let bias = epilogue.bias.map_or(0.0, |bias| bias[out]);
                     for_steps(&lines, |at, runs| {
                         let filter = Filter { data, offsets, runs };
-                        simd::filter(isa, &filter, weights, bias, epilogue.relu, &mut output[at]);
+                        simd::filter(isa, &filter, weights, (&epilogue, out), &mut output[at]);
                     });
                 }
             });
@@ -172,7 +171,7 @@ fn nine_backward(
     (weights, first): (&[f32], usize),
     bottom: &mut [f32],
 ) {
-    let filters = Filters { weights, first, turned: nine.stride == 1, bias: None, relu: false };
+    let filters = Filters { weights, first, turned: nine.stride == 1, epilogue: Epilogue::default() };
     if nine.stride == 2 {
         return simd::nine_spread(isa, nine, (top, zeros), &filters, bottom);
     }
@@ -196,7 +195,8 @@ fn filter_phase(isa: Isa, phase: &Phase, outs: usize, top: &[f32], weights: &[f3
             *value = weights[k / taps * kernel + phase.kernel_tap(k % taps)];
         }
         for_steps(lines, |at, runs| {
-            simd::filter(isa, &Filter { data, offsets, runs }, values, 0.0, false, &mut out[at]);
+            let none = Epilogue::default();
+            simd::filter(isa, &Filter { data, offsets, runs }, values, (&none, 0), &mut out[at]);
         });
     });
 }

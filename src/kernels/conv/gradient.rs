@@ -14,7 +14,7 @@ use super::{ConvDims, WORK};
 use crate::kernels::gemm::{pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
+use crate::kernels::simd::{self, Epilogue, Isa, MatMut, Outer, Run, Transposed};
 use sums::Sums;
 
 /// Tasks that are enough for every thread of a large machine; more splits of the batch would only cost memory.
@@ -192,7 +192,7 @@ impl<'a> Cut<'a> {
             let channel = start / k;
             let width = panel.min(self.channels - channel);
             let rows = diff.len() / k;
-            let how = Transposed { stride: width, add: true, bias: None, relu: false };
+            let how = Transposed { stride: width, add: true, epilogue: Epilogue::default() };
             simd::transpose(self.isa, &sums[channel * k..], how, MatMut::new(diff, rows, k, k));
         });
     }

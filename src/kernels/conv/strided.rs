@@ -10,7 +10,7 @@ use super::lines::Lines;
 use super::phases::{self, Phase};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{ImagesMut, Isa, Job, MatMut, Simd};
+use crate::kernels::simd::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd};
 
 /// Positions of the input in a band.
 const BAND: usize = 2048;
@@ -98,8 +98,7 @@ impl Strided<'_> {
             input: &self.top_diff[index * group..],
             image_stride: group,
             weights,
-            bias: None,
-            relu: false,
+            epilogue: Epilogue::default(),
             row_tasks,
         };
         sums.run(c);

@@ -1,6 +1,8 @@
 //! Against the reference twin: odd sizes, strides, dilations, groups, padding, one to three axes.
 
 use super::*;
+use crate::kernels::batch_norm::{BatchNorm, Finish};
+use crate::kernels::norm::Moments;
 use crate::kernels::reference;
 
 /// Values without order: sums of evenly spread ones are so much smaller than their terms that errors look large.
@@ -108,11 +110,49 @@ fn forward_matches_the_reference() {
         forward(&d, &input, &weights, Epilogue::default(), &mut got, &mut scratch);
         let mut want = reference::conv_forward(&d, &input, &weights);
         assert_close(&got, &want, &format!("{d:?}"));
-        forward(&d, &input, &weights, Epilogue { bias: Some(&bias), relu: true }, &mut got, &mut scratch);
+        forward(
+            &d,
+            &input,
+            &weights,
+            Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() },
+            &mut got,
+            &mut scratch,
+        );
         for (i, v) in want.iter_mut().enumerate() {
             *v = (*v + bias[i / d.out_area() % d.out_channels]).max(0.0);
         }
         assert_close(&got, &want, &format!("bias and relu, {d:?}"));
+    }
+}
+
+/// What stands behind a convolution gives the bits of a pass of its own, on every way.
+#[test]
+fn standards_change_no_bit() {
+    for d in cases() {
+        let (input, weights) = (values(d.input_len(), 1), values(d.weight_len(), 2));
+        let [bias, scale, shift] = [3, 4, 5].map(|seed| values(d.out_channels, seed));
+        let dims = Channels { images: d.batch, channels: d.out_channels, inner: d.out_area() };
+        let moments: Vec<Moments> =
+            (bias.iter().zip(&scale)).map(|(&b, &s)| Moments { mean: 0.3 * b, variance: s * s }).collect();
+        let mut scratch = vec![f32::NAN; forward_scratch_len(&d)];
+        for (own, finish) in [
+            (None, Finish::default()),
+            (Some(&bias[..]), Finish { rectify: true, ..Finish::default() }),
+            (None, Finish { scale: Some(&scale), bias: Some(&shift), rectify: true }),
+            (Some(&bias), Finish { scale: Some(&scale), bias: None, rectify: false }),
+        ] {
+            let norm = BatchNorm { dims, eps: 0.01, finish };
+            let (mut x, mut got) = (vec![f32::NAN; d.output_len()], vec![f32::NAN; d.output_len()]);
+            let mut want = got.clone();
+            let plain = Epilogue { bias: own, ..Epilogue::default() };
+            forward(&d, &input, &weights, plain, &mut x, &mut scratch);
+            norm.forward_given(&moments, &x, &mut want);
+            let mut standards = vec![Standard::default(); d.out_channels];
+            norm.standards(&moments, &mut standards);
+            let whole = Epilogue { standards: Some(&standards), relu: finish.rectify, ..plain };
+            forward(&d, &input, &weights, whole, &mut got, &mut scratch);
+            assert!(got.iter().zip(&want).all(|(g, w)| g.to_bits() == w.to_bits()), "{finish:?}, {d:?}");
+        }
     }
 }
 

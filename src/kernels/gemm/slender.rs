@@ -6,7 +6,7 @@
 use super::{DEPTH, Gemm, TASKS, WORK, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Isa, MatMut, Outer, Run, Transposed};
+use crate::kernels::simd::{self, Epilogue, Isa, MatMut, Outer, Run, Transposed};
 
 /// The most rows of a tile on any instruction set.
 const MAX_ROWS: usize = 14;
@@ -81,7 +81,7 @@ fn block(isa: Isa, product: &Gemm<'_>, packed: &[f32], first: usize, mut c: MatM
             if alpha != 1.0 {
                 sums.iter_mut().for_each(|sum| *sum *= alpha);
             }
-            let how = Transposed { stride: width, add: beta != 0.0, bias: None, relu: false };
+            let how = Transposed { stride: width, add: beta != 0.0, epilogue: Epilogue::default() };
             simd::transpose(isa, sums, how, c.block(0..m, group));
         }
     });

@@ -4,7 +4,7 @@
 //! So little is read for so many products that nothing needs to be gathered first, although most loads cross lines of the
 //! cache.
 
-use super::{Isa, Job, MatMut, Simd};
+use super::{Epilogue, Isa, Job, MatMut, Simd};
 
 /// A register of outputs. Its lanes follow the plane, over the end of a line of outputs, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,14 +50,12 @@ pub struct Direct<'a> {
     pub weights: &'a [f32],
     /// The outputs.
     pub spots: &'a [Spot],
-    /// Added to each row, one value a row.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
+    /// What happens to the rows before they are stored.
+    pub epilogue: Epilogue<'a>,
 }
 
-/// `c[i][spot.to + x] =` the sum over taps of `weights[tap][i] * data[spot.from + x + offsets[tap]]`, then bias and
-/// rectifier, for all outputs x of all spots.
+/// `c[i][spot.to + x] =` the sum over taps of `weights[tap][i] * data[spot.from + x + offsets[tap]]`, then the
+/// epilogue, for all outputs x of all spots.
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_rows()` rows, or something is too short or reaches outside.
@@ -67,7 +65,7 @@ pub fn direct(isa: Isa, factors: &Direct<'_>, mut c: MatMut<'_>) {
     }
     assert!(c.rows() <= isa.tile_rows(), "{} rows", c.rows());
     assert!(factors.weights.len() >= factors.offsets.len() * c.rows(), "weights are too short");
-    assert!(factors.bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
+    assert!(factors.epilogue.serves(c.rows()), "settings of the epilogue are too few");
     let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
     for spot in factors.spots {
         assert!(furthest + spot.from + isa.lanes() <= factors.data.len(), "spots reach outside");
@@ -102,7 +100,7 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
             return;
         }
         let (pairs, last) = self.factors.spots.as_chunks::<2>();
-        // SAFETY: `direct` checked that weights and bias are long enough, that a register is readable from every spot
+        // SAFETY: `direct` checked that weights are long enough, that a register is readable from every spot
         // and tap on, and that the spots' columns are those of `c`.
         unsafe {
             pairs.iter().for_each(|pair| tile::<S, MR, 2>(simd, self.factors, pair, self.c));
@@ -147,13 +145,10 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
         weights = weights.wrapping_add(MR);
     }
     for (r, sums) in sum.into_iter().enumerate() {
-        let bias = simd.splat(factors.bias.map_or(0.0, |bias| bias[r]));
-        for (sum, spot) in sums.into_iter().zip(spots) {
-            let mut value = simd.add(sum, bias);
-            if factors.relu {
-                // Zero first: a value that is not a number stays one.
-                value = simd.max(simd.splat(0.0), value);
-            }
+        let row = factors.epilogue.row(r);
+        let bias = simd.splat(row.bias);
+        let values = row.finish(simd, sums.map(|sum| simd.add(sum, bias)));
+        for (value, spot) in values.into_iter().zip(spots) {
             // SAFETY: row `r` has these columns.
             unsafe { spot.store(simd, out.add(r * stride + spot.to), value) };
         }
@@ -187,8 +182,7 @@ mod tests {
                         offsets: &offsets,
                         weights: &weights,
                         spots: &spots[..count],
-                        bias,
-                        relu,
+                        epilogue: Epilogue { bias, relu, ..Epilogue::default() },
                     };
                     direct(isa, &factors, MatMut::new(&mut c, rows, cols, cols + 1));
                     let mut want = vec![f32::NAN; rows * (cols + 1)];

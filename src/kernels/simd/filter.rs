@@ -1,6 +1,6 @@
 //! One channel's filter: the micro-kernels of depthwise convolution, forward and for its weights.
 
-use super::{Isa, Job, Run, Simd};
+use super::{Epilogue, Isa, Job, Run, Simd};
 
 /// A filter over planes.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +23,28 @@ impl Filter<'_> {
     }
 }
 
-/// `out[x] = bias +` the sum over taps t of `weights[t] * data[offsets[t] + x]`, negative results 0 with `relu`.
+/// `out[x] =` the sum over taps t of `weights[t] * data[offsets[t] + x]`, then the epilogue of row `row`.
 ///
 /// # Panics
-/// When taps have no weight, or something reaches outside.
-pub fn filter(isa: Isa, filter: &Filter<'_>, weights: &[f32], bias: f32, relu: bool, out: &mut [f32]) {
+/// When taps have no weight, the row no settings, or something reaches outside.
+pub fn filter(
+    isa: Isa,
+    filter: &Filter<'_>,
+    weights: &[f32],
+    (epilogue, row): (&Epilogue<'_>, usize),
+    out: &mut [f32],
+) {
     let outputs = filter.checked();
     assert_eq!(filter.offsets.len(), weights.len(), "one weight a tap");
     assert_eq!(outputs, out.len(), "one output a position");
-    isa.run(Apply { filter, weights, bias, relu, out });
+    isa.run(Apply { filter, weights, epilogue, row, out });
 }
 
 struct Apply<'a> {
     filter: &'a Filter<'a>,
     weights: &'a [f32],
-    bias: f32,
-    relu: bool,
+    epilogue: &'a Epilogue<'a>,
+    row: usize,
     out: &'a mut [f32],
 }
 
@@ -73,7 +79,8 @@ impl Job for Apply<'_> {
 /// Every tap's values from `from` on lie inside the data, and the outputs inside the output.
 #[inline(always)]
 unsafe fn apply<S: Simd, const N: usize>(simd: S, job: &Apply<'_>, from: usize, n: usize, out: *mut f32) {
-    let mut sum = [simd.splat(job.bias); N];
+    let row = job.epilogue.row(job.row);
+    let mut sum = [simd.splat(row.bias); N];
     let data = job.filter.data.as_ptr().wrapping_add(from);
     for (&offset, &weight) in job.filter.offsets.iter().zip(job.weights) {
         let weight = simd.splat(weight);
@@ -86,11 +93,7 @@ unsafe fn apply<S: Simd, const N: usize>(simd: S, job: &Apply<'_>, from: usize, 
             *sum = simd.fma(weight, values, *sum);
         }
     }
-    for (v, mut sum) in sum.into_iter().enumerate() {
-        if job.relu {
-            // Zero first: a value that is not a number stays one.
-            sum = simd.max(simd.splat(0.0), sum);
-        }
+    for (v, sum) in row.finish(simd, sum).into_iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe { simd.store_first(out.add(v * S::LANES), n, sum) };
     }
@@ -166,7 +169,8 @@ mod tests {
         for isa in Isa::all() {
             let two = Filter { data: &data, offsets: &[0, 10], runs: &runs };
             let mut out = [f32::NAN; 75];
-            filter(isa, &two, &[1.0, 2.0], -60.0, true, &mut out);
+            let epilogue = Epilogue { bias: Some(&[0.0, -60.0]), relu: true, ..Epilogue::default() };
+            filter(isa, &two, &[1.0, 2.0], (&epilogue, 1), &mut out);
             let position = |x: usize| (if x < 70 { 3 + x } else { 30 + x }) as f32;
             for (x, &v) in out.iter().enumerate() {
                 assert_eq!(v, (3.0 * position(x) + 20.0 - 60.0).max(0.0), "{x} on {}", isa.name());

@@ -10,6 +10,7 @@ mod chacha;
 mod direct;
 mod dots;
 mod each;
+mod epilogue;
 mod filter;
 #[cfg(target_arch = "x86_64")]
 mod fma;
@@ -44,6 +45,7 @@ pub use chacha::{BLOCK, chacha8};
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use each::{Asked, Each, Own, Renew, each, renew};
+pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Filter, correlate, filter};
 pub use functions::{exp, exp_below_0, exp_m1_below_0, ln, power, sigmoid, softplus, softplus_below_0, tanh};
 pub use gather::{Piece, gather};

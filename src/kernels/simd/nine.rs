@@ -6,7 +6,8 @@ mod correlate;
 
 pub use correlate::{Pairs, nine_correlate};
 
-use super::{Isa, Job, Simd};
+use super::epilogue::Row;
+use super::{Epilogue, Isa, Job, Simd};
 use columns::{Columns, load, store};
 
 /// Rows of outputs computed together, which share rows of the input: the sides of most images are multiples of seven. With 16
@@ -83,10 +84,8 @@ pub struct Filters<'a> {
     pub first: usize,
     /// Whether the filters are turned round: the last value comes first.
     pub turned: bool,
-    /// Added to each output, one value a channel.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
+    /// What happens to the outputs before they are stored, a row a channel.
+    pub epilogue: Epilogue<'a>,
 }
 
 impl Filters<'_> {
@@ -96,31 +95,31 @@ impl Filters<'_> {
 
     /// The filter of plane `plane`.
     #[inline(always)]
-    fn of<S: Simd>(&self, simd: S, plane: usize) -> Filter<S> {
+    fn of<S: Simd>(&self, simd: S, plane: usize) -> Filter<'_, S> {
         let channel = (self.first + plane) % self.channels();
         let mut taps = [simd.splat(0.0); 9];
         for (t, tap) in taps.iter_mut().enumerate() {
             *tap = simd.splat(self.weights[channel * 9 + if self.turned { 8 - t } else { t }]);
         }
-        let bias = simd.splat(self.bias.map_or(0.0, |bias| bias[channel]));
-        Filter { taps, bias, relu: self.relu }
+        let row = self.epilogue.row(channel);
+        Filter { taps, bias: simd.splat(row.bias), row }
     }
 
     fn check(&self) {
         assert!(self.channels() > 0 && self.weights.len().is_multiple_of(9), "nine weights a channel");
-        assert!(self.bias.is_none_or(|bias| bias.len() == self.channels()), "bias length");
+        assert!(self.epilogue.serves(self.channels()), "settings of the epilogue are too few");
     }
 }
 
-/// A channel's filter, a register a value.
-struct Filter<S: Simd> {
+/// A channel's filter, a register a value, and what follows.
+struct Filter<'a, S: Simd> {
     taps: [S::V; 9],
     bias: S::V,
-    relu: bool,
+    row: Row<'a>,
 }
 
-/// `output[y][x] = bias +` the sum over ty, tx of `w[ty][tx] * input[y * stride + ty - pad][x * stride + tx - pad]`, for
-/// each plane. `zeros` is a row of the input, all 0.
+/// `output[y][x] =` the sum over ty, tx of `w[ty][tx] * input[y * stride + ty - pad][x * stride + tx - pad]`, then the
+/// epilogue, for each plane. `zeros` is a row of the input, all 0.
 ///
 /// # Panics
 /// When there are not as many planes of input as of output, or `zeros` is too short.
@@ -197,7 +196,7 @@ unsafe fn apply<S: Simd, const STRIDE: usize, const N: usize>(
     simd: S,
     nine: &Nine,
     rows: &[*const f32; MET],
-    filter: &Filter<S>,
+    filter: &Filter<'_, S>,
     out: *mut f32,
 ) {
     for x in (0..nine.output[1]).step_by(S::LANES) {
@@ -223,7 +222,7 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
     simd: S,
     columns: Columns,
     rows: &[*const f32; MET],
-    filter: &Filter<S>,
+    filter: &Filter<'_, S>,
     (out, stride): (*mut f32, usize),
 ) {
     let mut sum = [filter.bias; N];
@@ -240,11 +239,7 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
         }
     }
     let n = if INSIDE { S::LANES } else { columns.n };
-    for (o, mut sum) in sum.into_iter().enumerate() {
-        if filter.relu {
-            // Zero first: a value that is not a number stays one.
-            sum = simd.max(simd.splat(0.0), sum);
-        }
+    for (o, sum) in filter.row.finish(simd, sum).into_iter().enumerate() {
         // SAFETY: row `o` of the output has `n` values from here on.
         unsafe { store(simd, out.add(o * stride), n, sum) };
     }
@@ -383,7 +378,7 @@ mod tests {
                 let (weights, bias) = (numbers(27), [1.0, -2.0, 3.0]);
                 let weight = |plane: usize, t: usize| weights[(plane + 2) % 3 * 9 + t];
                 let mut filters =
-                    Filters { weights: &weights, first: 2, turned: false, bias: None, relu: false };
+                    Filters { weights: &weights, first: 2, turned: false, epilogue: Epilogue::default() };
                 let what = format!("{nine:?} on {}", isa.name());
 
                 let (mut want, mut spread) = (vec![0.0; top.len()], vec![0.0; input.len()]);
@@ -412,7 +407,8 @@ mod tests {
                     assert_eq!(got, spread, "{what}");
                 }
 
-                filters = Filters { turned: true, bias: Some(&bias), relu: true, ..filters };
+                let epilogue = Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() };
+                filters = Filters { turned: true, epilogue, ..filters };
                 for (o, want) in want.iter_mut().enumerate() {
                     *want = bias[(o / nine.out_area() + 2) % 3];
                 }

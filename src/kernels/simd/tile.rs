@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::{ImagesMut, Isa, Job, MatMut, Simd};
+use super::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd, standardize};
 
 /// Values of a line of the cache.
 const LINE: usize = 16;
 /// Rows of B that are fetched ahead, where they are.
 const AHEAD: usize = 16;
 
-/// A tile's factors and what happens when it is stored: c = relu(alpha * a b + beta * c + bias).
+/// A tile's factors and what happens when it is stored: c = epilogue(alpha * a b + beta * c).
 #[derive(Clone, Copy, Debug)]
 pub struct Tile<'a> {
     /// Depth of the product.
@@ -26,16 +26,14 @@ pub struct Tile<'a> {
     pub alpha: f32,
     /// Factor of what `c` holds; at 0 it is not read.
     pub beta: f32,
-    /// Added to each row, one value a row.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
+    /// What happens before it is stored.
+    pub epilogue: Epilogue<'a>,
 }
 
 /// Computes one tile. `c` has at most `isa.tile_rows()` rows and `isa.tile_cols()` columns.
 ///
 /// # Panics
-/// When `c` is larger than that, or `a`, `b` or `bias` too short.
+/// When `c` is larger than that, or `a`, `b` or the epilogue's settings too short.
 pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
     run(isa, tile, &[], c.rows(), &Place { at, stride, cols, first: cols, others: cols, hop: 0 });
@@ -93,7 +91,7 @@ fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
     assert!(rows <= isa.tile_rows() && width <= isa.tile_cols(), "tile {rows} x {}", place.cols);
     assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + rows, "a is too short");
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
-    assert!(tile.bias.is_none_or(|bias| bias.len() >= rows), "bias is too short");
+    assert!(tile.epilogue.serves(rows), "settings of the epilogue are too few");
     let two = width > isa.lanes();
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
     macro_rules! rows {
@@ -131,7 +129,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
             let hops = if v * S::LANES < first { 0 } else { hop };
             prefetch::<S, MR>(simd, at.wrapping_add(hops + v * S::LANES), stride);
         }
-        // SAFETY: `run` checked that `a`, `b` and `bias` are long enough; its caller vouches for the place.
+        // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
         unsafe {
             let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
             let mut sum = if tile.a_stride > MR {
@@ -143,16 +141,17 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
                 let alpha = simd.splat(tile.alpha);
                 sum.as_flattened_mut().iter_mut().for_each(|s| *s = simd.mul(*s, alpha));
             }
-            if let Some(bias) = tile.bias {
+            if let Some(bias) = tile.epilogue.bias {
                 for (sums, &bias) in sum.iter_mut().zip(&bias[..MR]) {
                     let bias = simd.splat(bias);
                     sums.iter_mut().for_each(|s| *s = simd.add(*s, bias));
                 }
             }
-            if tile.beta == 0.0 {
-                store::<S, MR, NV, false>(simd, tile, &sum, place);
-            } else {
-                store::<S, MR, NV, true>(simd, tile, &sum, place);
+            match (tile.beta == 0.0, tile.epilogue.standards.is_some()) {
+                (true, false) => store::<S, MR, NV, false, false>(simd, tile, &sum, place),
+                (false, false) => store::<S, MR, NV, true, false>(simd, tile, &sum, place),
+                (true, true) => store::<S, MR, NV, false, true>(simd, tile, &sum, place),
+                (false, true) => store::<S, MR, NV, true, true>(simd, tile, &sum, place),
             }
         }
     }
@@ -217,13 +216,13 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     sum
 }
 
-/// Writes a tile, image by image. What can be done before is done, and nothing here but loads and stores depends on branches: so
+/// Writes a tile, image by image: `ADD` what `c` holds, and by its `STANDARD`s. What can be done before is done, and nothing here but loads and stores depends on branches: so
 /// all sums stay in registers.
 ///
 /// # Safety
 /// All of the place is writable in `MR` rows.
 #[inline(always)]
-unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool>(
+unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool, const STANDARD: bool>(
     simd: S,
     tile: &Tile<'_>,
     sum: &[[S::V; NV]; MR],
@@ -231,7 +230,9 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool>(
 ) {
     let Place { mut at, stride, cols, first, others, hop } = *place;
     let beta = simd.splat(tile.beta);
-    let floor = simd.splat(if tile.relu { 0.0 } else { f32::NEG_INFINITY });
+    let floor = simd.splat(if tile.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
+    let standards =
+        tile.epilogue.standards.filter(|_| STANDARD).map_or(&[][..], |standards| &standards[..MR]);
     let (mut start, mut end) = (0, first.min(cols));
     while start < cols {
         for v in 0..NV {
@@ -249,8 +250,15 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool>(
                     if ADD {
                         value = simd.fma(simd.load_lanes(p, lanes), beta, value);
                     }
-                    // The floor first: a value that is not a number stays one.
-                    simd.store_lanes(p, lanes, simd.max(floor, value));
+                    if STANDARD {
+                        let [_, y] =
+                            standardize(simd, standards[i].map(|setting| simd.splat(setting)), value);
+                        // The bits of a rectifier by itself.
+                        simd.store_lanes(p, lanes, simd.where_at_most(y, floor, floor, y));
+                    } else {
+                        // The floor first: a value that is not a number stays one.
+                        simd.store_lanes(p, lanes, simd.max(floor, value));
+                    }
                 }
             }
         }
@@ -277,8 +285,7 @@ mod tests {
                     b_stride: n,
                     alpha: 1.0,
                     beta: 2.0,
-                    bias: Some(&vec![1.0; m]),
-                    relu: false,
+                    epilogue: Epilogue { bias: Some(&vec![1.0; m]), ..Epilogue::default() },
                 };
                 let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
                 let mut data = vec![0.5; images * (m + 1) * area];

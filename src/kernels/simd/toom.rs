@@ -2,7 +2,7 @@
 //! the eight points of [`super::winograd`].
 
 use super::winograd::{Map, input, sums, values};
-use super::{Isa, Job, MatMut, Simd, Spot};
+use super::{Epilogue, Isa, Job, MatMut, Simd, Spot};
 
 /// Points, and so the lines that a tile reads.
 pub const POINTS: usize = 8;
@@ -90,25 +90,23 @@ pub struct Toom<'a> {
     pub spots: &'a [Spot],
     /// Distance between lines of outputs.
     pub width: usize,
-    /// Added to each row, one value a row.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
+    /// What happens to the rows before they are stored.
+    pub epilogue: Epilogue<'a>,
 }
 
-/// `c[i][spot.to + j * width + x] =` sum j < 4 of what the products at the points make of column x of a spot, then bias and
-/// rectifier, where that is a column of `c`.
+/// `c[i][spot.to + j * width + x] =` sum j < 4 of what the products at the points make of column x of a spot, then the
+/// epilogue, where that is a column of `c`.
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_rows()` rows, or something is too short or reaches outside.
 pub fn toom(isa: Isa, factors: &Toom<'_>, mut c: MatMut<'_>) {
-    let Toom { data, point, offsets, weights, spots, bias, .. } = *factors;
+    let Toom { data, point, offsets, weights, spots, epilogue, .. } = *factors;
     if c.rows() == 0 || spots.is_empty() {
         return;
     }
     assert!(c.rows() <= isa.tile_rows(), "{} rows", c.rows());
     assert!(weights.len() >= POINTS * offsets.len() * c.rows(), "weights are too short");
-    assert!(bias.is_none_or(|bias| bias.len() >= c.rows()), "bias is too short");
+    assert!(epilogue.serves(c.rows()), "settings of the epilogue are too few");
     let furthest = offsets.iter().copied().max().unwrap_or(0) as usize + (POINTS - 1) * point;
     for spot in spots {
         assert!(furthest + spot.from + isa.lanes() <= data.len(), "spots reach outside");
@@ -148,7 +146,7 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
         let Self { factors, c } = self;
         let mut products = Products([[[0.0; WIDE]; ROWS]; POINTS]);
         let (pairs, last) = factors.spots.as_chunks::<2>();
-        // SAFETY: `toom` checked that weights and bias are long enough, and that a register is readable from every spot
+        // SAFETY: `toom` checked that weights are long enough, and that a register is readable from every spot
         // and tap on; `c` has `MR` rows.
         unsafe {
             for pair in pairs {
@@ -211,7 +209,7 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
 /// Writes what the products make.
 ///
 /// # Safety
-/// `c` has `MR` rows, and there are as many values of `bias`.
+/// `c` has `MR` rows.
 #[inline(always)]
 unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -222,19 +220,16 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
 ) {
     let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
     for r in 0..MR {
-        let bias = simd.splat(factors.bias.map_or(0.0, |bias| bias[r]));
+        let row = factors.epilogue.row(r);
+        let bias = simd.splat(row.bias);
         for (v, spot) in spots.iter().enumerate() {
             let mut column = [simd.splat(0.0); POINTS];
             for (value, products) in column.iter_mut().zip(&products.0) {
                 *value = simd.read(&products[r][v * S::LANES..][..S::LANES]);
             }
             let column: [S::V; OUTPUTS] = sums(simd, column);
+            let column = row.finish(simd, column.map(|value| simd.add(value, bias)));
             for (j, value) in column.into_iter().enumerate() {
-                let mut value = simd.add(value, bias);
-                if factors.relu {
-                    // Zero first: a value that is not a number stays one.
-                    value = simd.max(simd.splat(0.0), value);
-                }
                 let col = spot.to + j * factors.width;
                 let n = cols.saturating_sub(col).min(spot.first);
                 // SAFETY: row `r` has `n` values from this column on.
@@ -290,8 +285,7 @@ mod tests {
                     weights: &packed,
                     spots: &spots,
                     width,
-                    bias: Some(&bias),
-                    relu,
+                    epilogue: Epilogue { bias: Some(&bias), relu, ..Epilogue::default() },
                 };
                 let cols = lines * width;
                 let mut c = vec![-1.0; rows * (cols + 1)];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Isa, Job, Lines, MatMut, Simd};
+use super::{Epilogue, Isa, Job, Lines, MatMut, Simd};
 
 /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
 const AHEAD: usize = 4;
@@ -262,22 +262,20 @@ pub struct Transposed<'a> {
     pub stride: usize,
     /// Whether to add to what `out` holds, or else overwrite it.
     pub add: bool,
-    /// Added to each row, one value a row.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
+    /// What happens to the rows before they are stored.
+    pub epilogue: Epilogue<'a>,
 }
 
-/// `out[i][k] (+)= data[k * stride + i]`, then bias and cut.
+/// `out[i][k] (+)= data[k * stride + i]`, then the epilogue.
 ///
 /// # Panics
-/// When `out` has more rows than lines or `bias` have values, or a line reaches outside `data`.
+/// When `out` has more rows than lines or the epilogue has settings, or a line reaches outside `data`.
 pub fn transpose(isa: Isa, data: &[f32], how: Transposed<'_>, mut out: MatMut<'_>) {
     if out.rows() == 0 || out.cols() == 0 {
         return;
     }
     assert!((out.cols() - 1) * how.stride + out.rows() <= data.len(), "lines reach outside");
-    assert!(how.bias.is_none_or(|bias| bias.len() >= out.rows()), "bias is too short");
+    assert!(how.epilogue.serves(out.rows()), "settings of the epilogue are too few");
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
     isa.run(Transpose { data, how: &how, out: &mut out });
 }
@@ -293,7 +291,7 @@ impl Job for Transpose<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Transpose { data, how: &Transposed { stride, add, bias, relu }, out } = self;
+        let Transpose { data, how: &Transposed { stride, add, ref epilogue }, out } = self;
         let (n, depth) = (out.rows(), out.cols());
         let mut out = out.block(0..n, 0..depth);
         let mut square = [0.0; SQUARE];
@@ -305,21 +303,14 @@ impl Job for Transpose<'_, '_> {
                 // SAFETY: `transpose` checked that all lines lie inside `data`; a square of registers fits.
                 unsafe { simd.transpose(from, rows, cols, square.as_mut_ptr(), S::LANES) };
                 for (j, values) in square.chunks_exact(S::LANES).take(cols).enumerate() {
-                    let row = &mut out.row(i + j)[k..k + rows];
-                    let mut old = simd.splat(0.0);
-                    if let Some(bias) = bias {
-                        old = simd.splat(bias[i + j]);
-                    }
+                    let (row, settings) = (&mut out.row(i + j)[k..k + rows], epilogue.row(i + j));
+                    let mut old = simd.splat(settings.bias);
                     // SAFETY: both have `rows` values.
                     unsafe {
                         if add {
                             old = simd.add(old, simd.load_first(row.as_ptr(), rows));
                         }
-                        let mut sum = simd.add(old, simd.load(values.as_ptr()));
-                        if relu {
-                            // Zero first: a value that is not a number stays one.
-                            sum = simd.max(simd.splat(0.0), sum);
-                        }
+                        let [sum] = settings.finish(simd, [simd.add(old, simd.load(values.as_ptr()))]);
                         simd.store_first(row.as_mut_ptr(), rows, sum);
                     }
                 }
@@ -416,7 +407,7 @@ mod tests {
             for (n, depth) in [(1, 1), (5, 3), (17, 33), (16, 16)] {
                 let data = numbers(depth * (n + 1));
                 let mut out = vec![0.5; n * depth];
-                let how = Transposed { stride: n + 1, add: true, bias: None, relu: false };
+                let how = Transposed { stride: n + 1, add: true, epilogue: Epilogue::default() };
                 transpose(isa, &data, how, MatMut::new(&mut out, n, depth, depth));
                 (0..n * depth).for_each(|at| {
                     assert_eq!(out[at], 0.5 + data[at % depth * (n + 1) + at / depth]);

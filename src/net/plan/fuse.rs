@@ -45,7 +45,8 @@ impl Run {
 pub(in crate::net) fn fuse(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
     for i in 0..nodes.len() {
         while let Some(j) = next(nodes, i, &seen) {
-            let taken = nodes[j].layer.follows().map(|follow| nodes[i].layer.take_up(follow));
+            let backward = nodes[i].need.backward;
+            let taken = nodes[j].layer.follows().map(|follow| nodes[i].layer.take_up(follow, backward));
             let clears = match taken {
                 None | Some(Taken::Nothing) => break,
                 Some(Taken::Forward) => true,

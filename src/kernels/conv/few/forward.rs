@@ -85,8 +85,7 @@ impl<'a> Forward<'a> {
             let group = index % dims.group;
             let image = &input[index * values..][..values];
             let weights = &packed[group * len..][..len];
-            let bias = epilogue.bias.map(|bias| &bias[group * m..][..m]);
-            let epilogue = Epilogue { bias, ..epilogue };
+            let epilogue = epilogue.rows(group * m..(group + 1) * m);
             let (width, c) = (self.axes[1].output, MatMut::new(output, m, area, area));
             parallel::for_column_blocks(c, self.band * width, &|first, c| match &self.toom {
                 Some(toom) => toom.band(image, first / width, weights, epilogue, c),
@@ -125,8 +124,7 @@ impl<'a> Forward<'a> {
                         offsets,
                         weights: &weights[panel.start * k..panel.end * k],
                         spots: &spots[..count],
-                        bias: epilogue.bias.map(|bias| &bias[panel.clone()]),
-                        relu: epilogue.relu,
+                        epilogue: epilogue.rows(panel.clone()),
                     };
                     simd::direct(self.isa, &factors, c.block(panel.clone(), 0..lines * width));
                 }

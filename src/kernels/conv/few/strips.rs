@@ -10,7 +10,7 @@ use super::planes::{Planes, two_axes};
 use crate::kernels::conv::{ConvAxis, ConvDims};
 use crate::kernels::gemm::panels;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Isa, MatMut, Pieces, Run, STRIP, Transposed};
+use crate::kernels::simd::{self, Epilogue, Isa, MatMut, Pieces, Run, STRIP, Transposed};
 
 /// Outputs that are turned round at a time, but for long lines: they stay in the first-level cache.
 const TURNED: usize = 256;
@@ -167,7 +167,7 @@ impl<'a> Strips<'a> {
         for (sums, diff) in sums.chunks_exact(k * self.channels).zip(diff.chunks_exact_mut(m * k)) {
             for panel in self.panels() {
                 let rows = panel.end.min(m) - panel.start;
-                let how = Transposed { stride: panel.len(), add: true, bias: None, relu: false };
+                let how = Transposed { stride: panel.len(), add: true, epilogue: Epilogue::default() };
                 let diff = MatMut::new(&mut diff[panel.start * k..], rows, k, k);
                 simd::transpose(self.isa, &sums[panel.start * k..], how, diff);
             }

@@ -45,7 +45,7 @@ fn forward_matches_the_reference() {
         let forward = Forward::new(isa, &d).expect("few channels");
         let mut scratch = vec![f32::NAN; forward.scratch_len()];
         let mut got = vec![f32::NAN; d.output_len()];
-        let epilogue = Epilogue { bias: Some(&bias), relu: true };
+        let epilogue = Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() };
         forward.run(&input, &weights, epilogue, &mut got, &mut scratch);
         let mut want = reference::conv_forward(&d, &input, &weights);
         for (i, v) in want.iter_mut().enumerate() {

@@ -134,8 +134,7 @@ impl Toom {
                         weights: &weights[panel.start * size..panel.end * size],
                         spots,
                         width: inner.output,
-                        bias: epilogue.bias.map(|bias| &bias[panel.clone()]),
-                        relu: epilogue.relu,
+                        epilogue: epilogue.rows(panel.clone()),
                     };
                     simd::toom(isa, &factors, c.block(panel.clone(), 0..cols));
                 }

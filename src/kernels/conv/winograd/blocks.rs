@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Points, Source, WORK, Winograd};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Target, Transposed};
+use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target, Transposed};
 
 /// Tasks that keep many threads busy.
 const TASKS: usize = 16;
@@ -143,7 +143,7 @@ impl Winograd {
                     let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
                     let to = Target::Squares(kernels, to);
                     simd::transform(isa, self.points, Map::Sums(self.taps), some, (sums, from), to);
-                    let how = Transposed { stride: lanes, add: true, bias: None, relu: false };
+                    let how = Transposed { stride: lanes, add: true, epilogue: Epilogue::default() };
                     let cols = channel * area..(channel + some) * area;
                     simd::transpose(isa, kernels, how, diff.block(0..diff.rows(), cols));
                 }

@@ -6,7 +6,7 @@ use super::{Points, Source, WORK, Winograd};
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, MatMut, Tile};
+use crate::kernels::simd::{self, Epilogue, MatMut, Tile};
 
 /// Floats that the sums of all parts may take.
 const SUMS: usize = 1 << 22;
@@ -171,8 +171,7 @@ impl Winograd {
                 b_stride: gradients.channels,
                 alpha: 1.0,
                 beta: if add { 1.0 } else { 0.0 },
-                bias: None,
-                relu: false,
+                epilogue: Epilogue::default(),
             };
             simd::multiply(self.isa, &tile, c.block(rows, 0..width));
         }

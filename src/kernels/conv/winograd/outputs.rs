@@ -251,8 +251,8 @@ impl<'a> Part<'a> {
     fn store(&self, first: usize, plane: &[f32], c: MatMut<'_>) {
         let Winograd { isa, .. } = *self.of;
         let channel = self.group * self.of.rows + first;
-        let bias = self.epilogue.bias.map(|bias| &bias[channel..channel + c.rows()]);
-        let how = Transposed { stride: isa.lanes(), add: false, bias, relu: self.epilogue.relu };
+        let epilogue = self.epilogue.rows(channel..channel + c.rows());
+        let how = Transposed { stride: isa.lanes(), add: false, epilogue };
         simd::transpose(isa, plane, how, c);
     }
 }

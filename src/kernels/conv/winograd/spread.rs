@@ -5,7 +5,7 @@
 
 use super::outputs::Part;
 use super::{Points, Winograd};
-use crate::kernels::simd::{self, Grid, Map, MatMut, Target, Transposed};
+use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target, Transposed};
 
 impl Winograd {
     /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
@@ -41,7 +41,7 @@ impl Part<'_> {
             let to = Target::Squares(plane, to);
             simd::transform(isa, of.points, Map::Spread, across, (products, from), to);
         }
-        let how = Transposed { stride: lanes, add: false, bias: None, relu: false };
+        let how = Transposed { stride: lanes, add: false, epilogue: Epilogue::default() };
         let inside = &plane[(top * pitch + left) * lanes..];
         if width == pitch {
             return simd::transpose(isa, inside, how, c);
