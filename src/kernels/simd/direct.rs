@@ -174,6 +174,7 @@ mod tests {
             for (rows, taps) in (1..=isa.tile_rows()).flat_map(|rows| [0, 1, 7].map(|taps| (rows, taps))) {
                 let offsets: Vec<u32> = (0..taps as u32).map(|t| t * 13 % 50).collect();
                 let (weights, bias) = (numbers(taps * rows), numbers(rows));
+                let standards = Epilogue::standards_for_tests(rows);
                 for (count, relu) in [(1, false), (2, true), (3, false), (3, true)] {
                     let mut c = vec![f32::NAN; rows * (cols + 1)];
                     let bias = relu.then_some(&bias[..]);
@@ -182,7 +183,7 @@ mod tests {
                         offsets: &offsets,
                         weights: &weights,
                         spots: &spots[..count],
-                        epilogue: Epilogue { bias, relu, ..Epilogue::default() },
+                        epilogue: Epilogue { bias, standards: (count > 1).then_some(&standards[..]), relu },
                     };
                     direct(isa, &factors, MatMut::new(&mut c, rows, cols, cols + 1));
                     let mut want = vec![f32::NAN; rows * (cols + 1)];
@@ -194,8 +195,8 @@ mod tests {
                             let products = (0..taps).map(|t| {
                                 weights[t * rows + i] * data[spot.from + place + offsets[t] as usize]
                             });
-                            let value = products.sum::<f32>() + bias.map_or(0.0, |bias| bias[i]);
-                            want[i * (cols + 1) + spot.to + x] = if relu { value.max(0.0) } else { value };
+                            let value = factors.epilogue.plain(i, products.sum::<f32>());
+                            want[i * (cols + 1) + spot.to + x] = value;
                         }
                     }
                     let same = c.iter().zip(&want).all(|(c, want)| c == want || c.is_nan() && want.is_nan());

@@ -109,6 +109,23 @@ impl Job for OfZero<'_> {
 }
 
 #[cfg(test)]
+impl Epilogue<'_> {
+    /// What becomes of a value of row `row`: the reference twin, for numbers that round nowhere.
+    pub(super) fn plain(&self, row: usize, value: f32) -> f32 {
+        let mut value = value + self.bias.map_or(0.0, |bias| bias[row]);
+        if let Some([minus_mean, inverse, scale, bias]) = self.standards.map(|standards| standards[row]) {
+            value = (value + minus_mean) * inverse * scale + bias;
+        }
+        if self.relu { value.max(0.0) } else { value }
+    }
+
+    /// Settings for `rows` rows, small and whole or nearly.
+    pub(super) fn standards_for_tests(rows: usize) -> Vec<Standard> {
+        (0..rows).map(|row| [row as f32 - 3.0, 0.5, 1.0 - (row % 3) as f32, row as f32 % 5.0 - 2.0]).collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -118,6 +135,7 @@ mod tests {
         let all = Epilogue { bias: Some(&[4.0, -1.0]), standards: Some(&standards), relu: true };
         for isa in Isa::all() {
             assert_eq!([0, 1].map(|row| all.of_zero(isa, row)), [1.5 * 3.0 + 0.25, 0.0]);
+            assert_eq!([0, 1].map(|row| all.plain(row, 0.0)), [1.5 * 3.0 + 0.25, 0.0]);
             assert_eq!(all.rows(1..2).of_zero(isa, 0).to_bits(), 0.0f32.to_bits());
             let open = Epilogue { relu: false, ..all };
             assert_eq!(open.of_zero(isa, 1).to_bits(), (-0.0f32).to_bits());

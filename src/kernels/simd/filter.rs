@@ -168,12 +168,16 @@ mod tests {
         let runs = [Run { from: 3, len: 70 }, Run { from: 100, len: 5 }];
         for isa in Isa::all() {
             let two = Filter { data: &data, offsets: &[0, 10], runs: &runs };
-            let mut out = [f32::NAN; 75];
-            let epilogue = Epilogue { bias: Some(&[0.0, -60.0]), relu: true, ..Epilogue::default() };
-            filter(isa, &two, &[1.0, 2.0], (&epilogue, 1), &mut out);
             let position = |x: usize| (if x < 70 { 3 + x } else { 30 + x }) as f32;
-            for (x, &v) in out.iter().enumerate() {
-                assert_eq!(v, (3.0 * position(x) + 20.0 - 60.0).max(0.0), "{x} on {}", isa.name());
+            let standards = Epilogue::standards_for_tests(2);
+            for standards in [None, Some(&standards[..])] {
+                let mut out = [f32::NAN; 75];
+                let epilogue = Epilogue { bias: Some(&[0.0, -60.0]), standards, relu: true };
+                filter(isa, &two, &[1.0, 2.0], (&epilogue, 1), &mut out);
+                for (x, &v) in out.iter().enumerate() {
+                    let want = epilogue.plain(1, 3.0 * position(x) + 20.0);
+                    assert_eq!(v, want, "{x} on {}", isa.name());
+                }
             }
             let mut sums = [1.0; 2];
             correlate(isa, &two, &[1.0; 75], &mut sums);

@@ -377,7 +377,7 @@ mod tests {
                 let (input, top) = (numbers(PLANES * nine.in_area()), numbers(PLANES * nine.out_area()));
                 let (weights, bias) = (numbers(27), [1.0, -2.0, 3.0]);
                 let weight = |plane: usize, t: usize| weights[(plane + 2) % 3 * 9 + t];
-                let mut filters =
+                let filters =
                     Filters { weights: &weights, first: 2, turned: false, epilogue: Epilogue::default() };
                 let what = format!("{nine:?} on {}", isa.name());
 
@@ -407,21 +407,24 @@ mod tests {
                     assert_eq!(got, spread, "{what}");
                 }
 
-                let epilogue = Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() };
-                filters = Filters { turned: true, epilogue, ..filters };
-                for (o, want) in want.iter_mut().enumerate() {
-                    *want = bias[(o / nine.out_area() + 2) % 3];
-                }
+                want.fill(0.0);
                 for plane in 0..PLANES {
                     meetings(&nine, |o, i, t| {
                         want[plane * nine.out_area() + o] +=
                             weight(plane, 8 - t) * input[plane * nine.in_area() + i];
                     });
                 }
-                want.iter_mut().for_each(|v| *v = v.max(0.0));
-                let mut got = vec![f32::NAN; top.len()];
-                nine_filter(isa, &nine, (&input, &zeros), &filters, &mut got);
-                assert_eq!(got, want, "turned, {what}");
+                let standards = Epilogue::standards_for_tests(3);
+                for standards in [None, Some(&standards[..])] {
+                    let epilogue = Epilogue { bias: Some(&bias), standards, relu: true };
+                    let filters = Filters { turned: true, epilogue, ..filters };
+                    let mut got = vec![f32::NAN; top.len()];
+                    nine_filter(isa, &nine, (&input, &zeros), &filters, &mut got);
+                    let row = |o: usize| (o / nine.out_area() + 2) % 3;
+                    let want: Vec<f32> =
+                        want.iter().enumerate().map(|(o, &v)| epilogue.plain(row(o), v)).collect();
+                    assert_eq!(got, want, "turned, {what}");
+                }
             }
         }
     }

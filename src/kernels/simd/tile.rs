@@ -277,24 +277,27 @@ mod tests {
             for area in [1, 3, isa.lanes() - 1, isa.lanes() + 1, n] {
                 // The tile holds 1, 2, 3 and so on in each row, and begins in the second image.
                 let b: Vec<f32> = (0..n).map(|j| j as f32).collect();
-                let tile = Tile {
-                    k: 1,
-                    a: &vec![1.0; m],
-                    a_stride: m,
-                    b: &b,
-                    b_stride: n,
-                    alpha: 1.0,
-                    beta: 2.0,
-                    epilogue: Epilogue { bias: Some(&vec![1.0; m]), ..Epilogue::default() },
-                };
-                let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
-                let mut data = vec![0.5; images * (m + 1) * area];
-                let mut c = ImagesMut::new(&mut data, images, m + 1, area);
-                multiply_across(isa, &tile, &[], &mut c, 1..m + 1, start..start + n);
-                for (at, value) in data.into_iter().enumerate() {
-                    let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
-                    let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);
-                    assert_eq!(value, col.map_or(0.5, |col| col as f32 + 2.0), "{} {area} {at}", isa.name());
+                let (ones, standards) = (vec![1.0; m], Epilogue::standards_for_tests(m));
+                let bias = Some(&ones[..]);
+                for (standards, relu, beta) in [
+                    (None, false, 2.0),
+                    (None, true, 0.0),
+                    (Some(&standards[..]), false, 0.0),
+                    (Some(&standards), true, 2.0),
+                ] {
+                    let epilogue = Epilogue { bias, standards, relu };
+                    let tile =
+                        Tile { k: 1, a: &ones, a_stride: m, b: &b, b_stride: n, alpha: 1.0, beta, epilogue };
+                    let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
+                    let mut data = vec![0.5; images * (m + 1) * area];
+                    let mut c = ImagesMut::new(&mut data, images, m + 1, area);
+                    multiply_across(isa, &tile, &[], &mut c, 1..m + 1, start..start + n);
+                    for (at, value) in data.into_iter().enumerate() {
+                        let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
+                        let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);
+                        let want = |col: usize| epilogue.plain(row - 1, col as f32 + 0.5 * beta);
+                        assert_eq!(value, col.map_or(0.5, want), "{} {area} {at}", isa.name());
+                    }
                 }
             }
         }

@@ -277,7 +277,7 @@ mod tests {
                         ..Spot::default()
                     })
                     .collect();
-                let relu = rows % 2 == 0;
+                let (standards, relu) = (Epilogue::standards_for_tests(rows), rows % 2 == 0);
                 let factors = Toom {
                     data: &data,
                     point,
@@ -285,7 +285,11 @@ mod tests {
                     weights: &packed,
                     spots: &spots,
                     width,
-                    epilogue: Epilogue { bias: Some(&bias), relu, ..Epilogue::default() },
+                    epilogue: Epilogue {
+                        bias: Some(&bias),
+                        standards: (rows % 3 == 0).then_some(&standards[..]),
+                        relu,
+                    },
                 };
                 let cols = lines * width;
                 let mut c = vec![-1.0; rows * (cols + 1)];
@@ -298,8 +302,7 @@ mod tests {
                             plane[(i / width + y) * pitch + i % width + x]
                                 * weights[(y * kernel + x) * rows + r]
                         });
-                        let sum = products.sum::<f32>() + bias[r];
-                        let want = if relu { sum.max(0.0) } else { sum };
+                        let want = factors.epilogue.plain(r, products.sum::<f32>());
                         assert!(
                             (got - want).abs() < 1e-3,
                             "{got}, not {want}, {rows} rows on {}",

@@ -406,12 +406,17 @@ mod tests {
         for isa in Isa::all() {
             for (n, depth) in [(1, 1), (5, 3), (17, 33), (16, 16)] {
                 let data = numbers(depth * (n + 1));
-                let mut out = vec![0.5; n * depth];
-                let how = Transposed { stride: n + 1, add: true, epilogue: Epilogue::default() };
-                transpose(isa, &data, how, MatMut::new(&mut out, n, depth, depth));
-                (0..n * depth).for_each(|at| {
-                    assert_eq!(out[at], 0.5 + data[at % depth * (n + 1) + at / depth]);
-                });
+                let standards = Epilogue::standards_for_tests(n);
+                for standards in [None, Some(&standards[..])] {
+                    let mut out = vec![0.5; n * depth];
+                    let epilogue = Epilogue { standards, relu: standards.is_some(), ..Epilogue::default() };
+                    let how = Transposed { stride: n + 1, add: true, epilogue };
+                    transpose(isa, &data, how, MatMut::new(&mut out, n, depth, depth));
+                    (0..n * depth).for_each(|at| {
+                        let sum = 0.5 + data[at % depth * (n + 1) + at / depth];
+                        assert_eq!(out[at], epilogue.plain(at / depth, sum));
+                    });
+                }
             }
         }
     }
