@@ -185,6 +185,33 @@ fn frozen_convolutions() {
     assert_eq!(check(&column(SCALE)), ["l1"], "a scale that learns");
 }
 
+/// Where all blobs are kept, work is done elsewhere only if the blob between is written over by name, and each name has its values.
+#[test]
+fn kept_blobs() {
+    let kept = |net: &NetParameter, fuse| {
+        let options = Options { keep_all: true, fuse, ..Options::new(Phase::Test, 7) };
+        let mut params = Params::new();
+        let mut net = Net::new(net, options, &mut params).unwrap();
+        let data: Vec<f32> = (0..net.shape(0).count()).map(|i| (i % 23) as f32 / 7.0 - 1.5).collect();
+        net.set_input("data", &data).unwrap();
+        net.forward(&mut params).unwrap();
+        let value = |name: &str| {
+            let values = net.values(net.blob(name).unwrap());
+            (name.to_owned(), values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+        };
+        let values: Vec<_> = net.blob_names().into_iter().map(value).collect();
+        (net.layers().filter(|l| l.within.is_some()).count(), values)
+    };
+    let all = [(CONVOLUTION, false), (NORM, true), (SCALE, true), (RELU, true)];
+    let partly = [all[0], all[1], (SCALE, false), all[3]];
+    for (layers, count) in [(all, 3), (partly, 1), (all.map(|(layer, _)| (layer, false)), 0)] {
+        let net = column(&layers);
+        let ((done, fused), (none, apart)) = (kept(&net, true), kept(&net, false));
+        assert_eq!((done, none), (count, 0));
+        assert!(fused == apart, "{layers:?}");
+    }
+}
+
 /// Sums whose diffs are their bottoms', and sums beside them whose are not.
 #[test]
 fn sums_whose_diffs_are_one() {

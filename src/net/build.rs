@@ -73,8 +73,11 @@ impl Net {
             })
             .collect();
         nodes.iter_mut().for_each(|node| node.run = fuse::Run::of(node));
-        if options.fuse && !options.keep_all {
-            fuse::fuse(&mut nodes, |blob| options.given_diffs.contains(&blobs[blob].name));
+        if options.fuse && !(options.keep_all && options.backward) {
+            let given = |blob: BlobId| options.given_diffs.contains(&blobs[blob].name);
+            // What is kept is looked at by name.
+            let latest = |blob: BlobId| blobs[blob + 1..].iter().all(|later| later.name != blobs[blob].name);
+            fuse::fuse(&mut nodes, given, |blob| given(blob) || options.keep_all && latest(blob));
         }
         let mut net = Self {
             name: net.name().to_owned(),

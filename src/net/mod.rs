@@ -40,7 +40,8 @@ pub struct Options {
     /// Whether every blob keeps its values and diffs until the next pass, at the price of memory.
     pub keep_all: bool,
     /// Whether layers may do the work of those that follow them: then the blobs between have no values, or those of
-    /// the last. Results are the same. Never in a net that keeps all.
+    /// the last. Results are the same. In a net that keeps all only where a later version of the blob has its name, and never
+    /// where there are backward passes.
     pub fuse: bool,
     /// Blobs whose diffs will be given from outside, and so count as losses.
     pub given_diffs: Vec<String>,

@@ -75,6 +75,8 @@ impl Look {
         let mut params = Params::new();
         let options = Options {
             keep_all: true,
+            // Pictures are of layers, not of names.
+            fuse: false,
             backward: !given.is_empty(),
             given_diffs: given.to_vec(),
             ..Options::new(Phase::Test, 1)

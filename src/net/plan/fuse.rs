@@ -41,10 +41,14 @@ impl Run {
 }
 
 /// Lets layers do the work of those that follow them, wherever nobody else sees the blobs between; `seen` says that
-/// somebody does. A layer that has changed must be outlined again.
-pub(in crate::net) fn fuse(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
+/// somebody does, and `given` that a blob's diff is given from outside. A layer that has changed must be outlined again.
+pub(in crate::net) fn fuse(
+    nodes: &mut [Node],
+    given: impl Fn(BlobId) -> bool,
+    seen: impl Fn(BlobId) -> bool,
+) {
     for i in 0..nodes.len() {
-        while let Some(j) = next(nodes, i, &seen) {
+        while let Some(j) = next(nodes, i, &seen).filter(|&j| !given(nodes[j].tops[0])) {
             let backward = nodes[i].need.backward;
             let taken = nodes[j].layer.follows().map(|follow| nodes[i].layer.take_up(follow, backward));
             let clears = match taken {
@@ -61,17 +65,17 @@ pub(in crate::net) fn fuse(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
             }
         }
     }
-    clear(nodes, &seen);
+    clear(nodes, given);
 }
 
-/// Lets layers clear gradients while they write them, where otherwise a pass of its own would; `seen` as above. A layer
+/// Lets layers clear gradients while they write them, where otherwise a pass of its own would; `given` as above. A layer
 /// that has changed must be outlined again.
-fn clear(nodes: &mut [Node], seen: impl Fn(BlobId) -> bool) {
+fn clear(nodes: &mut [Node], given: impl Fn(BlobId) -> bool) {
     // A layer that passes the work on stands before those that may do it.
     for i in 0..nodes.len() {
         let [top] = nodes[i].run.tops[..] else { continue };
         let head = |node: &Node| node.within.is_none() && node.need.backward;
-        if !nodes[i].run.clears || !head(&nodes[i]) || weighs(nodes, top) || seen(top) {
+        if !nodes[i].run.clears || !head(&nodes[i]) || weighs(nodes, top) || given(top) {
             continue;
         }
         let mut readers =
@@ -110,7 +114,7 @@ fn next(nodes: &[Node], i: usize, seen: impl Fn(BlobId) -> bool) -> Option<usize
     let needs_alike = node.need.backward == next.need.backward && next.need.backward == backward;
     let shared = next.params.iter().any(|id| node.run.learned.contains(id) || node.run.state.contains(id));
     let fits = plain(node) && plain(next) && alike && needs_alike && !shared;
-    (node.within.is_none() && fits && !seen(top) && !seen(next.tops[0])).then_some(j)
+    (node.within.is_none() && fits && !seen(top)).then_some(j)
 }
 
 #[cfg(test)]
