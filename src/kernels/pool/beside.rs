@@ -2,7 +2,6 @@
 
 use super::{Axis, Pool};
 use crate::kernels::{
-    elementwise::vectorized,
     scratch,
     simd::{Ahead, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of},
 };
@@ -40,13 +39,14 @@ pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8])
     }
 }
 
-/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm.
-pub fn mean(isa: Isa, pool: &Pool, norms: &[f32], x: &[f32], y: &mut [f32]) {
+/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm, behind which
+/// comes -1 over it.
+pub fn mean(isa: Isa, pool: &Pool, norms: [&[f32]; 2], x: &[f32], y: &mut [f32]) {
     make_all(isa, pool, Means::<false> { from: x, norms }, y, &mut []);
 }
 
 /// dx of the first planes, as many as it has, given dy of [`mean`].
-pub fn mean_backward(isa: Isa, pool: &Pool, norms: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub fn mean_backward(isa: Isa, pool: &Pool, norms: [&[f32]; 2], dy: &[f32], dx: &mut [f32]) {
     make_all(isa, pool, Means::<true> { from: dy, norms }, dx, &mut []);
 }
 
@@ -64,9 +64,9 @@ fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &m
             let next = [make.sources().as_ptr().wrapping_add((i + 1) * sources), to.as_ptr_range().end];
             let ahead = &mut Ahead::new(next, [sheet.sources, plane], steps);
             beside(isa, &make.sources()[i * sources..], to.len() / plane, lines, ahead);
-            make.ready(lanes, lines);
+            make.ready(isa, lines);
             isa.run(Group { sheet: &sheet, make, lines, values, taps, ahead });
-            make.finish(lanes, values);
+            make.finish(isa, values);
             one_by_one(isa, values, plane, to, ahead);
             if M::NUMBERS {
                 one_by_one_bytes(isa, taps, plane, &mut numbers[i * targets..][..to.len()]);
@@ -84,7 +84,7 @@ trait Make: Copy {
     /// The other side.
     fn sources(&self) -> &[f32];
     /// What is to be done with the sources of all planes.
-    fn ready(&self, _lanes: usize, _lines: &mut [f32]) {}
+    fn ready(&self, _isa: Isa, _lines: &mut [f32]) {}
     /// Makes of each window a register of values, and one of numbers.
     fn make<S: Simd>(
         &self,
@@ -95,7 +95,7 @@ trait Make: Copy {
         made: [&mut [f32]; 2],
     );
     /// What is left to do with the values of all windows.
-    fn finish(&self, _lanes: usize, _values: &mut [f32]) {}
+    fn finish(&self, _isa: Isa, _values: &mut [f32]) {}
 }
 
 /// How the values of a plane are made.
@@ -190,15 +190,25 @@ impl<M: Make> Job for Group<'_, M> {
     }
 }
 
-/// Divides registers of `lanes` by their norms.
-fn divide(lines: &mut [f32], lanes: usize, norms: &[f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            let all = lines.chunks_exact_mut(lanes).zip(norms);
-            all.for_each(|(values, norm)| values.iter_mut().for_each(|value| *value /= norm));
-        },
-    );
+/// Divides each register by its norm.
+struct Divide<'a> {
+    lines: &'a mut [f32],
+    norms: [&'a [f32]; 2],
+}
+
+impl Job for Divide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let [norms, minus_inverses] = self.norms;
+        for ((line, &norm), &minus_inverse) in
+            self.lines.chunks_exact_mut(S::LANES).zip(norms).zip(minus_inverses)
+        {
+            let mean = simd.div_by(simd.read(line), simd.splat(norm), simd.splat(minus_inverse));
+            simd.write_first(line, mean);
+        }
+    }
 }
 
 /// The largest value of a window and its tap.
@@ -232,7 +242,7 @@ impl<const TAKE: bool> Make for Largest<'_, TAKE> {
 #[derive(Clone, Copy)]
 struct Means<'a, const BACK: bool> {
     from: &'a [f32],
-    norms: &'a [f32],
+    norms: [&'a [f32]; 2],
 }
 
 impl<const BACK: bool> Make for Means<'_, BACK> {
@@ -242,9 +252,9 @@ impl<const BACK: bool> Make for Means<'_, BACK> {
         self.from
     }
 
-    fn ready(&self, lanes: usize, lines: &mut [f32]) {
+    fn ready(&self, isa: Isa, lines: &mut [f32]) {
         if BACK {
-            divide(lines, lanes, self.norms);
+            isa.run(Divide { lines, norms: self.norms });
         }
     }
 
@@ -260,9 +270,9 @@ impl<const BACK: bool> Make for Means<'_, BACK> {
         sum_of(simd, lines, windows, ahead, values);
     }
 
-    fn finish(&self, lanes: usize, values: &mut [f32]) {
+    fn finish(&self, isa: Isa, lines: &mut [f32]) {
         if !BACK {
-            divide(values, lanes, self.norms);
+            isa.run(Divide { lines, norms: self.norms });
         }
     }
 }

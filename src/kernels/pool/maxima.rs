@@ -13,7 +13,7 @@ use crate::kernels::{
     simd::{
         Isa, Job, MOST_LANES, Simd,
         maxima::{Found, all_finite, along, down_list, down_plane},
-        rows::copy,
+        rows::{Same as Unchanged, copy},
     },
 };
 
@@ -152,18 +152,17 @@ impl<const TAKE: bool> Job for Same<'_, TAKE> {
         let part = planes(pool) * pool.inputs();
         let (columns, rows) = edges.split_at(edges.len() / 2);
         for (i, (x, y)) in all.chunks(part).zip(y.chunks_mut(part)).enumerate() {
-            if !all_finite(simd, x) {
-                return false;
-            }
-            // What lies around a group will have been found finite, too; only around all there is nothing.
+            // What lies around a group will be found finite, too, or all goes tap by tap; only around all there is nothing.
             let (start, around) = (i * part, part + MOST_LANES + pad);
             let long = if start >= pad && start + around <= all.len() {
                 &all[start - pad..]
             } else {
-                copy::<S, true>(simd, [1, x.len()], [0; 2], x, &mut long[pad..]);
+                copy::<S, false, false>(simd, [1; 2], x.len(), [0; 2], (x, Unchanged), &mut long[pad..]);
                 &*long
             };
-            along::<S, TAKE>(simd, kernel, columns, x.len(), long, found.from(pad * width));
+            if !along::<S, TAKE>(simd, kernel, columns, x.len(), long, found.from(pad * width)) {
+                return false;
+            }
             let taps = if TAKE { &mut taps[i * part..][..x.len()] } else { &mut [] };
             let next = &all[((i + 1) * part).min(all.len())..];
             down_plane::<S, TAKE>(simd, [kernel, width], rows, found.from(0), (y, taps), next);
@@ -234,7 +233,8 @@ impl<const TAKE: bool> Job for Rows<'_, TAKE> {
             if !all_finite(simd, x) {
                 return false;
             }
-            copy::<S, true>(simd, [count, axis.input], [axis.input, pitch], x, &mut long[axis.pad..]);
+            let (line, to) = ([axis.input, pitch], &mut long[axis.pad..]);
+            copy::<S, false, false>(simd, [1, count], axis.input, line, (x, Unchanged), to);
             along::<S, TAKE>(simd, axis.kernel, &[], count * pitch, long, found.from(0));
             for (slot, plane) in planes.enumerate() {
                 for row in steps.start * below..steps.end * below {

@@ -26,8 +26,8 @@ pub struct Weights {
     /// By row of a window, and by column.
     rows: Vec<f32>,
     columns: Vec<f32>,
-    /// By output of a plane.
-    norms: Vec<f32>,
+    /// By output of a plane, and -1 over each.
+    norms: [Vec<f32>; 2],
     /// Whether all weights are 1.
     even: bool,
 }
@@ -64,7 +64,13 @@ impl Weights {
         let (columns, outer) = axes.split_last().expect("a plane has an axis");
         let rows = outer.iter().fold(vec![1.0], |all, weights| product(&all, weights));
         let norms = norms.fold(vec![1.0], |all, norms| product(&all, &norms));
-        Self { rows, columns: columns.clone(), norms, even: false }
+        let minus_inverses = norms.iter().map(|norm| -1.0 / norm).collect();
+        Self { rows, columns: columns.clone(), norms: [norms, minus_inverses], even: false }
+    }
+
+    /// What sums are divided by.
+    fn norms(&self) -> [&[f32]; 2] {
+        self.norms.each_ref().map(|norms| &norms[..])
     }
 
     /// Lends `f` the lists of rows that sums, or, `back`, gradients go by, with the weights of rows.
@@ -117,13 +123,13 @@ pub fn weighted_mean_backward(pool: &Pool, weights: &Weights, dy: &[f32], dx: &m
 fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    let norms = &weights.norms[..];
+    let norms = weights.norms();
     let way = weights.way(isa, pool, true);
     way.lists(pool, weights, true, |lists| {
         for_chunks_mut(dx, planes * inputs, |start, dx| {
             let dy = &dy[start / inputs * outputs..];
             match way {
-                Way::Global => isa.run(Fill { norm: norms[0], plane: inputs, dy, dx }),
+                Way::Global => isa.run(Fill { norm: norms[0][0], plane: inputs, dy, dx }),
                 Way::Beside => beside::mean_backward(isa, pool, norms, dy, dx),
                 Way::Rows => {
                     Sums::back(pool, &weights.columns, lists).backward(isa, dy, dx, Finish::Over(norms))
@@ -166,7 +172,7 @@ fn norm_backward(isa: Isa, pool: &Pool, weights: &Weights, [x, y, dy]: [&[f32]; 
 fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    let norms = &weights.norms[..];
+    let norms = weights.norms();
     let finish = if SQUARES { Finish::Root(&[]) } else { Finish::Over(norms) };
     let way = match weights.way(isa, pool, false) {
         Way::Beside if SQUARES => Way::Rows,
@@ -178,7 +184,7 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
             match way {
                 Way::Global => {
                     plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
-                    y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norms[0] });
+                    y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norms[0][0] });
                 }
                 Way::Beside => beside::mean(isa, pool, norms, x, y),
                 Way::Rows => Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish),

@@ -14,20 +14,18 @@ use crate::kernels::{
     simd::{
         Isa, Job, MOST_LANES, Simd,
         long::{Long, along, along_back},
-        rows::{Rows, copy, down},
+        rows::{Over, OverRoot, Root, Rows, copy, down},
     },
 };
 
 /// About how many values of the long row lie in scratch at a time.
 const BAND: usize = 2048;
-/// Values ahead of the last read whose lines are asked for.
-const FAR: usize = 1024;
 
 /// What becomes of sums, or is made of gradients, of outputs.
 #[derive(Clone, Copy)]
 pub enum Finish<'a> {
-    /// A mean: divided by the norm of each output of a plane.
-    Over(&'a [f32]),
+    /// A mean: divided by the norm of each output of a plane; behind them comes -1 over each.
+    Over([&'a [f32]; 2]),
     /// The root of a sum of squares; backward divided by this, by output, where it is above 0.
     Root(&'a [f32]),
 }
@@ -144,42 +142,26 @@ impl<const SQUARES: bool> Job for Forward<'_, SQUARES> {
             let x = &x[planes.start * inputs..planes.end * inputs];
             down::<S, SQUARES, false>(simd, &how, x, &mut long[axis.pad..]);
             along(simd, sums.along(planes.len() * rows.len() * sums.pitch), long, made);
-            let columns = axis.output;
+            let (columns, counts) = (axis.output, [planes.len(), rows.len()]);
             let y = &mut y[planes.start * outputs + rows.start * columns..];
-            let y = &mut y[..planes.len() * rows.len() * columns];
+            let mut lines = (counts, columns, [sums.pitch, columns]);
             if sums.apart > 1 {
-                for (y, made) in y.chunks_exact_mut(columns).zip(made.chunks_exact(sums.pitch)) {
-                    y.iter_mut().zip(made.iter().step_by(sums.apart)).for_each(|(y, made)| *y = *made);
+                for i in 0..planes.len() * rows.len() {
+                    for j in 0..columns {
+                        made[i * columns + j] = made[i * sums.pitch + j * sums.apart];
+                    }
                 }
-            } else {
-                copy::<S, false>(simd, [planes.len() * rows.len(), columns], [sums.pitch, columns], made, y);
+                lines = ([planes.len(), 1], rows.len() * columns, [rows.len() * columns; 2]);
             }
-        }
-        // Only now: what was just written row by row is not there yet to be read across rows.
-        for y in y.chunks_exact_mut(outputs) {
+            let (counts, width, line) = lines;
             match finish {
-                Finish::Over(norms) => over(simd, y, norms),
-                Finish::Root(_) => root(simd, y),
+                Finish::Over(norms) => {
+                    let over = Over(norms.map(|norms| &norms[rows.start * columns..]));
+                    copy::<S, false, true>(simd, counts, width, line, (made, over), y);
+                }
+                Finish::Root(_) => copy::<S, false, true>(simd, counts, width, line, (made, Root), y),
             }
         }
-    }
-}
-
-/// y = y over its norm.
-#[inline(always)]
-fn over<S: Simd>(simd: S, y: &mut [f32], norms: &[f32]) {
-    for at in (0..y.len()).step_by(S::LANES) {
-        let y = &mut y[at..];
-        simd.write_first(y, simd.div(simd.read_first(y), simd.read_first(&norms[at..])));
-    }
-}
-
-/// y = its square root.
-#[inline(always)]
-fn root<S: Simd>(simd: S, y: &mut [f32]) {
-    for at in (0..y.len()).step_by(S::LANES) {
-        let y = &mut y[at..];
-        simd.write_first(y, simd.sqrt(simd.read_first(y)));
     }
 }
 
@@ -206,22 +188,29 @@ impl Job for Backward<'_> {
             let held = first.reaching(steps.start).start..first.reaching(steps.end - 1).end;
             let held = if held.is_empty() { 0..0 } else { held.start * above..held.end * above };
             let (columns, count) = (axis.output, planes.len() * held.len());
-            for (plane, to) in planes.clone().zip(wide.chunks_exact_mut((held.len() * columns).max(1))) {
-                let at = held.start * columns..held.end * columns;
-                let dy = &dy[plane * outputs..][at.clone()];
-                match finish {
-                    Finish::Over(norms) => share::<S, false>(simd, dy, &norms[at], to),
-                    Finish::Root(y) => share::<S, true>(simd, dy, &y[plane * outputs..][at], to),
+            let at = held.start * columns..held.end * columns;
+            let first = planes.start * outputs + at.start;
+            let dy = &dy[first..];
+            let long_row = &mut long[sums.before..];
+            let (counts, width, lines, to) = match sums.apart {
+                1 => ([planes.len(), held.len()], columns, [columns, sums.pitch], &mut *long_row),
+                _ => ([planes.len(), 1], at.len(), [at.len(); 2], &mut *wide),
+            };
+            match finish {
+                Finish::Over(norms) => {
+                    let over = Over(norms.map(|norms| &norms[at.clone()]));
+                    copy::<S, true, false>(simd, counts, width, lines, (dy, over), to);
+                }
+                Finish::Root(y) => {
+                    copy::<S, true, false>(simd, counts, width, lines, (dy, OverRoot(&y[first..])), to);
                 }
             }
-            let to = &mut long[sums.before..];
             if sums.apart > 1 {
-                for (share, to) in wide.chunks_exact(columns).zip(to.chunks_mut(sums.pitch)).take(count) {
+                for (share, to) in wide.chunks_exact(columns).zip(long_row.chunks_mut(sums.pitch)).take(count)
+                {
                     let to = to.iter_mut().step_by(sums.apart);
                     share.iter().zip(to).for_each(|(share, to)| *to = *share);
                 }
-            } else {
-                copy::<S, true>(simd, [count, columns], [columns, sums.pitch], wide, to);
             }
             let rows = steps.start * below..steps.end * below;
             along_back(simd, sums.along(count * sums.pitch), long, wide);
@@ -232,17 +221,5 @@ impl Job for Backward<'_> {
             let dx = &mut dx[planes.start * inputs + rows.start * axis.input..];
             down::<S, false, true>(simd, &how, &wide[axis.pad..], dx);
         }
-    }
-}
-
-/// shares = dy over its divisor, or, by `ROOT`, 0 where that is 0.
-#[inline(always)]
-fn share<S: Simd, const ROOT: bool>(simd: S, dy: &[f32], divisors: &[f32], shares: &mut [f32]) {
-    for at in (0..dy.len()).step_by(S::LANES) {
-        simd.prefetch(dy.as_ptr().wrapping_add(at + FAR));
-        let (divisor, zero) = (simd.read_first(&divisors[at..]), simd.splat(0.0));
-        let share = simd.div(simd.read_first(&dy[at..]), divisor);
-        let share = if ROOT { simd.where_greater(divisor, zero, share, zero) } else { share };
-        simd.write_first(&mut shares[at..], share);
     }
 }

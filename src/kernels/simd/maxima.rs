@@ -25,20 +25,19 @@ impl Found<'_> {
 #[inline(always)]
 pub fn all_finite<S: Simd>(simd: S, x: &[f32]) -> bool {
     let (zero, mut sums) = (simd.splat(0.0), [simd.splat(0.0); 4]);
-    let (parts, mut lanes) = (x.chunks(4 * S::LANES), [0.0; MOST_LANES]);
-    for part in parts {
+    for part in x.chunks(4 * S::LANES) {
         for (i, sum) in sums.iter_mut().enumerate() {
             // 0 for what is finite, else not a number.
             *sum = simd.fma(simd.read_first(&part[(i * S::LANES).min(part.len())..]), zero, *sum);
         }
     }
     let [a, b, c, d] = sums;
-    simd.write_first(&mut lanes, simd.add(simd.add(a, b), simd.add(c, d)));
-    lanes.iter().all(|&lane| lane == 0.0)
+    all_zero(simd, simd.add(simd.add(a, b), simd.add(c, d)))
 }
 
 /// found = the largest of each `kernel` values of `long` that follow one another, of `count` of them. To what the taps meet `edges` are
-/// added, one for each of the `count` values, rounded up to whole registers, of the first tap, then of the next; they may be empty.
+/// added, one for each of the `count` values, rounded up to whole registers, of the first tap, then of the next; they may be empty. If
+/// they are not, windows are of an odd number, and what is said is whether all that their middles meet is finite.
 ///
 /// # Panics
 /// When windows reach outside of `long` or `edges`, or there is no room for whole registers.
@@ -50,7 +49,7 @@ pub fn along<S: Simd, const TAKE: bool>(
     count: usize,
     long: &[f32],
     found: Found<'_>,
-) {
+) -> bool {
     let room = count.next_multiple_of(S::LANES);
     assert!(room + kernel <= long.len() + 1, "a window reaches outside");
     assert!(edges.is_empty() || edges.len() / kernel >= room, "edges for all taps");
@@ -81,26 +80,28 @@ unsafe fn along_by<S: Simd, const TAKE: bool, const K: usize, const EDGES: bool>
     count: usize,
     long: &[f32],
     found: Found<'_>,
-) {
+) -> bool {
     let kernel = if K == 0 { kernel } else { K };
     let (from, edges, room) = (long.as_ptr(), edges.as_ptr(), edges.len() / kernel);
+    let (zero, mut finite) = (simd.splat(0.0), simd.splat(0.0));
     for at in (0..count).step_by(S::LANES) {
-        let (mut best, mut tap) = (simd.splat(0.0), simd.splat(0.0));
+        let (mut best, mut tap) = (zero, zero);
         for k in 0..kernel {
             // SAFETY: the caller's promise.
-            let mut v = unsafe { simd.load(from.add(at + k)) };
-            if EDGES && 2 * k + 1 != kernel {
-                // SAFETY: the caller's promise.
-                v = simd.add(v, unsafe { simd.load(edges.add(k * room + at)) });
-            }
-            if k == 0 {
-                best = v;
-                continue;
-            }
-            if TAKE {
-                tap = simd.where_greater(v, best, simd.splat(k as f32), tap);
-            }
-            best = simd.max(v, best);
+            let v = unsafe {
+                let v = simd.load(from.add(at + k));
+                if EDGES && 2 * k + 1 == kernel {
+                    // 0 for what is finite, else not a number.
+                    finite = simd.fma(v, zero, finite);
+                    v
+                } else if EDGES {
+                    simd.add(v, simd.load(edges.add(k * room + at)))
+                } else {
+                    v
+                }
+            };
+            tap = if TAKE && k > 0 { simd.where_greater(v, best, simd.splat(k as f32), tap) } else { tap };
+            best = if k == 0 { v } else { simd.max(v, best) };
         }
         // SAFETY: the caller's promise.
         unsafe {
@@ -110,6 +111,15 @@ unsafe fn along_by<S: Simd, const TAKE: bool, const K: usize, const EDGES: bool>
             }
         }
     }
+    all_zero(simd, finite)
+}
+
+/// Whether all lanes are 0.
+#[inline(always)]
+fn all_zero<S: Simd>(simd: S, v: S::V) -> bool {
+    let mut lanes = [0.0; MOST_LANES];
+    simd.write_first(&mut lanes, v);
+    lanes.iter().all(|&lane| lane == 0.0)
 }
 
 /// y = the largest of `kernel` values, 3 or 5, of `found`, `width` apart, and taps its number, of which each is as many larger as
@@ -153,36 +163,55 @@ unsafe fn down_by<S: Simd, const TAKE: bool, const K: usize>(
     (y, taps): (&mut [f32], &mut [u8]),
     next: &[f32],
 ) {
-    let room = edges.len() / K;
     for at in (0..y.len()).step_by(S::LANES) {
         simd.prefetch(next.as_ptr().wrapping_add(at));
-        let (mut best, mut tap) = (simd.splat(0.0), simd.splat(0.0));
-        for k in 0..K {
-            // SAFETY: the caller's promise.
-            let (v, number) = unsafe {
-                let v = simd.load(found.best.as_ptr().add(at + k * width));
-                let number = if TAKE { simd.load(found.tap.as_ptr().add(at + k * width)) } else { v };
-                if 2 * k + 1 == K {
-                    (v, number)
-                } else {
-                    (simd.add(v, simd.load(edges.as_ptr().add(k * room + at))), number)
-                }
-            };
-            if k == 0 {
-                (best, tap) = (v, number);
-                continue;
-            }
-            if TAKE {
-                tap = simd.where_greater(v, best, simd.add(number, simd.splat((k * K) as f32)), tap);
-            }
-            best = simd.max(v, best);
-        }
         simd.prefetch_to_write(y.as_ptr().wrapping_add(at + AHEAD));
-        simd.write_first(&mut y[at..], best);
-        if TAKE {
-            simd.write_bytes_first(&mut taps[at..], tap);
+        // SAFETY: the caller's promise; as many lanes are written as there is room for.
+        unsafe {
+            let (best, tap) = column_by::<S, TAKE, K>(simd, width, edges, &found, at);
+            let left = y.len() - at;
+            if left >= S::LANES {
+                simd.store(y.as_mut_ptr().add(at), best);
+                if TAKE {
+                    simd.store_bytes_first(taps.as_mut_ptr().add(at), S::LANES, tap);
+                }
+            } else {
+                simd.store_first(y.as_mut_ptr().add(at), left, best);
+                if TAKE {
+                    simd.store_bytes_first(taps.as_mut_ptr().add(at), left, tap);
+                }
+            }
         }
     }
+}
+
+/// The register from number `at` on of [`down_plane`].
+///
+/// # Safety
+/// As it checks.
+#[inline(always)]
+unsafe fn column_by<S: Simd, const TAKE: bool, const K: usize>(
+    simd: S,
+    width: usize,
+    edges: &[f32],
+    found: &Found<'_>,
+    at: usize,
+) -> (S::V, S::V) {
+    let (values, numbers) = (found.best.as_ptr().wrapping_add(at), found.tap.as_ptr().wrapping_add(at));
+    let (edges, room) = (edges.as_ptr().wrapping_add(at), edges.len() / K);
+    let (mut best, mut tap) = (simd.splat(0.0), simd.splat(0.0));
+    for k in 0..K {
+        // SAFETY: the caller's promise.
+        let (v, number) = unsafe {
+            let v = simd.load(values.add(k * width));
+            let v = if 2 * k + 1 == K { v } else { simd.add(v, simd.load(edges.add(k * room))) };
+            (v, if TAKE { simd.load(numbers.add(k * width)) } else { v })
+        };
+        let number = if TAKE && k > 0 { simd.add(number, simd.splat((k * K) as f32)) } else { number };
+        tap = if TAKE && k > 0 { simd.where_greater(v, best, number, tap) } else { number };
+        best = if k == 0 { v } else { simd.max(v, best) };
+    }
+    (best, tap)
 }
 
 /// y = the largest of the rows of `found` that a list names, the first being number `first` and each `pitch` from the next, and taps its
@@ -289,7 +318,7 @@ mod tests {
                     edges.iter_mut().take(room).step_by(3).for_each(|edge| *edge = f32::NEG_INFINITY);
                     let (mut best, mut tap) = (vec![0.0; room], vec![0.0; room]);
                     let found = Found { best: &mut best, tap: &mut tap };
-                    along::<S, true>(simd, kernel, &edges, count, &x, found);
+                    assert!(along::<S, true>(simd, kernel, &edges, count, &x, found));
                     for at in 0..count {
                         let lost = |k: usize| edged && k == 0 && at % 3 == 0 && kernel > 1;
                         let met = (0..kernel).map(|k| if lost(k) { f32::NEG_INFINITY } else { x[at + k] });

@@ -190,6 +190,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `rows` lines of `cols` values, `from_stride` apart, are readable, and `cols` lines of `LANES` values writable.
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize);
 
+    /// `a / b`, given -1 / b: for whole numbers b the same bits in a quarter of the time, but where results are below the normal numbers.
+    #[inline(always)]
+    fn div_by(self, a: Self::V, b: Self::V, minus_inverse: Self::V) -> Self::V {
+        if !Self::FUSED {
+            return self.div(a, b);
+        }
+        // The quotient with the other sign, and what it leaves, which is exact; nothing is left of what is not finite.
+        let quotient = self.mul(a, minus_inverse);
+        let left = self.max(self.fma(quotient, b, a), self.splat(f32::MIN));
+        self.xor_bits(self.fma(left, minus_inverse, quotient), self.splat(-0.0))
+    }
     /// The first `LANES` values, of which there must be so many.
     #[inline(always)]
     fn read(self, x: &[f32]) -> Self::V {
@@ -480,6 +491,18 @@ mod tests {
             assert!((0..n).all(|i| at_most[i] == if i <= 2 { i as f32 } else { -1.0 }));
             let equal = lanes(simd.where_equal(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| equal[i] == if i == 2 { 2.0 } else { -1.0 }));
+            for number in 1..=64 {
+                let (b, minus_inverse) = (number as f32, -1.0 / number as f32);
+                let all = [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-37, 3e38];
+                for v in
+                    all.into_iter().chain((0..999).map(|i| (1.0 + (i * 8191) as f32 * f32::EPSILON) * 7.0))
+                {
+                    let quotient = simd.div_by(simd.splat(v), simd.splat(b), simd.splat(minus_inverse));
+                    assert!(lanes(quotient).iter().all(|q| q.to_bits() == (v / b).to_bits()), "{v} / {b}");
+                }
+                let none = simd.div_by(simd.splat(f32::NAN), simd.splat(b), simd.splat(minus_inverse));
+                assert!(lanes(none).iter().all(|q| q.is_nan()));
+            }
             let none = simd.where_at_most(a, simd.splat(f32::NAN), a, two);
             assert!(lanes(none).iter().all(|&v| v == 2.0));
             let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);

@@ -73,7 +73,7 @@ fn blocks(rows: &[Row], at: usize) -> [usize; 3] {
 }
 
 /// Makes rows of `to` of those of `from`, or, with `SQUARES`, of their squares, and writes nothing between them. What is read is
-/// asked for ahead, unless it is `NEAR`.
+/// asked for ahead, or, if that is `NEAR`, what is written.
 ///
 /// # Panics
 /// When a row reaches outside of `from`, or there is no room for one.
@@ -185,13 +185,13 @@ unsafe fn one_row<S: Simd, const N: usize, const SQUARES: bool, const NEAR: bool
         for at in (0..whole).step_by(S::LANES) {
             let from = from.wrapping_add(at);
             let sum = sum_of::<S, N, SQUARES, NEAR>(simd, known, terms, line, from, S::LANES);
-            simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+            ask::<S, false, NEAR>(simd, from, to.wrapping_add(at));
             simd.store(to.add(at), sum);
         }
         if rest > 0 {
             let from = from.wrapping_add(whole);
             let sum = sum_of::<S, N, SQUARES, NEAR>(simd, known, terms, line, from, rest);
-            simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+            ask::<S, false, NEAR>(simd, from, to.wrapping_add(whole));
             simd.store_first(to.add(whole), rest, sum);
         }
     }
@@ -230,44 +230,150 @@ unsafe fn sum_of<S: Simd, const N: usize, const SQUARES: bool, const NEAR: bool>
     sum
 }
 
-/// Copies `count` rows of `width` values, and writes nothing between them. `line` is the distance from row to row of what is read,
-/// and of what is written, whose lines are asked for ahead unless they are `NEAR`.
+/// What becomes of values while their rows are copied. Must be `#[inline(always)]`.
+pub trait Change: Copy {
+    /// Panics unless it can be done with `planes` of `values` each.
+    fn check(&self, _planes: usize, _values: usize) {}
+    /// Of the first `n` lanes of a register: the first is value number `place[0]` of its plane, number `place[1]` of all.
+    ///
+    /// # Safety
+    /// The values are some of those that were checked.
+    unsafe fn of<S: Simd>(self, simd: S, v: S::V, place: [usize; 2], n: usize) -> S::V;
+}
+
+/// They stay as they are.
+#[derive(Clone, Copy)]
+pub struct Same;
+
+impl Change for Same {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, _: S, v: S::V, _: [usize; 2], _: usize) -> S::V {
+        v
+    }
+}
+
+/// They are divided by numbers, one for each value of a plane; behind them comes -1 over each.
+#[derive(Clone, Copy)]
+pub struct Over<'a>(pub [&'a [f32]; 2]);
+
+impl Change for Over<'_> {
+    fn check(&self, _: usize, values: usize) {
+        assert!(self.0.iter().all(|numbers| values <= numbers.len()), "a number for each value of a plane");
+    }
+
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, simd: S, v: S::V, [at, _]: [usize; 2], n: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        let [number, minus_inverse] = unsafe { load_both(simd, self.0, at, n) };
+        simd.div_by(v, number, minus_inverse)
+    }
+}
+
+/// A register, or its first `n` lanes, of both.
+///
+/// # Safety
+/// So many values are there.
+#[inline(always)]
+unsafe fn load_both<S: Simd>(simd: S, from: [&[f32]; 2], at: usize, n: usize) -> [S::V; 2] {
+    let (a, b) = (from[0].as_ptr(), from[1].as_ptr());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n == S::LANES {
+            [simd.load(a.add(at)), simd.load(b.add(at))]
+        } else {
+            [simd.load_first(a.add(at), n), simd.load_first(b.add(at), n)]
+        }
+    }
+}
+
+/// Their square roots.
+#[derive(Clone, Copy)]
+pub struct Root;
+
+impl Change for Root {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, simd: S, v: S::V, _: [usize; 2], _: usize) -> S::V {
+        simd.sqrt(v)
+    }
+}
+
+/// They are divided by numbers, one for each value of all planes, or become 0 where that is 0.
+#[derive(Clone, Copy)]
+pub struct OverRoot<'a>(pub &'a [f32]);
+
+impl Change for OverRoot<'_> {
+    fn check(&self, planes: usize, values: usize) {
+        assert!(planes * values <= self.0.len(), "a number for each value");
+    }
+
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, simd: S, v: S::V, [_, at]: [usize; 2], n: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        let [root, _] = unsafe { load_both(simd, [self.0; 2], at, n) };
+        simd.where_greater(root, simd.splat(0.0), simd.div(v, root), simd.splat(0.0))
+    }
+}
+
+/// Copies the rows of some planes, which follow one another, and writes nothing between them. What is read is asked for ahead with
+/// `FROM`, and what is written with `TO`. `count` are planes and rows of each, `line` is the distance from row to row of what is read,
+/// and of what is written.
 ///
 /// # Panics
 /// When a row reaches outside of `from`, or there is no room for one.
 #[inline(always)]
-pub fn copy<S: Simd, const NEAR: bool>(
+pub fn copy<S: Simd, const FROM: bool, const TO: bool>(
     simd: S,
-    [count, width]: [usize; 2],
+    [planes, count]: [usize; 2],
+    width: usize,
     line: [usize; 2],
-    from: &[f32],
+    (from, change): (&[f32], impl Change),
     to: &mut [f32],
 ) {
-    if count * width == 0 {
+    let rows = planes * count;
+    if rows * width == 0 {
         return;
     }
-    assert!((count - 1) * line[0] + width <= from.len(), "a row reaches outside");
-    assert!((count - 1) * line[1] + width <= to.len(), "no room for a row");
-    let (mut from, mut to) = (from.as_ptr(), to.as_mut_ptr());
+    assert!((rows - 1) * line[0] + width <= from.len(), "a row reaches outside");
+    assert!((rows - 1) * line[1] + width <= to.len(), "no room for a row");
+    change.check(planes, count * width);
+    let (mut from, mut to, mut all) = (from.as_ptr(), to.as_mut_ptr(), 0);
     let whole = width - width % S::LANES;
-    for _ in 0..count {
-        // SAFETY: all rows lie inside.
-        unsafe {
+    for _ in 0..planes {
+        for row in 0..count {
             for at in (0..whole).step_by(S::LANES) {
-                if !NEAR {
-                    simd.prefetch_to_write(to.wrapping_add(at + AHEAD));
+                // SAFETY: all rows lie inside.
+                unsafe {
+                    ask::<S, FROM, TO>(simd, from.wrapping_add(at), to.wrapping_add(at));
+                    let v = simd.load(from.add(at));
+                    simd.store(to.add(at), change.of(simd, v, [row * width + at, all + at], S::LANES));
                 }
-                simd.store(to.add(at), simd.load(from.add(at)));
             }
             if whole < width {
-                let rest = width - whole;
-                if !NEAR {
-                    simd.prefetch_to_write(to.wrapping_add(whole + AHEAD));
+                let (at, rest) = (whole, width - whole);
+                // SAFETY: all rows lie inside.
+                unsafe {
+                    ask::<S, FROM, TO>(simd, from.wrapping_add(at), to.wrapping_add(at));
+                    let v = simd.load_first(from.add(at), rest);
+                    simd.store_first(
+                        to.add(at),
+                        rest,
+                        change.of(simd, v, [row * width + at, all + at], rest),
+                    );
                 }
-                simd.store_first(to.add(whole), rest, simd.load_first(from.add(whole), rest));
             }
+            (from, to, all) = (from.wrapping_add(line[0]), to.wrapping_add(line[1]), all + width);
         }
-        (from, to) = (from.wrapping_add(line[0]), to.wrapping_add(line[1]));
+    }
+}
+
+/// Asks for what lies ahead of what is read and written.
+#[inline(always)]
+fn ask<S: Simd, const FROM: bool, const TO: bool>(simd: S, from: *const f32, to: *const f32) {
+    if FROM {
+        simd.prefetch(from.wrapping_add(FAR));
+    }
+    if TO {
+        simd.prefetch_to_write(to.wrapping_add(AHEAD));
     }
 }
 
@@ -336,29 +442,47 @@ mod tests {
         Isa::all().for_each(|isa| isa.run(Down));
     }
 
-    struct Copies;
+    struct Copies<C>([usize; 3], C, fn(f32, usize) -> f32);
 
-    impl Job for Copies {
+    impl<C: Change> Job for Copies<C> {
         type Output = ();
 
+        /// Each value must be what the function says, given what was copied and its number of all.
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            let x = values();
-            for (count, width) in [(0, 3), (2, 0), (1, 1), (5, 7), (3, 16), (4, 37)] {
-                let mut to = vec![f32::NAN; 200];
-                copy::<S, false>(simd, [count, width], [41, 40], &x[..200], &mut to);
-                for (i, to) in to.into_iter().enumerate() {
-                    let (row, column) = (i / 40, i % 40);
-                    let written = row < count && column < width;
-                    assert!(if written { to == x[row * 41 + column] } else { to.is_nan() });
-                }
+            let Self([planes, count, width], change, want) = self;
+            let (x, mut to) = (values(), vec![f32::NAN; 400]);
+            copy::<S, true, true>(simd, [planes, count], width, [41, 40], (&x[..400], change), &mut to);
+            for (i, to) in to.into_iter().enumerate() {
+                let (row, column) = (i / 40, i % 40);
+                let written = row < planes * count && column < width;
+                let want = || want(x[row * 41 + column], row * width + column);
+                assert!(if written { to == want() } else { to.is_nan() });
             }
         }
     }
 
     #[test]
     fn rows_are_copied() {
-        Isa::all().for_each(|isa| isa.run(Copies));
+        // Of each plane, and of all; 0 is one of them.
+        let numbers: Vec<f32> = (0..400).map(|i| (i % 9) as f32).collect();
+        let minus_inverses: Vec<f32> = numbers.iter().map(|number| -1.0 / (number + 1.0)).collect();
+        let divisors: Vec<f32> = numbers.iter().map(|number| number + 1.0).collect();
+        for sizes in
+            [[1, 0, 3], [0, 2, 3], [1, 2, 0], [1, 1, 1], [1, 5, 7], [3, 3, 3], [2, 1, 16], [4, 2, 37]]
+        {
+            for isa in Isa::all() {
+                isa.run(Copies(sizes, Same, |v, _| v));
+                isa.run(Copies(sizes, Root, |v, _| v.sqrt()));
+                let over = |v: f32, i: usize| if i % 9 == 0 { 0.0 } else { v / (i % 9) as f32 };
+                isa.run(Copies(sizes, OverRoot(&numbers), over));
+                // Of the same number in each plane.
+                if sizes[1] * sizes[2] == 9 {
+                    let over = Over([&divisors[..9], &minus_inverses[..9]]);
+                    isa.run(Copies(sizes, over, |v, i| v / (i % 9 + 1) as f32));
+                }
+            }
+        }
     }
 
     struct Outside<'a>(Rows<'a>);
