@@ -3,7 +3,9 @@
 use super::{Axis, Pool};
 use crate::kernels::{
     scratch,
-    simd::{Ahead, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of},
+    simd::{
+        Ahead, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, quotient, sum_of,
+    },
 };
 
 /// The most values of a plane: so many registers stay in the first-level cache.
@@ -205,7 +207,7 @@ impl Job for Divide<'_> {
         for ((line, &norm), &minus_inverse) in
             self.lines.chunks_exact_mut(S::LANES).zip(norms).zip(minus_inverses)
         {
-            let mean = simd.div_by(simd.read(line), simd.splat(norm), simd.splat(minus_inverse));
+            let mean = quotient(simd, simd.read(line), simd.splat(norm), simd.splat(minus_inverse));
             simd.write_first(line, mean);
         }
     }

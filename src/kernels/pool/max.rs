@@ -4,7 +4,7 @@ use super::{
     Axis, Pool, beside, for_rows,
     gather::{Outputs, gather},
     maxima::{self, Ready},
-    square,
+    same, square,
 };
 use crate::kernels::{
     elementwise::vectorized,
@@ -114,7 +114,7 @@ impl Way {
 
     /// How they are found together with their taps.
     fn with_taps(isa: Isa, pool: &Pool) -> Self {
-        if maxima::same(pool) {
+        if same::fits(pool) {
             Self::Rows
         } else if beside::maxima_pay(isa, pool) {
             Self::Beside

@@ -7,6 +7,7 @@
 use super::{
     Axis, Pool, for_rows,
     lists::{Bands, Lists, outermost},
+    same,
 };
 use crate::kernels::{
     scratch,
@@ -17,9 +18,8 @@ use crate::kernels::{
     },
 };
 
-/// About how many values of rows are gone over at a time, and the most of a plane that is one long row with its neighbours.
+/// About how many values of rows are gone over at a time.
 const BAND: usize = 1024;
-const SMALL: usize = 2 * BAND;
 
 /// What all chunks of planes need.
 #[derive(Clone, Copy)]
@@ -37,46 +37,18 @@ impl Ready<'_> {
     /// Lends it to `f`.
     pub fn lend<R>(pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
         let (axis, _) = pool.split();
-        if !same(pool) {
+        if !same::fits(pool) {
             let number = |tap| (tap * axis.kernel) as f32;
             return Lists::lend(pool, false, number, |lists| f(Ready { lists, edges: &[] }));
         }
-        let (plane, room) = (pool.inputs(), room(pool));
-        scratch::lend(2 * axis.kernel * room, |edges| {
-            edges.fill(-0.0);
-            let (columns, rows) = edges.split_at_mut(axis.kernel * room);
-            for (tap, (columns, rows)) in columns.chunks_mut(room).zip(rows.chunks_mut(room)).enumerate() {
-                let beside = |length: usize| match axis.pad.checked_sub(tap) {
-                    Some(before) => 0..before.min(length),
-                    None => (length + axis.pad).saturating_sub(tap)..length,
-                };
-                for row in columns.chunks_exact_mut(axis.input) {
-                    row[beside(axis.input)].fill(f32::NEG_INFINITY);
-                }
-                for plane in rows.chunks_exact_mut(plane) {
-                    let lines = beside(plane.len() / axis.input);
-                    plane[lines.start * axis.input..lines.end * axis.input].fill(f32::NEG_INFINITY);
-                }
-            }
-            f(Ready { lists: Lists::NONE, edges })
-        })
+        same::lend_edges(pool, [-0.0, f32::NEG_INFINITY], |edges| f(Ready { lists: Lists::NONE, edges }))
     }
-}
-
-/// Values of planes that are one long row, whole registers.
-fn room(pool: &Pool) -> usize {
-    (planes(pool) * pool.inputs()).next_multiple_of(MOST_LANES)
-}
-
-/// How many planes are one long row.
-fn planes(pool: &Pool) -> usize {
-    (BAND / pool.inputs()).max(1)
 }
 
 /// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
 pub fn largest(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
     let x = &x[..y.len() / pool.outputs() * pool.inputs()];
-    let done = match (same(pool), taps.is_empty()) {
+    let done = match (same::fits(pool), taps.is_empty()) {
         (true, true) => Same::<false>::of(isa, pool, ready, x, y, taps),
         (true, false) => Same::<true>::of(isa, pool, ready, x, y, taps),
         (false, true) => Rows::<false>::of(isa, pool, ready, x, y, taps),
@@ -85,14 +57,6 @@ pub fn largest(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32]
     if !done {
         tap_by_tap(pool, x, y, taps);
     }
-}
-
-/// Whether windows move by one, and planes are small and as large as their outputs: then a plane, too, is one long row.
-pub fn same(pool: &Pool) -> bool {
-    let fits = |a: &Axis| (a.stride, a.kernel, a.output) == (1, 2 * a.pad + 1, a.input);
-    matches!(&pool.axes[..], [rows, columns]
-        if fits(rows) && fits(columns) && rows.kernel == columns.kernel && matches!(rows.kernel, 3 | 5))
-        && pool.inputs() <= SMALL
 }
 
 /// The largest values one by one, plainly.
@@ -132,7 +96,7 @@ struct Same<'a, const TAKE: bool> {
 impl<const TAKE: bool> Same<'_, TAKE> {
     fn of(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
         let (axis, _) = pool.split();
-        let (edges, wide) = (ready.edges, room(pool) + 2 * axis.pad * axis.input + MOST_LANES);
+        let (edges, wide) = (ready.edges, same::room(pool) + 2 * axis.pad * axis.input + MOST_LANES);
         scratch::lend(3 * wide, |lent| {
             lent.fill(0.0);
             let (long, lent) = lent.split_at_mut(wide);
@@ -149,7 +113,7 @@ impl<const TAKE: bool> Job for Same<'_, TAKE> {
     fn run<S: Simd>(self, simd: S) -> bool {
         let Self { pool, x: all, y, taps, edges, long, mut found } = self;
         let (&Axis { input: width, kernel, pad, .. }, _) = pool.split();
-        let part = planes(pool) * pool.inputs();
+        let part = same::planes(pool) * pool.inputs();
         let (columns, rows) = edges.split_at(edges.len() / 2);
         for (i, (x, y)) in all.chunks(part).zip(y.chunks_mut(part)).enumerate() {
             // What lies around a group will be found finite, too, or all goes tap by tap; only around all there is nothing.

@@ -3,6 +3,7 @@
 use super::{
     Axis, Pool, beside,
     lists::Lists,
+    same,
     sums::{Finish, Sums},
 };
 use crate::kernels::{
@@ -73,6 +74,11 @@ impl Weights {
         self.norms.each_ref().map(|norms| &norms[..])
     }
 
+    /// Whether all sums are divided by the same.
+    fn has_one_norm(&self) -> bool {
+        self.norms[0].iter().all(|norm| *norm == self.norms[0][0])
+    }
+
     /// Lends `f` the lists of rows that sums, or, `back`, gradients go by, with the weights of rows.
     fn lists<R>(&self, pool: &Pool, back: bool, f: impl FnOnce(Lists<'_>) -> R) -> R {
         Lists::lend(pool, back, |tap| self.rows[tap], f)
@@ -82,6 +88,7 @@ impl Weights {
     fn way(&self, isa: Isa, pool: &Pool, back: bool) -> Way {
         match self.even {
             true if pool.is_global() => Way::Global,
+            true if same::fits(pool) && self.has_one_norm() => Way::Same,
             true if beside::sums_pay(isa, pool, back) => Way::Beside,
             _ => Way::Rows,
         }
@@ -93,6 +100,8 @@ impl Weights {
 enum Way {
     /// Of whole planes.
     Global,
+    /// Small planes as one long row both ways.
+    Same,
     /// Small planes side by side.
     Beside,
     /// Along and down their rows.
@@ -100,11 +109,18 @@ enum Way {
 }
 
 impl Way {
-    /// Lends `f` the lists that it goes by.
-    fn lists<R>(self, pool: &Pool, weights: &Weights, back: bool, f: impl FnOnce(Lists<'_>) -> R) -> R {
+    /// Lends `f` the lists or edges that it goes by.
+    fn ready<R>(
+        self,
+        pool: &Pool,
+        weights: &Weights,
+        back: bool,
+        f: impl FnOnce(Lists<'_>, &[f32]) -> R,
+    ) -> R {
         match self {
-            Way::Rows => weights.lists(pool, back, f),
-            _ => f(Lists::NONE),
+            Way::Rows => weights.lists(pool, back, |lists| f(lists, &[])),
+            Way::Same => same::lend_edges(pool, same::KEPT, |edges| f(Lists::NONE, edges)),
+            _ => f(Lists::NONE, &[]),
         }
     }
 }
@@ -125,11 +141,12 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     let norms = weights.norms();
     let way = weights.way(isa, pool, true);
-    way.lists(pool, weights, true, |lists| {
+    way.ready(pool, weights, true, |lists, edges| {
         for_chunks_mut(dx, planes * inputs, |start, dx| {
             let dy = &dy[start / inputs * outputs..];
             match way {
                 Way::Global => isa.run(Fill { norm: norms[0][0], plane: inputs, dy, dx }),
+                Way::Same => same::means::<true>(isa, pool, norms[0][0], edges, dy, dx),
                 Way::Beside => beside::mean_backward(isa, pool, norms, dy, dx),
                 Way::Rows => {
                     Sums::back(pool, &weights.columns, lists).backward(isa, dy, dx, Finish::Over(norms))
@@ -175,10 +192,10 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
     let norms = weights.norms();
     let finish = if SQUARES { Finish::Root(&[]) } else { Finish::Over(norms) };
     let way = match weights.way(isa, pool, false) {
-        Way::Beside if SQUARES => Way::Rows,
+        Way::Same | Way::Beside if SQUARES => Way::Rows,
         way => way,
     };
-    way.lists(pool, weights, false, |lists| {
+    way.ready(pool, weights, false, |lists, edges| {
         for_chunks_mut(y, planes * outputs, |start, y| {
             let x = &x[start / outputs * inputs..];
             match way {
@@ -186,6 +203,7 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
                     plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
                     y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norms[0][0] });
                 }
+                Way::Same => same::means::<false>(isa, pool, norms[0][0], edges, x, y),
                 Way::Beside => beside::mean(isa, pool, norms, x, y),
                 Way::Rows => Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish),
             }

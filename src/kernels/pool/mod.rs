@@ -6,13 +6,14 @@
 //! | | windows | way |
 //! |---|---|---|
 //! | largest | one, the whole plane, and nobody asks for taps | `max.rs` |
-//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `maxima.rs`, planes as one long row |
+//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `maxima.rs` by `same.rs`, planes as one long row |
 //! | | any, planes of up to 256 values and 64 outputs | `beside.rs`, planes side by side |
 //! | | 2 x 2 by two; 3 x 3 by two, margin 0 or 1 | `square.rs`, straight from the plane |
 //! | | any other | `maxima.rs`, along the rows, then down |
 //! | its gradient | 3 x 3 by one; as for `square.rs`, rows of half a register | `gather.rs`, inputs ask outputs |
 //! | | any other | `max.rs`, outputs go to inputs |
 //! | sum, its gradient | one, the whole plane | `mean.rs` |
+//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `same.rs`, planes as one long row |
 //! | | any, small planes, rows of half a register at most (or, forward, few outputs) | `beside.rs` |
 //! | | any other, weighted, squares | `sums.rs`, along the rows and down |
 
@@ -22,6 +23,7 @@ mod lists;
 mod max;
 mod maxima;
 mod mean;
+mod same;
 mod square;
 mod stochastic;
 mod sums;

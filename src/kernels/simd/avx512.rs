@@ -55,6 +55,7 @@ impl Simd for Avx512 {
         div(a, b) = _mm512_div_ps;
         sqrt(a) = _mm512_sqrt_ps;
         min(a, b) = _mm512_min_ps;
+        and_bits(a, b) = _mm512_and_ps;
         xor_bits(a, b) = _mm512_xor_ps;
     }
 
@@ -204,11 +205,6 @@ impl Simd for Avx512 {
             let bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v));
             _mm_mask_storeu_epi8(p.cast(), mask(n), bytes);
         }
-    }
-    #[inline(always)]
-    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> __m512 {
-        // SAFETY: see above; masked bytes are not touched.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask(n), p.cast()))) }
     }
     #[inline(always)]
     unsafe fn add_where(self, a: __m512, b: __m512, p: *const u8, number: u8) -> __m512 {

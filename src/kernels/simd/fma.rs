@@ -53,6 +53,7 @@ impl Simd for Fma {
         div(a, b) = _mm256_div_ps;
         sqrt(a) = _mm256_sqrt_ps;
         min(a, b) = _mm256_min_ps;
+        and_bits(a, b) = _mm256_and_ps;
         xor_bits(a, b) = _mm256_xor_ps;
     }
 
@@ -256,23 +257,6 @@ impl Simd for Fma {
                 }
                 _ => (0..n).for_each(|i| *p.add(i) = (bytes >> (8 * i)) as u8),
             }
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> __m256 {
-        // SAFETY: see above; `n` bytes are read.
-        unsafe {
-            // Few bytes are met from both ends: put together in memory they would be waited for.
-            let bytes = match n {
-                8 => p.cast::<u64>().read_unaligned(),
-                4.. => {
-                    let ends = [p.cast::<u32>(), p.add(n - 4).cast()].map(|p| u64::from(p.read_unaligned()));
-                    ends[0] | ends[1] << (8 * (n - 4))
-                }
-                1.. => [0, n / 2, n - 1].iter().fold(0, |all, &i| all | u64::from(*p.add(i)) << (8 * i)),
-                _ => 0,
-            };
-            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64)))
         }
     }
     #[inline(always)]

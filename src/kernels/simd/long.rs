@@ -1,6 +1,9 @@
 //! Sums of windows along one long row, and back from sums to what they are made of.
 
-use super::Simd;
+use super::{
+    Simd,
+    rows::{Change, ask},
+};
 
 /// A row of windows that follow one another, whatever rows of planes they come from.
 #[derive(Clone, Copy, Debug)]
@@ -148,12 +151,123 @@ unsafe fn back_by<S: Simd, const STEP: usize, const K: usize>(
     }
 }
 
+/// to = the sums of `kernel` values of `long`, 3 or 5, that are `distance` apart, changed; the first sum begins with the first. Of what the
+/// taps meet those bits count that are set in `edges`, of which there are as many for each tap, whole registers; all of the middle tap.
+/// What is read and written is asked for ahead as in [`copy`](super::rows::copy).
+///
+/// # Panics
+/// When `kernel` is another, windows reach outside of `long` or `edges`, or the change is for fewer values.
+#[inline(always)]
+pub fn around<S: Simd, const FROM: bool, const TO: bool>(
+    simd: S,
+    [kernel, distance]: [usize; 2],
+    edges: &[f32],
+    long: &[f32],
+    (to, change): (&mut [f32], impl Change),
+) {
+    let room = to.len().next_multiple_of(S::LANES);
+    assert!((kernel - 1) * distance + room <= long.len(), "a window reaches outside");
+    assert!(edges.len() / kernel >= room, "edges for all taps");
+    change.check(1, to.len());
+    // SAFETY: all that is read lies inside.
+    unsafe {
+        match kernel {
+            3 => around_by::<S, FROM, TO, 3>(simd, distance, edges, long, (to, change)),
+            5 => around_by::<S, FROM, TO, 5>(simd, distance, edges, long, (to, change)),
+            _ => panic!("windows of 3 or 5 values, not {kernel}"),
+        }
+    }
+}
+
+/// [`around`] windows of `K` values.
+///
+/// # Safety
+/// As it checks.
+#[inline(always)]
+unsafe fn around_by<S: Simd, const FROM: bool, const TO: bool, const K: usize>(
+    simd: S,
+    distance: usize,
+    edges: &[f32],
+    long: &[f32],
+    (to, change): (&mut [f32], impl Change),
+) {
+    let (room, count) = (edges.len() / K, to.len());
+    let (from, edges, to) = (long.as_ptr(), edges.as_ptr(), to.as_mut_ptr());
+    for at in (0..count).step_by(S::LANES) {
+        ask::<S, FROM, TO>(simd, from.wrapping_add(at), to.wrapping_add(at));
+        // SAFETY: the caller's promise; as many lanes are written as there is room for.
+        unsafe {
+            let mut sum = simd.splat(0.0);
+            for k in 0..K {
+                let v = simd.load(from.add(at + k * distance));
+                let v =
+                    if 2 * k + 1 == K { v } else { simd.and_bits(v, simd.load(edges.add(k * room + at))) };
+                sum = if k == 0 { v } else { simd.add(sum, v) };
+            }
+            let left = (count - at).min(S::LANES);
+            let made = change.of(simd, sum, [at; 2], left);
+            if left == S::LANES {
+                simd.store(to.add(at), made);
+            } else {
+                simd.store_first(to.add(at), left, made);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Isa, Job},
+        super::{Isa, Job, rows::OverOne},
         *,
     };
+
+    struct Around;
+
+    impl Job for Around {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let x: Vec<f32> = (0..100).map(|i| (i * 37 % 64) as f32).collect();
+            for (kernel, distance, count) in [(3, 1, 1), (3, 7, 40), (5, 1, 16), (5, 9, 33)] {
+                // Each third value of the first tap does not count.
+                let mut edges = vec![f32::from_bits(u32::MAX); kernel * 48];
+                edges[..48].iter_mut().step_by(3).for_each(|edge| *edge = 0.0);
+                let mut to = vec![f32::NAN; count];
+                let over = OverOne([9.0, -1.0 / 9.0]);
+                around::<S, true, true>(simd, [kernel, distance], &edges, &x, (&mut to, over));
+                for (at, to) in to.into_iter().enumerate() {
+                    let counts = |k: &usize| *k > 0 || at % 3 > 0;
+                    let sum: f32 = (0..kernel).filter(counts).map(|k| x[at + k * distance]).sum();
+                    assert_eq!(to, sum / 9.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_are_summed() {
+        Isa::all().for_each(|isa| isa.run(Around));
+    }
+
+    struct Four;
+
+    impl Job for Four {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let over = OverOne([1.0, -1.0]);
+            around::<S, true, true>(simd, [4, 1], &[0.0; 64], &[0.0; 64], (&mut [0.0; 16], over));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "windows of 3 or 5 values, not 4")]
+    fn other_neighbours_are_refused() {
+        Isa::best().run(Four);
+    }
 
     struct Windows;
 

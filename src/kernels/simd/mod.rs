@@ -47,7 +47,9 @@ pub use dots::{Dots, dots};
 pub use each::{Asked, Each, Own, Renew, each, renew};
 pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Filter, correlate, filter};
-pub use functions::{exp, exp_below_0, exp_m1_below_0, ln, power, sigmoid, softplus, softplus_below_0, tanh};
+pub use functions::{
+    exp, exp_below_0, exp_m1_below_0, ln, power, quotient, sigmoid, softplus, softplus_below_0, tanh,
+};
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
 pub use matrix::{Mat, MatMut};
@@ -114,6 +116,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// `a + b` of the lanes' bits as whole numbers, modulo 2^32.
     fn add_bits(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The bits that are set in both.
+    fn and_bits(self, a: Self::V, b: Self::V) -> Self::V;
     /// The bits in which `a` and `b` differ.
     fn xor_bits(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes' bits turned round by `N` places, from 1 to 31, towards the highest.
@@ -165,11 +169,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` bytes are writable at `p`.
     unsafe fn store_bytes_first(self, p: *mut u8, n: usize, v: Self::V);
-    /// Reads the first `n <= LANES` lanes from bytes; the others are 0.
-    ///
-    /// # Safety
-    /// `n` bytes are readable at `p`.
-    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> Self::V;
     /// `a + b` where the lane's byte at `p` is `number`, else `a`, or `a + 0`.
     ///
     /// # Safety
@@ -190,17 +189,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `rows` lines of `cols` values, `from_stride` apart, are readable, and `cols` lines of `LANES` values writable.
     unsafe fn transpose(self, from: Lines, rows: usize, cols: usize, to: *mut f32, to_stride: usize);
 
-    /// `a / b`, given -1 / b: for whole numbers b the same bits in a quarter of the time, but where results are below the normal numbers.
-    #[inline(always)]
-    fn div_by(self, a: Self::V, b: Self::V, minus_inverse: Self::V) -> Self::V {
-        if !Self::FUSED {
-            return self.div(a, b);
-        }
-        // The quotient with the other sign, and what it leaves, which is exact; nothing is left of what is not finite.
-        let quotient = self.mul(a, minus_inverse);
-        let left = self.max(self.fma(quotient, b, a), self.splat(f32::MIN));
-        self.xor_bits(self.fma(left, minus_inverse, quotient), self.splat(-0.0))
-    }
     /// The first `LANES` values, of which there must be so many.
     #[inline(always)]
     fn read(self, x: &[f32]) -> Self::V {
@@ -214,22 +202,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: there are as many values.
         unsafe {
             if x.len() >= Self::LANES { self.load(x.as_ptr()) } else { self.load_first(x.as_ptr(), x.len()) }
-        }
-    }
-    /// The values from number `at` on; lanes outside of `x` are 0.
-    #[inline(always)]
-    fn read_around(self, x: &[f32], at: isize) -> Self::V {
-        let (lanes, len) = (Self::LANES as isize, x.len() as isize);
-        // SAFETY: the lanes that are read are values.
-        unsafe {
-            let p = x.as_ptr().wrapping_offset(at);
-            if at >= 0 && at <= len - lanes {
-                self.load(p)
-            } else {
-                let first = at.saturating_neg().clamp(0, lanes);
-                let end = len.saturating_sub(at).clamp(first, lanes);
-                self.load_lanes(p, (first as usize, end as usize))
-            }
         }
     }
     /// The first `n` lanes of `v`, if it has so many, and `other` in those behind.
@@ -248,12 +220,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
                 self.store_first(y.as_mut_ptr(), y.len(), v);
             }
         }
-    }
-    /// The first bytes, as many as there are lanes or bytes; the other lanes are 0.
-    #[inline(always)]
-    fn read_bytes_first(self, x: &[u8]) -> Self::V {
-        // SAFETY: there are as many bytes.
-        unsafe { self.load_bytes_first(x.as_ptr(), x.len().min(Self::LANES)) }
     }
     /// `a + b` where the lane's byte, of which there must be `LANES`, is `number`, else `a`, or `a + 0`.
     #[inline(always)]
@@ -457,15 +423,8 @@ mod tests {
                 let mut bytes = vec![7; n];
                 simd.write_bytes_first(&mut bytes[..count], simd.mul(a, simd.splat(17.0)));
                 assert!((0..n).all(|i| bytes[i] == if i < count { 17 * i as u8 } else { 7 }));
-                let again = lanes(simd.read_bytes_first(&bytes[..count]));
-                assert!((0..n).all(|i| again[i] == if i < count { 17.0 * i as f32 } else { 0.0 }));
                 let sum = lanes(simd.add_where_byte(a, b, &bytes, 7));
                 assert!((0..n).all(|i| sum[i] == if i < count { i as f32 } else { (2 * i + n) as f32 }));
-            }
-            for at in -(n as isize) - 1..=2 * n as isize + 1 {
-                let want = |i: usize| numbers.get((at + i as isize) as usize).copied().unwrap_or(0.0);
-                let around = lanes(simd.read_around(&numbers, at));
-                assert!((0..n).all(|i| around[i] == want(i)), "{at}");
             }
             for k in -127..=128 {
                 let shifted = 12_582_912.0 + 127.0 + k as f32;
@@ -478,6 +437,7 @@ mod tests {
             let count: Vec<f32> = whole(|i| 0xf000_0001 + 7 * i).into_iter().map(f32::from_bits).collect();
             let count = simd.read(&count);
             assert_eq!(bits(simd.add_bits(count, of(0x1000_0000))), whole(|i| 1 + 7 * i));
+            assert_eq!(bits(simd.and_bits(count, of(0xff))), whole(|i| (0xf000_0001 + 7 * i) & 0xff));
             assert_eq!(bits(simd.xor_bits(count, of(0xff))), whole(|i| (0xf000_0001 + 7 * i) ^ 0xff));
             assert_eq!(bits(simd.turn_bits::<16>(count)), whole(|i| (0xf000_0001 + 7 * i).rotate_left(16)));
             assert_eq!(bits(simd.turn_bits::<8>(count)), whole(|i| (0xf000_0001 + 7 * i).rotate_left(8)));
@@ -491,18 +451,6 @@ mod tests {
             assert!((0..n).all(|i| at_most[i] == if i <= 2 { i as f32 } else { -1.0 }));
             let equal = lanes(simd.where_equal(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| equal[i] == if i == 2 { 2.0 } else { -1.0 }));
-            for number in 1..=64 {
-                let (b, minus_inverse) = (number as f32, -1.0 / number as f32);
-                let all = [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-37, 3e38];
-                for v in
-                    all.into_iter().chain((0..999).map(|i| (1.0 + (i * 8191) as f32 * f32::EPSILON) * 7.0))
-                {
-                    let quotient = simd.div_by(simd.splat(v), simd.splat(b), simd.splat(minus_inverse));
-                    assert!(lanes(quotient).iter().all(|q| q.to_bits() == (v / b).to_bits()), "{v} / {b}");
-                }
-                let none = simd.div_by(simd.splat(f32::NAN), simd.splat(b), simd.splat(minus_inverse));
-                assert!(lanes(none).iter().all(|q| q.is_nan()));
-            }
             let none = simd.where_at_most(a, simd.splat(f32::NAN), a, two);
             assert!(lanes(none).iter().all(|&v| v == 2.0));
             let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);

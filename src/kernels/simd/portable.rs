@@ -88,6 +88,10 @@ impl Simd for Portable {
         zip(a, b, |a, b| f32::from_bits(a.to_bits().wrapping_add(b.to_bits())))
     }
     #[inline(always)]
+    fn and_bits(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| f32::from_bits(a.to_bits() & b.to_bits()))
+    }
+    #[inline(always)]
     fn xor_bits(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |a, b| f32::from_bits(a.to_bits() ^ b.to_bits()))
     }
@@ -169,15 +173,6 @@ impl Simd for Portable {
             // SAFETY: `i < n`, and `n` bytes are writable.
             unsafe { *p.add(i) = lane as u8 };
         }
-    }
-    #[inline(always)]
-    unsafe fn load_bytes_first(self, p: *const u8, n: usize) -> [f32; 4] {
-        let mut v = [0.0; 4];
-        for (i, lane) in v.iter_mut().enumerate().take(n) {
-            // SAFETY: `i < n`, and `n` bytes are readable.
-            *lane = f32::from(unsafe { *p.add(i) });
-        }
-        v
     }
     #[inline(always)]
     unsafe fn add_where(self, a: [f32; 4], b: [f32; 4], p: *const u8, number: u8) -> [f32; 4] {

@@ -1,7 +1,7 @@
 //! Rows of planes that are sums of other rows, by a list of these for each. Lengths are checked once for many rows, as rows may be
 //! shorter than a register.
 
-use super::Simd;
+use super::{Simd, quotient};
 
 /// Values ahead of the last read, and of the last written, whose lines are asked for.
 const FAR: usize = 1024;
@@ -265,7 +265,19 @@ impl Change for Over<'_> {
     unsafe fn of<S: Simd>(self, simd: S, v: S::V, [at, _]: [usize; 2], n: usize) -> S::V {
         // SAFETY: the caller's promise.
         let [number, minus_inverse] = unsafe { load_both(simd, self.0, at, n) };
-        simd.div_by(v, number, minus_inverse)
+        quotient(simd, v, number, minus_inverse)
+    }
+}
+
+/// They are divided by a number; behind it comes -1 over it.
+#[derive(Clone, Copy)]
+pub struct OverOne(pub [f32; 2]);
+
+impl Change for OverOne {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, simd: S, v: S::V, _: [usize; 2], _: usize) -> S::V {
+        let [number, minus_inverse] = self.0;
+        quotient(simd, v, simd.splat(number), simd.splat(minus_inverse))
     }
 }
 
@@ -368,7 +380,7 @@ pub fn copy<S: Simd, const FROM: bool, const TO: bool>(
 
 /// Asks for what lies ahead of what is read and written.
 #[inline(always)]
-fn ask<S: Simd, const FROM: bool, const TO: bool>(simd: S, from: *const f32, to: *const f32) {
+pub fn ask<S: Simd, const FROM: bool, const TO: bool>(simd: S, from: *const f32, to: *const f32) {
     if FROM {
         simd.prefetch(from.wrapping_add(FAR));
     }
@@ -474,7 +486,8 @@ mod tests {
             for isa in Isa::all() {
                 isa.run(Copies(sizes, Same, |v, _| v));
                 isa.run(Copies(sizes, Root, |v, _| v.sqrt()));
-                let over = |v: f32, i: usize| if i % 9 == 0 { 0.0 } else { v / (i % 9) as f32 };
+                isa.run(Copies(sizes, OverOne([7.0, -1.0 / 7.0]), |v, _| v / 7.0));
+                let over = |v: f32, i: usize| if i.is_multiple_of(9) { 0.0 } else { v / (i % 9) as f32 };
                 isa.run(Copies(sizes, OverRoot(&numbers), over));
                 // Of the same number in each plane.
                 if sizes[1] * sizes[2] == 9 {
