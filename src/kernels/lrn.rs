@@ -295,7 +295,9 @@ mod tests {
 
     #[test]
     fn within_equals_the_plain_one() {
-        for (height, width) in [(1, 1), (4, 7), (8, 8), (16, 17), (13, 3), (16, 16), (3, 1100), (70, 50)] {
+        for (height, width) in
+            [(1, 1), (4, 7), (8, 8), (16, 17), (13, 3), (16, 16), (3, 1100), (70, 50), (0, 3), (3, 0)]
+        {
             for ((size, beta), planes) in [1, 3, 5, 9, 33]
                 .into_iter()
                 .zip(BETAS.into_iter().cycle())

@@ -95,7 +95,7 @@ const TILE: usize = 1024;
 
 /// Values of a row of the rings in backward: whole registers, and rings that stay in the first-level cache.
 fn width(response: Response) -> usize {
-    (4 * TILE / response.size / 16 * 16).clamp(16, TILE / 4)
+    (4 * TILE / response.size / 16 * 16).clamp(16, TILE / 2)
 }
 
 /// The channels near channel `c`.
@@ -119,23 +119,33 @@ impl<P: Power> Job for Normalize<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        for at in (0..self.dims.inner).step_by(TILE) {
-            for c in self.channels.clone() {
-                match near(self.dims, self.response, c).len() {
-                    3 => self.channel::<S, 4>(simd, c, at),
-                    4 => self.channel::<S, 5>(simd, c, at),
-                    5 => self.channel::<S, 6>(simd, c, at),
+        let inner = self.dims.inner;
+        for at in (0..inner).step_by(TILE) {
+            let (mut c, n) = (self.channels.start, TILE.min(inner - at));
+            while c < self.channels.end {
+                // Short channels whose neighbours lie alike are one row.
+                let near = |c| near(self.dims, self.response, c);
+                let alike = |d: &usize| near(c + d) == (near(c).start + d..near(c).end + d);
+                let count = match near(c).len() {
+                    3..=5 if n == inner => (c..self.channels.end).map(|i| i - c).take_while(alike).count(),
+                    _ => 1,
+                };
+                match near(c).len() {
+                    3 => self.channels::<S, 4>(simd, c, at, count * n),
+                    4 => self.channels::<S, 5>(simd, c, at, count * n),
+                    5 => self.channels::<S, 6>(simd, c, at, count * n),
                     _ => self.channel_of_many(simd, c, at),
                 }
+                c += count;
             }
         }
     }
 }
 
 impl<P: Power> Normalize<'_, P> {
-    /// A tile of a channel, from column `at` on; `N` is the number of its neighbours and 1.
+    /// `n` values from column `at` of a channel on; `N` is the number of its neighbours and 1.
     #[inline(always)]
-    fn channel<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize) {
+    fn channels<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize, n: usize) {
         let (inner, first) = (self.dims.inner, near(self.dims, self.response, c).start);
         let mut rows = [&self.x[c * inner + at..]; N];
         for (i, row) in rows.iter_mut().enumerate().take(N - 1) {
@@ -143,33 +153,38 @@ impl<P: Power> Normalize<'_, P> {
         }
         let value = Value { response: self.response, power: self.power, near: Squares };
         let asked = self.next(c, at);
-        each(simd, rows, [self.tile(c, at)], asked, value);
+        each(simd, rows, [self.tile(c, at, n)], asked, value);
     }
 
-    /// As [`Self::channel`], with any number of neighbours.
+    /// A tile of a channel with any number of neighbours.
     #[inline(always)]
     fn channel_of_many<S: Simd>(&mut self, simd: S, c: usize, at: usize) {
         let (inner, mut sums) = (self.dims.inner, [0.0; TILE]);
-        let sums = &mut sums[..TILE.min(inner - at)];
+        let n = TILE.min(inner - at);
+        let sums = &mut sums[..n];
         let rows = near(self.dims, self.response, c).map(|c| &self.x[c * inner + at..]);
         sum_rows::<S, true>(simd, rows, sums);
         let value = Value { response: self.response, power: self.power, near: Plain };
         let (x, asked) = (&self.x[c * inner + at..], self.next(c, at));
-        each(simd, [sums, x], [self.tile(c, at)], asked, value);
+        each(simd, [sums, x], [self.tile(c, at, n)], asked, value);
     }
 
-    /// What the next channel reads for the first time, and what it writes.
+    /// What the next channel, or values so far away that they come in time, read for the first time and write.
     #[inline(always)]
     fn next(&self, c: usize, at: usize) -> Asked<1, 1> {
         let (inner, half) = (self.dims.inner, self.response.size / 2);
-        let y = self.y.as_ptr().wrapping_add((c + 1 - self.channels.start) * inner + at);
-        Asked { reads: [self.x.as_ptr().wrapping_add((c + half + 1) * inner + at)], writes: [y] }
+        let (x, y) = ((c + half) * inner, (c - self.channels.start) * inner);
+        let ahead = at + inner.max(TILE / 2);
+        Asked {
+            reads: [self.x.as_ptr().wrapping_add(x + ahead)],
+            writes: [self.y.as_ptr().wrapping_add(y + ahead)],
+        }
     }
 
-    /// The tile's values of y.
+    /// `n` values of y.
     #[inline(always)]
-    fn tile(&mut self, c: usize, at: usize) -> &mut [f32] {
-        &mut self.y[(c - self.channels.start) * self.dims.inner + at..][..TILE.min(self.dims.inner - at)]
+    fn tile(&mut self, c: usize, at: usize, n: usize) -> &mut [f32] {
+        &mut self.y[(c - self.channels.start) * self.dims.inner + at..][..n]
     }
 }
 
@@ -278,8 +293,11 @@ impl<P: Power> Backward<'_, P> {
     fn gradient<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize) {
         let first = near(self.dims, self.response, c).start;
         let mut rows = [&self.x[c * self.dims.inner + at..]; N];
-        for (i, row) in rows.iter_mut().enumerate().take(N - 2) {
-            *row = &self.rings.ratios[self.ring(first + i, at)];
+        let (tile, size) = (self.tile(at), self.response.size);
+        let mut place = first % size;
+        for row in rows.iter_mut().take(N - 2) {
+            *row = &self.rings.ratios[place * width(self.response)..][..tile];
+            place = if place + 1 < size { place + 1 } else { 0 };
         }
         rows[N - 1] = &self.rings.direct[self.ring(c, at)];
         let (to, asked) = self.to(c, at);

@@ -1,16 +1,16 @@
 //! Neighbourhoods of squares in a plane.
 //!
-//! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Their squares lie in
-//! scratch, zeros between planes, so that sums down the columns need not ask where a plane ends. Of these sums a neighbour along
-//! the row is read from where it lies, and does not count if it is in another row.
+//! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Sums along the rows come
+//! first, of neighbours that are read from where they lie and do not count if they are in another row. These sums lie in scratch,
+//! zeros between planes, so that those down the columns, in the pass that computes, need not ask where a plane ends.
 
 use super::{
     super::{
         parallel::{for_chunks_mut, planes_per_chunk},
         scratch,
-        simd::{Asked, Each, Isa, Job, MOST_LANES, Renew, Simd, each, renew},
+        simd::{Asked, Cut, Each, Isa, Job, MOST_LANES, Renew, Simd, each_piece, renew_pieces},
     },
-    Any, Half, MAX_SIZE, Near, Plain, Power, Ratio, Response, Slope, Squares, ThreeQuarters, Value, sum_rows,
+    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
 };
 
 /// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them.
@@ -38,9 +38,8 @@ pub(super) fn within_on(isa: Isa, dims: Within, response: Response, x: &[f32], y
     assert!(x.len() == y.len() && x.len() == dims.planes * plane && response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
     for_chunks_mut(y, plane * planes_per_chunk(plane), |start, y| {
-        let x = &x[start..][..y.len()];
         boxes.with_room(|room| {
-            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, y, room }));
+            with_power!(response, |power| isa.run(Normalize { boxes, response, power, x, start, y, room }));
         });
     });
 }
@@ -63,9 +62,17 @@ pub(super) fn within_backward_on(
     assert!(response.size <= MAX_SIZE);
     let boxes = Boxes::new(dims, response.size);
     for_chunks_mut(dx, plane * planes_per_chunk(plane), |start, dx| {
-        let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
         boxes.with_room(|room| {
-            with_power!(response, |power| isa.run(Backward { boxes, response, power, x, dy, dx, room }));
+            with_power!(response, |power| isa.run(Backward {
+                boxes,
+                response,
+                power,
+                x,
+                dy,
+                start,
+                dx,
+                room
+            }));
         });
     });
 }
@@ -82,18 +89,19 @@ struct Boxes {
     group: usize,
     /// Zeros before, between and behind planes that lie apart: whole registers.
     margin: usize,
-    /// Values before and behind sums down the columns, which count for nothing.
+    /// Values before and behind what is summed along the rows, which count for nothing.
     guard: usize,
+    lanes: Lanes,
 }
 
 /// Scratch for a group of planes.
 struct Room<'a> {
     /// The column of each value.
     columns: &'a [f32],
-    /// Planes with margins.
+    /// Sums along the rows, planes with margins.
     apart: &'a mut [f32],
-    /// Sums down the columns, guarded.
-    down: &'a mut [f32],
+    /// What is summed along the rows, if it must be put there, guarded.
+    guarded: &'a mut [f32],
     /// Sums over whole squares, where these are kept.
     sums: &'a mut [f32],
     /// dy * s^-beta.
@@ -107,7 +115,7 @@ impl Boxes {
         let (side, above, plane) = (reach(width), reach(height), height * width);
         let group = (TOGETHER / plane.max(1)).max(1) * plane;
         let [margin, guard] = [above * width, side].map(|n| n.next_multiple_of(MOST_LANES));
-        Self { width, plane, side, above, group, margin, guard }
+        Self { width, plane, side, above, group, margin, guard, lanes: Lanes::of(width) }
     }
 
     /// Lends scratch.
@@ -116,14 +124,18 @@ impl Boxes {
         let apart = (self.margin + self.group / self.plane * self.apart()).next_multiple_of(MOST_LANES);
         scratch::lend(apart + 2 * self.guard + 4 * group, |scratch| {
             let (apart, rest) = scratch.split_at_mut(apart);
-            let (down, rest) = rest.split_at_mut(2 * self.guard + group);
+            let (guarded, rest) = rest.split_at_mut(2 * self.guard + group);
             let (sums, rest) = rest.split_at_mut(group);
             let (direct, columns) = rest.split_at_mut(group);
             apart.fill(0.0);
-            for row in columns.chunks_mut(self.width) {
-                row.iter_mut().enumerate().for_each(|(i, column)| *column = i as f32);
+            let mut known = self.width;
+            columns[..known].iter_mut().enumerate().for_each(|(i, column)| *column = i as f32);
+            while known < columns.len() {
+                let more = known.min(columns.len() - known);
+                columns.copy_within(..more, known);
+                known += more;
             }
-            f(Room { columns, apart, down, sums, direct });
+            f(Room { columns, apart, guarded, sums, direct });
         });
     }
 
@@ -132,115 +144,191 @@ impl Boxes {
         self.plane + self.margin
     }
 
-    /// Lays the squares of some planes apart.
+    /// The planes of so many values.
+    fn planes(&self, len: usize) -> Cut {
+        Cut { count: len / self.plane, len: self.plane, asked: self.plane }
+    }
+
+    /// Sums the squares of `len` values of `x` along their rows, from value `start` on.
     #[inline(always)]
-    fn put_squares<S: Simd>(self, simd: S, x: &[f32], room: &mut Room<'_>) {
-        for (i, x) in x.chunks_exact(self.plane).enumerate() {
-            let out = &mut room.apart[self.margin + i * self.apart()..][..self.plane];
-            each(simd, [x], [out], Asked::NOTHING, Squares);
+    fn add_squares<S: Simd>(self, simd: S, x: &[f32], start: usize, len: usize, room: &mut Room<'_>) {
+        let (side, guard) = (self.side, self.guard);
+        if start >= side && x.len() - start >= len + side {
+            self.add_along::<S, true>(simd, &x[start - side..], len, room.columns, room.apart);
+        } else {
+            // Neighbours would be outside of the blob.
+            room.guarded[guard..][..len].copy_from_slice(&x[start..][..len]);
+            self.add_along::<S, true>(simd, &room.guarded[guard - side..], len, room.columns, room.apart);
         }
     }
 
-    /// The sums down the columns of planes that lie apart, `len` values in all; and over whole squares, where these are kept.
+    /// Lays sums of `len` values, or of their squares, along their rows apart; the values begin at number `side` of `values`.
     #[inline(always)]
-    fn add_up<S: Simd>(self, simd: S, room: &mut Room<'_>, len: usize) {
-        for (i, down) in room.down[self.guard..][..len].chunks_exact_mut(self.plane).enumerate() {
-            let near = |k: usize| {
-                &room.apart[self.margin + i * self.apart() + k * self.width - self.above * self.width..]
-            };
-            match self.above {
-                1 => each(simd, [0, 1, 2].map(near), [down], Asked::NOTHING, Plain),
-                2 => each(simd, [0, 1, 2, 3, 4].map(near), [down], Asked::NOTHING, Plain),
-                _ => sum_rows::<S, false>(simd, (0..=2 * self.above).map(near), down),
+    fn add_along<S: Simd, const SQUARES: bool>(
+        self,
+        simd: S,
+        values: &[f32],
+        len: usize,
+        columns: &[f32],
+        apart: &mut [f32],
+    ) {
+        let from = |i: usize| (&values[i..], self.plane);
+        let planes = self.planes(len);
+        let columns = (columns, self.plane);
+        let out = (&mut apart[self.margin..], self.apart());
+        let beside = Beside::<SQUARES> { nearest: 1, width: self.width };
+        let fixed = Fixed::<SQUARES>(self.lanes);
+        let within = self.width <= S::LANES && S::LANES.is_multiple_of(self.width);
+        match self.side {
+            1 if within => {
+                each_piece(simd, planes, [0, 1, 2].map(from), [out], Asked::NOTHING, fixed);
             }
-        }
-        if !matches!(self.side, 1 | 2) {
-            let sums = &mut room.sums[..len];
-            sums.copy_from_slice(&room.down[self.guard..][..len]);
-            for d in 1..=self.side {
-                let rows = [&room.down[self.guard - d..], &room.down[self.guard + d..], room.columns];
-                renew(simd, rows, [&mut *sums], Asked::NOTHING, self.beside(d));
-            }
-        }
-    }
-
-    /// How neighbours along the row are summed, of which the nearest are `nearest` away.
-    fn beside(self, nearest: usize) -> Beside {
-        Beside { nearest: nearest as f32, width: self.width as f32 }
-    }
-
-    /// What [`Beside`] sums from value `at` of a group on: `N` rows.
-    #[inline(always)]
-    fn rows<'a, const N: usize>(self, down: &'a [f32], columns: &'a [f32], at: usize) -> [&'a [f32]; N] {
-        let mut rows = [&columns[at..]; N];
-        for (k, row) in rows.iter_mut().enumerate().take(N - 1) {
-            *row = &down[self.guard - self.side + at + k..];
-        }
-        rows
-    }
-}
-
-/// Runs [`each`] over rows that begin with those whose sums are those over squares, `$near` being how these are summed: of the values
-/// from `$at` of a group on.
-macro_rules! over_squares {
-    ($simd:expr, $boxes:expr, $room:expr, $at:expr, [$($row:expr),*], $outs:expr, $asked:expr, |$near:ident| $each:expr) => {
-        match $boxes.side {
             1 => {
-                let ([a, b, c, d], $near) = ($boxes.rows($room.down, $room.columns, $at), $boxes.beside(1));
-                each($simd, [a, b, c, d, $($row),*], $outs, $asked, $each);
+                let [a, b, c] = [0, 1, 2].map(from);
+                each_piece(simd, planes, [a, b, c, columns], [out], Asked::NOTHING, beside);
+            }
+            2 if within => {
+                each_piece(simd, planes, [0, 1, 2, 3, 4].map(from), [out], Asked::NOTHING, fixed);
             }
             2 => {
-                let ([a, b, c, d, e, f], $near) = ($boxes.rows($room.down, $room.columns, $at), $boxes.beside(1));
-                each($simd, [a, b, c, d, e, f, $($row),*], $outs, $asked, $each);
+                let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(from);
+                each_piece(simd, planes, [a, b, c, d, e, columns], [out], Asked::NOTHING, beside);
+            }
+            side => {
+                let (out, out_apart) = out;
+                each_piece(simd, planes, [from(side)], [(&mut *out, out_apart)], Asked::NOTHING, fixed);
+                for d in 1..=side {
+                    let rows = [from(side - d), from(side + d), columns];
+                    let beside = Beside::<SQUARES> { nearest: d, ..beside };
+                    renew_pieces(simd, planes, rows, [(&mut *out, out_apart)], Asked::NOTHING, beside);
+                }
+            }
+        }
+    }
+
+    /// The rows down a column of which value `i` is the middle, of planes that lie apart.
+    #[inline(always)]
+    fn down<const N: usize>(self, apart: &[f32]) -> [(&[f32], usize); N] {
+        let first = self.margin - self.above * self.width;
+        std::array::from_fn(|i| (&apart[first + i * self.width..], self.apart()))
+    }
+
+    /// Sums over squares, from those along the rows of `len` values.
+    #[inline(always)]
+    fn add_down<S: Simd>(self, simd: S, apart: &[f32], sums: &mut [f32], len: usize) {
+        let first = self.margin - self.above * self.width;
+        for (i, sums) in sums[..len].chunks_exact_mut(self.plane).enumerate() {
+            let rows = (0..=2 * self.above).map(|k| &apart[first + i * self.apart() + k * self.width..]);
+            sum_rows::<S, false>(simd, rows, sums);
+        }
+    }
+}
+
+/// Runs [`each_piece`] over rows down the columns, whose sums are those over squares, and over `$row`s, `$len` values of each.
+macro_rules! over_squares {
+    ($simd:expr, $boxes:expr, $room:expr, $len:expr, [$($row:expr),*], [$($out:expr),*], $asked:expr, $each:expr) => {{
+        let (planes, plane) = ($boxes.planes($len), $boxes.plane);
+        let outs = [$((&mut *$out, plane)),*];
+        match $boxes.above {
+            1 => {
+                let [a, b, c] = $boxes.down($room.apart);
+                each_piece($simd, planes, [a, b, c, $(($row, plane)),*], outs, $asked, $each);
+            }
+            2 => {
+                let [a, b, c, d, e] = $boxes.down($room.apart);
+                each_piece($simd, planes, [a, b, c, d, e, $(($row, plane)),*], outs, $asked, $each);
             }
             _ => {
-                let $near = Plain;
-                each($simd, [&$room.sums[$at..], $($row),*], $outs, $asked, $each);
+                $boxes.add_down($simd, $room.apart, $room.sums, $len);
+                each_piece($simd, planes, [(&*$room.sums, plane), $(($row, plane)),*], outs, $asked, $each);
             }
         }
-    };
+    }};
 }
 
-impl Each<1, 1> for Squares {
+/// The sum of values, or of squares, along a row: as many neighbours before as behind, and their column; those of another row do
+/// not count.
+#[derive(Clone, Copy)]
+struct Beside<const SQUARES: bool> {
+    /// How far away the nearest neighbours are.
+    nearest: usize,
+    width: usize,
+}
+
+impl<const SQUARES: bool> Beside<SQUARES> {
+    /// The sum and one more.
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, x: [S::V; 1]) -> [S::V; 1] {
-        [self.sum(simd, &x)]
+    fn add<S: Simd>(simd: S, sum: S::V, v: S::V) -> S::V {
+        if SQUARES { simd.fma(v, v, sum) } else { simd.add(sum, v) }
+    }
+
+    /// The sum and the neighbours of a register, of which the first lies `d` away.
+    #[inline(always)]
+    fn add_both<S: Simd>(self, simd: S, d: usize, sum: S::V, [before, after, column]: [S::V; 3]) -> S::V {
+        let more = Self::add(simd, sum, before);
+        let sum = simd.where_greater(column, simd.splat(d as f32 - 0.5), more, sum);
+        let more = Self::add(simd, sum, after);
+        simd.where_greater(simd.splat(self.width as f32 - d as f32), column, more, sum)
     }
 }
 
-impl<const N: usize> Each<N, 1> for Plain {
+impl<const SQUARES: bool, const N: usize> Each<N, 1> for Beside<SQUARES> {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, near: [S::V; N]) -> [S::V; 1] {
-        [self.sum(simd, &near)]
-    }
-}
-
-/// As many neighbours before as behind, and the column; those of another row do not count.
-#[derive(Clone, Copy)]
-struct Beside {
-    nearest: f32,
-    width: f32,
-}
-
-impl Near for Beside {
-    #[inline(always)]
-    fn sum<S: Simd>(self, simd: S, near: &[S::V]) -> S::V {
-        let (side, zero) = (near.len() / 2 - 1, simd.splat(0.0));
-        let (mut sum, column) = (near[side], near[2 * side + 1]);
-        for i in 0..side {
-            let d = self.nearest + i as f32;
-            let before = simd.where_greater(simd.splat(d), column, zero, near[side - 1 - i]);
-            let after = simd.where_greater(simd.splat(self.width - d), column, near[side + 1 + i], zero);
-            sum = simd.add(sum, simd.add(before, after));
+        let side = N / 2 - 1;
+        let mut sum = if SQUARES { simd.mul(near[side], near[side]) } else { near[side] };
+        for d in 1..=side {
+            sum = self.add_both(simd, d, sum, [near[side - d], near[side + d], near[N - 1]]);
         }
-        sum
+        [sum]
     }
 }
 
-impl Renew<3, 1> for Beside {
+impl<const SQUARES: bool> Renew<3, 1> for Beside<SQUARES> {
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [before, after, column]: [S::V; 3], [sum]: [S::V; 1]) -> [S::V; 1] {
-        [self.sum(simd, &[before, sum, after, column])]
+    fn of<S: Simd>(self, simd: S, near: [S::V; 3], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [self.add_both(simd, self.nearest, sum, near)]
+    }
+}
+
+/// The lanes that have a neighbour one and two before, and behind, where a register holds whole rows.
+#[derive(Clone, Copy)]
+struct Lanes {
+    before: [u32; 2],
+    after: [u32; 2],
+}
+
+impl Lanes {
+    fn of(width: usize) -> Self {
+        let mut lanes = Self { before: [0; 2], after: [0; 2] };
+        let mut column = 0;
+        for lane in 0..MOST_LANES {
+            for d in [1, 2] {
+                lanes.before[d - 1] |= u32::from(column >= d) << lane;
+                lanes.after[d - 1] |= u32::from(column + d < width) << lane;
+            }
+            column = if column + 1 < width { column + 1 } else { 0 };
+        }
+        lanes
+    }
+}
+
+/// [`Beside`] where a register holds whole rows.
+#[derive(Clone, Copy)]
+struct Fixed<const SQUARES: bool>(Lanes);
+
+impl<const SQUARES: bool, const N: usize> Each<N, 1> for Fixed<SQUARES> {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, near: [S::V; N]) -> [S::V; 1] {
+        let side = N / 2;
+        let mut sum = if SQUARES { simd.mul(near[side], near[side]) } else { near[side] };
+        for d in 1..=side {
+            let more = Beside::<SQUARES>::add(simd, sum, near[side - d]);
+            sum = simd.where_set(self.0.before[d - 1], more, sum);
+            let more = Beside::<SQUARES>::add(simd, sum, near[side + d]);
+            sum = simd.where_set(self.0.after[d - 1], more, sum);
+        }
+        [sum]
     }
 }
 
@@ -248,7 +336,9 @@ struct Normalize<'a, P> {
     boxes: Boxes,
     response: Response,
     power: P,
+    /// All of x, and where y begins.
     x: &'a [f32],
+    start: usize,
     y: &'a mut [f32],
     room: Room<'a>,
 }
@@ -258,14 +348,15 @@ impl<P: Power> Job for Normalize<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Normalize { boxes, response, power, x, y, mut room } = self;
-        for (x, y) in x.chunks(boxes.group).zip(y.chunks_mut(boxes.group)) {
-            boxes.put_squares(simd, x, &mut room);
-            boxes.add_up(simd, &mut room, x.len());
+        let Normalize { boxes, response, power, x, start, y, mut room } = self;
+        for (i, y) in y.chunks_mut(boxes.group).enumerate() {
+            let (at, len) = (start + i * boxes.group, y.len());
+            boxes.add_squares(simd, x, at, len, &mut room);
+            let x = &x[at..];
             // What the next planes read and write.
             let [reads, writes] = [x.as_ptr(), y.as_ptr()].map(|p| [p.wrapping_add(boxes.group)]);
-            let asked = Asked { reads, writes };
-            over_squares!(simd, boxes, room, 0, [x], [y], asked, |near| Value { response, power, near });
+            let value = Value { response, power, near: Plain };
+            over_squares!(simd, boxes, room, len, [x], [y], Asked { reads, writes }, value);
         }
     }
 }
@@ -274,8 +365,10 @@ struct Backward<'a, P> {
     boxes: Boxes,
     response: Response,
     power: P,
+    /// All of x and dy, and where dx begins.
     x: &'a [f32],
     dy: &'a [f32],
+    start: usize,
     dx: &'a mut [f32],
     room: Room<'a>,
 }
@@ -285,29 +378,22 @@ impl<P: Power> Job for Backward<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Backward { boxes, response, power, x, dy, dx, mut room } = self;
-        let (group, plane) = (boxes.group, boxes.plane);
-        for ((x, dy), dx) in x.chunks(group).zip(dy.chunks(group)).zip(dx.chunks_mut(group)) {
-            boxes.put_squares(simd, x, &mut room);
-            boxes.add_up(simd, &mut room, x.len());
-            for (i, (x, dy)) in x.chunks_exact(plane).zip(dy.chunks_exact(plane)).enumerate() {
-                let at = i * plane;
-                // Squares have been summed: ratios take their places.
-                let ratios = &mut room.apart[boxes.margin + i * boxes.apart()..][..plane];
-                let outs = [&mut room.direct[at..][..plane], ratios];
-                let reads = [x, dy].map(|row| row.as_ptr().wrapping_add(group));
-                let asked = Asked { reads, writes: [dx.as_ptr().wrapping_add(at)] };
-                over_squares!(simd, boxes, room, at, [x, dy], outs, asked, |near| Ratio {
-                    response,
-                    power,
-                    near
-                });
-            }
-            boxes.add_up(simd, &mut room, x.len());
-            let direct = &*room.direct;
-            over_squares!(simd, boxes, room, 0, [x, direct], [dx], Asked::NOTHING, |near| Slope::of(
-                response, near
-            ));
+        let Backward { boxes, response, power, x, dy, start, dx, mut room } = self;
+        for (i, dx) in dx.chunks_mut(boxes.group).enumerate() {
+            let (at, len) = (start + i * boxes.group, dx.len());
+            boxes.add_squares(simd, x, at, len, &mut room);
+            let (x, dy) = (&x[at..], &dy[at..]);
+            // What the next planes read, and these write.
+            let [x_next, dy_next] = [x, dy].map(|row| row.as_ptr().wrapping_add(boxes.group));
+            let asked = Asked { reads: [x_next], writes: [dx.as_ptr()] };
+            let (direct, ratios) = (&mut *room.direct, &mut room.guarded[boxes.guard..]);
+            let ratio = Ratio { response, power, near: Plain };
+            over_squares!(simd, boxes, room, len, [x, dy], [direct, ratios], asked, ratio);
+            let ratios = &room.guarded[boxes.guard - boxes.side..];
+            boxes.add_along::<S, false>(simd, ratios, len, room.columns, room.apart);
+            let slope = Slope::of(response, Plain);
+            let asked = Asked { reads: [dy_next], writes: [] };
+            over_squares!(simd, boxes, room, len, [x, &*room.direct], [dx], asked, slope);
         }
     }
 }

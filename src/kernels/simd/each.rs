@@ -1,6 +1,8 @@
 //! Loops over rows that lie beside each other, a register of each at a time. Lengths are checked once, and what is done with
 //! registers is a type, so that no loop depends on what the compiler makes of it.
 
+use std::ptr;
+
 use super::Simd;
 
 /// `M` registers made of a register of each of `N` rows.
@@ -80,34 +82,116 @@ pub fn renew<S: Simd, const N: usize, const M: usize, const R: usize, const W: u
 ) {
     let len = outs.first().map_or(0, |out| out.len());
     assert!(rows.iter().all(|row| row.len() >= len) && outs.iter().all(|out| out.len() == len), "lengths");
+    let (mut from, mut to) = ([ptr::null(); N], [ptr::null_mut(); M]);
+    from.iter_mut().zip(rows).for_each(|(p, row)| *p = row.as_ptr());
+    to.iter_mut().zip(&mut outs).for_each(|(p, out)| *p = out.as_mut_ptr());
+    // SAFETY: all have `len` values.
+    unsafe { piece(simd, from, to, len, asked, renew) }
+}
+
+/// Pieces of rows, which in each begin as far apart as is said beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// How many.
+    pub count: usize,
+    /// Values of each.
+    pub len: usize,
+    /// How far apart lies what is asked for.
+    pub asked: usize,
+}
+
+/// [`each`] of pieces.
+///
+/// # Panics
+/// When a row or an out is too short for its pieces.
+#[inline(always)]
+pub fn each_piece<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize>(
+    simd: S,
+    cut: Cut,
+    rows: [(&[f32], usize); N],
+    outs: [(&mut [f32], usize); M],
+    asked: Asked<R, W>,
+    each: impl Each<N, M>,
+) {
+    renew_pieces(simd, cut, rows, outs, asked, Anew(each));
+}
+
+/// [`each_piece`] of what stands where it goes, too.
+///
+/// # Panics
+/// When a row or an out is too short for its pieces.
+#[inline(always)]
+pub fn renew_pieces<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize>(
+    simd: S,
+    cut: Cut,
+    rows: [(&[f32], usize); N],
+    mut outs: [(&mut [f32], usize); M],
+    mut asked: Asked<R, W>,
+    renew: impl Renew<N, M>,
+) {
+    let Some(last) = cut.count.checked_sub(1) else { return };
+    let fits = |all: usize, apart: usize| {
+        last.checked_mul(apart).and_then(|at| at.checked_add(cut.len)).is_some_and(|end| end <= all)
+    };
+    let (mut from, mut to) = ([ptr::null(); N], [ptr::null_mut(); M]);
+    for (p, (row, apart)) in from.iter_mut().zip(rows) {
+        assert!(fits(row.len(), apart), "lengths");
+        *p = row.as_ptr();
+    }
+    for (p, (out, apart)) in to.iter_mut().zip(&mut outs) {
+        assert!(fits(out.len(), *apart), "lengths");
+        *p = out.as_mut_ptr();
+    }
+    for _ in 0..cut.count {
+        // SAFETY: all have `len` values in each piece.
+        unsafe { piece(simd, from, to, cut.len, asked, renew) }
+        from.iter_mut().zip(rows).for_each(|(p, (_, apart))| *p = p.wrapping_add(apart));
+        to.iter_mut().zip(&outs).for_each(|(p, (_, apart))| *p = p.wrapping_add(*apart));
+        asked.reads.iter_mut().chain(&mut asked.writes).for_each(|p| *p = p.wrapping_add(cut.asked));
+    }
+}
+
+/// [`renew`] of `len` values.
+///
+/// # Safety
+/// So many are readable at `from`, and writable at `to`.
+#[inline(always)]
+unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize>(
+    simd: S,
+    from: [*const f32; N],
+    to: [*mut f32; M],
+    len: usize,
+    asked: Asked<R, W>,
+    renew: impl Renew<N, M>,
+) {
     let (mut at, whole) = (0, len - len % S::LANES);
-    // SAFETY: rows and outs have a register more before `whole`, and `len - whole` values behind.
+    // SAFETY: there are a register more before `whole`, and `len - whole` values behind.
     unsafe {
         while at < whole {
             ask(simd, asked, at);
             let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
-            for (value, row) in values.iter_mut().zip(rows) {
-                *value = simd.load(row.as_ptr().add(at));
+            for (value, from) in values.iter_mut().zip(from) {
+                *value = simd.load(from.add(at));
             }
-            for (value, out) in own.iter_mut().zip(&outs) {
-                *value = simd.load(out.as_ptr().add(at));
+            for (value, to) in own.iter_mut().zip(to) {
+                *value = simd.load(to.add(at));
             }
-            for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
-                simd.store(out.as_mut_ptr().add(at), v);
+            for (to, v) in to.into_iter().zip(renew.of(simd, values, own)) {
+                simd.store(to.add(at), v);
             }
             at += S::LANES;
         }
         if at < len {
             ask(simd, asked, at);
             let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
-            for (value, row) in values.iter_mut().zip(rows) {
-                *value = simd.load_first(row.as_ptr().add(at), len - at);
+            for (value, from) in values.iter_mut().zip(from) {
+                *value = simd.load_first(from.add(at), len - at);
             }
-            for (value, out) in own.iter_mut().zip(&outs) {
-                *value = simd.load_first(out.as_ptr().add(at), len - at);
+            for (value, to) in own.iter_mut().zip(to) {
+                *value = simd.load_first(to.add(at), len - at);
             }
-            for (out, v) in outs.iter_mut().zip(renew.of(simd, values, own)) {
-                simd.store_first(out.as_mut_ptr().add(at), len - at, v);
+            for (to, v) in to.into_iter().zip(renew.of(simd, values, own)) {
+                simd.store_first(to.add(at), len - at, v);
             }
         }
     }
@@ -196,6 +280,46 @@ mod tests {
                 assert!(x.iter().enumerate().all(|(i, &x)| x == if i < len { 2 * i } else { i } as f32));
             }
         }
+    }
+
+    struct Apart<'a>((usize, usize), &'a [f32], &'a mut [f32]);
+
+    impl Job for Apart<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let (count, len) = self.0;
+            each_piece(
+                simd,
+                Cut { count, len, asked: 0 },
+                [(self.1, 21)],
+                [(self.2, 23)],
+                Asked::NOTHING,
+                Doubled,
+            );
+        }
+    }
+
+    #[test]
+    fn pieces_lie_where_they_should() {
+        let row: Vec<f32> = (1..100).map(|v| v as f32).collect();
+        for isa in Isa::all() {
+            for (count, len) in [(0, 5), (1, 17), (3, 0), (3, 4), (4, 16), (4, 21)] {
+                let mut out = [0.0; 100];
+                isa.run(Apart((count, len), &row, &mut out));
+                for (i, out) in out.into_iter().enumerate() {
+                    let of = i / 23 < count && i % 23 < len;
+                    assert_eq!(out, if of { 2.0 * row[i / 23 * 21 + i % 23] } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "lengths")]
+    fn pieces_beyond_the_end_are_refused() {
+        Isa::best().run(Apart((3, 8), &[0.0; 49], &mut [0.0; 100]));
     }
 
     #[test]

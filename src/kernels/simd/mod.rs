@@ -44,7 +44,7 @@ use std::sync::OnceLock;
 pub use chacha::{BLOCK, chacha8};
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
-pub use each::{Asked, Each, Own, Renew, each, renew};
+pub use each::{Asked, Cut, Each, Own, Renew, each, each_piece, renew, renew_pieces};
 pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Filter, correlate, filter};
 pub use functions::{
