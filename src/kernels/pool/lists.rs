@@ -65,25 +65,28 @@ fn begin(rows: &[Row], row: usize) -> usize {
     row.checked_sub(1).map_or(0, |before| rows[before][0] as usize)
 }
 
-/// Notes of each row how many from it on are alike: their terms are as many, with the same numbers, and as far apart. Else how many pairs
-/// of rows are, of two terms and one.
+/// Notes of each row how many from it on are alike: their terms are as many, with the same numbers, and as far apart; or how many pairs
+/// of rows are, of two terms and one, or of one and the same.
 fn find_alike(rows: &mut [Row], terms: &[Term]) {
-    for height in [1, 2] {
+    for height in [2, 1] {
         for row in (height..(rows.len() + 1).saturating_sub(height)).rev() {
             let before = row - height;
             let [start, middle] = [begin(rows, before), begin(rows, row)];
             let (these, next) = (&terms[start..middle], &terms[middle..rows[row + height - 1][0] as usize]);
-            let one = |row: usize| rows[row][0] as usize - begin(rows, row) == 1;
-            let pairs = these.len() == 3 && next.len() == 3 && one(before + 1) && one(row + 1);
+            let pair = |row: usize, terms: &[Term]| match terms {
+                [_, _, _] => rows[row][0] as usize - begin(rows, row) == 2,
+                [a, b] => a[0] == b[0] && rows[row][0] as usize - begin(rows, row) == 1,
+                _ => false,
+            };
             let grow = these.first().zip(next.first()).and_then(|(a, b)| b[0].checked_sub(a[0])).unwrap_or(0);
             let [_, alike, advance, of] = rows[row];
-            let same = these.len() == next.len()
+            if these.len() == next.len()
+                && (height == 1 || pair(before, these) && pair(row, next))
                 && these.iter().zip(next).all(|(a, b)| (a[0] + grow, a[1]) == (b[0], b[1]))
-                && (alike == 1 || advance == grow);
-            if height == 1 && same {
-                rows[before] = [rows[before][0], alike + 1, grow, 1];
-            } else if height == 2 && pairs && rows[before][1] == 1 && same && (of == 2 || alike == 1) {
-                rows[before] = [rows[before][0], alike + 1, grow, 2];
+                && rows[before][1] == 1
+                && (alike == 1 || (advance, of) == (grow, height as u32))
+            {
+                rows[before] = [rows[before][0], alike + 1, grow, height as u32];
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::kernels::{
     scratch,
     simd::{
         Isa, Job, MOST_LANES, Simd,
-        long::{Long, along, along_back},
+        long::{Long, along},
         rows::{Over, OverRoot, Root, Rows, copy, down},
     },
 };
@@ -141,7 +141,7 @@ impl<const SQUARES: bool> Job for Forward<'_, SQUARES> {
             };
             let x = &x[planes.start * inputs..planes.end * inputs];
             down::<S, SQUARES, false>(simd, &how, x, &mut long[axis.pad..]);
-            along(simd, sums.along(planes.len() * rows.len() * sums.pitch), long, made);
+            along::<S, false>(simd, sums.along(planes.len() * rows.len() * sums.pitch), long, made);
             let (columns, counts) = (axis.output, [planes.len(), rows.len()]);
             let y = &mut y[planes.start * outputs + rows.start * columns..];
             let mut lines = (counts, columns, [sums.pitch, columns]);
@@ -213,7 +213,7 @@ impl Job for Backward<'_> {
                 }
             }
             let rows = steps.start * below..steps.end * below;
-            along_back(simd, sums.along(count * sums.pitch), long, wide);
+            along::<S, true>(simd, sums.along(count * sums.pitch), long, wide);
             let (plane, line) = ([held.len() * line, inputs], [line, axis.input]);
             let ((list, term), terms) = (sums.lists.of(&rows), sums.lists.terms);
             let (first, width) = (held.start, axis.input);

@@ -27,25 +27,49 @@ impl Long<'_> {
     }
 }
 
-/// made = the sum of each window of `long`; what is in `made` behind the last is anything.
+/// made = the sum of each window of `long`; what is in `made` behind the last is anything. Or, `BACK`, for each of `how.count` positions,
+/// or pairs of them, the sum of the windows that hold it, by the weight that it has there; then `long` begins `(kernel - 1) / step`
+/// windows before the one that begins at the first.
 ///
 /// # Panics
 /// When `long` is less than `Long::values`, or there is no room for whole registers.
 #[inline(always)]
-pub fn along<S: Simd>(simd: S, how: Long<'_>, long: &[f32], made: &mut [f32]) {
+pub fn along<S: Simd, const BACK: bool>(simd: S, how: Long<'_>, long: &[f32], made: &mut [f32]) {
+    let each = if BACK { how.step } else { 1 };
     assert!(how.values() <= long.len(), "a window reaches outside");
-    assert!(how.count.next_multiple_of(S::LANES) <= made.len(), "no room for whole registers");
+    assert!(each * how.count.next_multiple_of(S::LANES) <= made.len(), "no room for whole registers");
     let (from, to) = (long.as_ptr(), made.as_mut_ptr());
     // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
     unsafe {
         match (how.step, how.weights.len()) {
-            (1, 2) => along_by::<S, 1, 2>(simd, how, from, to),
-            (1, 3) => along_by::<S, 1, 3>(simd, how, from, to),
-            (1, 5) => along_by::<S, 1, 5>(simd, how, from, to),
-            (1, _) => along_by::<S, 1, 0>(simd, how, from, to),
-            (_, 2) => along_by::<S, 2, 2>(simd, how, from, to),
-            (_, 3) => along_by::<S, 2, 3>(simd, how, from, to),
-            (_, _) => along_by::<S, 2, 0>(simd, how, from, to),
+            (1, 2) => by::<S, BACK, 1, 2>(simd, how, from, to),
+            (1, 3) => by::<S, BACK, 1, 3>(simd, how, from, to),
+            (1, 5) => by::<S, BACK, 1, 5>(simd, how, from, to),
+            (1, _) => by::<S, BACK, 1, 0>(simd, how, from, to),
+            (_, 2) => by::<S, BACK, 2, 2>(simd, how, from, to),
+            (_, 3) => by::<S, BACK, 2, 3>(simd, how, from, to),
+            (_, _) => by::<S, BACK, 2, 0>(simd, how, from, to),
+        }
+    }
+}
+
+/// [`along`] windows of `K` values, or of any number, that move by `STEP`.
+///
+/// # Safety
+/// As it checks.
+#[inline(always)]
+unsafe fn by<S: Simd, const BACK: bool, const STEP: usize, const K: usize>(
+    simd: S,
+    how: Long<'_>,
+    from: *const f32,
+    to: *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if BACK {
+            back_by::<S, STEP, K>(simd, how, from, to)
+        } else {
+            along_by::<S, STEP, K>(simd, how, from, to)
         }
     }
 }
@@ -58,10 +82,10 @@ fn splat<S: Simd, const K: usize>(simd: S, weights: &[f32]) -> [S::V; K] {
     all
 }
 
-/// [`along`] windows of `K` values, or of any number, that move by `STEP`.
+/// [`by`], not back.
 ///
 /// # Safety
-/// As it checks.
+/// As there.
 #[inline(always)]
 unsafe fn along_by<S: Simd, const STEP: usize, const K: usize>(
     simd: S,
@@ -89,34 +113,10 @@ unsafe fn along_by<S: Simd, const STEP: usize, const K: usize>(
     }
 }
 
-/// wide = for each of `how.count` positions, or pairs of them, the sum of the windows that hold it, by the weight that it has
-/// there; `long` begins `(kernel - 1) / step` windows before the one that begins at the first.
-///
-/// # Panics
-/// When `long` is less than `Long::values`, or there is no room for whole registers.
-#[inline(always)]
-pub fn along_back<S: Simd>(simd: S, how: Long<'_>, long: &[f32], wide: &mut [f32]) {
-    assert!(how.values() <= long.len(), "a window reaches outside");
-    assert!(how.step * how.count.next_multiple_of(S::LANES) <= wide.len(), "no room for whole registers");
-    let (from, to) = (long.as_ptr(), wide.as_mut_ptr());
-    // SAFETY: all windows, and what registers read behind the last, lie inside; there is room for all registers.
-    unsafe {
-        match (how.step, how.weights.len()) {
-            (1, 2) => back_by::<S, 1, 2>(simd, how, from, to),
-            (1, 3) => back_by::<S, 1, 3>(simd, how, from, to),
-            (1, 5) => back_by::<S, 1, 5>(simd, how, from, to),
-            (1, _) => back_by::<S, 1, 0>(simd, how, from, to),
-            (_, 2) => back_by::<S, 2, 2>(simd, how, from, to),
-            (_, 3) => back_by::<S, 2, 3>(simd, how, from, to),
-            (_, _) => back_by::<S, 2, 0>(simd, how, from, to),
-        }
-    }
-}
-
-/// [`along_back`] windows of `K` values, or of any number, that move by `STEP`.
+/// [`by`], back.
 ///
 /// # Safety
-/// As it checks.
+/// As there.
 #[inline(always)]
 unsafe fn back_by<S: Simd, const STEP: usize, const K: usize>(
     simd: S,
@@ -283,13 +283,13 @@ mod tests {
                 let weights = &[1.0, 3.0, 2.0, 1.0, 4.0][..kernel];
                 let how = Long { step, weights, count };
                 let mut made = vec![f32::NAN; count.next_multiple_of(16)];
-                along(simd, how, &x[..how.values()], &mut made);
+                along::<S, false>(simd, how, &x[..how.values()], &mut made);
                 for (k, &made) in made[..count].iter().enumerate() {
                     let sum = x[step * k..].iter().zip(weights).map(|(x, weight)| x * weight).sum::<f32>();
                     assert_eq!(made, sum);
                 }
                 let (before, mut wide) = ((kernel - 1) / step, vec![f32::NAN; 2 * (count + 16)]);
-                along_back(simd, how, &x[..how.values()], &mut wide);
+                along::<S, true>(simd, how, &x[..how.values()], &mut wide);
                 for (at, &wide) in wide[..step * count].iter().enumerate() {
                     let column = |window: usize| (at + before * step).wrapping_sub(window * step);
                     let share = |window: usize| weights.get(column(window)).map_or(0.0, |w| w * x[window]);

@@ -11,7 +11,7 @@ const AHEAD: usize = 128;
 pub type Term = [u32; 2];
 
 /// Where the terms of a row end, that begin where those of the row before do; how many blocks of rows from this one on are alike, by
-/// how much the numbers of their terms grow from block to block, and how many rows a block has: 1, or 2, of two terms and one.
+/// how much the numbers of their terms grow from block to block, and how many rows a block has: 1, or 2, of two terms and one, or one each.
 pub type Row = [u32; 4];
 
 /// Rows of some planes, each a sum of others. A pair of distances is that of what is read, and of what is written.
@@ -106,8 +106,12 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
         // SAFETY: all rows lie inside, as `check` saw.
         unsafe {
             if height == 2 {
-                let terms = &terms[begin..list[at + 1][0] as usize];
-                alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, [width, line[0], line[1]], terms, from, to);
+                let (terms, row) = (&terms[begin..list[at + 1][0] as usize], [width, line[0], line[1]]);
+                match terms.len() {
+                    2 => alike::<S, 1, 1, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                    3 => alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, row, terms, from, to),
+                    _ => panic!("pairs of two or three terms"),
+                }
                 continue;
             }
             let (terms, row) = (&terms[begin..end], [width, line[0], 0]);
@@ -408,8 +412,8 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let x = values();
-            let terms: Vec<Term> = (0..11).map(|i| [3 + i * 5 % 7, ((i % 3) as f32).to_bits()]).collect();
-            // The third row is made as the second, the sixth and seventh as the fourth and fifth.
+            let terms: Vec<Term> = (0..13).map(|i| [3 + i * 5 % 7, ((i % 3) as f32).to_bits()]).collect();
+            // The third row is made as the second, the sixth and seventh as the fourth and fifth, the tenth and eleventh as the two before.
             let list = [
                 [2, 1, 0, 1],
                 [4, 2, 1, 1],
@@ -418,19 +422,24 @@ mod tests {
                 [7, 1, 0, 1],
                 [7, 1, 0, 2],
                 [7, 1, 0, 1],
-                [11, 9, 1, 1],
+                [8, 2, 1, 2],
+                [9, 1, 0, 1],
+                [9, 1, 0, 2],
+                [9, 1, 0, 1],
+                [13, 9, 1, 1],
             ];
-            let ranges =
-                [(1..2, 0), (2..4, 0), (2..4, 1), (4..6, 0), (6..7, 0), (4..6, 1), (6..7, 1), (7..11, 0)];
+            let first = [(1..2, 0), (2..4, 0), (2..4, 1), (4..6, 0), (6..7, 0), (4..6, 1), (6..7, 1)];
+            let last = [(7..8, 0), (8..9, 0), (7..8, 1), (8..9, 1), (9..13, 0)];
+            let ranges: Vec<_> = first.into_iter().chain(last).collect();
             for width in [1, 3, 8, 16, 19, 40] {
-                let (plane, line) = ([401, 480], [41, 60]);
+                let (plane, line) = ([401, 760], [41, 60]);
                 let rows =
                     Rows { rows: &list, terms: &terms, term: 1, first: 2, planes: 3, plane, line, width };
-                let (mut to, mut squares) = (vec![f32::NAN; 1500], vec![f32::NAN; 1500]);
+                let (mut to, mut squares) = (vec![f32::NAN; 2400], vec![f32::NAN; 2400]);
                 down::<S, false, true>(simd, &rows, &x, &mut to);
                 down::<S, true, false>(simd, &rows, &x, &mut squares);
-                let mut want = vec![[f32::NAN; 2]; 1500];
-                for (plane, row) in (0..3).flat_map(|plane| (0..8).map(move |row| (plane, row))) {
+                let mut want = vec![[f32::NAN; 2]; 2400];
+                for (plane, row) in (0..3).flat_map(|plane| (0..12).map(move |row| (plane, row))) {
                     for column in 0..width {
                         let mut sums = [0.0; 2];
                         let (range, more) = ranges[row].clone();
@@ -439,7 +448,7 @@ mod tests {
                             sums[0] += f32::from_bits(weight) * v;
                             sums[1] += f32::from_bits(weight) * v * v;
                         }
-                        want[plane * 480 + row * 60 + column] = sums;
+                        want[plane * 760 + row * 60 + column] = sums;
                     }
                 }
                 let equal = |got: f32, want: f32| got == want || got.is_nan() && want.is_nan();
