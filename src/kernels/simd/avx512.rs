@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{
     Job, Lines, SQRT_HALF, Simd,
+    functions::ROUND,
     x86::{instructions, requests},
 };
 
@@ -111,6 +112,19 @@ impl Simd for Avx512 {
     fn power_of_two(self, shifted: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted))) }
+    }
+    #[inline(always)]
+    fn times_power_of_two(self, a: __m512, k: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_scalef_ps(a, _mm512_sub_ps(k, _mm512_set1_ps(ROUND))) }
+    }
+    #[inline(always)]
+    fn ends_of_power(self, x: __m512, y: __m512, at_0: f32, at_infinity: f32) -> __m512 {
+        // Four bits each, from the last on: two kinds of NaN, 0, 1, -infinity, infinity, below 0, above. 0 takes y, 1 x, 2 NaN.
+        let [zero, infinity] = [at_0, at_infinity].map(|end| if end == 0.0 { 8 } else { 5 });
+        let table = 0x0200_0011 | zero << 8 | infinity << 16 | infinity << 20;
+        // SAFETY: see above.
+        unsafe { _mm512_fixupimm_ps::<0>(y, x, _mm512_set1_epi32(table)) }
     }
     #[inline(always)]
     fn add_bits(self, a: __m512, b: __m512) -> __m512 {

@@ -8,7 +8,7 @@ use std::f32::consts::LOG2_E;
 use super::Simd;
 
 /// Adding it rounds to a whole number, which, with the bias of exponents, then stands in the last bits.
-const ROUND: f32 = 12_582_912.0 + 127.0;
+pub const ROUND: f32 = 12_582_912.0 + 127.0;
 /// ln 2 in two parts, the first so short that its product with an exponent is exact; both with the other sign.
 const LN_2_HIGH: f32 = -355.0 / 512.0;
 const LN_2_LOW: f32 = 2.121_944_4e-4;
@@ -92,11 +92,16 @@ pub fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
 /// 2^k (m1 + 1), where 2^k may be out of range.
 #[inline(always)]
 fn times_power_of_two<S: Simd>(simd: S, k: S::V, m1: S::V) -> S::V {
-    // In two steps: k ends in the bits of whole numbers, so half of it is rounded.
+    simd.times_power_of_two(simd.add(m1, simd.splat(1.0)), k)
+}
+
+/// [`Simd::times_power_of_two`] without an instruction for it.
+#[inline(always)]
+pub fn in_two_steps<S: Simd>(simd: S, a: S::V, k: S::V) -> S::V {
+    // k ends in the bits of whole numbers, so half of it is rounded.
     let half = simd.fma(simd.add(k, simd.splat(-ROUND)), simd.splat(0.5), simd.splat(ROUND));
     let other = simd.add(simd.fma(half, simd.splat(-1.0), simd.splat(ROUND)), k);
-    let power = simd.mul(simd.power_of_two(half), simd.add(m1, simd.splat(1.0)));
-    simd.mul(power, simd.power_of_two(other))
+    simd.mul(simd.mul(simd.power_of_two(half), a), simd.power_of_two(other))
 }
 
 /// e^x - 1 for x <= 0, within 1 unit.
@@ -166,6 +171,79 @@ pub fn power<S: Simd>(simd: S, x: S::V, p: f32) -> S::V {
     let rest =
         simd.fma(whole, simd.splat(LN_2_LOW), simd.min(simd.splat(0.01), simd.max(simd.splat(-0.01), y_low)));
     times_power_of_two(simd, k, exp_m1_near_0(simd, simd.add(r, rest)))
+}
+
+/// x^(quarters / 4) for finite x > 0 and quarters -3, -1, 1 or 3, by two steps from a guess of x^-1/4 by the bits; fused products
+/// find what the others round off. Within 0.51 units.
+#[inline(always)]
+pub fn power_of_quarters<S: Simd>(simd: S, x: S::V, quarters: i32) -> S::V {
+    const TO_NORMAL: f32 = 16_777_216.0;
+    let (one, least) = (simd.splat(1.0), simd.splat(f32::MIN_POSITIVE));
+    let normal = simd.where_greater(least, x, simd.mul(x, simd.splat(TO_NORMAL)), x);
+    // r is within 6e-5 of x^-1/4, d = 1 - x r^4.
+    let (minus, r) = (simd.mul(normal, simd.splat(-1.0)), simd.inverse_fourth_root_guess(normal));
+    let square = simd.mul(r, r);
+    let d = simd.fma(simd.mul(minus, square), square, one);
+    let r = simd.fma(simd.mul(r, d), simd.fma(d, simd.splat(0.156_076_05), simd.splat(0.251_352_3)), r);
+    let (square, square_low) = product(simd, r, r);
+    let (root, root_low) = product(simd, normal, square);
+    let low = simd.fma(simd.add(root, root), square_low, simd.mul(root_low, square));
+    let d = less(simd, simd.fma(simd.mul(root, simd.splat(-1.0)), square, one), low);
+    // The power of r and x that is next, and what follows of (1 - d) to the power of what is left.
+    let ((high, low), [first, second]) = match quarters {
+        -3 => (times(simd, (square, square_low), r), [0.75, 0.656_25]),
+        -1 => ((r, simd.splat(0.0)), [0.25, 0.156_25]),
+        1 => (times(simd, (root, simd.fma(normal, square_low, root_low)), r), [0.75, 0.656_25]),
+        _ => (product(simd, normal, r), [0.25, 0.156_25]),
+    };
+    let rest = simd.mul(d, simd.fma(d, simd.splat(second), simd.splat(first)));
+    let y = simd.add(high, simd.fma(high, rest, low));
+    let back = (-6.0 * quarters as f32).exp2();
+    simd.where_greater(least, x, simd.mul(y, simd.splat(back)), y)
+}
+
+/// a * b and what it rounds off.
+#[inline(always)]
+fn product<S: Simd>(simd: S, a: S::V, b: S::V) -> (S::V, S::V) {
+    let high = simd.mul(a, b);
+    (high, simd.fma(a, b, simd.mul(high, simd.splat(-1.0))))
+}
+
+/// The product of a number in two parts and b.
+#[inline(always)]
+fn times<S: Simd>(simd: S, (a, a_low): (S::V, S::V), b: S::V) -> (S::V, S::V) {
+    let (high, low) = product(simd, a, b);
+    (high, simd.fma(a_low, b, low))
+}
+
+/// x^-1/2 within 0.51 units: infinity at 0, NaN below.
+#[inline(always)]
+pub fn inverse_root<S: Simd>(simd: S, x: S::V) -> S::V {
+    let one = simd.splat(1.0);
+    let y = simd.div(one, simd.sqrt(x));
+    let (root, low) = product(simd, x, y);
+    let d = simd.fma(simd.mul(root, simd.splat(-1.0)), y, one);
+    let d = simd.fma(simd.mul(low, simd.splat(-1.0)), y, d);
+    // d = 1 - x y^2 is no number at 0 and infinity, where y is exact and may as well be doubled.
+    simd.fma(simd.mul(y, simd.splat(0.5)), simd.min(d, one), y)
+}
+
+/// [`Simd::ends_of_power`] without an instruction for it.
+#[inline(always)]
+pub fn ends_of_power<S: Simd>(simd: S, x: S::V, y: S::V, at_0: f32, at_infinity: f32) -> S::V {
+    let infinity = simd.splat(f32::INFINITY);
+    let size = simd.with_sign_of(x, simd.splat(0.0));
+    let y = simd.where_equal(size, infinity, simd.splat(at_infinity), y);
+    let y = not_below_0(simd, x, y);
+    let y = simd.where_equal(size, simd.splat(0.0), simd.splat(at_0), y);
+    simd.where_at_most(size, infinity, y, x)
+}
+
+/// y, but NaN where x is finite and below 0: for a root -0 and -infinity are not.
+#[inline(always)]
+pub fn not_below_0<S: Simd>(simd: S, x: S::V, y: S::V) -> S::V {
+    let y_below = simd.where_greater(simd.splat(-f32::MAX), x, y, simd.splat(f32::NAN));
+    simd.where_greater(simd.splat(0.0), x, y_below, y)
 }
 
 /// ln(1 + e^x) for x <= 0, within 2.8 units.

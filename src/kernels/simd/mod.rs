@@ -48,7 +48,8 @@ pub use each::{Asked, Cut, Each, Own, Renew, each, each_piece, renew, renew_piec
 pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Filter, correlate, filter};
 pub use functions::{
-    exp, exp_below_0, exp_m1_below_0, ln, power, quotient, sigmoid, softplus, softplus_below_0, tanh,
+    exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power, power_of_quarters, quotient,
+    sigmoid, softplus, softplus_below_0, tanh,
 };
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
@@ -111,6 +112,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn inverse_fourth_root_guess(self, x: Self::V) -> Self::V;
     /// 2^k where a lane is 1.5 * 2^23 + 127 + k, for whole k from -126 to 127; 0 for k = -127, infinity for 128.
     fn power_of_two(self, shifted: Self::V) -> Self::V;
+    /// a 2^k, with k as [`Simd::power_of_two`] takes it but of any size.
+    #[inline(always)]
+    fn times_power_of_two(self, a: Self::V, k: Self::V) -> Self::V {
+        functions::in_two_steps(self, a, k)
+    }
+    /// What a power that is not whole makes of x: `y` of finite x > 0, of zeros and infinities these, 0 or infinity; NaN else.
+    #[inline(always)]
+    fn ends_of_power(self, x: Self::V, y: Self::V, at_0: f32, at_infinity: f32) -> Self::V {
+        functions::ends_of_power(self, x, y, at_0, at_infinity)
+    }
     /// k and m, from sqrt(1/2) to sqrt(2), with x = 2^k m, for normal x > 0.
     fn split_by_sqrt_half(self, x: Self::V) -> (Self::V, Self::V);
 
