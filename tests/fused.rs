@@ -185,6 +185,23 @@ fn frozen_convolutions() {
     assert_eq!(check(&column(SCALE)), ["l1"], "a scale that learns");
 }
 
+/// And where gradients come through, but no scale learns.
+#[test]
+fn frozen_moments() {
+    let given = "type: 'BatchNorm' batch_norm_param { use_global_stats: true }";
+    let scale = &format!("{SCALE} param {{ lr_mult: 0 }} param {{ lr_mult: 0 }}");
+    let plain = "type: 'Convolution' convolution_param { num_output: 4 kernel_size: 3 bias_term: false
+        weight_filler { type: 'xavier' } }";
+    let first = (CONVOLUTION, false);
+    assert_eq!(check(&column(&[first, (given, true), (scale, true), (RELU, true)])), ["l1", "l2", "l3"]);
+    assert_eq!(check(&column(&[first, (given, true)])), ["l1"]);
+    assert_eq!(check(&column(&[first, (scale, false), (RELU, false)])), ["l1", "l2"]);
+    let two = [first, (given, true), (RELU, true), (plain, false), (given, true), (scale, true)];
+    assert_eq!(check(&column(&two)), ["l1", "l2", "l4", "l5"], "gradients of a blob between");
+    let pooled = [first, (given, true), (scale, true), (RELU, true), (POOL, false)];
+    assert_eq!(check(&column(&pooled)), ["l1", "l2", "l3"], "gradients are cleared where they are written");
+}
+
 /// Where all blobs are kept, work is done elsewhere only if the blob between is written over by name, and each name has its values.
 #[test]
 fn kept_blobs() {

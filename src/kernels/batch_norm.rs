@@ -280,6 +280,33 @@ pub fn scale_by_deviation(dims: Channels, eps: f32, moments: &[Moments], dy: &[f
     });
 }
 
+/// a * scale * inverse, one after the other.
+#[derive(Clone, Copy)]
+struct Through;
+
+impl Terms<2, 1> for Through {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [scale, inverse]: [S::V; 2], [a]: [S::V; 1]) -> S::V {
+        simd.mul(simd.mul(a, scale), inverse)
+    }
+}
+
+/// dx where y = (x - mean) * inverse * scale + bias by given moments, as [`BatchNorm::standards`] has them:
+/// dy * scale * inverse.
+pub fn through_standards(dims: Channels, standards: &[Standard], dy: &[f32], dx: &mut [f32]) {
+    assert!(dy.len() == dx.len() && dx.len() == dims.count() && standards.len() == dims.channels);
+    dims.for_stretches(Some(dx), &mut vec![(); dims.channels], |first, dx, own| {
+        let Some(dx) = dx else { return };
+        scratch::lend(2 * own.len(), |settings| {
+            let (scales, inverses) = settings.split_at_mut(own.len());
+            for (i, &[_, inverse, scale, _]) in standards[first..][..own.len()].iter().enumerate() {
+                (scales[i], inverses[i]) = (scale, inverse);
+            }
+            dims.apply(first, dx, [dy], [&*scales, &*inverses], Through);
+        });
+    });
+}
+
 /// The moments of a stretch of channels from `first` on.
 fn find_moments(
     dims: Channels,
@@ -378,6 +405,22 @@ mod tests {
                 whole.slopes(&moments, [&x, &dy], &mut again);
                 whole.backward_given(&moments, &means, [&x, &dy], &mut dx);
                 assert_eq!((dx, again), (want, slopes));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_come_through_standards() {
+        for (images, channels, inner) in SHAPES {
+            let dims = Channels { images, channels, inner };
+            let dy = values(dims.count(), 5);
+            let standards: Vec<Standard> =
+                (0..channels).map(|c| [f32::NAN, 0.3 + c as f32, 0.7 - 0.1 * c as f32, f32::NAN]).collect();
+            let mut dx = vec![f32::NAN; dims.count()];
+            through_standards(dims, &standards, &dy, &mut dx);
+            for (i, (&dx, &dy)) in dx.iter().zip(&dy).enumerate() {
+                let [_, inverse, scale, _] = standards[i / inner % channels];
+                assert_eq!(dx, dy * scale * inverse, "{dims:?}: {i}");
             }
         }
     }

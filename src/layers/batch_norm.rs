@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Backward, Follow, Forward, Kind, Layer, LayerError, Outline, ParamOutline, Peers, Reads, Setup, Taken,
+    Wanted,
 };
 use crate::{
     config::proto::{LayerParameter, Phase},
@@ -121,7 +122,7 @@ impl Layer for BatchNorm {
         self.global.then_some(Follow::Normalize { eps: self.eps })
     }
 
-    fn take_up(&mut self, next: Follow, _: bool) -> Taken {
+    fn take_up(&mut self, next: Follow, _: Wanted) -> Taken {
         match next {
             Follow::Rectify if !self.relu => self.relu = true,
             Follow::Scale if !self.scale && !self.relu => self.scale = true,

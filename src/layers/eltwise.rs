@@ -1,6 +1,8 @@
 //! `Eltwise`: bottoms of one shape multiplied, added, or their maximum taken, value by value.
 
-use super::{Arity, Backward, Blob, Follow, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, Taken};
+use super::{
+    Arity, Backward, Blob, Follow, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, Taken, Wanted,
+};
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
@@ -96,7 +98,7 @@ impl Layer for Eltwise {
         Ok(Outline::of([first.clone()]).reads(reads).spreads(plain_sum))
     }
 
-    fn take_up(&mut self, next: Follow, _: bool) -> Taken {
+    fn take_up(&mut self, next: Follow, _: Wanted) -> Taken {
         self.relu = next == Follow::Rectify && matches!(&self.operation, Operation::Sum(c) if c.len() == 2);
         if self.relu { Taken::Forward } else { Taken::Nothing }
     }

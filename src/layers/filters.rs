@@ -1,10 +1,13 @@
 //! What the layers with learned filters share: the same filters over every bottom.
 
 use super::{
-    Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken,
+    Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken, Wanted,
     convolution_settings::ConvolutionSettings, filter_window::Window, finish::Finish,
 };
-use crate::{kernels::conv::Epilogue, tensor::Shape};
+use crate::{
+    kernels::{channels::Channels, conv::Epilogue},
+    tensor::Shape,
+};
 
 /// Learned filters and how they meet a bottom.
 pub trait Filters: Send {
@@ -57,15 +60,24 @@ pub struct FilterLayer<F> {
     settings: ConvolutionSettings,
     filters: F,
     bottoms: usize,
-    /// Output channels.
-    channels: usize,
+    /// Values of scratch that the filters need.
+    scratch: usize,
+    /// Of a top, where its channels lie along axis 1.
+    top: Channels,
     finish: Finish,
 }
 
 impl<F> FilterLayer<F> {
     /// A layer with these settings.
     pub fn new(settings: ConvolutionSettings, filters: F) -> Self {
-        Self { settings, filters, bottoms: 0, channels: 0, finish: Finish::default() }
+        Self {
+            settings,
+            filters,
+            bottoms: 0,
+            scratch: 0,
+            top: Channels::default(),
+            finish: Finish::default(),
+        }
     }
 }
 
@@ -73,21 +85,23 @@ impl<F: Filters> Layer for FilterLayer<F> {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let window = self.settings.fit(bottoms)?;
         let fitted = self.filters.fit(&self.settings, &window, &bottoms[0])?;
-        (self.bottoms, self.channels) = (bottoms.len(), fitted.top[window.axis]);
+        (self.bottoms, self.scratch) = (bottoms.len(), fitted.scratch);
+        self.top = Channels::of(&fitted.top, window.axis, window.axis + 1);
+        let workspace = self.scratch + if self.finish.descends() { self.top.count() } else { 0 };
         let params = self.settings.params(fitted.weights, [fitted.biases]);
         let tops = vec![fitted.top; bottoms.len()];
-        Ok(Outline::of(tops).params(params).workspace(fitted.scratch).reads(Reads::BOTTOMS))
+        Ok(Outline::of(tops).params(params).workspace(workspace).reads(Reads::BOTTOMS))
     }
 
-    fn take_up(&mut self, next: Follow, backward: bool) -> Taken {
+    fn take_up(&mut self, next: Follow, wanted: Wanted) -> Taken {
         // What follows by channels has them along axis 1.
         let fits = next == Follow::Rectify || self.settings.axis() == 1;
-        if self.filters.finishes() && fits { self.finish.take_up(next, backward) } else { Taken::Nothing }
+        if self.filters.finishes() && fits { self.finish.take_up(next, wanted) } else { Taken::Nothing }
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (own, taken) = pass.params.split_at(self.settings.param_count());
-        let epilogue = self.finish.epilogue(self.channels, own.get(1).copied(), taken, pass.state);
+        let epilogue = self.finish.epilogue(self.top.channels, own.get(1).copied(), taken, pass.state);
         for (bottom, top) in pass.bottoms.iter().zip(pass.tops.iter_mut()) {
             self.filters.forward(bottom.data, own[0], epilogue, top.data, pass.workspace);
         }
@@ -96,11 +110,13 @@ impl<F: Filters> Layer for FilterLayer<F> {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         for ((bottom, top), dx) in pass.bottoms.iter().zip(pass.tops).zip(&mut *pass.bottom_diffs) {
-            let (dw, others) = pass.param_diffs.split_at_mut(1);
+            let (scratch, below) = pass.workspace.split_at_mut(self.scratch);
+            let dy = self.finish.descend(self.top, top.diff, below);
+            let (dw, others) = pass.param_diffs[..self.settings.param_count()].split_at_mut(1);
             let db = others.first_mut().and_then(Option::as_deref_mut);
-            self.filters.backward_params(bottom.data, top.diff, [dw[0].as_deref_mut(), db], pass.workspace);
+            self.filters.backward_params(bottom.data, dy, [dw[0].as_deref_mut(), db], scratch);
             if let Some(dx) = dx {
-                self.filters.backward_input(top.diff, pass.params[0], dx, pass.workspace);
+                self.filters.backward_input(dy, pass.params[0], dx, scratch);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The work of the layers behind learned filters, done while their tops are stored.
 
-use super::{Follow, Taken, batch_norm};
+use super::{Follow, Taken, Wanted, batch_norm};
 use crate::kernels::{
-    batch_norm::{BatchNorm, Finish as After},
+    batch_norm::{BatchNorm, Finish as After, through_standards},
+    channels::Channels,
     conv::{Epilogue, Standard},
     norm::Moments,
 };
@@ -14,28 +15,47 @@ pub struct Finish {
     eps: Option<f32>,
     scale: bool,
     relu: bool,
+    /// Whether gradients come through what scales.
+    descends: bool,
     moments: Vec<Moments>,
     standards: Vec<Standard>,
 }
 
 impl Finish {
-    /// Takes up the work of the next layer; nothing but a rectifier where there will be backward passes, which read what
-    /// is normalized.
-    pub fn take_up(&mut self, next: Follow, backward: bool) -> Taken {
+    /// Takes up the work of the next layer, unless a scale learns: its gradient needs what it scales.
+    pub fn take_up(&mut self, next: Follow, wanted: Wanted) -> Taken {
         match next {
             Follow::Rectify if !self.relu => {
                 self.relu = true;
                 return Taken::Forward;
             }
-            Follow::Normalize { eps } if self.is_empty() && !backward => self.eps = Some(eps),
-            Follow::Scale if !self.scale && !self.relu && !backward => self.scale = true,
+            _ if wanted == Wanted::Params => return Taken::Nothing,
+            Follow::Normalize { eps } if self.is_empty() => self.eps = Some(eps),
+            Follow::Scale if !self.scale && !self.relu => self.scale = true,
             _ => return Taken::Nothing,
         }
+        self.descends |= wanted == Wanted::Bottom;
         Taken::Both
     }
 
     fn is_empty(&self) -> bool {
         self.eps.is_none() && !self.scale && !self.relu
+    }
+
+    /// Whether a backward pass needs room for [`Finish::descend`].
+    pub fn descends(&self) -> bool {
+        self.descends
+    }
+
+    /// From the gradient of tops, cleared where they were cut off, to that of what the filters made; in `below`, if it is
+    /// another.
+    pub fn descend<'a>(&self, top: Channels, dy: &'a [f32], below: &'a mut [f32]) -> &'a [f32] {
+        if !self.descends {
+            return dy;
+        }
+        let below = &mut below[..dy.len()];
+        through_standards(top, &self.standards, dy, below);
+        below
     }
 
     /// What happens to tops of so many `channels`, given the filters' own bias, and the learned parameters and the running

@@ -20,6 +20,17 @@ pub enum Follow {
     Scale,
 }
 
+/// What backward passes want of the following layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// There are none.
+    Nothing,
+    /// The gradient of its bottom.
+    Bottom,
+    /// That of its parameters, too.
+    Params,
+}
+
 /// How much of the following layer's work was taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -27,8 +38,7 @@ pub enum Taken {
     Nothing,
     /// The forward pass. For the backward pass the net clears the diffs of values that were cut off.
     Forward,
-    /// Both passes, if there are backward passes at all: parameters, their diffs and running statistics come after the
-    /// layer's own.
+    /// All passes that there are: parameters, their diffs and running statistics come after the layer's own.
     Both,
 }
 

@@ -104,7 +104,7 @@ pub use convolution_settings::ConvolutionSettings;
 pub use error::LayerError;
 pub use few::Few;
 pub use filter_window::Window;
-pub use follow::{Clearing, Follow, Taken};
+pub use follow::{Clearing, Follow, Taken, Wanted};
 pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
@@ -225,9 +225,8 @@ pub trait Layer: Send {
         None
     }
 
-    /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's. `backward` says
-    /// whether there are backward passes.
-    fn take_up(&mut self, _next: Follow, _backward: bool) -> Taken {
+    /// Takes up the work of the layer that alone reads this one's top: from now on the top is that layer's.
+    fn take_up(&mut self, _next: Follow, _wanted: Wanted) -> Taken {
         Taken::Nothing
     }
 

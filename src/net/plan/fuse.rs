@@ -1,7 +1,7 @@
 //! Layers that do the work of those above them, so that the blobs between never go to memory.
 
 use crate::{
-    layers::{Clearing, Role, Taken},
+    layers::{Clearing, Follow, Role, Taken, Wanted},
     net::{BlobId, Node, ParamId},
 };
 
@@ -49,12 +49,15 @@ pub(in crate::net) fn fuse(
 ) {
     for i in 0..nodes.len() {
         while let Some(j) = next(nodes, i, &seen).filter(|&j| !given(nodes[j].tops[0])) {
-            let backward = nodes[i].need.backward;
-            let taken = nodes[j].layer.follows().map(|follow| nodes[i].layer.take_up(follow, backward));
-            let clears = match taken {
-                None | Some(Taken::Nothing) => break,
-                Some(Taken::Forward) => true,
-                Some(Taken::Both) => false,
+            let Some(follow) = nodes[j].layer.follows().filter(|&f| !better_behind(nodes, (j, f), &seen))
+            else {
+                break;
+            };
+            let wanted = wanted(&nodes[j]);
+            let clears = match nodes[i].layer.take_up(follow, wanted) {
+                Taken::Nothing => break,
+                Taken::Forward => true,
+                Taken::Both => false,
             };
             let run = nodes[j].run.clone();
             nodes[i].run.extend(run);
@@ -66,6 +69,21 @@ pub(in crate::net) fn fuse(
         }
     }
     clear(nodes, given);
+}
+
+/// What backward passes want of a layer.
+fn wanted(node: &Node) -> Wanted {
+    match node.need.backward {
+        false => Wanted::Nothing,
+        true if node.need.params.contains(&true) => Wanted::Params,
+        true => Wanted::Bottom,
+    }
+}
+
+/// Whether a layer that normalizes had better do the work of the scale behind it, which learns: no other layer can.
+fn better_behind(nodes: &[Node], (j, follow): (usize, Follow), seen: impl Fn(BlobId) -> bool) -> bool {
+    let scale = || next(nodes, j, seen).filter(|&k| nodes[k].layer.follows() == Some(Follow::Scale));
+    matches!(follow, Follow::Normalize { .. }) && scale().is_some_and(|k| wanted(&nodes[k]) == Wanted::Params)
 }
 
 /// Lets layers clear gradients while they write them, where otherwise a pass of its own would; `given` as above. A layer
