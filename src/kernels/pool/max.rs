@@ -155,11 +155,22 @@ fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     let offsets = if let Taken::Taps(_) = taken { offsets(pool) } else { [0; 256] };
+    // Where the only window of a plane begins.
+    let (axis, outer) = pool.split();
+    let only = pool.is_global().then(|| first_of_row(outer, axis.input, 0).wrapping_sub(axis.pad));
     for_chunks_mut(dx, planes * inputs, |start, dx| {
         let first = start / inputs * outputs;
         if let Taken::Taps(taps) = taken
             && gather(isa, pool, Outputs { dy, taps }, dx, start / inputs)
         {
+            return;
+        }
+        if let (Taken::Taps(taps), Some(only)) = (taken, only) {
+            let planes = dx.chunks_exact_mut(inputs).zip(&dy[first..]).zip(&taps[first..]);
+            planes.for_each(|((dx, d), &tap)| {
+                dx.fill(0.0);
+                dx[only.wrapping_add(offsets[usize::from(tap)])] += d;
+            });
             return;
         }
         for (i, dx) in dx.chunks_exact_mut(inputs).enumerate() {
