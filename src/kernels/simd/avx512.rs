@@ -193,6 +193,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(p, v) }
     }
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: Self::V) {
+        // SAFETY: see above; the caller promised `LANES` values, and where they begin.
+        unsafe { _mm512_stream_ps(p, v) }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: it only waits.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
     unsafe fn load_first(self, p: *const f32, n: usize) -> __m512 {
         // SAFETY: see above; masked lanes are not touched.
         unsafe { _mm512_maskz_loadu_ps(mask(n), p) }

@@ -17,11 +17,13 @@ mod fma;
 mod functions;
 mod gather;
 mod images;
+mod lines;
 pub mod long;
 mod matrix;
 pub mod maxima;
 mod nine;
 mod outer;
+mod past;
 mod peak;
 mod plane_sums;
 mod planes;
@@ -53,9 +55,11 @@ pub use functions::{
 };
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
+pub use lines::Lines;
 pub use matrix::{Mat, MatMut};
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
+pub use past::{begins_line, write_past};
 pub use peak::peak;
 pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};
@@ -155,6 +159,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` values are writable at `p`.
     unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// Writes a register past the caches, where the set can: its line is not read before. Other threads may read it after a
+    /// [`Simd::fence`].
+    ///
+    /// # Safety
+    /// `LANES` values are writable at `p`, whose address is a multiple of a register's size.
+    unsafe fn stream(self, p: *mut f32, v: Self::V);
+    /// Ends what was streamed.
+    fn fence(self);
     /// Reads the first `n <= LANES` lanes; the others are 0.
     ///
     /// # Safety
@@ -252,33 +264,6 @@ const SQRT_HALF: i32 = 0x3f35_04f3;
 
 /// The numbers of lanes.
 static NUMBERS: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
-
-/// Lines of values in memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Lines {
-    /// The first value.
-    pub at: *const f32,
-    /// Distance between lines.
-    pub stride: usize,
-}
-
-impl Lines {
-    /// The first `n` values of line `i`; zeros where `i` is not below `count`.
-    ///
-    /// # Safety
-    /// `n` values of every line below `count` are readable.
-    #[inline(always)]
-    unsafe fn load<S: Simd>(self, simd: S, i: usize, count: usize, n: usize) -> S::V {
-        if i >= count {
-            return simd.splat(0.0);
-        }
-        // SAFETY: line `i` is one of the readable.
-        unsafe {
-            let p = self.at.add(i * self.stride);
-            if n == S::LANES { simd.load(p) } else { simd.load_first(p, n) }
-        }
-    }
-}
 
 /// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it.
 pub trait Job {

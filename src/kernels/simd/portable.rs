@@ -136,6 +136,13 @@ impl Simd for Portable {
         unsafe { p.cast::<[f32; 4]>().write(v) }
     }
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: Self::V) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(p, v) }
+    }
+    #[inline(always)]
+    fn fence(self) {}
+    #[inline(always)]
     unsafe fn load_first(self, p: *const f32, n: usize) -> [f32; 4] {
         let mut v = [0.0; 4];
         for (i, lane) in v.iter_mut().enumerate().take(n) {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{NUMBERS, Simd};
+use super::{NUMBERS, Simd, begins_line};
 
 /// A number made of one value of each of `B` blobs and the `P` settings of its channel.
 pub trait Terms<const P: usize, const B: usize>: Copy + Send + Sync {
@@ -19,6 +19,9 @@ pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy + Send + Sy
 
 /// Values in a line of the cache.
 const LINE: usize = 16;
+/// Values of a run, or of a piece of one that is summed, that is written past the caches: planes so large are of blobs that are no
+/// longer near when they are read.
+const FAR: usize = 1024;
 /// The most sums of a term that go their own ways.
 const WAYS: usize = 4;
 /// Rows that are worked on side by side where columns have settings of their own, and columns whose settings and sums are near.
@@ -29,7 +32,7 @@ const NEAR: usize = 512;
 const AHEAD: usize = 64;
 
 /// Lane by lane, the sums over runs; what will be written, if that is known, is asked for meanwhile, as far as the
-/// runs go.
+/// runs go, unless it will be written past the caches.
 ///
 /// # Panics
 /// When runs differ in length.
@@ -43,6 +46,7 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
 ) -> [S::V; N] {
     let len = length(runs);
     let (whole, rest) = (len - len % S::LANES, len % S::LANES);
+    let soon = soon.filter(|&soon| !is_far(soon, len));
     // As many as hide how long an addition takes: several terms do so by themselves.
     let ways = WAYS.div_ceil(N * N);
     let mut sums = [[simd.splat(0.0); N]; WAYS];
@@ -84,7 +88,8 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
     total
 }
 
-/// `out` becomes the terms of runs as long as itself. What is written `ahead` values on is asked for, and what is read at the
+/// `out` becomes the terms of runs as long as itself. What is written `ahead` values on is asked for, if it is not written past
+/// the caches, and what is read at the
 /// distance `next`, if there is one, is to wait in the second-level cache.
 ///
 /// # Panics
@@ -101,25 +106,33 @@ pub fn store_terms<S: Simd, const P: usize, const B: usize>(
     let len = length(runs);
     assert!(out.len() == len, "a value for each of a run");
     let (whole, rest) = (len - len % S::LANES, len % S::LANES);
+    let far = is_far(out.as_ptr(), len);
     let mut at = 0;
     while at < len {
         if at.is_multiple_of(LINE) {
-            simd.prefetch_to_write(out.as_ptr().wrapping_add(at + ahead));
+            if !far {
+                simd.prefetch_to_write(out.as_ptr().wrapping_add(at + ahead));
+            }
             if let Some(next) = next {
                 runs.iter().for_each(|run| simd.prefetch_to_second(run.as_ptr().wrapping_add(at + next)));
             }
         }
-        // SAFETY: whole registers end within the runs and `out`; behind them are `rest` more values.
+        // SAFETY: whole registers end within the runs and `out`, which begins a line if it is far; behind them are `rest` more
+        // values.
         unsafe {
             if at < whole {
                 let v = terms.of(simd, settings, load(simd, runs, at));
-                simd.store(out.as_mut_ptr().add(at), v);
+                let to = out.as_mut_ptr().add(at);
+                if far { simd.stream(to, v) } else { simd.store(to, v) }
             } else {
                 let v = terms.of(simd, settings, load_first(simd, runs, at, rest));
                 simd.store_first(out.as_mut_ptr().add(at), rest, v);
             }
         }
         at += S::LANES;
+    }
+    if far {
+        simd.fence();
     }
 }
 
@@ -222,6 +235,12 @@ fn check_rows<const P: usize, const B: usize>(
     len
 }
 
+/// Whether a run of `len` values is written past the caches.
+#[inline(always)]
+fn is_far(out: *const f32, len: usize) -> bool {
+    len >= FAR && begins_line(out)
+}
+
 /// How long all runs are.
 #[inline(always)]
 fn length<const B: usize>(runs: [&[f32]; B]) -> usize {
@@ -275,6 +294,7 @@ unsafe fn load_first<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: us
 mod tests {
     use super::*;
     use crate::kernels::simd::{Isa, Job};
+    use crate::tensor::Buffer;
 
     /// s * a + b, and sums of multiples of it.
     #[derive(Clone, Copy)]
@@ -370,16 +390,17 @@ mod tests {
     #[test]
     fn runs_of_any_length_are_summed_and_stored() {
         for isa in Isa::all() {
-            for len in [0, 1, 3, 7, 15, 16, 17, 49, 64, 129, 200] {
+            for len in [0, 1, 3, 7, 15, 16, 17, 49, 64, 129, 200, 2048, 3137] {
                 let a: Vec<f32> = (0..len).map(|i| (i % 7) as f32).collect();
                 let b: Vec<f32> = (0..len).map(|i| 5.0 - (i % 11) as f32).collect();
                 let want: Vec<f32> = a.iter().zip(&b).map(|(a, b)| 3.0 * a + b).collect();
-                let (sum, mut out) = (want.iter().sum::<f32>(), vec![f32::NAN; len]);
+                // Aligned, so that long runs are written past the caches.
+                let (sum, mut out) = (want.iter().sum::<f32>(), Buffer::of(&vec![f32::NAN; len]));
                 assert_eq!(isa.run(Sum([&a, &b])), [sum]);
                 assert_eq!(isa.run(Sum([&a, &b])), [sum, 2.0 * sum]);
                 assert_eq!(isa.run(Sum([&a, &b])), [sum, 2.0 * sum, 3.0 * sum, 4.0 * sum]);
                 isa.run(Store([&a, &b], &mut out));
-                assert_eq!(out, want);
+                assert_eq!(out[..], want);
             }
         }
     }
