@@ -12,7 +12,7 @@ mod sums;
 use super::lines::{Line, Lines};
 use super::{ConvDims, WORK};
 use crate::kernels::gemm::{pack, panels};
-use crate::kernels::parallel;
+use crate::kernels::parallel::{self, Rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Epilogue, Isa, MatMut, Outer, Run, Transposed};
 use sums::Sums;
@@ -35,6 +35,8 @@ const MOST_COPIES: usize = 2;
 const TAPS: usize = 256;
 /// Rows that are a task at each step.
 const SHARE: usize = 64;
+/// Values of the right factor that stay in the second-level cache while all rows of the left meet them.
+const NEAR: usize = 1 << 18;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
 
@@ -88,6 +90,8 @@ pub struct Cut<'a> {
     right: Side,
     /// Whether the left side is the output's gradient: where both sides are plain matrices, the smaller is packed.
     exchanged: bool,
+    /// Whether sums are added to the gradient at once, tile by tile: then the left side is the output's gradient, too.
+    direct: bool,
     /// Columns of a group, rounded up to registers.
     channels: usize,
     /// Parts of the batch with sums of their own.
@@ -112,8 +116,8 @@ impl<'a> Cut<'a> {
         let padded = |side: &Side| side.group.next_multiple_of(isa.lanes());
         // A packed value costs about as much as ten products with it.
         let cost = |left: &Side, right: &Side| (left.group + 10) * padded(right);
-        let exchanged =
-            lines.is_matrix() && lines.in_place().is_some() && cost(&output, &input) < cost(&input, &output);
+        let matrices = lines.is_matrix() && lines.in_place().is_some();
+        let exchanged = matrices && cost(&output, &input) < cost(&input, &output);
         let (left, right) = if exchanged { (output, input) } else { (input, output) };
         let channels = padded(&right);
         let blocks = dims.group * channels.div_ceil(PANELS * isa.tile_cols()).max(1);
@@ -126,7 +130,23 @@ impl<'a> Cut<'a> {
         let at_a_time = STEPS * POSITIONS / lines.outputs().max(1);
         let together = if bands > 1 { 1 } else { at_a_time.min(dims.batch.div_ceil(splits)).max(1) };
         let splits = splits.min(dims.batch.div_ceil(together) * bands);
-        Self { dims, isa, lines, left, right, exchanged, channels, splits, band, bands, together, planes }
+        let direct = matrices && splits == 1;
+        let (left, right) = if direct { (output, input) } else { (left, right) };
+        Self {
+            dims,
+            isa,
+            lines,
+            left,
+            right,
+            exchanged,
+            direct,
+            channels,
+            splits,
+            band,
+            bands,
+            together,
+            planes,
+        }
     }
 
     /// Groups of images, or bands of one: what the splits share out.
@@ -136,7 +156,7 @@ impl<'a> Cut<'a> {
 
     /// Floats of scratch: the splits' sums and the planes.
     pub fn scratch_len(&self) -> usize {
-        self.splits * self.split_len() + self.planes
+        if self.direct { 0 } else { self.splits * self.split_len() + self.planes }
     }
 
     fn split_len(&self) -> usize {
@@ -150,6 +170,9 @@ impl<'a> Cut<'a> {
 
     /// Adds the gradient.
     pub fn run(&self, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32], scratch: &mut [f32]) {
+        if self.direct {
+            return self.add_directly(input, top_diff, weight_diff);
+        }
         let k = self.rows();
         let (planes, sums) = scratch[..self.scratch_len()].split_at_mut(self.planes);
         if sums.is_empty() {
@@ -161,6 +184,7 @@ impl<'a> Cut<'a> {
         parallel::for_chunks_mut(sums, k * self.channels, |start, sums| {
             let (split, group) = (start / self.split_len(), start / (k * self.channels) % self.dims.group);
             parallel::for_chunks_mut(sums, block, |start, sums| {
+                let sums = Sums::new(sums, k, self.isa.tile_cols());
                 self.sum(&left, right, &Part { split, group, channel: start / k }, sums);
             });
         });
@@ -173,6 +197,21 @@ impl<'a> Cut<'a> {
         let group = self.right.group * k;
         parallel::for_chunks_mut(weight_diff, group, |start, diff| {
             self.add_sums(&first[start / group * k * self.channels..][..k * self.channels], diff);
+        });
+    }
+
+    /// Adds the gradient where both sides are matrices: as many columns at a time as stay near while all rows meet them.
+    fn add_directly(&self, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32]) {
+        let (m, n, panel) = (self.left.group, self.right.group, self.isa.tile_cols());
+        let positions = (self.together * self.lines.outputs()).clamp(1, STEPS * POSITIONS);
+        let block = (NEAR / positions / panel).max(1) * panel;
+        let left = self.planes(top_diff, &mut []);
+        parallel::for_chunks_mut(weight_diff, m * n, |start, diff| {
+            let group = start / (m * n);
+            parallel::for_column_blocks(MatMut::new(diff, m, n, n), block, &|channel, diff| {
+                let sums = Sums::rows_of(diff, self.isa.lanes());
+                self.sum(&left, input, &Part { split: 0, group, channel }, sums);
+            });
         });
     }
 
@@ -211,11 +250,10 @@ impl<'a> Cut<'a> {
     }
 
     /// Sums one part: for each panel of columns, a row a tap. `left` are planes, or images to copy planes from.
-    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, sums: &mut [f32]) {
-        let mut sums = Sums::new(sums, self.rows(), self.isa.tile_cols());
+    fn sum(&self, left: &Planes<'_>, right: &[f32], part: &Part, mut sums: Sums<'_>) {
         let (group, units) = (self.left.group, self.units());
         let line = self.lines.outputs() / self.lines.outer_outputs();
-        let mut add = false;
+        let mut add = self.direct;
         for unit in part.split * units / self.splits..(part.split + 1) * units / self.splits {
             let image = unit / self.bands * self.together;
             let images = self.together.min(self.dims.batch - image);
@@ -288,7 +326,7 @@ impl<'a> Cut<'a> {
         add: bool,
         sums: &mut Sums<'_>,
     ) {
-        let (isa, block, rows) = (self.isa, sums.cols(), sums.rows);
+        let (isa, block, rows) = (self.isa, sums.cols(), sums.rows());
         let near = planes.lines.taps() == 1 && planes.channel <= LEAST;
         let positions: usize = steps.iter().map(|step| step.positions).sum();
         let panel_count = rows.div_ceil(isa.tile_rows());
@@ -296,29 +334,32 @@ impl<'a> Cut<'a> {
         let first_row = |task| pack::panel_start(rows, isa.tile_rows(), task * panel_count / tasks);
         parallel::for_row_parts(sums.again(), 0..tasks, &first_row, &|task, mut sums| {
             let mut offsets = [0; TAPS];
-            let offsets = &mut offsets[..sums.rows];
+            let offsets = &mut offsets[..sums.rows()];
             planes.lines.fill_tap_offsets(first_row(task), planes.channel, offsets);
-            for panel in (0..block).step_by(isa.tile_cols()) {
+            let mut tile = |panel: usize, rows: Range<usize>| {
                 let width = isa.tile_cols().min(block - panel);
-                for rows in panels(offsets.len(), isa.tile_rows()) {
-                    // Rows of small images are short pieces in slow memory.
-                    let ahead = if near && panel == 0 { rows.len() * planes.channel } else { 0 };
-                    let sums =
-                        &mut sums.panel(panel / isa.tile_cols())[rows.start * width..][..rows.len() * width];
-                    for (i, step) in steps.iter().enumerate() {
-                        let b = &packed[block * POSITIONS * i + panel * step.positions..];
-                        let factors = Outer {
-                            data: planes.values,
-                            offsets: &offsets[rows.clone()],
-                            runs: &runs[step.first..step.end],
-                            b: &b[..width * step.positions],
-                            add: add || i > 0,
-                            longest: None,
-                            next: &[],
-                        };
-                        simd::outer_ahead(isa, &factors, ahead, MatMut::new(sums, rows.len(), width, width));
-                    }
+                // Rows of small images are short pieces in slow memory.
+                let ahead = if near && panel == 0 { rows.len() * planes.channel } else { 0 };
+                for (i, step) in steps.iter().enumerate() {
+                    let b = &packed[block * POSITIONS * i + panel * step.positions..];
+                    let factors = Outer {
+                        data: planes.values,
+                        offsets: &offsets[rows.clone()],
+                        runs: &runs[step.first..step.end],
+                        b: &b[..width * step.positions],
+                        add: add || i > 0,
+                        longest: None,
+                        next: &[],
+                    };
+                    simd::outer_ahead(isa, &factors, ahead, sums.tile(panel, width, rows.clone()));
                 }
+            };
+            let (cols, rows) = ((0..block).step_by(isa.tile_cols()), panels(offsets.len(), isa.tile_rows()));
+            if self.direct {
+                // Rows of the left stay in the first-level cache.
+                rows.for_each(|rows| cols.clone().for_each(|panel| tile(panel, rows.clone())));
+            } else {
+                cols.for_each(|panel| rows.clone().for_each(|rows| tile(panel, rows)));
             }
         });
     }
