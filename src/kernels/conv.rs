@@ -33,11 +33,34 @@ use strided::Strided;
 use winograd::Winograd;
 
 use super::channels::Channels;
+use super::elementwise::{self, rectified};
+use super::gemm::DEPTH;
 use super::simd::Isa;
 use super::{affine, parallel};
 
 /// Multiply-adds that outweigh the start of a task.
 const WORK: usize = 1 << 20;
+
+/// What a gradient is added to while it is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Onto<'a> {
+    /// It is all there is.
+    Nothing,
+    /// What is there.
+    Values,
+    /// What is there; the sum becomes 0 where this is not above 0.
+    Above0(&'a [f32]),
+}
+
+impl<'a> Onto<'a> {
+    /// What says where `len` values from `start` on become 0.
+    fn part(&self, start: usize, len: usize) -> Option<&'a [f32]> {
+        match self {
+            Self::Above0(x) => Some(&x[start..start + len]),
+            Self::Nothing | Self::Values => None,
+        }
+    }
+}
 
 /// How a pass is computed.
 enum Way<F> {
@@ -165,6 +188,7 @@ fn plain_forward(
         image_stride: dims.in_channels * dims.in_area(),
         weights: packed,
         epilogue,
+        onto: Onto::Nothing,
         row_tasks: 1,
     };
     whole.run_groups(dims.group, dims.out_channels, output);
@@ -189,7 +213,41 @@ pub fn backward_input(
     match Way::backward_input(isa, dims) {
         Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
         Way::Fast(fast) => fast.run(top_diff, weights, Epilogue::default(), bottom_diff, scratch),
-        Way::Plain => plain_backward_input(dims, top_diff, weights, bottom_diff, scratch),
+        Way::Plain => plain_backward_input(dims, top_diff, weights, Onto::Nothing, bottom_diff, scratch),
+    }
+}
+
+/// Whether [`add_backward_input`] serves `dims`, for any length of the axes: kernels of one tap whose sums are added to what is
+/// there only once, since they are of one block of channels, or woven.
+pub fn adds_backward_input(dims: &ConvDims) -> bool {
+    let one_tap = dims.axes.iter().all(|axis| axis.kernel == 1 && axis.pad == 0);
+    let once = dims.group_out() <= DEPTH || dims.axes.iter().any(|axis| axis.stride > 1);
+    one_tap && once && (dims.group == 1 || dims.group_in() > 1)
+}
+
+/// Adds the input's gradient to `bottom_diff`, whose values then become 0 where those of `x`, if it is given, are not above 0.
+/// The same bits as [`backward_input`] and a sum.
+///
+/// # Panics
+/// Where [`adds_backward_input`] says that it does not serve, or when a slice does not have the length that `dims` asks for.
+pub fn add_backward_input(
+    dims: &ConvDims,
+    top_diff: &[f32],
+    weights: &[f32],
+    x: Option<&[f32]>,
+    bottom_diff: &mut [f32],
+    scratch: &mut [f32],
+) {
+    check(dims, bottom_diff, weights, top_diff);
+    assert!(x.is_none_or(|x| x.len() == bottom_diff.len()), "input length");
+    assert!(adds_backward_input(dims), "the gradient of {dims:?} is not added");
+    match x {
+        Some(x) if top_diff.is_empty() => elementwise::update(x, bottom_diff, |x, d| rectified(d, x)),
+        None if top_diff.is_empty() => {}
+        _ => {
+            let onto = x.map_or(Onto::Values, Onto::Above0);
+            plain_backward_input(dims, top_diff, weights, onto, bottom_diff, scratch);
+        }
     }
 }
 
@@ -198,6 +256,7 @@ fn plain_backward_input(
     dims: &ConvDims,
     top_diff: &[f32],
     weights: &[f32],
+    onto: Onto<'_>,
     bottom_diff: &mut [f32],
     scratch: &mut [f32],
 ) {
@@ -210,7 +269,7 @@ fn plain_backward_input(
     }
     let packed = &scratch[..dims.weight_len()];
     let Some(phase) = phases::phases(dims).find(Phase::is_everything) else {
-        return Strided { isa, dims, top_diff, packed }.run(bottom_diff);
+        return Strided { isa, dims, top_diff, packed, onto }.run(bottom_diff);
     };
     let whole = Convolve {
         isa,
@@ -220,6 +279,7 @@ fn plain_backward_input(
         image_stride: dims.out_channels * dims.out_area(),
         weights: packed,
         epilogue: Epilogue::default(),
+        onto,
         row_tasks: 1,
     };
     whole.run_groups(dims.group, dims.in_channels, bottom_diff);

@@ -100,6 +100,14 @@ impl Filters for Convolution {
         conv::backward_input(&self.dims, dy, weights, dx, scratch);
     }
 
+    fn can_add(&self) -> bool {
+        conv::adds_backward_input(&self.dims)
+    }
+
+    fn add_input(&self, x: Option<&[f32]>, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
+        conv::add_backward_input(&self.dims, dy, w, x, dx, scratch);
+    }
+
     fn multiply_adds(&self) -> usize {
         self.dims.multiply_adds()
     }

@@ -1,7 +1,7 @@
 //! What the layers with learned filters share: the same filters over every bottom.
 
 use super::{
-    Backward, Follow, Forward, Layer, LayerError, Outline, Reads, Taken, Wanted,
+    Backward, Clearing, Follow, Forward, Layer, LayerError, Outline, Reads, Taken, Wanted,
     convolution_settings::ConvolutionSettings, filter_window::Window, finish::Finish,
 };
 use crate::{
@@ -36,6 +36,16 @@ pub trait Filters: Send {
     /// Overwrites the bottom's diffs.
     fn backward_input(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], scratch: &mut [f32]);
 
+    /// Whether [`Filters::add_input`] can be called, whatever the shape of the bottom.
+    fn can_add(&self) -> bool {
+        false
+    }
+
+    /// Adds to the bottom's diffs, which then become 0 where `x`, if it is given, is not above 0.
+    fn add_input(&self, _x: Option<&[f32]>, _dy: &[f32], _w: &[f32], _dx: &mut [f32], _scratch: &mut [f32]) {
+        unreachable!("only filters that can add are asked to");
+    }
+
     /// Multiply-adds of one bottom's forward pass.
     fn multiply_adds(&self) -> usize;
 }
@@ -65,6 +75,9 @@ pub struct FilterLayer<F> {
     /// Of a top, where its channels lie along axis 1.
     top: Channels,
     finish: Finish,
+    /// Whether the bottom's gradient is added to its diff, and then 0 where the bottom is not above 0.
+    adds: bool,
+    clears: bool,
 }
 
 impl<F> FilterLayer<F> {
@@ -77,6 +90,8 @@ impl<F> FilterLayer<F> {
             scratch: 0,
             top: Channels::default(),
             finish: Finish::default(),
+            adds: false,
+            clears: false,
         }
     }
 }
@@ -99,6 +114,19 @@ impl<F: Filters> Layer for FilterLayer<F> {
         if self.filters.finishes() && fits { self.finish.take_up(next, wanted) } else { Taken::Nothing }
     }
 
+    fn adds(&self, _: usize) -> bool {
+        self.bottoms == 1 && self.filters.can_add()
+    }
+
+    fn add(&mut self, _: usize) {
+        self.adds = true;
+    }
+
+    fn clear(&mut self, _: usize) -> Clearing {
+        self.clears = self.adds;
+        if self.clears { Clearing::Written } else { Clearing::Nothing }
+    }
+
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let (own, taken) = pass.params.split_at(self.settings.param_count());
         let epilogue = self.finish.epilogue(self.top.channels, own.get(1).copied(), taken, pass.state);
@@ -115,8 +143,11 @@ impl<F: Filters> Layer for FilterLayer<F> {
             let (dw, others) = pass.param_diffs[..self.settings.param_count()].split_at_mut(1);
             let db = others.first_mut().and_then(Option::as_deref_mut);
             self.filters.backward_params(bottom.data, dy, [dw[0].as_deref_mut(), db], scratch);
-            if let Some(dx) = dx {
-                self.filters.backward_input(dy, pass.params[0], dx, scratch);
+            let (Some(dx), weights) = (dx, pass.params[0]) else { continue };
+            if self.adds {
+                self.filters.add_input(self.clears.then_some(bottom.data), dy, weights, dx, scratch);
+            } else {
+                self.filters.backward_input(dy, weights, dx, scratch);
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! A layer says by [`Layer::follows`](super::Layer::follows) what it does to each value, and another takes that up by
 //! [`Layer::take_up`](super::Layer::take_up); the net brings them together. Where a rectifier was taken up, its backward pass
-//! may be done by the layer that makes its top's gradient: [`Layer::clear`](super::Layer::clear). No bit of any result
+//! may be done by the layer that makes its top's gradient: [`Layer::clear`](super::Layer::clear). Where several layers read a
+//! blob, one may add its gradient to what another has written: [`Layer::add`](super::Layer::add). No bit of any result
 //! depends on it.
 
 /// What a layer of one bottom and one top does to each value.

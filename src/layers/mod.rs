@@ -210,7 +210,7 @@ pub trait Layer: Send {
         Ok(())
     }
 
-    /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted.
+    /// Adds to the parameters' diffs and overwrites the bottoms' diffs, those that are wanted, but for what [`Layer::add`] asks.
     fn backward(&mut self, _pass: &mut Backward<'_>) {}
 
     /// The gradient of the first parameter as one product, for whoever uses it block by block; a backward pass that is
@@ -235,6 +235,14 @@ pub trait Layer: Send {
     fn clear(&mut self, _k: usize) -> Clearing {
         Clearing::Nothing
     }
+
+    /// Whether the backward pass can add the gradient of bottom `k` to what its diff holds, whatever the bottom's shape.
+    fn adds(&self, _k: usize) -> bool {
+        false
+    }
+
+    /// Asks a layer that can that it do so from now on.
+    fn add(&mut self, _k: usize) {}
 
     /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.
     fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {

@@ -20,7 +20,7 @@ pub const KIND: Kind = Kind {
     ..Kind::usual(from_config)
 };
 
-/// y_i = x       dE/dx = sum of dE/dy_i, in the order of the tops
+/// y_i = x       dE/dx = sum of dE/dy_i, from the last top to the first
 ///
 /// Shapes: bottom and tops alike. Params: none. Differs from Caffe: no.
 struct Split {
@@ -56,13 +56,13 @@ impl Layer for Split {
             [a] => copy(a.diff, diff),
             [a, b] if self.clears => map3(a.diff, b.diff, x, diff, |a, b, x| rectified(a + b, x)),
             [a, b] => map2(a.diff, b.diff, diff, |a, b| a + b),
-            [a, b, c] if !self.clears => map3(a.diff, b.diff, c.diff, diff, |a, b, c| a + b + c),
+            [a, b, c] if !self.clears => map3(a.diff, b.diff, c.diff, diff, |a, b, c| c + b + a),
             // Chunk by chunk, so that the sum stays in the cache while the tops are added.
-            [a, b, c, rest @ ..] => for_chunks_mut(diff, CHUNK, |start, diff| {
+            [rest @ .., a, b, c] => for_chunks_mut(diff, CHUNK, |start, diff| {
                 let part = start..start + diff.len();
                 let [a, b, c] = [a, b, c].map(|top| &top.diff[part.clone()]);
-                map3(a, b, c, diff, |a, b, c| a + b + c);
-                rest.iter().for_each(|top| update(&top.diff[part.clone()], diff, |x, sum| sum + x));
+                map3(a, b, c, diff, |a, b, c| c + b + a);
+                rest.iter().rev().for_each(|top| update(&top.diff[part.clone()], diff, |x, sum| sum + x));
                 if self.clears {
                     update(&x[part], diff, |x, sum| rectified(sum, x));
                 }

@@ -244,7 +244,7 @@ impl Net {
     /// do. Not where every diff is kept, for diffs given to a bottom from outside would then show in the top's.
     pub(super) fn shares_diff(&self, i: usize) -> bool {
         let node = &self.nodes[i];
-        let one = node.outline.alias && node.tops.len() == 1;
+        let one = node.outline.alias && (node.tops.len() == 1 || node.run.gathered);
         let shares = one || node.outline.spreads && self.sharing(i).all(|b| self.only_reads_diff(b));
         shares && node.need.backward && !self.options.keep_all
     }

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::WORK;
 use super::lines::Lines;
+use super::{Onto, WORK};
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
@@ -64,6 +64,7 @@ pub struct Convolve<'a> {
     /// As [`super::weights`] packs them.
     pub weights: &'a [f32],
     pub epilogue: Epilogue<'a>,
+    pub onto: Onto<'a>,
     /// How many tasks may share the rows of a block.
     pub row_tasks: usize,
 }
@@ -95,7 +96,8 @@ impl Convolve<'_> {
             (self.channels * self.lines.inputs(), m * self.channels * self.lines.taps());
         let row_tasks = row_tasks(groups * batch.div_ceil(together) * self.band_count());
         parallel::for_chunks_mut(output, together * image, |start, output| {
-            let c = ImagesMut::new(output, output.len() / image, rows, area);
+            let beside = self.onto.part(start, output.len());
+            let c = ImagesMut::new(output, output.len() / image, rows, area).where_above_0(beside);
             parallel::for_row_blocks(c, m, &|first, c| {
                 let group = first / m;
                 let of_group = Convolve {
@@ -220,7 +222,7 @@ impl Convolve<'_> {
                     b: &values[(cols.start - block.cols.start) * k..],
                     b_stride: cols.len().next_multiple_of(self.isa.lanes()),
                     alpha: 1.0,
-                    beta: if depth == 0 { 0.0 } else { 1.0 },
+                    beta: if depth == 0 && self.onto == Onto::Nothing { 0.0 } else { 1.0 },
                     epilogue: if last { self.epilogue.rows(rows.clone()) } else { Epilogue::default() },
                 };
                 simd::multiply_across(self.isa, &tile, next, c, rows.start - first..rows.end - first, cols);

@@ -4,10 +4,10 @@
 
 use std::ops::Range;
 
-use super::ConvDims;
 use super::convolve::{Convolve, images_together, row_tasks};
 use super::lines::Lines;
 use super::phases::{self, Phase};
+use super::{ConvDims, Onto};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd};
@@ -22,10 +22,11 @@ pub struct Strided<'a> {
     pub top_diff: &'a [f32],
     /// The phases' weights, one after the other, as [`super::weights`] packs them.
     pub packed: &'a [f32],
+    pub onto: Onto<'a>,
 }
 
 impl Strided<'_> {
-    /// Overwrites the gradient.
+    /// Overwrites the gradient, or adds to it.
     pub fn run(&self, bottom_diff: &mut [f32]) {
         let (m, area) = (self.dims.group_in(), self.dims.in_area());
         let axis = self.dims.axes[0];
@@ -40,13 +41,22 @@ impl Strided<'_> {
             let rows = images.len() / area;
             let c = MatMut::new(images, rows, area, area);
             parallel::for_column_blocks(c, band * line, &|first, c| {
-                self.band(start / (m * area), first / line..(first + c.cols()) / line, row_tasks, c);
+                let x = self.onto.part(start + first, (rows - 1) * area + c.cols());
+                self.band(start / (m * area), first / line..(first + c.cols()) / line, row_tasks, x, c);
             });
         });
     }
 
-    /// Overwrites the lines `range` of the outermost axis of one group of an image, or of several images.
-    fn band(&self, index: usize, range: Range<usize>, row_tasks: usize, mut c: MatMut<'_>) {
+    /// The lines `range` of the outermost axis of one group of an image, or of several images, and what lies beside its first row and
+    /// from there on.
+    fn band(
+        &self,
+        index: usize,
+        range: Range<usize>,
+        row_tasks: usize,
+        x: Option<&[f32]>,
+        mut c: MatMut<'_>,
+    ) {
         let (dims, m, rows) = (self.dims, self.dims.group_in(), c.rows());
         let last = dims.axes[dims.axes.len() - 1];
         let len = if dims.axes.len() == 1 { c.cols() } else { last.input };
@@ -55,7 +65,8 @@ impl Strided<'_> {
         let untouched =
             |first: usize| (first..first + per_line).all(|i| Phase::new(dims, i).lines.taps() == 0);
         let lines = || (0..phases::count(dims)).step_by(per_line);
-        let mut clear = lines().any(untouched);
+        let add = self.onto != Onto::Nothing;
+        let mut clear = !add && lines().any(untouched);
         for first in lines().filter(|&first| !untouched(first)) {
             let phase = Phase::new(dims, first);
             let lines = phase.lines.band(phase.outer(&range)).outputs() / len.div_ceil(last.stride);
@@ -77,7 +88,8 @@ impl Strided<'_> {
                 let height = (parallel::CHUNK / width.max(1)).max(rows.div_ceil(row_tasks));
                 parallel::for_row_blocks(c.block(0..rows, 0..width), height, &|row, c| {
                     let rows = [row, rows];
-                    self.isa.run(Weave { values, rows, lines, len, stride: last.stride, phase, clear, c });
+                    let (stride, x) = (last.stride, x.map(|x| (x, dims.in_area())));
+                    self.isa.run(Weave { values, rows, lines, len, stride, phase, clear, add, x, c });
                 });
             });
             clear = false;
@@ -99,6 +111,7 @@ impl Strided<'_> {
             image_stride: group,
             weights,
             epilogue: Epilogue::default(),
+            onto: Onto::Nothing,
             row_tasks,
         };
         sums.run(c);
@@ -118,6 +131,9 @@ struct Weave<'a> {
     /// The first phase, which knows the lines' places in `c`, and whether the other lines are to be zeros.
     phase: &'a Phase,
     clear: bool,
+    /// Whether values are added to those of `c`, and what lies beside all rows, so far apart: sums are 0 where that is not above 0.
+    add: bool,
+    x: Option<(&'a [f32], usize)>,
     c: MatMut<'a>,
 }
 
@@ -126,7 +142,7 @@ impl Job for Weave<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weave { values, rows: [first, rows], lines, len, stride, phase, clear, mut c } = self;
+        let Weave { values, rows: [first, rows], lines, len, stride, phase, clear, add, x, mut c } = self;
         let len_of = |remainder: usize| (len - remainder).div_ceil(stride);
         for i in first..first + c.rows() {
             let row = c.row(i - first);
@@ -142,24 +158,39 @@ impl Job for Weave<'_> {
                     let from = &of_phase[(i * lines + line) * len_of(remainder)..][..len_of(remainder)];
                     if stride == 2 && remainder == 0 && len > 1 {
                         let odd = &phase[(i * lines + line) * len_of(1)..][..len_of(1)];
-                        weave_two(simd, from, odd, to);
+                        weave_two(simd, from, odd, add, to);
                         break;
                     }
-                    to[remainder..].iter_mut().step_by(stride).zip(from).for_each(|(to, &v)| *to = v);
+                    let to = to[remainder..].iter_mut().step_by(stride).zip(from);
+                    to.for_each(|(to, &v)| *to = if add { *to + v } else { v });
                 }
+            }
+            if let Some((x, area)) = x {
+                clear_rectified(simd, &x[i * area..][..row.len()], row);
             }
         }
     }
 }
 
-/// `to` = the values of `even` and `odd` in turns; `even` may have one more.
+/// `to` = the values of `even` and `odd` in turns, or these are added to it; `even` may have one more.
 #[inline(always)]
-fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], to: &mut [f32]) {
+fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], add: bool, to: &mut [f32]) {
     for (i, to) in to.chunks_mut(2 * S::LANES).enumerate() {
         let (even, odd) = (&even[i * S::LANES..], &odd[(i * S::LANES).min(odd.len())..]);
         let (low, high) = simd.zip(simd.read_first(even), simd.read_first(odd));
         let (to_low, to_high) = to.split_at_mut(to.len().min(S::LANES));
-        simd.write_first(to_low, low);
-        simd.write_first(to_high, high);
+        for (to, v) in [(to_low, low), (to_high, high)] {
+            simd.write_first(to, if add { simd.add(simd.read_first(to), v) } else { v });
+        }
+    }
+}
+
+/// Makes the values of `row` 0 where those of `x` are not above 0.
+#[inline(always)]
+fn clear_rectified<S: Simd>(simd: S, x: &[f32], row: &mut [f32]) {
+    let zero = simd.splat(0.0);
+    for (x, row) in x.chunks(S::LANES).zip(row.chunks_mut(S::LANES)) {
+        let kept = simd.where_greater(simd.read_first(x), zero, simd.read_first(row), zero);
+        simd.write_first(row, kept);
     }
 }

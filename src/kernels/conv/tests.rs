@@ -74,6 +74,9 @@ fn cases() -> Vec<ConvDims> {
         // Many taps; planes of all images at once, too.
         dims([3, 1030, 64, 1], &[[5, 1, 1, 0, 1], [3, 1, 1, 0, 1]]),
         dims([2, 1030, 192, 1], &[[3, 1, 2, 0, 1], [5, 1, 2, 0, 1]]),
+        // Gradients added directly: of groups, and of two groups of images and of columns.
+        dims([3, 140, 150, 2], &[[5, 1, 1, 0, 1], [6, 1, 1, 0, 1]]),
+        dims([3, 390, 385, 1], &[[19, 1, 1, 0, 1], [20, 1, 1, 0, 1]]),
         // Two images share panels, and tasks the rows.
         dims([5, 150, 70, 1], &[[11, 1, 1, 0, 1], [12, 1, 1, 0, 1]]),
         // Few input channels, lines of whole registers or nearly.
@@ -156,6 +159,48 @@ fn standards_change_no_bit() {
             forward(&d, &input, &weights, whole, &mut got, &mut scratch);
             assert!(got.iter().zip(&want).all(|(g, w)| g.to_bits() == w.to_bits()), "{finish:?}, {d:?}");
         }
+    }
+}
+
+#[test]
+fn added_gradients_are_those_of_a_sum() {
+    let (mut plain, mut strided) = (0, 0);
+    let more = [
+        dims([3, 4, 530, 1], &[[9, 1, 2, 0, 1], [1, 1, 2, 0, 1]]),
+        dims([2, 3, 530, 1], &[[1, 1, 2, 0, 1], [1, 1, 2, 0, 1]]),
+        dims([2, 6, 9, 3], &[[7, 1, 3, 0, 1], [8, 1, 1, 0, 1]]),
+    ];
+    for d in cases().into_iter().chain(more).filter(adds_backward_input) {
+        *(if d.axes.iter().any(|axis| axis.stride > 1) { &mut strided } else { &mut plain }) += 1;
+        let (top, weights) = (values(d.output_len(), 1), values(d.weight_len(), 2));
+        let (before, x) = (values(d.input_len(), 3), values(d.input_len(), 4));
+        let mut scratch = vec![f32::NAN; backward_input_scratch_len(&d)];
+        let mut sum = vec![f32::NAN; d.input_len()];
+        backward_input(&d, &top, &weights, &mut sum, &mut scratch);
+        sum.iter_mut().zip(&before).for_each(|(sum, before)| *sum += before);
+        for x in [None, Some(&x[..])] {
+            let mut got = before.clone();
+            scratch.fill(f32::NAN);
+            add_backward_input(&d, &top, &weights, x, &mut got, &mut scratch);
+            if let Some(x) = x {
+                sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum = rectified(*sum, x));
+            }
+            assert_eq!(got, sum, "{d:?}, rectified: {}", x.is_some());
+        }
+    }
+    assert!(plain > 5 && strided > 6, "{plain} {strided}");
+}
+
+#[test]
+fn without_outputs_nothing_is_added() {
+    for d in [dims([2, 3, 0, 1], &[[2, 1, 1, 0, 1]]), dims([0, 3, 4, 1], &[[2, 1, 2, 0, 1]])] {
+        let mut got = vec![1.0; d.input_len()];
+        let x: Vec<f32> = (0..d.input_len()).map(|i| i as f32 - 5.0).collect();
+        let weights = vec![1.0; d.weight_len()];
+        add_backward_input(&d, &[], &weights, None, &mut got, &mut []);
+        assert_eq!(got, vec![1.0; d.input_len()]);
+        add_backward_input(&d, &[], &weights, Some(&x), &mut got, &mut []);
+        assert!(got.iter().zip(&x).all(|(&got, &x)| got == if x > 0.0 { 1.0 } else { 0.0 }));
     }
 }
 

@@ -13,6 +13,8 @@ pub struct ImagesMut<'a> {
     /// Distance between images, and between rows.
     image: usize,
     stride: usize,
+    /// Values to read that lie as these do; null if there are none.
+    beside: *const f32,
     life: PhantomData<&'a mut [f32]>,
 }
 
@@ -38,7 +40,20 @@ impl<'a> ImagesMut<'a> {
         assert!(images <= 1 || image >= rows * cols, "images {image} apart overlap");
         let need = if images == 0 { 0 } else { (images - 1) * image + rows * cols };
         assert!(data.len() >= need, "images need {need} values, there are {}", data.len());
-        Self { ptr: data.as_mut_ptr(), images, rows, cols, image, stride: cols, life: PhantomData }
+        let (ptr, beside) = (data.as_mut_ptr(), std::ptr::null());
+        Self { ptr, images, rows, cols, image, stride: cols, beside, life: PhantomData }
+    }
+
+    /// The same block of all of `images x rows x cols` values, with a value to read beside each: a tile that is stored in
+    /// it becomes 0 where that is not above 0.
+    ///
+    /// # Panics
+    /// When there are not as many values.
+    pub fn where_above_0(self, beside: Option<&'a [f32]>) -> Self {
+        let Some(beside) = beside else { return self };
+        let all = self.images * self.rows * self.cols;
+        assert!(self.image == self.rows * self.cols && beside.len() == all, "a value beside each of {all}");
+        Self { beside: beside.as_ptr(), ..self }
     }
 
     /// Number of images.
@@ -75,6 +90,17 @@ impl<'a> ImagesMut<'a> {
         self.ptr.wrapping_add(image * self.image + row * self.stride)
     }
 
+    /// The address of what lies beside that value, if anything does.
+    pub(super) fn beside_ptr(&self, image: usize, row: usize) -> Option<*const f32> {
+        let at = image * self.image + row * self.stride;
+        (!self.beside.is_null()).then(|| self.beside.wrapping_add(at))
+    }
+
+    /// What lies beside the block that begins `at` values later.
+    fn beside_from(&self, at: usize) -> *const f32 {
+        if self.beside.is_null() { self.beside } else { self.beside.wrapping_add(at) }
+    }
+
     /// Row `row` of image `image`.
     ///
     /// # Panics
@@ -96,8 +122,8 @@ impl<'a> ImagesMut<'a> {
     pub fn split_rows(self, at: usize) -> (ImagesMut<'a>, ImagesMut<'a>) {
         assert!(at <= self.rows, "row {at} of {}", self.rows);
         // An empty block may start past the end of the slice; it is never read, so wrapping is enough.
-        let rest = self.ptr.wrapping_add(at * self.stride);
-        (ImagesMut { rows: at, ..self }, ImagesMut { ptr: rest, rows: self.rows - at, ..self })
+        let (rest, beside) = (self.ptr.wrapping_add(at * self.stride), self.beside_from(at * self.stride));
+        (ImagesMut { rows: at, ..self }, ImagesMut { ptr: rest, beside, rows: self.rows - at, ..self })
     }
 
     /// The columns left of `at`, and the rest, of every image.
@@ -106,8 +132,8 @@ impl<'a> ImagesMut<'a> {
     /// When there are fewer columns.
     pub fn split_cols(self, at: usize) -> (ImagesMut<'a>, ImagesMut<'a>) {
         assert!(at <= self.cols, "column {at} of {}", self.cols);
-        let rest = self.ptr.wrapping_add(at);
-        (ImagesMut { cols: at, ..self }, ImagesMut { ptr: rest, cols: self.cols - at, ..self })
+        let (rest, beside) = (self.ptr.wrapping_add(at), self.beside_from(at));
+        (ImagesMut { cols: at, ..self }, ImagesMut { ptr: rest, beside, cols: self.cols - at, ..self })
     }
 }
 
@@ -135,6 +161,24 @@ mod tests {
         let (mut left, _) = ImagesMut::spaced(&mut data, 2, 5, [2, 2]).split_cols(1);
         (0..4).for_each(|i| left.row(i / 2, i % 2).fill(1.0));
         assert_eq!(data, [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn what_lies_beside_is_cut_alike() {
+        let (mut data, beside) = ([0.0; 24], std::array::from_fn::<_, 24, _>(|i| i as f32));
+        let images = ImagesMut::new(&mut data, 2, 3, 4).where_above_0(Some(&beside));
+        let (first, mut images) = (images.beside_ptr(0, 0).unwrap(), images);
+        assert_eq!(first, beside.as_ptr());
+        let (_, rest) = images.again().split_rows(1);
+        let (_, rest) = rest.split_cols(3);
+        assert_eq!(rest.beside_ptr(1, 1), Some(first.wrapping_add(12 + 8 + 3)));
+        assert_eq!(ImagesMut::new(&mut [0.0; 4], 1, 2, 2).split_rows(1).1.beside_ptr(0, 0), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "a value beside each of 12")]
+    fn too_little_beside_is_refused() {
+        let _ = ImagesMut::new(&mut [0.0; 12], 2, 2, 3).where_above_0(Some(&[0.0; 11]));
     }
 
     #[test]

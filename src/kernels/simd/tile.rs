@@ -36,14 +36,21 @@ pub struct Tile<'a> {
 /// When `c` is larger than that, or `a`, `b` or the epilogue's settings too short.
 pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
-    run(isa, tile, &[], c.rows(), &Place { at, stride, cols, first: cols, others: cols, hop: 0 });
+    run(
+        isa,
+        tile,
+        &[],
+        c.rows(),
+        &Place { at, stride, cols, first: cols, others: cols, hop: 0, beside: None },
+    );
 }
 
 /// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Of `next`, which will be read
-/// after that, as many registers as the product is deep are fetched meanwhile.
+/// after that, as many registers as the product is deep are fetched meanwhile. Where something lies beside `c`, what is stored
+/// is 0 where that is not above 0.
 ///
 /// # Panics
-/// When a range reaches outside, and as `multiply` does.
+/// When a range reaches outside, something lies beside `c` and beta is 0, and as `multiply` does.
 pub fn multiply_across(
     isa: Isa,
     tile: &Tile<'_>,
@@ -65,6 +72,7 @@ pub fn multiply_across(
         first: c.cols() - col,
         others: c.cols(),
         hop: c.image_stride() - c.cols(),
+        beside: c.beside_ptr(image, rows.start).map(|p| p.wrapping_add(col)),
     };
     run(isa, tile, next, rows.len(), &place);
 }
@@ -80,6 +88,8 @@ struct Place {
     first: usize,
     others: usize,
     hop: usize,
+    /// What lies beside the first value; all that does lies as the tile does.
+    beside: Option<*const f32>,
 }
 
 /// Computes a tile of `rows` rows; all of its place is writable.
@@ -92,6 +102,8 @@ fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
     assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + rows, "a is too short");
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
     assert!(tile.epilogue.serves(rows), "settings of the epilogue are too few");
+    let cleared = place.beside.is_some();
+    assert!(!cleared || tile.beta != 0.0 && tile.epilogue.standards.is_none(), "plain sums are cleared");
     let two = width > isa.lanes();
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
     macro_rules! rows {
@@ -128,6 +140,11 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
             // Of the image that the register begins in, or the one after the first.
             let hops = if v * S::LANES < first { 0 } else { hop };
             prefetch::<S, MR>(simd, at.wrapping_add(hops + v * S::LANES), stride);
+            if let Some(beside) = place.beside {
+                for i in 0..MR {
+                    simd.prefetch(beside.wrapping_add(hops + v * S::LANES + i * stride));
+                }
+            }
         }
         // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
         unsafe {
@@ -147,11 +164,12 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
                     sums.iter_mut().for_each(|s| *s = simd.add(*s, bias));
                 }
             }
-            match (tile.beta == 0.0, tile.epilogue.standards.is_some()) {
-                (true, false) => store::<S, MR, NV, false, false>(simd, tile, &sum, place),
-                (false, false) => store::<S, MR, NV, true, false>(simd, tile, &sum, place),
-                (true, true) => store::<S, MR, NV, false, true>(simd, tile, &sum, place),
-                (false, true) => store::<S, MR, NV, true, true>(simd, tile, &sum, place),
+            match (tile.beta == 0.0, tile.epilogue.standards.is_some(), place.beside.is_some()) {
+                (true, false, _) => store::<S, MR, NV, false, false, false>(simd, tile, &sum, place),
+                (false, false, false) => store::<S, MR, NV, true, false, false>(simd, tile, &sum, place),
+                (false, false, true) => store::<S, MR, NV, true, false, true>(simd, tile, &sum, place),
+                (true, true, _) => store::<S, MR, NV, false, true, false>(simd, tile, &sum, place),
+                (false, true, _) => store::<S, MR, NV, true, true, false>(simd, tile, &sum, place),
             }
         }
     }
@@ -220,19 +238,28 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
 /// all sums stay in registers.
 ///
 /// # Safety
-/// All of the place is writable in `MR` rows.
+/// All of the place is writable in `MR` rows; with `CLEAR`, something lies beside it.
 #[inline(always)]
-unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool, const STANDARD: bool>(
+unsafe fn store<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const ADD: bool,
+    const STANDARD: bool,
+    const CLEAR: bool,
+>(
     simd: S,
     tile: &Tile<'_>,
     sum: &[[S::V; NV]; MR],
     place: &Place,
 ) {
-    let Place { mut at, stride, cols, first, others, hop } = *place;
+    let Place { mut at, stride, cols, first, others, hop, beside } = *place;
+    let mut beside = beside.unwrap_or(at);
     let beta = simd.splat(tile.beta);
     let floor = simd.splat(if tile.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
     let standards =
         tile.epilogue.standards.filter(|_| STANDARD).map_or(&[][..], |standards| &standards[..MR]);
+    let zero = simd.splat(0.0);
     let (mut start, mut end) = (0, first.min(cols));
     while start < cols {
         for v in 0..NV {
@@ -250,6 +277,10 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool, cons
                     if ADD {
                         value = simd.fma(simd.load_lanes(p, lanes), beta, value);
                     }
+                    if CLEAR {
+                        let beside = simd.load_lanes(beside.wrapping_add(i * stride + before), lanes);
+                        value = simd.where_greater(beside, zero, value, zero);
+                    }
                     if STANDARD {
                         let [_, y] =
                             standardize(simd, standards[i].map(|setting| simd.splat(setting)), value);
@@ -262,7 +293,8 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize, const ADD: bool, cons
                 }
             }
         }
-        (at, start, end) = (at.wrapping_add(hop), end, cols.min(end + others));
+        (at, beside) = (at.wrapping_add(hop), beside.wrapping_add(hop));
+        (start, end) = (end, cols.min(end + others));
     }
 }
 
@@ -279,23 +311,30 @@ mod tests {
                 let b: Vec<f32> = (0..n).map(|j| j as f32).collect();
                 let (ones, standards) = (vec![1.0; m], Epilogue::standards_for_tests(m));
                 let bias = Some(&ones[..]);
-                for (standards, relu, beta) in [
-                    (None, false, 2.0),
-                    (None, true, 0.0),
-                    (Some(&standards[..]), false, 0.0),
-                    (Some(&standards), true, 2.0),
+                for (standards, relu, beta, cleared) in [
+                    (None, false, 2.0, false),
+                    (None, false, 2.0, true),
+                    (None, true, 0.0, false),
+                    (Some(&standards[..]), false, 0.0, false),
+                    (Some(&standards), true, 2.0, false),
                 ] {
                     let epilogue = Epilogue { bias, standards, relu };
                     let tile =
                         Tile { k: 1, a: &ones, a_stride: m, b: &b, b_stride: n, alpha: 1.0, beta, epilogue };
                     let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
                     let mut data = vec![0.5; images * (m + 1) * area];
-                    let mut c = ImagesMut::new(&mut data, images, m + 1, area);
+                    let beside: Vec<f32> =
+                        (0..data.len()).map(|at| [1.0, -1.0, 0.0, f32::NAN, 2.0][at % 5]).collect();
+                    let beside = cleared.then_some(&beside[..]);
+                    let mut c = ImagesMut::new(&mut data, images, m + 1, area).where_above_0(beside);
                     multiply_across(isa, &tile, &[], &mut c, 1..m + 1, start..start + n);
                     for (at, value) in data.into_iter().enumerate() {
                         let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
                         let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);
-                        let want = |col: usize| epilogue.plain(row - 1, col as f32 + 0.5 * beta);
+                        let kept = beside.is_none_or(|beside| beside[at] > 0.0);
+                        let want = |col: usize| {
+                            if kept { epilogue.plain(row - 1, col as f32 + 0.5 * beta) } else { 0.0 }
+                        };
                         assert_eq!(value, col.map_or(0.5, want), "{} {area} {at}", isa.name());
                     }
                 }

@@ -1,5 +1,6 @@
 //! Layers that do the work of those above them, so that the blobs between never go to memory.
 
+use super::gather::{gather, last_reader, weighs};
 use crate::{
     layers::{Clearing, Follow, Role, Taken, Wanted},
     net::{BlobId, Node, ParamId},
@@ -18,6 +19,8 @@ pub(in crate::net) struct Run {
     pub state: Vec<ParamId>,
     /// Whether the top's diffs are cleared, where the top is not above 0, before the backward pass.
     pub clears: bool,
+    /// Whether the layer is a split whose tops' diffs are one with its bottom's, which the readers of its tops add to.
+    pub gathered: bool,
 }
 
 impl Run {
@@ -28,7 +31,13 @@ impl Run {
             params.filter(move |(_, p)| p.learned == yes).map(|(&id, _)| id).collect()
         };
         let wanted = node.need.params.clone();
-        Self { tops: node.tops.clone(), learned: learned(true), wanted, state: learned(false), clears: false }
+        Self {
+            tops: node.tops.clone(),
+            learned: learned(true),
+            wanted,
+            state: learned(false),
+            ..Self::default()
+        }
     }
 
     /// Takes in the run of the layer that reads the one top.
@@ -68,6 +77,7 @@ pub(in crate::net) fn fuse(
             }
         }
     }
+    gather(nodes, &given);
     clear(nodes, given);
 }
 
@@ -103,6 +113,8 @@ fn clear(nodes: &mut [Node], given: impl Fn(BlobId) -> bool) {
         if !head(&nodes[j]) || !nodes[j].need.bottoms[k] {
             continue;
         }
+        // Of several readers it is the one that adds last.
+        let (j, k) = last_reader(nodes, j).unwrap_or((j, k));
         match nodes[j].layer.clear(k) {
             Clearing::Nothing => continue,
             Clearing::Written => {}
@@ -110,12 +122,6 @@ fn clear(nodes: &mut [Node], given: impl Fn(BlobId) -> bool) {
         }
         nodes[i].run.clears = false;
     }
-}
-
-/// Whether the blob has a weight in the loss.
-fn weighs(nodes: &[Node], blob: BlobId) -> bool {
-    let mut weights = nodes.iter().flat_map(|node| node.tops.iter().zip(&node.loss_weights));
-    weights.any(|(&t, &weight)| t == blob && weight != 0.0)
 }
 
 /// The layer whose work the `i`-th might do: it alone reads the one top, and needs its backward pass alike.

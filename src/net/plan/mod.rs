@@ -2,6 +2,7 @@
 
 pub mod filter;
 pub(in crate::net) mod fuse;
+pub(in crate::net) mod gather;
 pub mod memory;
 pub mod need;
 pub mod split;
