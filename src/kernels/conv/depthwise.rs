@@ -8,7 +8,7 @@ use super::phases::{Phase, phases};
 use super::{ConvDims, Epilogue};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Filter, Filters, Isa, Nine, Pairs, Run};
+use crate::kernels::simd::{self, Filter, Filters, Isa, MOST_LANES, Nine, Pairs, Run};
 
 /// The most products of one output.
 const TAPS: usize = 256;
@@ -42,11 +42,12 @@ fn nine(dims: &ConvDims) -> Option<Nine> {
     (taps && moves && dims.group_out() == 1).then_some(nine)
 }
 
-/// Calls `f` with a row of `width` zeros.
+/// Calls `f` with a row of `width` zeros. Registers around its ends are masked, but lie in memory all the same: processors take some
+/// hundred cycles for lanes in pages that are not there.
 fn with_zeros<R>(width: usize, f: impl FnOnce(&[f32]) -> R) -> R {
-    scratch::lend(width, |zeros| {
+    scratch::lend(width + 2 * MOST_LANES, |zeros| {
         zeros.fill(0.0);
-        f(zeros)
+        f(&zeros[MOST_LANES..][..width])
     })
 }
 

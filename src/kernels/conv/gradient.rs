@@ -294,7 +294,7 @@ impl<'a> Cut<'a> {
     ) {
         let outputs = &planes.outputs;
         let block = sums.cols();
-        scratch::lend(block * STEPS * POSITIONS, |packed| {
+        scratch::lend(block * outputs.len().min(STEPS * POSITIONS), |packed| {
             let mut at = outputs.start;
             while at < outputs.end {
                 let (mut runs, mut steps, mut count) = ([Run::default(); RUNS], [Step::default(); STEPS], 0);
