@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Channels, NEAR, STRETCH, Sums, splat};
-use crate::kernels::simd::{Isa, Job, MOST_LANES, MatMut, Simd, sum_terms};
+use crate::kernels::simd::{Isa, Job, MOST_LANES, MatMut, Simd, goes_past, sum_terms};
 
 /// Values that are summed in `f32` lanes before they go into an `f64`.
 const BLOCK: usize = 1024;
@@ -32,7 +32,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
     fn run<S: Simd>(mut self, simd: S) -> [[f64; STRETCH]; N] {
         let mut totals = [[0.0; STRETCH]; N];
         let (count, inner) = (self.stretch.len(), self.dims.inner);
-        let near = (B + 1) * self.dims.images * count * inner <= NEAR;
+        let near = (B + 1) * self.dims.images * count * inner <= NEAR && !goes_past(inner);
         let lanes = &mut Aligned([[[0.0; MOST_LANES]; N]; STRETCH]).0[..count];
         let mut held = 0;
         for n in 0..self.dims.images {
