@@ -11,7 +11,7 @@ use cnnctl::{
     kernels::{
         dropout::{Keep, apply_mask, drop_values, mask_words},
         elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
-        extremes::max2,
+        extremes::{max2, where_mask},
         power::Power,
         random::Draw,
         rows::{Band, gather_rows, put_band, repeat_rows, take_band},
@@ -92,6 +92,7 @@ fn arithmetic(x: &[f32], y: &[f32], out: &mut [f32]) {
     common::memory_row("add 3", 4 * LEN, || map3(x, y, x, out, |x, y, z| x + y + z));
     let mut taken = vec![0; LEN];
     common::memory_row("maximum of 2", 3 * LEN, || max2(x, y, out, &mut taken));
+    common::memory_row("maximum of 2 backward", 2 * LEN, || where_mask(x, &taken, 1, out));
     common::memory_row("sum of squares", LEN, || {
         black_box(sum(x, |x| x * x));
     });

@@ -1,7 +1,7 @@
 //! Masks of bits, drawn by position, and their use: 32 values share a word.
 
 use super::{
-    elementwise::{PIECE, next_piece, vectorized},
+    elementwise::{FAR, PIECE, next_piece, put, vectorized},
     parallel::{CHUNK, for_chunks_mut, for_parts_mut},
     random::Draw,
     simd::{BLOCK, Isa, Job, Simd},
@@ -108,31 +108,34 @@ fn compare(one: bool, random: u32, kept: &mut u32, open: &mut u32) {
 /// Draws a mask, and y = scale * x where its bit is 1, else 0.
 pub fn drop_values(x: &[f32], scale: f32, keep: Keep, draw: Draw, y: &mut [f32], mask: &mut [u32]) {
     assert!(x.len() == y.len() && mask.len() == mask_words(y.len()));
+    let far = y.len() >= FAR;
     for_parts_mut(y, CHUNK, mask, WORDS, |chunk, y, mask| {
         keep.draw(draw, chunk, mask);
         let x = &x[chunk * CHUNK..][..y.len()];
-        Isa::best().run(Masked { x, scale, mask, y });
+        Isa::best().run(Masked { x, scale, mask, y, far });
     });
 }
 
 /// As [`drop_values`], without keeping the mask: the same values.
 pub fn drop_values_once(x: &[f32], scale: f32, keep: Keep, draw: Draw, y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
+    let far = y.len() >= FAR;
     for_chunks_mut(y, CHUNK, |start, y| {
         let mut mask = [0; WORDS];
         let mask = &mut mask[..mask_words(y.len())];
         keep.draw(draw, start / CHUNK, mask);
         let x = &x[start..][..y.len()];
-        Isa::best().run(Masked { x, scale, mask, y });
+        Isa::best().run(Masked { x, scale, mask, y, far });
     });
 }
 
 /// y = scale * x where the mask's bit is 1, else 0.
 pub fn apply_mask(x: &[f32], scale: f32, mask: &[u32], y: &mut [f32]) {
     assert!(x.len() == y.len() && mask.len() == mask_words(y.len()));
+    let far = y.len() >= FAR;
     for_chunks_mut(y, CHUNK, |start, y| {
         let (x, mask) = (&x[start..][..y.len()], &mask[start / BITS..]);
-        Isa::best().run(Masked { x, scale, mask, y });
+        Isa::best().run(Masked { x, scale, mask, y, far });
     });
 }
 
@@ -142,6 +145,8 @@ struct Masked<'a> {
     scale: f32,
     mask: &'a [u32],
     y: &'a mut [f32],
+    /// Whether they are written past the caches.
+    far: bool,
 }
 
 impl Job for Masked<'_> {
@@ -149,10 +154,10 @@ impl Job for Masked<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { x, scale, mask, mut y } = self;
-        let scale = simd.splat(scale);
+        let Self { x, scale, mask, y: mut rest, far } = self;
+        let (scale, mut made) = (simd.splat(scale), [0.0; PIECE]);
         for (x, mask) in x.chunks(PIECE).zip(mask.chunks(PIECE / BITS)) {
-            let y = next_piece(simd, &mut y);
+            let y = if far { &mut made[..x.len()] } else { next_piece(simd, &mut rest) };
             let ((whole_x, rest_x), (whole_y, rest_y)) = (x.as_chunks::<BITS>(), y.as_chunks_mut::<BITS>());
             for ((x, y), &word) in whole_x.iter().zip(whole_y).zip(mask) {
                 masked(simd, word, scale, x, y);
@@ -160,6 +165,12 @@ impl Job for Masked<'_> {
             if let Some(&word) = mask.get(whole_x.len()) {
                 masked(simd, word, scale, rest_x, rest_y);
             }
+            if far {
+                put(simd, &made[..x.len()], &mut rest);
+            }
+        }
+        if far {
+            simd.fence();
         }
     }
 }
@@ -176,6 +187,7 @@ fn masked<S: Simd>(simd: S, word: u32, scale: S::V, x: &[f32], y: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Buffer;
     use rand::Rng as _;
 
     fn share_of_ones(p: f64) -> f64 {
@@ -215,9 +227,9 @@ mod tests {
 
     #[test]
     fn kept_values_are_scaled_and_the_mask_repeats_them() {
-        for n in [0, 1, 31, 32, 33, CHUNK + 7, 3 * CHUNK] {
+        for n in [0, 1, 31, 32, 33, CHUNK + 7, 3 * CHUNK, FAR + 77] {
             let x: Vec<f32> = (0..n).map(|i| 1.0 + i as f32).collect();
-            let (mut y, mut again, mut once) = (vec![f32::NAN; n], vec![f32::NAN; n], vec![f32::NAN; n]);
+            let [mut y, mut again, mut once] = [0; 3].map(|_| Buffer::of(&vec![f32::NAN; n]));
             let mut mask = vec![0; mask_words(n)];
             let (keep, draw) = (Keep::with_probability(0.6), Draw::new(1, "drop", 5));
             drop_values(&x, 2.0, keep, draw, &mut y, &mut mask);
@@ -225,8 +237,7 @@ mod tests {
             assert!(n < 100 || (y.contains(&0.0) && y.iter().any(|&y| y != 0.0)));
             apply_mask(&x, 2.0, &mask, &mut again);
             drop_values_once(&x, 2.0, keep, draw, &mut once);
-            assert_eq!(y, again);
-            assert_eq!(y, once);
+            assert!(y[..] == again[..] && y[..] == once[..]);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     parallel::{CHUNK, chunk_of, for_chunks_mut, for_chunks_mut2, sum_chunks},
-    simd::{Asked, Each, Isa, Job, Own, Simd, each, renew, write_past},
+    simd::{Asked, Each, Isa, Job, LINE, Own, Simd, each, renew, write_past},
 };
 
 /// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
@@ -72,9 +72,7 @@ pub(super) const PIECE: usize = 128;
 const NEAR: usize = 1 << 17;
 /// Values that are written past the caches: what is not read before it is written moves a quarter fewer bytes, and of so many
 /// values nothing is near any more when they are read.
-const FAR: usize = 1 << 21;
-/// Values in a line of the cache.
-const LINE: usize = 16;
+pub(super) const FAR: usize = 1 << 21;
 
 /// The next values to be written. Those after them are asked for, so that their lines do not have to be waited for.
 #[inline(always)]
@@ -90,7 +88,7 @@ pub(super) fn next_piece<'a, S: Simd>(simd: S, rest: &mut &'a mut [f32]) -> &'a 
 
 /// Writes what was made near to the next values, past the caches.
 #[inline(always)]
-fn put<S: Simd>(simd: S, near: &[f32], rest: &mut &mut [f32]) {
+pub(super) fn put<S: Simd>(simd: S, near: &[f32], rest: &mut &mut [f32]) {
     let (piece, later) = std::mem::take(rest).split_at_mut(near.len());
     write_past(simd, near, piece);
     *rest = later;

@@ -3,7 +3,7 @@
 use super::{
     elementwise::{PIECE, evaluate, vectorized},
     parallel::{CHUNK, for_chunks_mut},
-    simd::{Asked, Each, Isa, Job, Simd, each},
+    simd::{Asked, Cut, Each, Isa, Job, Simd, each, each_piece},
 };
 
 /// The columns `start..start + len` of a matrix whose rows are `row` values long.
@@ -25,7 +25,7 @@ pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
     }
     assert_eq!(matrix.len() / row, out.len() / len);
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_rows(out, len, len, |i| [&matrix[(first / len + i) * row + start..]], Same);
+        fill_pieces(out, len, len, [(&matrix[first / len * row + start..], row)], Same);
     });
 }
 
@@ -37,8 +37,8 @@ pub fn take_band_rectified(matrix: &[f32], band: Band, x: &[f32], out: &mut [f32
     }
     assert_eq!((matrix.len() / row, x.len()), (out.len() / len, out.len()));
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        let rows = |i| [&matrix[(first / len + i) * row + start..], &x[first + i * len..]];
-        fill_rows(out, len, len, rows, Rectified);
+        let rows = [(&matrix[first / len * row + start..], row), (&x[first..], len)];
+        fill_pieces(out, len, len, rows, Rectified);
     });
 }
 
@@ -51,7 +51,7 @@ pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
     assert_eq!(matrix.len() / row, values.len() / len);
     // Chunks hold about CHUNK copied values each, however long the rows are.
     for_chunks_mut(matrix, whole_rows(len) / len * row, |first, matrix| {
-        fill_rows(&mut matrix[start..], row, len, |i| [&values[(first / row + i) * len..]], Same);
+        fill_pieces(&mut matrix[start..], row, len, [(&values[first / row * len..], len)], Same);
     });
 }
 
@@ -62,7 +62,7 @@ pub fn gather_rows(matrix: &[f32], len: usize, index: &[u32], out: &mut [f32]) {
         return;
     }
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_rows(out, len, len, |i| [&matrix[index[first / len + i] as usize * len..]], Same);
+        fill_rows(out, len, |i| &matrix[index[first / len + i] as usize * len..]);
     });
 }
 
@@ -111,7 +111,7 @@ pub fn repeat_rows(rows: &[f32], len: usize, times: usize, out: &mut [f32]) {
         return;
     }
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_rows(out, len, len, |i| [&rows[(first / len + i) / times * len..]], Same);
+        fill_rows(out, len, |i| &rows[(first / len + i) / times * len..]);
     });
 }
 
@@ -153,43 +153,75 @@ impl Each<2, 1> for Rectified {
     }
 }
 
-/// The first `len` values of rows of `out`, `stride` apart, become those of f(rows(number)).
-fn fill_rows<'a, const N: usize>(
-    out: &mut [f32],
-    stride: usize,
-    len: usize,
-    rows: impl Fn(usize) -> [&'a [f32]; N],
-    f: impl Each<N, 1> + Send + Sync,
-) {
+/// Row `i` of `out`, `len` values long, becomes row(i).
+fn fill_rows<'a>(out: &mut [f32], len: usize, row: impl Fn(usize) -> &'a [f32]) {
     if len <= 2 * CHUNK {
-        return Isa::best().run(FillRows { out, stride, len, rows, f });
+        return Isa::best().run(FillRows { out, len, row });
     }
-    for (i, out) in out.chunks_mut(stride).enumerate() {
-        evaluate(rows(i).map(|row| &row[..len]), &mut out[..len], f);
+    for (i, out) in out.chunks_mut(len).enumerate() {
+        evaluate([&row(i)[..len]], out, Same);
     }
 }
 
-struct FillRows<'a, R, F> {
+struct FillRows<'a, R> {
     out: &'a mut [f32],
-    stride: usize,
     len: usize,
-    rows: R,
-    f: F,
+    row: R,
 }
 
-impl<'b, R: Fn(usize) -> [&'b [f32]; N], F: Each<N, 1>, const N: usize> Job for FillRows<'_, R, F> {
+impl<'b, R: Fn(usize) -> &'b [f32]> Job for FillRows<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { out, stride, len, rows, f } = self;
-        // Some whole rows on where these are short.
-        let ahead = if len > PIECE { PIECE } else { PIECE.next_multiple_of(stride) };
-        for (i, out) in out.chunks_mut(stride).enumerate() {
-            let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead)] };
-            each(simd, rows(i), [&mut out[..len]], asked, f);
+        let Self { out, len, row } = self;
+        for (i, out) in out.chunks_mut(len).enumerate() {
+            let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, len))] };
+            each(simd, [row(i)], [out], asked, Same);
         }
     }
+}
+
+/// The first `len` values of rows of `out`, `apart`, become those of f(rows), which each lie as far apart as is said.
+fn fill_pieces<const N: usize>(
+    out: &mut [f32],
+    apart: usize,
+    len: usize,
+    rows: [(&[f32], usize); N],
+    f: impl Each<N, 1> + Send + Sync,
+) {
+    if len <= 2 * CHUNK {
+        return Isa::best().run(FillPieces { out, apart, len, rows, f });
+    }
+    for (i, out) in out.chunks_mut(apart).enumerate() {
+        evaluate(rows.map(|(row, apart)| &row[i * apart..][..len]), &mut out[..len], f);
+    }
+}
+
+struct FillPieces<'a, F, const N: usize> {
+    out: &'a mut [f32],
+    apart: usize,
+    len: usize,
+    rows: [(&'a [f32], usize); N],
+    f: F,
+}
+
+impl<F: Each<N, 1>, const N: usize> Job for FillPieces<'_, F, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { out, apart, len, rows, f } = self;
+        let cut = Cut { count: out.len().div_ceil(apart), len, asked: apart };
+        let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, apart))] };
+        each_piece(simd, cut, rows, [(out, apart)], asked, f);
+    }
+}
+
+/// How far on what will be written is asked for: some whole rows where these are short.
+#[inline(always)]
+fn ahead(len: usize, apart: usize) -> usize {
+    if len > PIECE { PIECE } else { PIECE.next_multiple_of(apart) }
 }
 
 /// The length of a chunk of whole rows: about [`CHUNK`] values, or one row.

@@ -8,8 +8,9 @@ mod columns;
 mod rows;
 
 use super::{
-    elementwise::evaluate_own,
+    elementwise::{FAR, evaluate_own},
     parallel::{CHUNK, for_chunks_mut, for_column_blocks, sum_chunks},
+    scratch,
     simd::{Each, Isa, MatMut, Portable, Simd, ln},
 };
 
@@ -79,12 +80,17 @@ fn softmax_on(isa: Isa, dims: &SoftmaxDims, x: &[f32], y: &mut [f32]) {
     if x.is_empty() {
         return;
     }
+    let far = y.len() >= FAR;
     if dims.inner == 1 {
         for_chunks_mut(y, dims.rows_chunk(), |start, y| {
-            isa.run(rows::Shares { classes: dims.classes, x: &x[start..][..y.len()], y });
+            isa.run(rows::Shares { classes: dims.classes, x: &x[start..][..y.len()], y, far });
         });
     } else {
-        dims.for_columns(y, |start, y| isa.run(columns::Shares { x: &x[start..], y }));
+        dims.for_columns(y, |start, y| {
+            scratch::lend(dims.classes * columns::MOST, |near| {
+                isa.run(columns::Shares { x: &x[start..], y, near, far });
+            });
+        });
     }
 }
 
@@ -99,12 +105,15 @@ fn softmax_backward_on(isa: Isa, dims: &SoftmaxDims, [y, dy]: [&[f32]; 2], dx: &
     if y.is_empty() {
         return;
     }
+    let far = dx.len() >= FAR;
     if dims.inner == 1 {
         for_chunks_mut(dx, dims.rows_chunk(), |start, dx| {
-            isa.run(rows::Slopes { classes: dims.classes, y: &y[start..], dy: &dy[start..], dx });
+            isa.run(rows::Slopes { classes: dims.classes, y: &y[start..], dy: &dy[start..], dx, far });
         });
     } else {
-        dims.for_columns(dx, |start, dx| isa.run(columns::Slopes { y: &y[start..], dy: &dy[start..], dx }));
+        dims.for_columns(dx, |start, dx| {
+            isa.run(columns::Slopes { y: &y[start..], dy: &dy[start..], dx, far });
+        });
     }
 }
 
@@ -265,6 +274,10 @@ mod tests {
         (17, 32, 1),
         (0, 4, 3),
         (0, 4, 1),
+        // Written past the caches.
+        (FAR / 100 + 1, 100, 1),
+        (65, 4, FAR / 256),
+        (129, 5, FAR / 640 - 7),
     ];
 
     fn values(n: usize, seed: usize) -> Vec<f32> {

@@ -3,7 +3,7 @@
 
 use std::ptr;
 
-use super::Simd;
+use super::{Simd, begins_line};
 
 /// `M` registers made of a register of each of `N` rows.
 pub trait Each<const N: usize, const M: usize>: Copy {
@@ -86,7 +86,30 @@ pub fn renew<S: Simd, const N: usize, const M: usize, const R: usize, const W: u
     from.iter_mut().zip(rows).for_each(|(p, row)| *p = row.as_ptr());
     to.iter_mut().zip(&mut outs).for_each(|(p, out)| *p = out.as_mut_ptr());
     // SAFETY: all have `len` values.
-    unsafe { piece(simd, from, to, len, asked, renew) }
+    unsafe { piece::<S, N, M, R, W, false>(simd, from, to, len, asked, renew) }
+}
+
+/// [`each`] of one row, written past the caches where it begins a line of them; to be ended by a [`Simd::fence`].
+///
+/// # Panics
+/// When a row is shorter than `out`.
+#[inline(always)]
+pub fn each_past<S: Simd, const N: usize>(
+    simd: S,
+    rows: [&[f32]; N],
+    out: &mut [f32],
+    each: impl Each<N, 1>,
+) {
+    assert!(rows.iter().all(|row| row.len() >= out.len()), "lengths");
+    let (from, to, len) = (rows.map(|row| row.as_ptr()), [out.as_mut_ptr()], out.len());
+    // SAFETY: all have `len` values, and where a line begins, registers are whole parts of lines.
+    unsafe {
+        if begins_line(out.as_ptr()) {
+            piece::<S, N, 1, 0, 0, true>(simd, from, to, len, Asked::NOTHING, Anew(each));
+        } else {
+            piece::<S, N, 1, 0, 0, false>(simd, from, to, len, Asked::NOTHING, Anew(each));
+        }
+    }
 }
 
 /// Pieces of rows, which in each begin as far apart as is said beside it.
@@ -144,19 +167,19 @@ pub fn renew_pieces<S: Simd, const N: usize, const M: usize, const R: usize, con
     }
     for _ in 0..cut.count {
         // SAFETY: all have `len` values in each piece.
-        unsafe { piece(simd, from, to, cut.len, asked, renew) }
+        unsafe { piece::<S, N, M, R, W, false>(simd, from, to, cut.len, asked, renew) }
         from.iter_mut().zip(rows).for_each(|(p, (_, apart))| *p = p.wrapping_add(apart));
         to.iter_mut().zip(&outs).for_each(|(p, (_, apart))| *p = p.wrapping_add(*apart));
         asked.reads.iter_mut().chain(&mut asked.writes).for_each(|p| *p = p.wrapping_add(cut.asked));
     }
 }
 
-/// [`renew`] of `len` values.
+/// [`renew`] of `len` values; `PAST` writes whole registers past the caches.
 ///
 /// # Safety
-/// So many are readable at `from`, and writable at `to`.
+/// So many are readable at `from`, and writable at `to`, where lines begin if it is `PAST`.
 #[inline(always)]
-unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize>(
+unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize, const PAST: bool>(
     simd: S,
     from: [*const f32; N],
     to: [*mut f32; M],
@@ -177,7 +200,7 @@ unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W
                 *value = simd.load(to.add(at));
             }
             for (to, v) in to.into_iter().zip(renew.of(simd, values, own)) {
-                simd.store(to.add(at), v);
+                if PAST { simd.stream(to.add(at), v) } else { simd.store(to.add(at), v) }
             }
             at += S::LANES;
         }
@@ -211,7 +234,10 @@ fn ask<S: Simd, const R: usize, const W: usize>(simd: S, asked: Asked<R, W>, at:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd::{Isa, Job};
+    use crate::{
+        kernels::simd::{Isa, Job},
+        tensor::Buffer,
+    };
 
     #[derive(Clone, Copy)]
     struct SumAndLast;
@@ -245,6 +271,35 @@ mod tests {
                 for i in 0..80 {
                     let v = row[i];
                     assert_eq!([sum[i], last[i]], if i < len { [3.0 * v + 3.0, v + 2.0] } else { [-1.0; 2] });
+                }
+            }
+        }
+    }
+
+    struct Past<'a>(&'a [f32], &'a mut [f32]);
+
+    impl Job for Past<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            each_past(simd, [self.0], self.1, Doubled);
+            simd.fence();
+        }
+    }
+
+    #[test]
+    fn what_is_written_past_the_caches_is_the_same() {
+        let row: Vec<f32> = (1..80).map(|v| v as f32).collect();
+        for isa in Isa::all() {
+            for (start, len) in [(0, 0), (0, 7), (0, 64), (16, 33), (3, 61)] {
+                let mut out = Buffer::zeroed(80);
+                isa.run(Past(&row, &mut out[start..][..len]));
+                for (i, &out) in out.iter().enumerate() {
+                    assert_eq!(
+                        out,
+                        if (start..start + len).contains(&i) { 2.0 * row[i - start] } else { 0.0 }
+                    );
                 }
             }
         }

@@ -46,7 +46,7 @@ use std::sync::OnceLock;
 pub use chacha::{BLOCK, chacha8};
 pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
-pub use each::{Asked, Cut, Each, Own, Renew, each, each_piece, renew, renew_pieces};
+pub use each::{Asked, Cut, Each, Own, Renew, each, each_past, each_piece, renew, renew_pieces};
 pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Filter, correlate, filter};
 pub use functions::{
@@ -59,7 +59,7 @@ pub use lines::Lines;
 pub use matrix::{Mat, MatMut};
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
-pub use past::{begins_line, write_past};
+pub use past::{LINE, begins_line, write_past};
 pub use peak::peak;
 pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};

@@ -1,11 +1,14 @@
 //! Values written past the caches.
 
-use super::{MOST_LANES, Simd};
+use super::Simd;
+
+/// Values in a line of the cache: whole registers of any set.
+pub const LINE: usize = 16;
 
 /// Whether a line of the cache, and so a register of any set, begins here.
 #[inline(always)]
 pub fn begins_line(p: *const f32) -> bool {
-    p.addr().is_multiple_of(MOST_LANES * size_of::<f32>())
+    p.addr().is_multiple_of(LINE * size_of::<f32>())
 }
 
 /// Writes `from` to `to` past the caches; to be ended by a [`Simd::fence`].

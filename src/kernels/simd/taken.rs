@@ -1,15 +1,13 @@
 //! The gradient of the largest of windows of up to three by three that move by two: a register of inputs adds, in order, what comes
 //! from those outputs around it whose byte names it. Inputs of even and of odd number are apart until they are written.
 
-use super::Simd;
+use super::{LINE, Simd};
 
 /// Bytes that must lie before and behind those of planes.
 pub const MARGIN: usize = 32;
 
 /// Values ahead of the last written whose lines are asked for.
 const AHEAD: usize = 128;
-/// Values in a line of the cache.
-const LINE: usize = 16;
 /// Step from window to window.
 const STRIDE: usize = 2;
 

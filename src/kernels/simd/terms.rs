@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{NUMBERS, Simd, begins_line};
+use super::{LINE, NUMBERS, Simd, begins_line};
 
 /// A number made of one value of each of `B` blobs and the `P` settings of its channel.
 pub trait Terms<const P: usize, const B: usize>: Copy + Send + Sync {
@@ -17,8 +17,6 @@ pub trait Sums<const P: usize, const B: usize, const N: usize>: Copy + Send + Sy
     fn add<S: Simd>(self, simd: S, settings: [S::V; P], values: [S::V; B], sums: [S::V; N]) -> [S::V; N];
 }
 
-/// Values in a line of the cache.
-const LINE: usize = 16;
 /// Values of a run that is written past the caches: planes so large are of blobs that are no longer near when they are read.
 const FAR: usize = 2048;
 /// The most sums of a term that go their own ways.

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd, standardize};
+use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, standardize};
 
-/// Values of a line of the cache.
-const LINE: usize = 16;
 /// Rows of B that are fetched ahead, where they are.
 const AHEAD: usize = 16;
 

@@ -1,13 +1,15 @@
-//! Softmax where classes lie apart: some registers of positions beside each other go through all classes, again and again while
-//! they are near, and those that follow them are asked for.
+//! Softmax where classes lie apart: some registers of positions beside each other go through all classes, and what is read again
+//! lies together meanwhile: rows a power of two apart would push each other out of the first-level cache.
 
 use super::{
-    super::simd::{Asked, Each, Job, MatMut, Simd, each, exp_below_0},
+    super::simd::{Asked, Each, Job, MOST_LANES, MatMut, Simd, each, each_past, exp_below_0},
     Wanted,
 };
 
 /// Registers of positions that go together: whole lines of the cache.
-pub const TOGETHER: usize = 4;
+const TOGETHER: usize = 4;
+/// The most positions that go together.
+pub const MOST: usize = TOGETHER * MOST_LANES;
 
 /// Work on positions beside each other.
 trait Positions: Sized {
@@ -24,6 +26,28 @@ trait Positions: Sized {
         for at in (count - count % wide..count).step_by(S::LANES) {
             self.some::<S, 1>(simd, at, S::LANES.min(count - at));
         }
+        simd.fence();
+    }
+}
+
+/// A value for each position, of registers.
+#[inline(always)]
+fn spread<S: Simd, const R: usize>(simd: S, registers: [S::V; R]) -> [f32; MOST] {
+    let mut values = [0.0; MOST];
+    for (values, register) in values.chunks_mut(S::LANES).zip(registers) {
+        simd.write_first(values, register);
+    }
+    values
+}
+
+/// out = each(rows), past the caches if `far`; else what is written next is asked for.
+#[inline(always)]
+fn make<S: Simd, const N: usize>(simd: S, rows: [&[f32]; N], out: &mut [f32], far: bool, f: impl Each<N, 1>) {
+    if far {
+        each_past(simd, rows, out, f);
+    } else {
+        let asked = Asked { reads: [], writes: [out.as_ptr_range().end] };
+        each(simd, rows, [out], asked, f);
     }
 }
 
@@ -31,6 +55,10 @@ trait Positions: Sized {
 pub struct Shares<'a> {
     pub x: &'a [f32],
     pub y: MatMut<'a>,
+    /// Room for [`MOST`] values of each class.
+    pub near: &'a mut [f32],
+    /// Whether they are written past the caches.
+    pub far: bool,
 }
 
 impl Job for Shares<'_> {
@@ -46,38 +74,45 @@ impl Job for Shares<'_> {
 impl Positions for Shares<'_> {
     #[inline(always)]
     fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize) {
-        let (classes, stride) = (self.y.rows(), self.y.stride());
+        let stride = self.y.stride();
+        let near = self.near.chunks_exact_mut(R * S::LANES).take(self.y.rows());
         let mut max = [simd.splat(f32::NEG_INFINITY); R];
-        for c in 0..classes {
+        for (c, near) in near.enumerate() {
             let x = &self.x[c * stride + at..][..n];
             for (r, max) in max.iter_mut().enumerate() {
-                *max = simd.max(simd.read_first(&x[r * S::LANES..]), *max);
-            }
-        }
-        let mut sum = [simd.splat(0.0); R];
-        for c in 0..classes {
-            let (x, y) = (&self.x[c * stride + at..][..n], &mut self.y.row(c)[at..][..n]);
-            for (r, sum) in sum.iter_mut().enumerate() {
                 let lane = r * S::LANES;
                 simd.prefetch(x.as_ptr().wrapping_add(n + lane));
-                simd.prefetch_to_write(y.as_ptr().wrapping_add(n + lane));
-                let minus = simd.mul(max[r], simd.splat(-1.0));
-                let share = exp_below_0(simd, simd.add(simd.read_first(&x[lane..]), minus));
-                simd.write_first(&mut y[lane..], share);
+                let v = simd.read_first(&x[lane..]);
+                *max = simd.max(v, *max);
+                simd.write_first(&mut near[lane..], v);
+            }
+        }
+        let minus = max.map(|max| simd.mul(max, simd.splat(-1.0)));
+        let near = self.near.chunks_exact_mut(R * S::LANES).take(self.y.rows());
+        let mut sum = [simd.splat(0.0); R];
+        for near in near {
+            for (r, sum) in sum.iter_mut().enumerate() {
+                let near = &mut near[r * S::LANES..];
+                let share = exp_below_0(simd, simd.add(simd.read(near), minus[r]));
+                simd.write_first(near, share);
                 *sum = simd.add(*sum, share);
             }
         }
-        for sum in &mut sum {
-            *sum = simd.div(simd.splat(1.0), *sum);
+        let scales = spread(simd, sum.map(|sum| simd.div(simd.splat(1.0), sum)));
+        for (c, near) in self.near.chunks_exact(R * S::LANES).take(self.y.rows()).enumerate() {
+            make(simd, [near, &scales], &mut self.y.row(c)[at..][..n], self.far, Product);
         }
-        for c in 0..classes {
-            let y = &mut self.y.row(c)[at..][..n];
-            for (r, &scale) in sum.iter().enumerate() {
-                let y = &mut y[r * S::LANES..];
-                let share = simd.mul(simd.read_first(y), scale);
-                simd.write_first(y, share);
-            }
-        }
+    }
+}
+
+/// a * b.
+#[derive(Clone, Copy)]
+struct Product;
+
+impl Each<2, 1> for Product {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [a, b]: [S::V; 2]) -> [S::V; 1] {
+        [simd.mul(a, b)]
     }
 }
 
@@ -86,6 +121,8 @@ pub struct Slopes<'a> {
     pub y: &'a [f32],
     pub dy: &'a [f32],
     pub dx: MatMut<'a>,
+    /// Whether it is written past the caches.
+    pub far: bool,
 }
 
 impl Job for Slopes<'_> {
@@ -101,27 +138,33 @@ impl Job for Slopes<'_> {
 impl Positions for Slopes<'_> {
     #[inline(always)]
     fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize) {
-        let (classes, stride) = (self.dx.rows(), self.dx.stride());
-        let mut dot = [simd.splat(0.0); R];
-        for c in 0..classes {
+        let stride = self.dx.stride();
+        let mut dots = [simd.splat(0.0); R];
+        for c in 0..self.dx.rows() {
             let (y, dy) = (&self.y[c * stride + at..][..n], &self.dy[c * stride + at..][..n]);
-            for (r, dot) in dot.iter_mut().enumerate() {
-                let lane = r * S::LANES;
-                *dot = simd.fma(simd.read_first(&y[lane..]), simd.read_first(&dy[lane..]), *dot);
-            }
-        }
-        for c in 0..classes {
-            let (y, dy) = (&self.y[c * stride + at..][..n], &self.dy[c * stride + at..][..n]);
-            let dx = &mut self.dx.row(c)[at..][..n];
-            for (r, &dot) in dot.iter().enumerate() {
+            for (r, dot) in dots.iter_mut().enumerate() {
                 let lane = r * S::LANES;
                 simd.prefetch(y.as_ptr().wrapping_add(n + lane));
                 simd.prefetch(dy.as_ptr().wrapping_add(n + lane));
-                simd.prefetch_to_write(dx.as_ptr().wrapping_add(n + lane));
-                let above = simd.add(simd.read_first(&dy[lane..]), simd.mul(dot, simd.splat(-1.0)));
-                simd.write_first(&mut dx[lane..], simd.mul(simd.read_first(&y[lane..]), above));
+                *dot = simd.fma(simd.read_first(&y[lane..]), simd.read_first(&dy[lane..]), *dot);
             }
         }
+        let minus = spread(simd, dots.map(|dot| simd.mul(dot, simd.splat(-1.0))));
+        for c in 0..self.dx.rows() {
+            let (y, dy) = (&self.y[c * stride + at..], &self.dy[c * stride + at..]);
+            make(simd, [y, dy, &minus], &mut self.dx.row(c)[at..][..n], self.far, Slope);
+        }
+    }
+}
+
+/// y * (dy + minus).
+#[derive(Clone, Copy)]
+struct Slope;
+
+impl Each<3, 1> for Slope {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [y, dy, minus]: [S::V; 3]) -> [S::V; 1] {
+        [simd.mul(y, simd.add(dy, minus))]
     }
 }
 

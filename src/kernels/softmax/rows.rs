@@ -2,23 +2,28 @@
 
 use super::{
     super::simd::{
-        Asked, Each, Job, MOST_LANES, Own, Renew, Simd, Sums, each, exp_below_0, fold_rows, renew, sum_terms,
+        Asked, Each, Job, LINE, MOST_LANES, Own, Renew, Simd, Sums, each, exp_below_0, fold_rows, renew,
+        sum_terms, write_past,
     },
     Wanted,
 };
 
 /// Registers that are folded side by side.
 const TOGETHER: usize = 4;
-/// The most classes of rows whose largest, and whose sums, are found some at a time.
+/// The most classes of rows that are worked on by blocks: as many as there are lanes.
 const SHORT: usize = 32;
-/// The most values of rows that are worked on together.
-const MOST: usize = TOGETHER * SHORT * MOST_LANES;
+/// The most values of a block.
+const BLOCK: usize = SHORT * MOST_LANES;
+/// The most values of longer rows that are made before they are written past the caches.
+const MOST: usize = 4096;
 
 /// Softmax of the rows of `y`.
 pub struct Shares<'a> {
     pub classes: usize,
     pub x: &'a [f32],
     pub y: &'a mut [f32],
+    /// Whether they are written past the caches.
+    pub far: bool,
 }
 
 impl Job for Shares<'_> {
@@ -26,54 +31,146 @@ impl Job for Shares<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.classes <= SHORT {
-            return self.short(simd);
-        }
-        for (x, y) in self.x.chunks_exact(self.classes).zip(self.y.chunks_exact_mut(self.classes)) {
-            let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
-            each(simd, [x], [&mut *y], Asked::NOTHING, Share { minus: -max });
-            let sum = across::<S, false>(simd, sum_terms(simd, [], [&*y], None, Total)[0]);
-            renew(simd, [], [y], Asked::NOTHING, Own(Scaled { scale: 1.0 / sum }));
+        let Self { classes, x, y, far } = self;
+        if classes <= SHORT {
+            let rows = numbers::<S>(classes);
+            in_blocks(
+                simd,
+                classes * S::LANES,
+                [x],
+                y,
+                &ShortShares { classes, rows: &rows[..classes * S::LANES] },
+            );
+        } else {
+            in_groups(simd, classes, [x], y, far, &LongShares);
         }
     }
 }
 
-impl Shares<'_> {
-    /// Blocks of as many rows as there are lanes, some together.
+/// The gradient of the rows of `dx`.
+pub struct Slopes<'a> {
+    pub classes: usize,
+    pub y: &'a [f32],
+    pub dy: &'a [f32],
+    pub dx: &'a mut [f32],
+    /// Whether it is written past the caches.
+    pub far: bool,
+}
+
+impl Job for Slopes<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn short<S: Simd>(self, simd: S) {
-        let block = self.classes * S::LANES;
-        let mut rows = [0.0; SHORT * MOST_LANES];
-        for (i, row) in rows[..block].chunks_exact_mut(self.classes).enumerate() {
-            row.fill(f32::from_bits(i as u32));
-        }
-        let blocks = Blocks { classes: self.classes, rows: &rows[..block] };
-        let wide = TOGETHER * block;
-        for (x, y) in self.x.chunks(wide).zip(self.y.chunks_mut(wide)) {
-            let whole = x.len().next_multiple_of(block);
-            if whole == x.len() {
-                blocks.shares(simd, x, y);
-            } else {
-                // Rows of zeros are as good as any.
-                let (mut x_end, mut y_end) = ([0.0; MOST], [0.0; MOST]);
-                x_end[..x.len()].copy_from_slice(x);
-                blocks.shares(simd, &x_end[..whole], &mut y_end[..whole]);
-                y.copy_from_slice(&y_end[..y.len()]);
-            }
+    fn run<S: Simd>(self, simd: S) {
+        let Self { classes, y, dy, dx, far } = self;
+        if classes <= SHORT {
+            let rows = numbers::<S>(classes);
+            in_blocks(
+                simd,
+                classes * S::LANES,
+                [y, dy],
+                dx,
+                &ShortSlopes { classes, rows: &rows[..classes * S::LANES] },
+            );
+        } else {
+            in_groups(simd, classes, [y, dy], dx, far, &LongSlopes);
         }
     }
 }
 
-/// Blocks of as many rows as there are lanes, and for each value of one the number of its row, as bits.
-struct Blocks<'a> {
+/// Work on a row, or on blocks of as many short rows as there are lanes, up to [`TOGETHER`], step by step: what was just written across
+/// lines is not to be read at once.
+trait Rows<const N: usize> {
+    /// Makes `out` of `from`, which is as long.
+    fn make<S: Simd>(&self, simd: S, from: [&[f32]; N], out: &mut [f32]);
+}
+
+/// Makes rows one by one. If they are to be written past the caches, they are made elsewhere, as many as fill whole lines, if that are
+/// not too many.
+#[inline(always)]
+fn in_groups<S: Simd, const N: usize>(
+    simd: S,
+    classes: usize,
+    from: [&[f32]; N],
+    out: &mut [f32],
+    far: bool,
+    work: &impl Rows<N>,
+) {
+    let lines = LINE >> classes.trailing_zeros().min(LINE.trailing_zeros());
+    let far = far && lines * classes <= MOST;
+    let mut made = [0.0; MOST];
+    for (i, out) in out.chunks_mut(lines * classes).enumerate() {
+        let group = if far { &mut made[..out.len()] } else { &mut *out };
+        for (k, row) in group.chunks_exact_mut(classes).enumerate() {
+            work.make(simd, from.map(|from| &from[(i * lines + k) * classes..][..classes]), row);
+        }
+        if far {
+            write_past(simd, &made[..out.len()], out);
+        }
+    }
+    if far {
+        simd.fence();
+    }
+}
+
+/// For each value of a block of rows of `classes` the number of its row, as bits.
+#[inline(always)]
+fn numbers<S: Simd>(classes: usize) -> [f32; BLOCK] {
+    let mut rows = [0.0; BLOCK];
+    for (i, row) in rows[..classes * S::LANES].chunks_exact_mut(classes).enumerate() {
+        row.fill(f32::from_bits(i as u32));
+    }
+    rows
+}
+
+/// Makes rows by blocks.
+#[inline(always)]
+fn in_blocks<S: Simd, const N: usize>(
+    simd: S,
+    block: usize,
+    from: [&[f32]; N],
+    out: &mut [f32],
+    work: &impl Rows<N>,
+) {
+    let wide = TOGETHER * block;
+    for (i, out) in out.chunks_mut(wide).enumerate() {
+        let from = from.map(|from| &from[i * wide..][..out.len()]);
+        let whole = out.len().next_multiple_of(block);
+        if whole == out.len() {
+            work.make(simd, from, out);
+        } else {
+            // Rows of zeros are as good as any.
+            let (mut ends, mut out_end) = ([[0.0; TOGETHER * BLOCK]; N], [0.0; TOGETHER * BLOCK]);
+            ends.iter_mut().zip(from).for_each(|(end, from)| end[..from.len()].copy_from_slice(from));
+            work.make(simd, ends.each_ref().map(|end| &end[..whole]), &mut out_end[..whole]);
+            out.copy_from_slice(&out_end[..out.len()]);
+        }
+    }
+}
+
+/// Softmax of a row. Meanwhile the next row is asked for.
+struct LongShares;
+
+impl Rows<1> for LongShares {
+    #[inline(always)]
+    fn make<S: Simd>(&self, simd: S, [x]: [&[f32]; 1], y: &mut [f32]) {
+        let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
+        let next = Asked { reads: [x.as_ptr_range().end], writes: [] };
+        each(simd, [x], [&mut *y], next, Share { minus: -max });
+        let sum = across::<S, false>(simd, sum_terms(simd, [], [&*y], None, Total)[0]);
+        renew(simd, [], [y], Asked::NOTHING, Own(Scaled { scale: 1.0 / sum }));
+    }
+}
+
+/// Softmax of short rows.
+struct ShortShares<'a> {
     classes: usize,
     rows: &'a [f32],
 }
 
-impl Blocks<'_> {
-    /// Softmax of up to [`TOGETHER`] blocks, step by step: what was just written across lines is not read at once.
+impl Rows<1> for ShortShares<'_> {
     #[inline(always)]
-    fn shares<S: Simd>(&self, simd: S, x: &[f32], y: &mut [f32]) {
+    fn make<S: Simd>(&self, simd: S, [x]: [&[f32]; 1], y: &mut [f32]) {
         let (rows, block) = (self.rows, self.rows.len());
         let mut of_rows = [[0.0; MOST_LANES]; TOGETHER];
         for (minus, x) in of_rows.iter_mut().zip(x.chunks_exact(block)) {
@@ -90,6 +187,42 @@ impl Blocks<'_> {
         }
         for (scale, y) in of_rows.iter().zip(y.chunks_exact_mut(block)) {
             renew(simd, [rows], [y], Asked::NOTHING, ScaledOfRow { scale });
+        }
+    }
+}
+
+/// The gradient of a row.
+struct LongSlopes;
+
+impl Rows<2> for LongSlopes {
+    #[inline(always)]
+    fn make<S: Simd>(&self, simd: S, [y, dy]: [&[f32]; 2], dx: &mut [f32]) {
+        let [dot] = sum_terms(simd, [], [y, dy], Some(dx.as_ptr()), Dot);
+        let minus_dot = -across::<S, false>(simd, dot);
+        each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot });
+    }
+}
+
+/// The gradient of short rows.
+struct ShortSlopes<'a> {
+    classes: usize,
+    rows: &'a [f32],
+}
+
+impl Rows<2> for ShortSlopes<'_> {
+    #[inline(always)]
+    fn make<S: Simd>(&self, simd: S, [y, dy]: [&[f32]; 2], dx: &mut [f32]) {
+        let (rows, block) = (self.rows, self.rows.len());
+        let asked = Asked { reads: [], writes: [dx.as_ptr_range().end] };
+        each(simd, [y, dy], [&mut *dx], asked, Product);
+        let mut of_rows = [[0.0; MOST_LANES]; TOGETHER];
+        for (minus, dx) in of_rows.iter_mut().zip(dx.chunks_exact(block)) {
+            let dot = fold_rows::<S, false>(simd, dx, self.classes);
+            simd.write_first(minus, simd.mul(dot, simd.splat(-1.0)));
+        }
+        let blocks = y.chunks_exact(block).zip(dy.chunks_exact(block));
+        for ((minus, (y, dy)), dx) in of_rows.iter().zip(blocks).zip(dx.chunks_exact_mut(block)) {
+            each(simd, [y, dy, rows], [dx], Asked::NOTHING, SlopeOfRow { minus });
         }
     }
 }
@@ -190,28 +323,6 @@ impl Sums<0, 1, 1> for Total {
     }
 }
 
-/// The gradient of the rows of `dx`.
-pub struct Slopes<'a> {
-    pub classes: usize,
-    pub y: &'a [f32],
-    pub dy: &'a [f32],
-    pub dx: &'a mut [f32],
-}
-
-impl Job for Slopes<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let rows = self.y.chunks_exact(self.classes).zip(self.dy.chunks_exact(self.classes));
-        for (dx, (y, dy)) in self.dx.chunks_exact_mut(self.classes).zip(rows) {
-            let [dot] = sum_terms(simd, [], [y, dy], Some(dx.as_ptr()), Dot);
-            let minus_dot = -across::<S, false>(simd, dot);
-            each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot });
-        }
-    }
-}
-
 /// The sum of y * dy.
 #[derive(Clone, Copy)]
 struct Dot;
@@ -233,6 +344,30 @@ impl Each<2, 1> for Slope {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [y, dy]: [S::V; 2]) -> [S::V; 1] {
         [simd.mul(y, simd.add(dy, simd.splat(self.minus_dot)))]
+    }
+}
+
+/// y * dy.
+#[derive(Clone, Copy)]
+struct Product;
+
+impl Each<2, 1> for Product {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [y, dy]: [S::V; 2]) -> [S::V; 1] {
+        [simd.mul(y, dy)]
+    }
+}
+
+/// y * (dy + what the row's number finds).
+#[derive(Clone, Copy)]
+struct SlopeOfRow<'a> {
+    minus: &'a [f32; MOST_LANES],
+}
+
+impl Each<3, 1> for SlopeOfRow<'_> {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [y, dy, row]: [S::V; 3]) -> [S::V; 1] {
+        [simd.mul(y, simd.add(dy, simd.pick(simd.read(self.minus), row)))]
     }
 }
 
