@@ -47,7 +47,7 @@ fn run(folder: &Folder, launcher: &[&str], ranks: usize, arguments: &[&str]) -> 
 fn done(folder: &Folder, launcher: &[&str], ranks: usize, arguments: &[&str]) -> String {
     let (status, said) = run(folder, launcher, ranks, arguments);
     assert_eq!(status, 0, "{launcher:?} -n {ranks}: {said}");
-    assert!(said.contains(&format!("Training on {ranks} ranks over ")), "{said}");
+    assert!(said.contains(&format!("Running on {ranks} ranks over ")), "{said}");
     said
 }
 
@@ -314,13 +314,20 @@ fn synchronized_batch_normalization_sees_one_batch() {
 fn time_tells_what_the_exchange_costs() {
     for launcher in launchers() {
         let folder = folder();
-        let mut command = start(&launcher, 2, CNNCTL);
-        command.args(["time", "--model", "net.prototxt", "--iterations", "5"]).current_dir(folder.path(""));
-        let output = command.output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let timed = |more: &[&str]| {
+            let mut command = start(&launcher, 2, CNNCTL);
+            command.args(["time", "--model", "net.prototxt", "--iterations", "5"]).args(more);
+            let output = command.current_dir(folder.path("")).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let out = timed(&[]);
         assert_eq!(out.matches("Average exchange of gradients: ").count(), 1, "{out}");
         assert!(out.contains("% hidden behind the backward pass."), "{out}");
+        // There are no gradients to exchange.
+        let out = timed(&["--forward-only"]);
+        assert_eq!(out.matches("Average Forward pass: ").count(), 1, "{out}");
+        assert!(!out.contains("exchange"), "{out}");
     }
 }
 

@@ -85,7 +85,7 @@ pub fn together(
 ) -> Done {
     let Some(launch) = launch else { return work(None) };
     let comm = Comm::join(launch, patience)?;
-    report::info(&format!("Training on {} ranks over {}", comm.size(), comm.library()));
+    report::info(&format!("Running on {} ranks over {}", comm.size(), comm.library()));
     let last = AbortOnPanic(comm.aborter());
     let done = work(Some(comm));
     if let Err(failure) = &done {
