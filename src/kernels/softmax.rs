@@ -6,6 +6,7 @@
 
 mod columns;
 mod rows;
+mod short;
 
 use super::{
     elementwise::{FAR, evaluate_own},

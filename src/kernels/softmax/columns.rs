@@ -107,7 +107,7 @@ impl Positions for Shares<'_> {
 
 /// a * b.
 #[derive(Clone, Copy)]
-struct Product;
+pub struct Product;
 
 impl Each<2, 1> for Product {
     #[inline(always)]

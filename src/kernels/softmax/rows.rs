@@ -1,20 +1,17 @@
-//! Softmax where classes lie side by side: what is read again is near, one row or, of few classes, some.
+//! Softmax where classes lie side by side: row by row, or, of few classes, by blocks of rows (`short.rs`), so that what is read again
+//! is near.
 
 use super::{
     super::simd::{
-        Asked, Each, Job, LINE, MOST_LANES, Own, Renew, Simd, Sums, each, exp_below_0, fold_rows, renew,
-        sum_terms, write_past,
+        Asked, Each, Job, LINE, MOST_LANES, Own, Simd, Sums, each, exp_below_0, renew, sum_terms, write_past,
     },
     Wanted,
+    short::{self, SHORT},
 };
 
 /// Registers that are folded side by side.
 const TOGETHER: usize = 4;
-/// The most classes of rows that are worked on by blocks: as many as there are lanes.
-const SHORT: usize = 32;
-/// The most values of a block.
-const BLOCK: usize = SHORT * MOST_LANES;
-/// The most values of longer rows that are made before they are written past the caches.
+/// The most values that are made before they are written past the caches.
 const MOST: usize = 4096;
 
 /// Softmax of the rows of `y`.
@@ -33,14 +30,7 @@ impl Job for Shares<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { classes, x, y, far } = self;
         if classes <= SHORT {
-            let rows = numbers::<S>(classes);
-            in_blocks(
-                simd,
-                classes * S::LANES,
-                [x],
-                y,
-                &ShortShares { classes, rows: &rows[..classes * S::LANES] },
-            );
+            short::shares(simd, classes, x, y);
         } else {
             in_groups(simd, classes, [x], y, far, &LongShares);
         }
@@ -64,23 +54,15 @@ impl Job for Slopes<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { classes, y, dy, dx, far } = self;
         if classes <= SHORT {
-            let rows = numbers::<S>(classes);
-            in_blocks(
-                simd,
-                classes * S::LANES,
-                [y, dy],
-                dx,
-                &ShortSlopes { classes, rows: &rows[..classes * S::LANES] },
-            );
+            short::slopes(simd, classes, [y, dy], dx);
         } else {
             in_groups(simd, classes, [y, dy], dx, far, &LongSlopes);
         }
     }
 }
 
-/// Work on a row, or on blocks of as many short rows as there are lanes, up to [`TOGETHER`], step by step: what was just written across
-/// lines is not to be read at once.
-trait Rows<const N: usize> {
+/// Work on a row.
+trait Row<const N: usize> {
     /// Makes `out` of `from`, which is as long.
     fn make<S: Simd>(&self, simd: S, from: [&[f32]; N], out: &mut [f32]);
 }
@@ -94,7 +76,7 @@ fn in_groups<S: Simd, const N: usize>(
     from: [&[f32]; N],
     out: &mut [f32],
     far: bool,
-    work: &impl Rows<N>,
+    work: &impl Row<N>,
 ) {
     let lines = LINE >> classes.trailing_zeros().min(LINE.trailing_zeros());
     let far = far && lines * classes <= MOST;
@@ -113,45 +95,10 @@ fn in_groups<S: Simd, const N: usize>(
     }
 }
 
-/// For each value of a block of rows of `classes` the number of its row, as bits.
-#[inline(always)]
-fn numbers<S: Simd>(classes: usize) -> [f32; BLOCK] {
-    let mut rows = [0.0; BLOCK];
-    for (i, row) in rows[..classes * S::LANES].chunks_exact_mut(classes).enumerate() {
-        row.fill(f32::from_bits(i as u32));
-    }
-    rows
-}
-
-/// Makes rows by blocks.
-#[inline(always)]
-fn in_blocks<S: Simd, const N: usize>(
-    simd: S,
-    block: usize,
-    from: [&[f32]; N],
-    out: &mut [f32],
-    work: &impl Rows<N>,
-) {
-    let wide = TOGETHER * block;
-    for (i, out) in out.chunks_mut(wide).enumerate() {
-        let from = from.map(|from| &from[i * wide..][..out.len()]);
-        let whole = out.len().next_multiple_of(block);
-        if whole == out.len() {
-            work.make(simd, from, out);
-        } else {
-            // Rows of zeros are as good as any.
-            let (mut ends, mut out_end) = ([[0.0; TOGETHER * BLOCK]; N], [0.0; TOGETHER * BLOCK]);
-            ends.iter_mut().zip(from).for_each(|(end, from)| end[..from.len()].copy_from_slice(from));
-            work.make(simd, ends.each_ref().map(|end| &end[..whole]), &mut out_end[..whole]);
-            out.copy_from_slice(&out_end[..out.len()]);
-        }
-    }
-}
-
 /// Softmax of a row. Meanwhile the next row is asked for.
 struct LongShares;
 
-impl Rows<1> for LongShares {
+impl Row<1> for LongShares {
     #[inline(always)]
     fn make<S: Simd>(&self, simd: S, [x]: [&[f32]; 1], y: &mut [f32]) {
         let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
@@ -162,68 +109,15 @@ impl Rows<1> for LongShares {
     }
 }
 
-/// Softmax of short rows.
-struct ShortShares<'a> {
-    classes: usize,
-    rows: &'a [f32],
-}
-
-impl Rows<1> for ShortShares<'_> {
-    #[inline(always)]
-    fn make<S: Simd>(&self, simd: S, [x]: [&[f32]; 1], y: &mut [f32]) {
-        let (rows, block) = (self.rows, self.rows.len());
-        let mut of_rows = [[0.0; MOST_LANES]; TOGETHER];
-        for (minus, x) in of_rows.iter_mut().zip(x.chunks_exact(block)) {
-            let max = fold_rows::<S, true>(simd, x, self.classes);
-            simd.write_first(minus, simd.mul(max, simd.splat(-1.0)));
-        }
-        for ((minus, x), y) in of_rows.iter().zip(x.chunks_exact(block)).zip(y.chunks_exact_mut(block)) {
-            let asked = Asked { reads: [], writes: [y.as_ptr().wrapping_add(TOGETHER * block)] };
-            each(simd, [x, rows], [y], asked, ShareOfRow { minus });
-        }
-        for (scale, y) in of_rows.iter_mut().zip(y.chunks_exact(block)) {
-            let sum = fold_rows::<S, false>(simd, y, self.classes);
-            simd.write_first(scale, simd.div(simd.splat(1.0), sum));
-        }
-        for (scale, y) in of_rows.iter().zip(y.chunks_exact_mut(block)) {
-            renew(simd, [rows], [y], Asked::NOTHING, ScaledOfRow { scale });
-        }
-    }
-}
-
 /// The gradient of a row.
 struct LongSlopes;
 
-impl Rows<2> for LongSlopes {
+impl Row<2> for LongSlopes {
     #[inline(always)]
     fn make<S: Simd>(&self, simd: S, [y, dy]: [&[f32]; 2], dx: &mut [f32]) {
         let [dot] = sum_terms(simd, [], [y, dy], Some(dx.as_ptr()), Dot);
         let minus_dot = -across::<S, false>(simd, dot);
         each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot });
-    }
-}
-
-/// The gradient of short rows.
-struct ShortSlopes<'a> {
-    classes: usize,
-    rows: &'a [f32],
-}
-
-impl Rows<2> for ShortSlopes<'_> {
-    #[inline(always)]
-    fn make<S: Simd>(&self, simd: S, [y, dy]: [&[f32]; 2], dx: &mut [f32]) {
-        let (rows, block) = (self.rows, self.rows.len());
-        let asked = Asked { reads: [], writes: [dx.as_ptr_range().end] };
-        each(simd, [y, dy], [&mut *dx], asked, Product);
-        let mut of_rows = [[0.0; MOST_LANES]; TOGETHER];
-        for (minus, dx) in of_rows.iter_mut().zip(dx.chunks_exact(block)) {
-            let dot = fold_rows::<S, false>(simd, dx, self.classes);
-            simd.write_first(minus, simd.mul(dot, simd.splat(-1.0)));
-        }
-        let blocks = y.chunks_exact(block).zip(dy.chunks_exact(block));
-        for ((minus, (y, dy)), dx) in of_rows.iter().zip(blocks).zip(dx.chunks_exact_mut(block)) {
-            each(simd, [y, dy, rows], [dx], Asked::NOTHING, SlopeOfRow { minus });
-        }
     }
 }
 
@@ -240,19 +134,6 @@ impl Each<1, 1> for Share {
     }
 }
 
-/// The same with what the row's number finds.
-#[derive(Clone, Copy)]
-struct ShareOfRow<'a> {
-    minus: &'a [f32; MOST_LANES],
-}
-
-impl Each<2, 1> for ShareOfRow<'_> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [x, row]: [S::V; 2]) -> [S::V; 1] {
-        [exp_below_0(simd, simd.add(x, simd.pick(simd.read(self.minus), row)))]
-    }
-}
-
 /// share * scale.
 #[derive(Clone, Copy)]
 struct Scaled {
@@ -263,19 +144,6 @@ impl Each<1, 1> for Scaled {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [share]: [S::V; 1]) -> [S::V; 1] {
         [simd.mul(share, simd.splat(self.scale))]
-    }
-}
-
-/// The same with what the row's number finds.
-#[derive(Clone, Copy)]
-struct ScaledOfRow<'a> {
-    scale: &'a [f32; MOST_LANES],
-}
-
-impl Renew<1, 1> for ScaledOfRow<'_> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [row]: [S::V; 1], [share]: [S::V; 1]) -> [S::V; 1] {
-        [simd.mul(share, simd.pick(simd.read(self.scale), row))]
     }
 }
 
@@ -344,30 +212,6 @@ impl Each<2, 1> for Slope {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [y, dy]: [S::V; 2]) -> [S::V; 1] {
         [simd.mul(y, simd.add(dy, simd.splat(self.minus_dot)))]
-    }
-}
-
-/// y * dy.
-#[derive(Clone, Copy)]
-struct Product;
-
-impl Each<2, 1> for Product {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [y, dy]: [S::V; 2]) -> [S::V; 1] {
-        [simd.mul(y, dy)]
-    }
-}
-
-/// y * (dy + what the row's number finds).
-#[derive(Clone, Copy)]
-struct SlopeOfRow<'a> {
-    minus: &'a [f32; MOST_LANES],
-}
-
-impl Each<3, 1> for SlopeOfRow<'_> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [y, dy, row]: [S::V; 3]) -> [S::V; 1] {
-        [simd.mul(y, simd.add(dy, simd.pick(simd.read(self.minus), row)))]
     }
 }
 
