@@ -25,10 +25,10 @@ pub fn maxima_pay(isa: Isa, pool: &Pool) -> bool {
     fits(isa, pool) && pool.outputs() <= FEW && (pool.taps() > 4 || pool.inputs() <= 64)
 }
 
-/// Whether sums, or, `back`, their gradients, are best taken so.
-pub fn sums_pay(isa: Isa, pool: &Pool, back: bool) -> bool {
+/// Whether sums are best taken so.
+pub fn sums_pay(isa: Isa, pool: &Pool) -> bool {
     let (axis, _) = pool.split();
-    let few = !back && axis.stride > 2 && pool.outputs() <= FEW;
+    let few = axis.stride > 2 && pool.outputs() <= FEW;
     fits(isa, pool) && (few || axis.input <= SHORT && isa.lanes() > SHORT)
 }
 
@@ -44,17 +44,12 @@ pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8])
 /// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm, behind which
 /// comes -1 over it.
 pub fn mean(isa: Isa, pool: &Pool, norms: [&[f32]; 2], x: &[f32], y: &mut [f32]) {
-    make_all(isa, pool, Means::<false> { from: x, norms }, y, &mut []);
-}
-
-/// dx of the first planes, as many as it has, given dy of [`mean`].
-pub fn mean_backward(isa: Isa, pool: &Pool, norms: [&[f32]; 2], dy: &[f32], dx: &mut [f32]) {
-    make_all(isa, pool, Means::<true> { from: dy, norms }, dx, &mut []);
+    make_all(isa, pool, Means { x, norms }, y, &mut []);
 }
 
 /// Makes all values of `to` and, where they have numbers, `numbers`.
 fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &mut [u8]) {
-    let sheet = Sheet::new::<M>(pool);
+    let sheet = Sheet::new(pool);
     let (lanes, plane) = (isa.lanes(), sheet.height * sheet.width);
     let (sources, targets) = (lanes * sheet.sources, lanes * plane);
     // Transposes and windows take turns in asking for what the next planes need.
@@ -66,7 +61,6 @@ fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &m
             let next = [make.sources().as_ptr().wrapping_add((i + 1) * sources), to.as_ptr_range().end];
             let ahead = &mut Ahead::new(next, [sheet.sources, plane], steps);
             beside(isa, &make.sources()[i * sources..], to.len() / plane, lines, ahead);
-            make.ready(isa, lines);
             isa.run(Group { sheet: &sheet, make, lines, values, taps, ahead });
             make.finish(isa, values);
             one_by_one(isa, values, plane, to, ahead);
@@ -77,16 +71,12 @@ fn make_all<M: Make>(isa: Isa, pool: &Pool, make: M, to: &mut [f32], numbers: &m
     });
 }
 
-/// What values of one side, inputs or outputs, are made of: windows over the planes of the other.
+/// What outputs are made of: windows over the planes of inputs.
 trait Make: Copy {
-    /// Whether values are inputs, made of the outputs whose windows hold them; or else outputs.
-    const BACK: bool;
     /// Whether with a value comes a number.
     const NUMBERS: bool = false;
-    /// The other side.
+    /// The inputs.
     fn sources(&self) -> &[f32];
-    /// What is to be done with the sources of all planes.
-    fn ready(&self, _isa: Isa, _lines: &mut [f32]) {}
     /// Makes of each window a register of values, and one of numbers.
     fn make<S: Simd>(
         &self,
@@ -109,38 +99,33 @@ struct Sheet {
     count: usize,
     height: usize,
     width: usize,
-    /// Values of a plane of the other side.
+    /// Inputs of a plane.
     sources: usize,
 }
 
 impl Sheet {
-    /// For what is made: a row has at most so many values.
-    fn new<M: Make>(pool: &Pool) -> Self {
+    /// For outputs, of which a row has at most so many.
+    fn new(pool: &Pool) -> Self {
         let (column, outer) = pool.split();
         let row =
             outer.first().copied().unwrap_or(Axis { input: 1, output: 1, kernel: 1, stride: 1, pad: 0 });
-        let sides = |axis: &Axis| if M::BACK { [axis.input, axis.output] } else { [axis.output, axis.input] };
-        let ([height, others], [width, line]) = (sides(&row), sides(column));
-        // Neighbours are made alike: every one of outputs, but of inputs those of equal remainder by the stride.
-        let (step, advance) = if M::BACK { (column.stride, 1) } else { (1, column.stride) };
-        let alike = Windows { advance, count: 1, line, kernel: column.kernel, step, ..Windows::default() };
+        let advance = column.stride;
+        let alike =
+            Windows { advance, count: 1, line: column.input, kernel: column.kernel, ..Windows::default() };
         let (mut runs, mut count) = ([alike; FEW], 0);
-        for start in 0..step.min(width) {
-            let begin = count;
-            for to in (start..width).step_by(step) {
-                let [first, columns, number] = span_of::<M>(column, to);
-                if let Some(last) = runs[begin..count].last_mut()
-                    && (last.columns, last.number) == (columns, number)
-                    && (columns == 0 || last.first + last.count * advance == first)
-                {
-                    last.count += 1;
-                } else {
-                    runs[count] = Windows { first, columns, number, to, ..alike };
-                    count += 1;
-                }
+        for to in 0..column.output {
+            let [first, columns, number] = span_of(column, to);
+            if let Some(last) = runs[..count].last_mut()
+                && (last.columns, last.number, last.first + last.count * advance) == (columns, number, first)
+            {
+                last.count += 1;
+            } else {
+                runs[count] = Windows { first, columns, number, to, ..alike };
+                count += 1;
             }
         }
-        Self { row, runs, count, height, width, sources: others * line }
+        let sources = row.input * column.input;
+        Self { row, runs, count, height: row.output, width: column.output, sources }
     }
 
     /// Steps in which the windows of a row are folded.
@@ -149,14 +134,10 @@ impl Sheet {
     }
 }
 
-/// The window of output `i`, or the windows that hold input `i`: the first of what there is, how many, and the tap of the first of
-/// a window.
-fn span_of<M: Make>(axis: &Axis, i: usize) -> [usize; 3] {
-    let range = if M::BACK { axis.reaching(i) } else { axis.window(i) };
-    match range.is_empty() {
-        true => [0; 3],
-        false => [range.start, range.len(), if M::BACK { 0 } else { axis.tap(i, range.start) }],
-    }
+/// The window of an output: its first input, how many, and the tap that the first is.
+fn span_of(axis: &Axis, o: usize) -> [usize; 3] {
+    let window = axis.window(o);
+    [window.start, window.len(), axis.tap(o, window.start)]
 }
 
 /// The values of up to `LANES` planes.
@@ -177,7 +158,7 @@ impl<M: Make> Job for Group<'_, M> {
     fn run<S: Simd>(self, simd: S) {
         let Self { sheet, make, lines, values, taps, ahead } = self;
         for row in 0..sheet.height {
-            let [first, rows, tap] = span_of::<M>(&sheet.row, row);
+            let [first, rows, tap] = span_of(&sheet.row, row);
             for run in &sheet.runs[..sheet.count] {
                 let windows = Windows {
                     first: first * run.line + run.first,
@@ -220,7 +201,6 @@ struct Largest<'a, const TAKE: bool> {
 }
 
 impl<const TAKE: bool> Make for Largest<'_, TAKE> {
-    const BACK: bool = false;
     const NUMBERS: bool = TAKE;
 
     fn sources(&self) -> &[f32] {
@@ -240,24 +220,16 @@ impl<const TAKE: bool> Make for Largest<'_, TAKE> {
     }
 }
 
-/// The mean of a window; or, `BACK`, the sum of the shares of all windows that hold an input.
+/// The mean of a window.
 #[derive(Clone, Copy)]
-struct Means<'a, const BACK: bool> {
-    from: &'a [f32],
+struct Means<'a> {
+    x: &'a [f32],
     norms: [&'a [f32]; 2],
 }
 
-impl<const BACK: bool> Make for Means<'_, BACK> {
-    const BACK: bool = BACK;
-
+impl Make for Means<'_> {
     fn sources(&self) -> &[f32] {
-        self.from
-    }
-
-    fn ready(&self, isa: Isa, lines: &mut [f32]) {
-        if BACK {
-            isa.run(Divide { lines, norms: self.norms });
-        }
+        self.x
     }
 
     #[inline(always)]
@@ -273,8 +245,6 @@ impl<const BACK: bool> Make for Means<'_, BACK> {
     }
 
     fn finish(&self, isa: Isa, lines: &mut [f32]) {
-        if !BACK {
-            isa.run(Divide { lines, norms: self.norms });
-        }
+        isa.run(Divide { lines, norms: self.norms });
     }
 }

@@ -3,13 +3,13 @@
 use super::{
     Axis, Pool, beside,
     lists::Lists,
-    same,
+    picks, same,
     sums::{Finish, Sums},
 };
 use crate::kernels::{
     elementwise::vectorized,
     parallel::for_chunks_mut,
-    simd::{Isa, Job, Simd, plane_sums},
+    simd::{Isa, Job, Simd, picks::Picks, plane_sums},
 };
 
 /// What the sum over a window is divided by.
@@ -89,7 +89,8 @@ impl Weights {
         match self.even {
             true if pool.is_global() => Way::Global,
             true if same::fits(pool) && self.has_one_norm() => Way::Same,
-            true if beside::sums_pay(isa, pool, back) => Way::Beside,
+            true if back && picks::pay(isa, pool) => Way::Picks,
+            true if !back && beside::sums_pay(isa, pool) => Way::Beside,
             _ => Way::Rows,
         }
     }
@@ -104,23 +105,36 @@ enum Way {
     Same,
     /// Small planes side by side.
     Beside,
+    /// Of small planes, registers that are picked, back only.
+    Picks,
     /// Along and down their rows.
     Rows,
 }
 
+/// The lists, edges or picks that a way goes by.
+#[derive(Clone, Copy)]
+struct Ready<'a> {
+    lists: Lists<'a>,
+    edges: &'a [f32],
+    picks: Picks<'a>,
+}
+
 impl Way {
-    /// Lends `f` the lists or edges that it goes by.
+    /// Lends `f` what it goes by.
     fn ready<R>(
         self,
+        isa: Isa,
         pool: &Pool,
         weights: &Weights,
         back: bool,
-        f: impl FnOnce(Lists<'_>, &[f32]) -> R,
+        f: impl FnOnce(Ready<'_>) -> R,
     ) -> R {
+        let none = Ready { lists: Lists::NONE, edges: &[], picks: Picks::NONE };
         match self {
-            Way::Rows => weights.lists(pool, back, |lists| f(lists, &[])),
-            Way::Same => same::lend_edges(pool, same::KEPT, |edges| f(Lists::NONE, edges)),
-            _ => f(Lists::NONE, &[]),
+            Way::Rows => weights.lists(pool, back, |lists| f(Ready { lists, ..none })),
+            Way::Same => same::lend_edges(pool, same::KEPT, |edges| f(Ready { edges, ..none })),
+            Way::Picks => picks::lend(isa, pool, |picks| f(Ready { picks, ..none })),
+            _ => f(none),
         }
     }
 }
@@ -141,14 +155,14 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
     let norms = weights.norms();
     let way = weights.way(isa, pool, true);
-    way.ready(pool, weights, true, |lists, edges| {
+    way.ready(isa, pool, weights, true, |Ready { lists, edges, picks }| {
         for_chunks_mut(dx, planes * inputs, |start, dx| {
             let dy = &dy[start / inputs * outputs..];
             match way {
                 Way::Global => isa.run(Fill { norm: norms[0][0], plane: inputs, dy, dx }),
                 Way::Same => same::means::<true>(isa, pool, norms[0][0], edges, dy, dx),
-                Way::Beside => beside::mean_backward(isa, pool, norms, dy, dx),
-                Way::Rows => {
+                Way::Picks => picks::mean_backward(isa, pool, norms, picks, dy, dx),
+                Way::Beside | Way::Rows => {
                     Sums::back(pool, &weights.columns, lists).backward(isa, dy, dx, Finish::Over(norms))
                 }
             }
@@ -195,7 +209,7 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
         Way::Same | Way::Beside if SQUARES => Way::Rows,
         way => way,
     };
-    way.ready(pool, weights, false, |lists, edges| {
+    way.ready(isa, pool, weights, false, |Ready { lists, edges, .. }| {
         for_chunks_mut(y, planes * outputs, |start, y| {
             let x = &x[start / outputs * inputs..];
             match way {
@@ -205,7 +219,9 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
                 }
                 Way::Same => same::means::<false>(isa, pool, norms[0][0], edges, x, y),
                 Way::Beside => beside::mean(isa, pool, norms, x, y),
-                Way::Rows => Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish),
+                Way::Picks | Way::Rows => {
+                    Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish)
+                }
             }
         });
     });

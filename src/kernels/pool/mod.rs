@@ -14,8 +14,9 @@
 //! | | any other | `max.rs`, outputs go to inputs |
 //! | sum, its gradient | one, the whole plane | `mean.rs` |
 //! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `same.rs`, planes as one long row |
-//! | | any, small planes, rows of half a register at most (or, forward, few outputs) | `beside.rs` |
-//! | | any other, weighted, squares | `sums.rs`, along the rows and down |
+//! | sum | any, small planes, rows of half a register at most, or few outputs | `beside.rs` |
+//! | its gradient | small planes, inputs in at most four windows | `picks.rs`, registers picked from outputs |
+//! | sum, its gradient | any other, weighted, squares | `sums.rs`, along the rows and down |
 
 mod beside;
 mod gather;
@@ -23,6 +24,7 @@ mod lists;
 mod max;
 mod maxima;
 mod mean;
+mod picks;
 mod same;
 mod square;
 mod stochastic;

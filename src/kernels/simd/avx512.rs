@@ -165,6 +165,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_permutexvar_ps(_mm512_castps_si512(numbers), v) }
     }
     #[inline(always)]
+    fn pick_or_0(self, v: __m512, numbers: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_permutex2var_ps(v, _mm512_castps_si512(numbers), _mm512_setzero_ps()) }
+    }
+    #[inline(always)]
     fn unzip(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: see above.
         unsafe {

@@ -185,6 +185,14 @@ impl Simd for Fma {
         unsafe { _mm256_permutevar8x32_ps(v, _mm256_castps_si256(numbers)) }
     }
     #[inline(always)]
+    fn pick_or_0(self, v: __m256, numbers: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let known = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), _mm256_castps_si256(numbers));
+            _mm256_and_ps(self.pick(v, numbers), _mm256_castsi256_ps(known))
+        }
+    }
+    #[inline(always)]
     fn unzip(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: see above.
         unsafe {

@@ -25,6 +25,7 @@ mod nine;
 mod outer;
 mod past;
 mod peak;
+pub mod picks;
 mod plane_sums;
 mod planes;
 mod portable;
@@ -144,6 +145,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift(self, v: Self::V) -> Self::V;
     /// Lane i = lane `numbers[i]`, whose lanes are whole numbers below `LANES` as bits.
     fn pick(self, v: Self::V, numbers: Self::V) -> Self::V;
+    /// [`Simd::pick`] where the lane's number is below `LANES`; 0 where it is `LANES`.
+    fn pick_or_0(self, v: Self::V, numbers: Self::V) -> Self::V;
     /// The even and the odd values of `a` followed by `b`.
     fn unzip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// The values of `a` and `b` in turns; inverse of `unzip`.
@@ -397,6 +400,9 @@ mod tests {
             );
             let back: Vec<f32> = (0..n as u32).rev().map(f32::from_bits).collect();
             assert!(lanes(simd.pick(b, simd.read(&back))).iter().eq(numbers[n..].iter().rev()));
+            let some =
+                lanes(simd.pick_or_0(b, simd.read(&(1..=n as u32).map(f32::from_bits).collect::<Vec<_>>())));
+            assert!(some[..n - 1] == numbers[n + 1..] && some[n - 1] == 0.0);
             let (low, high) = simd.zip(even, odd);
             assert_eq!([lanes(low), lanes(high)].concat(), numbers);
             assert!(lanes(simd.div(b, simd.splat(4.0))).iter().zip(n..).all(|(&q, i)| q == i as f32 / 4.0));

@@ -118,6 +118,10 @@ impl Simd for Portable {
         numbers.map(|i| v[i.to_bits() as usize % 4])
     }
     #[inline(always)]
+    fn pick_or_0(self, v: [f32; 4], numbers: [f32; 4]) -> [f32; 4] {
+        numbers.map(|i| v.get(i.to_bits() as usize).copied().unwrap_or(0.0))
+    }
+    #[inline(always)]
     fn unzip(self, a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
         ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
     }
