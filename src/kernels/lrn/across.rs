@@ -1,18 +1,18 @@
 //! Neighbourhoods of channels.
 
-use std::ops::Range;
+use std::{array, ops::Range};
 
 use super::{
     super::{
-        parallel::{CHUNK, for_chunks_mut},
+        parallel::{CHUNK, for_chunks_mut, for_column_blocks, for_row_blocks},
         scratch,
-        simd::{Asked, Isa, Job, Simd, each},
+        simd::{Asked, Each, Isa, Job, MatMut, Simd, each},
     },
-    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, Squares, ThreeQuarters, Value, sum_rows,
+    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, Squares, ThreeQuarters, Value, sum, sum_rows,
 };
 
-/// Channels that are worked on together in backward: those at the ends are computed twice.
-const BLOCK: usize = 32;
+/// The most channels that are worked on together in backward: those at the ends are computed twice.
+const BLOCK: usize = 128;
 
 /// Blobs whose neighbourhoods are channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +60,24 @@ pub(super) fn across_backward_on(
 ) {
     assert!(x.len() == dx.len() && dy.len() == dx.len());
     assert!(x.len() == dims.images * dims.channels * dims.inner && response.size <= MAX_SIZE);
+    let Across { channels, inner, .. } = dims;
+    let image = channels * inner;
+    // Equal blocks.
+    let parts = |n: usize, most: usize| n.div_ceil(n.div_ceil(most).max(1)).max(1);
+    let height = parts(channels, BLOCK);
+    let width = parts(inner, (4 * TILE / response.size).clamp(16, TILE / 2)).next_multiple_of(16);
     with_power!(response, |power| {
-        let planes = (CHUNK / dims.inner.max(1)).max(BLOCK);
-        for_chunks_mut(dx, planes * dims.inner, |start, dx| {
-            for_images(dims, start, dx, |image, channels, dx| {
-                let range = image * dims.channels * dims.inner..(image + 1) * dims.channels * dims.inner;
-                let (x, dy) = (&x[range.clone()], &dy[range]);
-                let width = width(response);
-                scratch::lend((2 * response.size + 1) * width, |scratch| {
-                    let (sums, rings) = scratch.split_at_mut(width);
-                    let (direct, ratios) = rings.split_at_mut(response.size * width);
-                    let rings = Rings { direct, ratios, sums };
-                    isa.run(Backward { dims, response, power, channels, x, dy, dx, rings });
+        for_chunks_mut(dx, (CHUNK / image.max(1)).max(1) * image, |start, dx| {
+            for (i, dx) in dx.chunks_exact_mut(image).enumerate() {
+                let [x, dy] = [x, dy].map(|blob| &blob[start + i * image..][..image]);
+                for_column_blocks(MatMut::new(dx, channels, inner, inner), width, &|at, dx| {
+                    for_row_blocks(dx, height, &|first, dx| {
+                        scratch::lend(scratch_rows(response) * width, |scratch| {
+                            isa.run(Backward { dims, response, power, x, dy, first, at, dx, scratch });
+                        });
+                    });
                 });
-            });
+            }
         });
     });
 }
@@ -92,11 +96,6 @@ fn for_images(dims: Across, start: usize, mut out: &mut [f32], f: impl Fn(usize,
 
 /// Values of a tile in forward.
 const TILE: usize = 1024;
-
-/// Values of a row of the rings in backward: whole registers, and rings that stay in the first-level cache.
-fn width(response: Response) -> usize {
-    (4 * TILE / response.size / 16 * 16).clamp(16, TILE / 2)
-}
 
 /// The channels near channel `c`.
 #[inline(always)]
@@ -188,140 +187,150 @@ impl<P: Power> Normalize<'_, P> {
     }
 }
 
-/// Some channels of an image, backward. What a neighbourhood needs is kept in rings of its size.
+/// Some channels and columns of an image, backward. What neighbourhoods need is kept in rings: the ratios of as many channels as they
+/// have, and dy * s^-beta of those from the middle on.
 struct Backward<'a, P> {
     dims: Across,
     response: Response,
     power: P,
-    channels: Range<usize>,
+    /// The image.
     x: &'a [f32],
     dy: &'a [f32],
-    dx: &'a mut [f32],
-    rings: Rings<'a>,
+    /// The first channel and column of dx.
+    first: usize,
+    at: usize,
+    dx: MatMut<'a>,
+    /// [`scratch_rows`] of whole registers.
+    scratch: &'a mut [f32],
 }
 
-/// Tiles of the last channels, those of channel c in row c % size; and one of sums.
-struct Rings<'a> {
-    /// dy * s^-beta.
-    direct: &'a mut [f32],
-    ratios: &'a mut [f32],
-    sums: &'a mut [f32],
+/// Rows of scratch in backward: the rings, zeros or sums, and what becomes dx.
+fn scratch_rows(response: Response) -> usize {
+    response.size + (response.size / 2 + 1) + 2
 }
 
 impl<P: Power> Job for Backward<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let half = self.response.size / 2;
-        let (first, end) = (self.channels.start.saturating_sub(half), self.channels.end + half);
-        let end = end.min(self.dims.channels);
-        for at in (0..self.dims.inner).step_by(width(self.response)) {
-            for j in first..end + half {
-                if j < end {
-                    match near(self.dims, self.response, j).len() {
-                        3 => self.ratios::<S, 5>(simd, j, at),
-                        4 => self.ratios::<S, 6>(simd, j, at),
-                        5 => self.ratios::<S, 7>(simd, j, at),
-                        _ => self.ratios_of_many(simd, j, at),
-                    }
-                }
-                // The neighbourhood of this channel has just become complete.
-                if let Some(c) = j.checked_sub(half).filter(|c| self.channels.contains(c)) {
-                    match near(self.dims, self.response, c).len() {
-                        3 => self.gradient::<S, 5>(simd, c, at),
-                        4 => self.gradient::<S, 6>(simd, c, at),
-                        5 => self.gradient::<S, 7>(simd, c, at),
-                        _ => self.gradient_of_many(simd, c, at),
-                    }
-                }
+    fn run<S: Simd>(self, simd: S) {
+        match self.response.size {
+            3 => self.channels::<S, 3, 2, 7>(simd),
+            5 => self.channels::<S, 5, 3, 11>(simd),
+            _ => self.channels_of_many(simd),
+        }
+    }
+}
+
+impl<'a, P: Power> Backward<'a, P> {
+    /// With each channel's ratios dx of the first of its neighbours, which they complete. `SIZE` is the number of neighbours, `D` that of
+    /// those from the middle on, and `N` is 2 `SIZE` + 1.
+    #[inline(always)]
+    fn channels<S: Simd, const SIZE: usize, const D: usize, const N: usize>(mut self, simd: S) {
+        let (len, inner, before) = (self.dx.cols(), self.dims.inner, SIZE - 1);
+        let mut rows = self.scratch.chunks_exact_mut(self.scratch.len() / scratch_rows(self.response));
+        let mut row = || &mut rows.next().expect("as many rows as were asked for")[..len];
+        let (zeros, none) = (row(), row());
+        zeros.fill(0.0);
+        let mut ratios: [_; SIZE] = array::from_fn(|_| row());
+        let mut direct: [_; D] = array::from_fn(|_| row());
+        // Channel i - `before`, or zeros where there is none.
+        let (channels, zeros) = (self.dims.channels, &*zeros);
+        let channel = |blob: &'a [f32], i: usize| match i.checked_sub(before) {
+            Some(c) if c < channels => &blob[c * inner + self.at..],
+            _ => zeros,
+        };
+        let both = Both::<_, SIZE> { response: self.response, power: self.power };
+        for j in 0..before + self.dx.rows() {
+            let i = self.first + j;
+            ratios.rotate_left(1);
+            direct.rotate_left(1);
+            let ([old_ratios @ .., ratios], [old_direct, .., direct]) = (&mut ratios[..], &mut direct[..])
+            else {
+                return;
+            };
+            let mut rows = [channel(self.dy, i + SIZE / 2); N];
+            for (k, row) in rows[..SIZE].iter_mut().enumerate() {
+                *row = channel(self.x, i + k);
+            }
+            for (row, old) in rows[SIZE + 1..].iter_mut().zip(&*old_ratios) {
+                *row = old;
+            }
+            rows[N - 1] = old_direct;
+            let next = (i + 1) * inner + self.at;
+            let reads = [
+                self.x.as_ptr().wrapping_add(next),
+                self.dy.as_ptr().wrapping_add(next).wrapping_sub(SIZE / 2 * inner),
+            ];
+            let dx = match j.checked_sub(before) {
+                Some(c) => self.dx.row(c),
+                None => &mut *none,
+            };
+            let asked = Asked { reads, writes: [dx.as_ptr().wrapping_add(inner)] };
+            each(simd, rows, [dx, direct, ratios], asked, both);
+        }
+    }
+
+    /// The same of any number of neighbours.
+    #[inline(always)]
+    fn channels_of_many<S: Simd>(mut self, simd: S) {
+        let Self { dims, response, power, first, at, .. } = self;
+        let (len, inner, half) = (self.dx.cols(), dims.inner, response.size / 2);
+        let width = self.scratch.len() / scratch_rows(response);
+        let (sums, rings) = self.scratch.split_at_mut(width);
+        let (ratios, direct) = rings.split_at_mut(response.size * width);
+        let sums = &mut sums[..len];
+        // The place of a channel in a ring.
+        let place = |c: usize, size: usize| (c + half - first) % size * width;
+        let end = first + self.dx.rows();
+        for j in first.saturating_sub(half)..end + half {
+            if j < dims.channels {
+                let rows = near(dims, response, j).map(|c| &self.x[c * inner + at..]);
+                sum_rows::<S, true>(simd, rows, sums);
+                let rows = [&*sums, &self.x[j * inner + at..], &self.dy[j * inner + at..]];
+                let outs =
+                    [&mut direct[place(j, half + 1)..][..len], &mut ratios[place(j, response.size)..][..len]];
+                let [x, dy] = [(self.x, j + half + 1), (self.dy, j + 1)]
+                    .map(|(blob, c)| blob.as_ptr().wrapping_add(c * inner + at));
+                each(
+                    simd,
+                    rows,
+                    outs,
+                    Asked { reads: [x, dy], writes: [] },
+                    Ratio { response, power, near: Plain },
+                );
+            }
+            if let Some(c) = j.checked_sub(half).filter(|c| (first..end).contains(c)) {
+                let rows = near(dims, response, c).map(|c| &ratios[place(c, response.size)..]);
+                sum_rows::<S, false>(simd, rows, sums);
+                let rows = [&*sums, &self.x[c * inner + at..], &direct[place(c, half + 1)..]];
+                let dx = self.dx.row(c - first);
+                let asked = Asked { reads: [], writes: [dx.as_ptr().wrapping_add(inner)] };
+                each(simd, rows, [dx], asked, Slope::of(response, Plain));
             }
         }
     }
 }
 
-impl<P: Power> Backward<'_, P> {
-    /// Values of the tile from column `at` on.
-    #[inline(always)]
-    fn tile(&self, at: usize) -> usize {
-        width(self.response).min(self.dims.inner - at)
-    }
+/// dx of the first of a channel's neighbours, dy * s^-beta and r, of x of all neighbours, of dy, of r of the other channels before, and
+/// of dy * s^-beta of that first.
+#[derive(Clone, Copy)]
+struct Both<P, const SIZE: usize> {
+    response: Response,
+    power: P,
+}
 
-    /// Where the tile of channel `c` lies in the rings.
+impl<P: Power, const SIZE: usize, const N: usize> Each<N, 3> for Both<P, SIZE> {
     #[inline(always)]
-    fn ring(&self, c: usize, at: usize) -> Range<usize> {
-        let start = c % self.response.size * width(self.response);
-        start..start + self.tile(at)
-    }
-
-    /// The rings' tile of channel `j`; `N` is the number of its neighbours and 2.
-    #[inline(always)]
-    fn ratios<S: Simd, const N: usize>(&mut self, simd: S, j: usize, at: usize) {
-        let (inner, first) = (self.dims.inner, near(self.dims, self.response, j).start);
-        let mut rows = [&self.x[j * inner + at..]; N];
-        for (i, row) in rows.iter_mut().enumerate().take(N - 2) {
-            *row = &self.x[(first + i) * inner + at..];
-        }
-        rows[N - 1] = &self.dy[j * inner + at..];
-        let (ring, asked) = (self.ring(j, at), self.next(j, at));
-        let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
-        each(simd, rows, outs, asked, Ratio { response: self.response, power: self.power, near: Squares });
-    }
-
-    /// As [`Self::ratios`], with any number of neighbours.
-    #[inline(always)]
-    fn ratios_of_many<S: Simd>(&mut self, simd: S, j: usize, at: usize) {
-        let (inner, ring, asked) = (self.dims.inner, self.ring(j, at), self.next(j, at));
-        let sums = &mut self.rings.sums[..ring.len()];
-        let rows = near(self.dims, self.response, j).map(|c| &self.x[c * inner + at..]);
-        sum_rows::<S, true>(simd, rows, sums);
-        let rows = [sums, &self.x[j * inner + at..], &self.dy[j * inner + at..]];
-        let outs = [&mut self.rings.direct[ring.clone()], &mut self.rings.ratios[ring]];
-        each(simd, rows, outs, asked, Ratio { response: self.response, power: self.power, near: Plain });
-    }
-
-    /// What the channel after `j` reads for the first time.
-    #[inline(always)]
-    fn next(&self, j: usize, at: usize) -> Asked<2, 0> {
-        let (inner, half) = (self.dims.inner, self.response.size / 2);
-        let x = self.x.as_ptr().wrapping_add((j + half + 1) * inner + at);
-        Asked { reads: [x, self.dy.as_ptr().wrapping_add((j + 1) * inner + at)], writes: [] }
-    }
-
-    /// A tile of channel `c`; `N` is the number of its neighbours and 2.
-    #[inline(always)]
-    fn gradient<S: Simd, const N: usize>(&mut self, simd: S, c: usize, at: usize) {
-        let first = near(self.dims, self.response, c).start;
-        let mut rows = [&self.x[c * self.dims.inner + at..]; N];
-        let (tile, size) = (self.tile(at), self.response.size);
-        let mut place = first % size;
-        for row in rows.iter_mut().take(N - 2) {
-            *row = &self.rings.ratios[place * width(self.response)..][..tile];
-            place = if place + 1 < size { place + 1 } else { 0 };
-        }
-        rows[N - 1] = &self.rings.direct[self.ring(c, at)];
-        let (to, asked) = self.to(c, at);
-        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response, Plain));
-    }
-
-    /// As [`Self::gradient`], with any number of neighbours.
-    #[inline(always)]
-    fn gradient_of_many<S: Simd>(&mut self, simd: S, c: usize, at: usize) {
-        let (n, (to, asked)) = (self.tile(at), self.to(c, at));
-        let (size, width) = (self.response.size, width(self.response));
-        let Rings { direct, ratios, sums } = &mut self.rings;
-        let (ratios, sums) = (&ratios[..], &mut sums[..n]);
-        let rows = near(self.dims, self.response, c).map(|c| &ratios[c % size * width..]);
-        sum_rows::<S, false>(simd, rows, sums);
-        let rows = [sums, &self.x[c * self.dims.inner + at..], &direct[c % size * width..]];
-        each(simd, rows, [&mut self.dx[to]], asked, Slope::of(self.response, Plain));
-    }
-
-    /// Where the tile of channel `c` is written; what the next writes is asked for.
-    #[inline(always)]
-    fn to(&self, c: usize, at: usize) -> (Range<usize>, Asked<0, 1>) {
-        let start = (c - self.channels.start) * self.dims.inner + at;
-        let next = self.dx.as_ptr().wrapping_add(start + self.dims.inner);
-        (start..start + self.tile(at), Asked { reads: [], writes: [next] })
+    fn of<S: Simd>(self, simd: S, values: [S::V; N]) -> [S::V; 3] {
+        let Self { response, power } = self;
+        let (x, rest) = values.split_at(SIZE);
+        let s = response.of(simd, sum::<S, true>(simd, x));
+        let (power, inverse) = power.of(simd, s);
+        let direct = simd.mul(rest[0], power);
+        let ratio = simd.mul(simd.mul(direct, x[SIZE / 2]), inverse);
+        let ratios = simd.add(sum::<S, false>(simd, &rest[1..SIZE]), ratio);
+        let factor = simd.splat(-2.0 * response.scale * response.beta);
+        [simd.fma(simd.mul(factor, x[0]), ratios, rest[SIZE]), direct, ratio]
     }
 }
