@@ -347,6 +347,21 @@ mod tests {
         }
     }
 
+    /// With k = 0 the sum of squares is 0 around channels that are not there, which must not be divided by.
+    #[test]
+    fn channels_that_are_not_there_add_nothing() {
+        let dims = Across { images: 1, channels: 5, inner: 3 };
+        for (size, isa) in [3, 5].into_iter().flat_map(|size| Isa::all().map(move |isa| (size, isa))) {
+            let response = Response { size, scale: 1.0, k: 0.0, beta: 0.75 };
+            // Enough zeros at the ends for neighbourhoods outside, not for those inside.
+            let zeros = size / 2;
+            let x: Vec<f32> = (0..15).map(|i| f32::from(!(i / 3 < zeros || i / 3 + zeros >= 5))).collect();
+            let mut dx = [f32::NAN; 15];
+            across::across_backward_on(isa, dims, response, [&x, &[1.0; 15][..]], &mut dx);
+            assert!(dx.iter().all(|dx| dx.is_finite()), "{} {size}: {dx:?}", isa.key());
+        }
+    }
+
     /// What is not a number, or infinite, stays in its neighbourhood: lines and planes side by side do not leak.
     #[test]
     fn no_number_stays_in_its_neighbourhood() {

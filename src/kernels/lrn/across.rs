@@ -204,9 +204,9 @@ struct Backward<'a, P> {
     scratch: &'a mut [f32],
 }
 
-/// Rows of scratch in backward: the rings, zeros or sums, and what becomes dx.
+/// Rows of scratch in backward: the rings, zeros or sums, ones, and what becomes dx.
 fn scratch_rows(response: Response) -> usize {
-    response.size + (response.size / 2 + 1) + 2
+    response.size + (response.size / 2 + 1) + 3
 }
 
 impl<P: Power> Job for Backward<'_, P> {
@@ -230,12 +230,13 @@ impl<'a, P: Power> Backward<'a, P> {
         let (len, inner, before) = (self.dx.cols(), self.dims.inner, SIZE - 1);
         let mut rows = self.scratch.chunks_exact_mut(self.scratch.len() / scratch_rows(self.response));
         let mut row = || &mut rows.next().expect("as many rows as were asked for")[..len];
-        let (zeros, none) = (row(), row());
+        let (zeros, ones, none) = (row(), row(), row());
         zeros.fill(0.0);
+        ones.fill(1.0);
         let mut ratios: [_; SIZE] = array::from_fn(|_| row());
         let mut direct: [_; D] = array::from_fn(|_| row());
         // Channel i - `before`, or zeros where there is none.
-        let (channels, zeros) = (self.dims.channels, &*zeros);
+        let (channels, zeros, ones) = (self.dims.channels, &*zeros, &*ones);
         let channel = |blob: &'a [f32], i: usize| match i.checked_sub(before) {
             Some(c) if c < channels => &blob[c * inner + self.at..],
             _ => zeros,
@@ -252,6 +253,10 @@ impl<'a, P: Power> Backward<'a, P> {
             let mut rows = [channel(self.dy, i + SIZE / 2); N];
             for (k, row) in rows[..SIZE].iter_mut().enumerate() {
                 *row = channel(self.x, i + k);
+            }
+            // Of a channel that is not there the power must be finite, also where k is 0: its ratio is 0 then.
+            if i < SIZE / 2 || i >= channels + SIZE / 2 {
+                rows[1..SIZE].fill(ones);
             }
             for (row, old) in rows[SIZE + 1..].iter_mut().zip(&*old_ratios) {
                 *row = old;
