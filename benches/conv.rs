@@ -52,7 +52,7 @@ const LAYERS: &[(&str, [usize; 4], [usize; 4])] = &[
 
 fn main() {
     println!(
-        "{}: convolutions, best ms and share of the multiply-add peak of one thread (1T) and two (2T)",
+        "{}: convolutions, best ms and share of the multiply-add peak, right after it, of one thread (1T) and two (2T)",
         Isa::best().name()
     );
     println!(
@@ -87,26 +87,22 @@ fn main() {
         for pass in 0..3 {
             print!(" |");
             for (i, pool) in pools.iter().enumerate() {
-                let peak = common::peak();
-                let seconds = pool.install(|| {
-                    let measure = |f: &mut dyn FnMut()| {
-                        if i == 0 { common::best_alone(time, f) } else { common::best(time, f) }
+                let mut run = || match pass {
+                    0 => {
+                        conv::forward(&dims, &input, &weights, Epilogue::default(), &mut output, &mut scratch)
+                    }
+                    1 => conv::backward_input(&dims, &top, &weights, &mut bottom, &mut scratch),
+                    _ => conv::backward_weights(&dims, &input, &top, &mut diff, None, &mut scratch),
+                };
+                let (seconds, peak) = pool.install(|| {
+                    let seconds = if i == 0 {
+                        common::best_alone(time, &mut run)
+                    } else {
+                        common::best(time, &mut run)
                     };
-                    measure(&mut || match pass {
-                        0 => conv::forward(
-                            &dims,
-                            &input,
-                            &weights,
-                            Epilogue::default(),
-                            &mut output,
-                            &mut scratch,
-                        ),
-                        1 => conv::backward_input(&dims, &top, &weights, &mut bottom, &mut scratch),
-                        _ => conv::backward_weights(&dims, &input, &top, &mut diff, None, &mut scratch),
-                    })
+                    (seconds, common::peak_after(&mut run))
                 });
-                let share = flops / seconds / (peak.max(common::peak()) * (i + 1) as f64);
-                print!(" {:6.2} {share:4.2}", seconds * 1e3);
+                print!(" {:6.2} {:4.2}", seconds * 1e3, flops / seconds / peak);
             }
         }
         println!();

@@ -37,9 +37,18 @@ impl Job for Chains {
     }
 }
 
-/// Floating-point operations per second that one thread can do now, at best.
-pub fn peak() -> f64 {
-    (0..5).map(|_| Isa::best().run(Chains { rounds: 200_000 })).fold(0.0, f64::max)
+/// Floating-point operations per second that the threads of the current pool can do at best, right after `f` has kept them
+/// busy for 5 ms: a processor that multiplies what it loads lowers its clock for some milliseconds, which registers alone
+/// do not make it do.
+pub fn peak_after(mut f: impl FnMut()) -> f64 {
+    let round = || {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(5) {
+            f();
+        }
+        rayon::broadcast(|_| Isa::best().run(Chains { rounds: 200_000 })).iter().sum()
+    };
+    std::iter::repeat_with(round).take(5).fold(0.0, f64::max)
 }
 
 /// The best time of one call: called until `for_time` is spent, at least three times.
