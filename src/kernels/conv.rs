@@ -22,10 +22,8 @@ pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
 
-use std::convert::Infallible;
-
 use convolve::Convolve;
-use few::{Forward, Gradient};
+use few::{Forward, Gradient, InputGradient};
 use gradient::Cut;
 use lines::{Line, Lines};
 use phases::Phase;
@@ -90,9 +88,12 @@ impl<'a> Way<Forward<'a>> {
     }
 }
 
-impl Way<Infallible> {
-    fn backward_input(isa: Isa, dims: &ConvDims) -> Self {
-        Self::of(dims, Winograd::backward(isa, dims), || None)
+impl<'a> Way<InputGradient<'a>> {
+    fn backward_input(isa: Isa, dims: &'a ConvDims) -> Self {
+        let few = InputGradient::new(isa, dims);
+        // Tiles at points of fewer rows than that would be nearly empty.
+        let rows_serve = few.is_none() || dims.group_in() > few::CHANNELS;
+        Self::of(dims, Winograd::backward(isa, dims).filter(|_| rows_serve), || few)
     }
 }
 
@@ -117,6 +118,7 @@ pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_input(Isa::best(), dims) {
         Way::Depthwise => 0,
         Way::Fast(fast) => fast.scratch_len(),
+        Way::Few(few) => few.scratch_len(),
         Way::Plain => dims.weight_len(),
     }
 }
@@ -213,6 +215,7 @@ pub fn backward_input(
     match Way::backward_input(isa, dims) {
         Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
         Way::Fast(fast) => fast.run(top_diff, weights, Epilogue::default(), bottom_diff, scratch),
+        Way::Few(few) => few.run(top_diff, weights, bottom_diff, scratch),
         Way::Plain => plain_backward_input(dims, top_diff, weights, Onto::Nothing, bottom_diff, scratch),
     }
 }

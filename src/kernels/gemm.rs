@@ -221,14 +221,17 @@ fn block(isa: Isa, product: &Gemm<'_>, row: usize, col: usize, mut c: MatMut<'_>
 }
 
 /// A packed block of A and one of B.
-struct Packed<'a> {
-    k: usize,
-    a: &'a [f32],
-    b: &'a [f32],
+pub(super) struct Packed<'a> {
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// As [`pack::rows`] leaves it.
+    pub a: &'a [f32],
+    /// As [`pack::columns`] leaves it.
+    pub b: &'a [f32],
 }
 
-/// Multiplies packed blocks.
-fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut<'_>) {
+/// Multiplies packed blocks: c = alpha * a b + beta * c.
+pub(super) fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mut c: MatMut<'_>) {
     let Packed { k, a, b } = *packed;
     let (m, n) = (c.rows(), c.cols());
     for rows in pack::panels(m, isa.tile_rows()) {

@@ -45,6 +45,11 @@ impl ConvAxis {
         let input = full.checked_sub(pad.checked_mul(2)?)?;
         Some(Self { input, kernel, stride, pad, dilation, output })
     }
+
+    /// How many positions the taps span.
+    pub(super) fn extent(&self) -> usize {
+        self.dilation * (self.kernel - 1) + 1
+    }
 }
 
 /// A convolution of a batch: input `batch x in_channels x ...`, output `batch x out_channels x ...`, weights

@@ -4,6 +4,7 @@
 mod dots;
 mod forward;
 mod gradient;
+mod input_gradient;
 mod planes;
 mod strips;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod toom;
 
 pub use forward::Forward;
 pub use gradient::Gradient;
+pub use input_gradient::InputGradient;
 
 /// The most input channels of a group.
-const CHANNELS: usize = 4;
+pub const CHANNELS: usize = 4;

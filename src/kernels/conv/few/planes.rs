@@ -1,13 +1,10 @@
 //! Padded copies of lines of an image's channels.
 
+use std::ops::Range;
+
 use crate::kernels::conv::lines::copy_every;
 use crate::kernels::conv::{ConvAxis, ConvDims};
-use crate::kernels::simd::{Isa, Job, Simd};
-
-/// How far an axis' taps reach.
-fn extent(axis: &ConvAxis) -> usize {
-    axis.dilation * (axis.kernel - 1) + 1
-}
+use crate::kernels::simd::{Isa, Job, MatMut, Simd};
 
 /// What is kept of a channel for a band of lines of outputs. Positions of equal remainders by `step` lie together.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +21,7 @@ impl Planes {
     pub fn new(axes: [ConvAxis; 2], outputs: usize, apart: bool) -> Self {
         let step = if apart { axes.map(|axis| axis.stride) } else { [1, 1] };
         let kept = |i: usize, outputs: usize| {
-            (outputs - 1) * axes[i].stride / step[i] + (extent(&axes[i]) - 1) / step[i] + 1
+            (outputs - 1) * axes[i].stride / step[i] + (axes[i].extent() - 1) / step[i] + 1
         };
         Self { axes, step, lines: kept(0, outputs), pitch: kept(1, axes[1].output) }
     }
@@ -63,8 +60,13 @@ impl Planes {
         isa.run(Fill { planes: self, image, first, to: planes });
     }
 
+    /// Copies the lines `lines` of an image's channels from planes of the outputs from line `first` on; 0 where none are kept.
+    pub fn give(&self, isa: Isa, planes: &[f32], first: usize, lines: Range<usize>, c: MatMut<'_>) {
+        isa.run(Give { planes: self, from: planes, first, lines, c });
+    }
+
     /// The column that is kept first of those of a remainder, and where in a line such columns are.
-    fn inside(&self, remainder: usize) -> (usize, std::ops::Range<usize>) {
+    fn inside(&self, remainder: usize) -> (usize, Range<usize>) {
         let (axis, step) = (&self.axes[1], self.step[1]);
         let start = axis.pad.saturating_sub(remainder).div_ceil(step).min(self.pitch);
         let end = (axis.input + axis.pad).saturating_sub(remainder).div_ceil(step).clamp(start, self.pitch);
@@ -95,6 +97,51 @@ impl Job for Fill<'_> {
                     if y < outer.input && !inside.is_empty() {
                         let row = &image[y * inner.input..][..inner.input];
                         copy_every(simd, sx, &row[start..], &mut out[inside.clone()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies what lies inside the image back.
+struct Give<'a> {
+    planes: &'a Planes,
+    from: &'a [f32],
+    first: usize,
+    lines: Range<usize>,
+    c: MatMut<'a>,
+}
+
+impl Job for Give<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Give { planes, from, first, lines: wanted, mut c } = self;
+        let Planes { axes: [outer, inner], step: [sy, sx], lines, pitch } = *planes;
+        for (i, channel) in from.chunks_exact(planes.channel_len()).enumerate() {
+            let row = c.row(i);
+            if pitch * sx < inner.pad + inner.input {
+                row.fill(0.0)
+            }
+            for (y, to) in wanted.clone().zip(row.chunks_exact_mut(inner.input)) {
+                let kept = (y + outer.pad).wrapping_sub(first * outer.stride);
+                if kept / sy >= lines {
+                    to.fill(0.0);
+                    continue;
+                }
+                for remainder in 0..sx {
+                    let (start, inside) = planes.inside(remainder);
+                    if inside.is_empty() {
+                        continue;
+                    }
+                    let plane = (kept % sy * sx + remainder) * lines + kept / sy;
+                    let from = &channel[plane * pitch..][inside];
+                    if sx == 1 {
+                        to[start..][..from.len()].copy_from_slice(from);
+                    } else {
+                        to[start..].iter_mut().step_by(sx).zip(from).for_each(|(to, &v)| *to = v);
                     }
                 }
             }

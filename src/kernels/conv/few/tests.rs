@@ -1,6 +1,6 @@
 //! Against the reference twin, on every instruction set.
 
-use super::{Forward, Gradient};
+use super::{Forward, Gradient, InputGradient};
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::reference;
 use crate::kernels::simd::Isa;
@@ -56,6 +56,36 @@ fn forward_matches_the_reference() {
 }
 
 #[test]
+fn input_gradient_matches_the_reference() {
+    // Bands of one image, lines and columns that no tap meets, or only the padding does, kernels as large as the image.
+    let more: [([usize; 4], [[usize; 5]; 2]); 7] = [
+        ([1, 3, 16, 1], [[227, 11, 4, 0, 1], [100, 11, 4, 0, 1]]),
+        ([2, 6, 64, 2], [[140, 5, 1, 2, 1], [41, 3, 1, 1, 1]]),
+        ([1, 1, 9, 1], [[101, 3, 5, 1, 2], [37, 4, 7, 2, 3]]),
+        ([1, 2, 8, 1], [[12, 2, 2, 5, 1], [9, 2, 3, 4, 1]]),
+        ([1, 4, 300, 1], [[64, 4, 2, 1, 1], [64, 4, 2, 1, 1]]),
+        ([3, 1, 10, 1], [[7, 7, 1, 0, 1], [6, 6, 1, 0, 1]]),
+        ([1, 3, 64, 1], [[47, 3, 1, 1, 1], [300, 3, 1, 1, 1]]),
+    ];
+    let mut served = 0;
+    for (isa, d) in Isa::all().flat_map(|isa| CASES.into_iter().chain(more).map(dims).map(move |d| (isa, d)))
+    {
+        let (top_diff, weights) = (values(d.output_len()), values(d.weight_len()));
+        let Some(gradient) = InputGradient::new(isa, &d) else { continue };
+        let mut got = vec![f32::NAN; d.input_len()];
+        let mut scratch = vec![f32::NAN; gradient.scratch_len()];
+        gradient.run(&top_diff, &weights, &mut got, &mut scratch);
+        assert_close(
+            &got,
+            &reference::conv_backward_input(&d, &top_diff, &weights),
+            &format!("{d:?} on {}", isa.name()),
+        );
+        served += 1;
+    }
+    assert!(served >= 12 * Isa::all().count(), "{served}");
+}
+
+#[test]
 fn gradient_matches_the_reference() {
     for (isa, d) in Isa::all().flat_map(|isa| cases().map(move |d| (isa, d))) {
         let (input, top) = (values(d.input_len()), values(d.output_len()));
@@ -82,8 +112,10 @@ fn gradient_matches_the_reference() {
 }
 
 fn cases() -> impl Iterator<Item = ConvDims> {
-    CASES.into_iter().map(|([batch, in_channels, out_channels, group], axes)| {
-        let axes = axes.map(|[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).expect("the kernel fits"));
-        ConvDims { batch, in_channels, out_channels, group, axes: axes.to_vec() }
-    })
+    CASES.into_iter().map(dims)
+}
+
+fn dims(([batch, in_channels, out_channels, group], axes): ([usize; 4], [[usize; 5]; 2])) -> ConvDims {
+    let axes = axes.map(|[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).expect("the kernel fits"));
+    ConvDims { batch, in_channels, out_channels, group, axes: axes.to_vec() }
 }
