@@ -34,7 +34,7 @@ const NEAR: usize = 400 * 1024;
 const AHEAD: usize = 128;
 /// The most values that are the first of a channel, and the most images of one value each.
 const FIRST: usize = 1024;
-const FIRST_IMAGES: usize = 64;
+const FIRST_IMAGES: usize = 16;
 
 impl Channels {
     /// The axes of `shape` before `from`, those from there to `to`, and the rest.

@@ -224,6 +224,7 @@ fn sum_rows<'a, S: Simd, const SQUARES: bool>(
 
 // Below the macro, which they use.
 mod across;
+mod beside;
 mod within;
 
 pub use across::{Across, across, across_backward};

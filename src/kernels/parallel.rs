@@ -90,6 +90,28 @@ pub fn for_chunks_mut<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &m
     for_parts(out, 0..count, &|i| i * chunk, &|i, part| f(i * chunk, part));
 }
 
+/// As [`for_chunks_mut`], but each thread's share from its last chunk to the first: what a pass over the chunks before has left
+/// in the caches is met first.
+pub fn for_chunks_mut_back<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let chunk = chunk.max(1);
+    let share = out.len().div_ceil(chunk).div_ceil(rayon::current_num_threads()) * chunk;
+    for_chunks_mut(out, share, |first, out| {
+        // Number 0 is the last.
+        let (len, count) = (out.len(), out.len().div_ceil(chunk));
+        halve(
+            0..count,
+            out,
+            &|out, low, middle| {
+                let behind = len.min((count - low) * chunk) - (count - middle) * chunk;
+                let at = out.len() - behind;
+                let (before, behind) = <[T]>::split_at_mut(out, at);
+                (behind, before)
+            },
+            &|i, part| f(first + (count - 1 - i) * chunk, part),
+        );
+    });
+}
+
 /// Calls `f(start, a, b)` for consecutive chunks of two outputs of equal length.
 pub fn for_chunks_mut2<T: Send, U: Send>(
     a: &mut [T],
@@ -269,7 +291,7 @@ pub fn sum_chunks(len: usize, chunk: usize, f: impl Fn(std::ops::Range<usize>) -
 
 #[cfg(test)]
 mod tests {
-    use std::{panic, thread};
+    use std::{panic, sync::Mutex, thread};
 
     use super::*;
 
@@ -282,6 +304,24 @@ mod tests {
             });
             assert!(out.iter().enumerate().all(|(i, &v)| v == i));
             assert_eq!(sum_chunks(len, 8, |r| r.map(|i| i as f64).sum()), (0..len).sum::<usize>() as f64);
+        }
+    }
+
+    #[test]
+    fn chunks_from_the_last_cover_everything_once() {
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for len in [0, 1, 7, 8, 9, 1000] {
+                let (mut out, order) = (vec![0usize; len], Mutex::new(Vec::new()));
+                pool.install(|| {
+                    for_chunks_mut_back(&mut out, 8, |start, part| {
+                        order.lock().unwrap().push(start);
+                        part.iter_mut().enumerate().for_each(|(i, v)| *v += start + i)
+                    });
+                });
+                assert!(out.iter().enumerate().all(|(i, &v)| v == i));
+                assert!(threads > 1 || order.into_inner().unwrap().is_sorted_by(|a, b| a > b));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::array;
 use super::{
     super::{
         elementwise::vectorized,
-        parallel::{CHUNK, chunk_of, for_chunks_mut},
+        parallel::{CHUNK, chunk_of, for_chunks_mut, for_chunks_mut_back},
         scratch,
         simd::{Isa, Job, Simd, store_columns, sum_columns},
     },
@@ -27,7 +27,7 @@ pub fn apply<const P: usize, const B: usize>(
     terms: impl Terms<P, B>,
 ) {
     let rows = chunk_of(out.len()) / width.max(1);
-    for_chunks_mut(out, rows.max(1) * width, |start, out| {
+    for_chunks_mut_back(out, rows.max(1) * width, |start, out| {
         let rows = blobs.map(|blob| &blob[start..][..out.len()]);
         Isa::best().run(Store { width, settings, rows, out, terms });
     });

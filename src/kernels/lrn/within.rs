@@ -2,18 +2,24 @@
 //!
 //! Planes stay as they lie, so that no lane is idle but at a plane's end, and some are worked on together. Sums along the rows come
 //! first, of neighbours that are read from where they lie and do not count if they are in another row. These sums lie in scratch,
-//! zeros between planes, so that those down the columns, in the pass that computes, need not ask where a plane ends.
+//! zeros between planes, so that those down the columns, in the pass that computes, need not ask where a plane ends. Over a large
+//! plane the passes follow each other part by part, each as far behind as what it reads reaches.
+
+use std::ops::Range;
 
 use super::{
     super::{
         parallel::{for_chunks_mut, planes_per_chunk},
         scratch,
-        simd::{Asked, Cut, Each, Isa, Job, MOST_LANES, Renew, Simd, each_piece, renew_pieces},
+        simd::{Asked, Cut, Isa, Job, MOST_LANES, Simd, each_piece, renew_pieces},
     },
-    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, ThreeQuarters, Value, sum_rows,
+    Any, Half, MAX_SIZE, Plain, Power, Ratio, Response, Slope, ThreeQuarters, Value,
+    beside::{Beside, Fixed, Lanes},
+    sum_rows,
 };
 
-/// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them.
+/// Values that are worked on together: few enough to stay in the first-level cache, whatever is made of them. Planes of more than
+/// twice as many are cut into parts.
 const TOGETHER: usize = 1024;
 
 /// Blobs whose neighbourhoods are squares within a plane.
@@ -144,38 +150,66 @@ impl Boxes {
         self.plane + self.margin
     }
 
-    /// The planes of so many values.
-    fn planes(&self, len: usize) -> Cut {
-        Cut { count: len / self.plane, len: self.plane, asked: self.plane }
-    }
-
-    /// Sums the squares of `len` values of `x` along their rows, from value `start` on.
-    #[inline(always)]
-    fn add_squares<S: Simd>(self, simd: S, x: &[f32], start: usize, len: usize, room: &mut Room<'_>) {
-        let (side, guard) = (self.side, self.guard);
-        if start >= side && x.len() - start >= len + side {
-            self.add_along::<S, true>(simd, &x[start - side..], len, room.columns, room.apart);
+    /// How a plane is cut.
+    fn parts(&self) -> Parts {
+        if self.plane <= 2 * TOGETHER {
+            Parts { plane: self.plane, step: self.plane, lag: 0, next: self.group }
         } else {
-            // Neighbours would be outside of the blob.
-            room.guarded[guard..][..len].copy_from_slice(&x[start..][..len]);
-            self.add_along::<S, true>(simd, &room.guarded[guard - side..], len, room.columns, room.apart);
+            let lag = self.margin.max(self.guard);
+            Parts { plane: self.plane, step: TOGETHER, lag, next: TOGETHER + lag }
         }
     }
 
-    /// Lays sums of `len` values, or of their squares, along their rows apart; the values begin at number `side` of `values`.
+    /// A part of each of the planes of so many values.
+    fn planes(&self, len: usize, part: &Range<usize>) -> Cut {
+        Cut { count: len / self.plane, len: part.len(), asked: self.plane }
+    }
+
+    /// Sums the squares of `len` values of `x` along their rows, from value `start` on, a part of each plane.
+    #[inline(always)]
+    fn add_squares<S: Simd>(
+        self,
+        simd: S,
+        x: &[f32],
+        (start, len): (usize, usize),
+        part: Range<usize>,
+        room: &mut Room<'_>,
+    ) {
+        let (side, guard) = (self.side, self.guard);
+        if start >= side && x.len() - start >= len + side {
+            self.add_along::<S, true>(simd, &x[start - side..], len, part, room.columns, room.apart);
+        } else {
+            // Neighbours would be outside of the blob. What else is put there comes later.
+            if part.start == 0 {
+                room.guarded[guard..][..len].copy_from_slice(&x[start..][..len]);
+            }
+            self.add_along::<S, true>(
+                simd,
+                &room.guarded[guard - side..],
+                len,
+                part,
+                room.columns,
+                room.apart,
+            );
+        }
+    }
+
+    /// Lays sums of a part of `len` values, or of their squares, along their rows apart; the values begin at number `side` of
+    /// `values`.
     #[inline(always)]
     fn add_along<S: Simd, const SQUARES: bool>(
         self,
         simd: S,
         values: &[f32],
         len: usize,
+        part: Range<usize>,
         columns: &[f32],
         apart: &mut [f32],
     ) {
-        let from = |i: usize| (&values[i..], self.plane);
-        let planes = self.planes(len);
-        let columns = (columns, self.plane);
-        let out = (&mut apart[self.margin..], self.apart());
+        let from = |i: usize| (&values[part.start + i..], self.plane);
+        let planes = self.planes(len, &part);
+        let columns = (&columns[part.start..], self.plane);
+        let out = (&mut apart[self.margin + part.start..], self.apart());
         let beside = Beside::<SQUARES> { nearest: 1, width: self.width };
         let fixed = Fixed::<SQUARES>(self.lanes);
         let within = self.width <= S::LANES && S::LANES.is_multiple_of(self.width);
@@ -206,130 +240,69 @@ impl Boxes {
         }
     }
 
-    /// The rows down a column of which value `i` is the middle, of planes that lie apart.
+    /// The rows down a column of which value `i` from `start` on is the middle, of planes that lie apart.
     #[inline(always)]
-    fn down<const N: usize>(self, apart: &[f32]) -> [(&[f32], usize); N] {
-        let first = self.margin - self.above * self.width;
+    fn down<const N: usize>(self, apart: &[f32], start: usize) -> [(&[f32], usize); N] {
+        let first = self.margin - self.above * self.width + start;
         std::array::from_fn(|i| (&apart[first + i * self.width..], self.apart()))
     }
 
-    /// Sums over squares, from those along the rows of `len` values.
+    /// Sums over squares, from those along the rows, of a part of `len` values.
     #[inline(always)]
-    fn add_down<S: Simd>(self, simd: S, apart: &[f32], sums: &mut [f32], len: usize) {
-        let first = self.margin - self.above * self.width;
+    fn add_down<S: Simd>(self, simd: S, apart: &[f32], sums: &mut [f32], len: usize, part: Range<usize>) {
+        let first = self.margin - self.above * self.width + part.start;
         for (i, sums) in sums[..len].chunks_exact_mut(self.plane).enumerate() {
             let rows = (0..=2 * self.above).map(|k| &apart[first + i * self.apart() + k * self.width..]);
-            sum_rows::<S, false>(simd, rows, sums);
+            sum_rows::<S, false>(simd, rows, &mut sums[part.clone()]);
         }
     }
 }
 
-/// Runs [`each_piece`] over rows down the columns, whose sums are those over squares, and over `$row`s, `$len` values of each.
+/// How the passes over planes are cut: parts follow each other.
+#[derive(Clone, Copy)]
+struct Parts {
+    plane: usize,
+    /// Values of a part.
+    step: usize,
+    /// How far a pass that reads neighbours is behind the one that makes them.
+    lag: usize,
+    /// How far ahead of a pass lies what the first will read next.
+    next: usize,
+}
+
+impl Parts {
+    /// Where a pass with `behind` passes behind it gets to with each part of the last.
+    fn pass(self, first: usize, behind: usize) -> Range<usize> {
+        let end = |last: usize| self.plane.min(last + behind * self.lag);
+        // The first part is longer by what lies between.
+        let start = if first == 0 { 0 } else { end(first) };
+        start..end(first + self.step)
+    }
+}
+
+/// Runs [`each_piece`] over rows down the columns, whose sums are those over squares, and over `$row`s, a part of `$len` values of
+/// each.
 macro_rules! over_squares {
-    ($simd:expr, $boxes:expr, $room:expr, $len:expr, [$($row:expr),*], [$($out:expr),*], $asked:expr, $each:expr) => {{
-        let (planes, plane) = ($boxes.planes($len), $boxes.plane);
-        let outs = [$((&mut *$out, plane)),*];
+    ($simd:expr, $boxes:expr, $room:expr, $len:expr, $part:expr, [$($row:expr),*], [$($out:expr),*], $asked:expr, $each:expr) => {{
+        let (part, plane): (Range<usize>, _) = ($part, $boxes.plane);
+        let (planes, start) = ($boxes.planes($len, &part), part.start);
+        let outs = [$((&mut $out[start..], plane)),*];
         match $boxes.above {
             1 => {
-                let [a, b, c] = $boxes.down($room.apart);
-                each_piece($simd, planes, [a, b, c, $(($row, plane)),*], outs, $asked, $each);
+                let [a, b, c] = $boxes.down($room.apart, start);
+                each_piece($simd, planes, [a, b, c, $((&$row[start..], plane)),*], outs, $asked, $each);
             }
             2 => {
-                let [a, b, c, d, e] = $boxes.down($room.apart);
-                each_piece($simd, planes, [a, b, c, d, e, $(($row, plane)),*], outs, $asked, $each);
+                let [a, b, c, d, e] = $boxes.down($room.apart, start);
+                each_piece($simd, planes, [a, b, c, d, e, $((&$row[start..], plane)),*], outs, $asked, $each);
             }
             _ => {
-                $boxes.add_down($simd, $room.apart, $room.sums, $len);
-                each_piece($simd, planes, [(&*$room.sums, plane), $(($row, plane)),*], outs, $asked, $each);
+                $boxes.add_down($simd, $room.apart, $room.sums, $len, part);
+                let sums = (&$room.sums[start..], plane);
+                each_piece($simd, planes, [sums, $((&$row[start..], plane)),*], outs, $asked, $each);
             }
         }
     }};
-}
-
-/// The sum of values, or of squares, along a row: as many neighbours before as behind, and their column; those of another row do
-/// not count.
-#[derive(Clone, Copy)]
-struct Beside<const SQUARES: bool> {
-    /// How far away the nearest neighbours are.
-    nearest: usize,
-    width: usize,
-}
-
-impl<const SQUARES: bool> Beside<SQUARES> {
-    /// The sum and one more.
-    #[inline(always)]
-    fn add<S: Simd>(simd: S, sum: S::V, v: S::V) -> S::V {
-        if SQUARES { simd.fma(v, v, sum) } else { simd.add(sum, v) }
-    }
-
-    /// The sum and the neighbours of a register, of which the first lies `d` away.
-    #[inline(always)]
-    fn add_both<S: Simd>(self, simd: S, d: usize, sum: S::V, [before, after, column]: [S::V; 3]) -> S::V {
-        let more = Self::add(simd, sum, before);
-        let sum = simd.where_greater(column, simd.splat(d as f32 - 0.5), more, sum);
-        let more = Self::add(simd, sum, after);
-        simd.where_greater(simd.splat(self.width as f32 - d as f32), column, more, sum)
-    }
-}
-
-impl<const SQUARES: bool, const N: usize> Each<N, 1> for Beside<SQUARES> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, near: [S::V; N]) -> [S::V; 1] {
-        let side = N / 2 - 1;
-        let mut sum = if SQUARES { simd.mul(near[side], near[side]) } else { near[side] };
-        for d in 1..=side {
-            sum = self.add_both(simd, d, sum, [near[side - d], near[side + d], near[N - 1]]);
-        }
-        [sum]
-    }
-}
-
-impl<const SQUARES: bool> Renew<3, 1> for Beside<SQUARES> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, near: [S::V; 3], [sum]: [S::V; 1]) -> [S::V; 1] {
-        [self.add_both(simd, self.nearest, sum, near)]
-    }
-}
-
-/// The lanes that have a neighbour one and two before, and behind, where a register holds whole rows.
-#[derive(Clone, Copy)]
-struct Lanes {
-    before: [u32; 2],
-    after: [u32; 2],
-}
-
-impl Lanes {
-    fn of(width: usize) -> Self {
-        let mut lanes = Self { before: [0; 2], after: [0; 2] };
-        let mut column = 0;
-        for lane in 0..MOST_LANES {
-            for d in [1, 2] {
-                lanes.before[d - 1] |= u32::from(column >= d) << lane;
-                lanes.after[d - 1] |= u32::from(column + d < width) << lane;
-            }
-            column = if column + 1 < width { column + 1 } else { 0 };
-        }
-        lanes
-    }
-}
-
-/// [`Beside`] where a register holds whole rows.
-#[derive(Clone, Copy)]
-struct Fixed<const SQUARES: bool>(Lanes);
-
-impl<const SQUARES: bool, const N: usize> Each<N, 1> for Fixed<SQUARES> {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, near: [S::V; N]) -> [S::V; 1] {
-        let side = N / 2;
-        let mut sum = if SQUARES { simd.mul(near[side], near[side]) } else { near[side] };
-        for d in 1..=side {
-            let more = Beside::<SQUARES>::add(simd, sum, near[side - d]);
-            sum = simd.where_set(self.0.before[d - 1], more, sum);
-            let more = Beside::<SQUARES>::add(simd, sum, near[side + d]);
-            sum = simd.where_set(self.0.after[d - 1], more, sum);
-        }
-        [sum]
-    }
 }
 
 struct Normalize<'a, P> {
@@ -349,14 +322,18 @@ impl<P: Power> Job for Normalize<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Normalize { boxes, response, power, x, start, y, mut room } = self;
+        let parts = boxes.parts();
         for (i, y) in y.chunks_mut(boxes.group).enumerate() {
             let (at, len) = (start + i * boxes.group, y.len());
-            boxes.add_squares(simd, x, at, len, &mut room);
-            let x = &x[at..];
-            // What the next planes read and write.
-            let [reads, writes] = [x.as_ptr(), y.as_ptr()].map(|p| [p.wrapping_add(boxes.group)]);
-            let value = Value { response, power, near: Plain };
-            over_squares!(simd, boxes, room, len, [x], [y], Asked { reads, writes }, value);
+            for first in (0..boxes.plane).step_by(parts.step) {
+                boxes.add_squares(simd, x, (at, len), parts.pass(first, 1), &mut room);
+                let (x, part) = (&x[at..], parts.pass(first, 0));
+                // What the next part, or the next planes, read and write.
+                let [reads, writes] =
+                    [x.as_ptr(), y.as_ptr()].map(|p| [p.wrapping_add(part.start + parts.next)]);
+                let value = Value { response, power, near: Plain };
+                over_squares!(simd, boxes, room, len, part, [x], [y], Asked { reads, writes }, value);
+            }
         }
     }
 }
@@ -379,21 +356,27 @@ impl<P: Power> Job for Backward<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Backward { boxes, response, power, x, dy, start, dx, mut room } = self;
+        let parts = boxes.parts();
         for (i, dx) in dx.chunks_mut(boxes.group).enumerate() {
             let (at, len) = (start + i * boxes.group, dx.len());
-            boxes.add_squares(simd, x, at, len, &mut room);
-            let (x, dy) = (&x[at..], &dy[at..]);
-            // What the next planes read, and these write.
-            let [x_next, dy_next] = [x, dy].map(|row| row.as_ptr().wrapping_add(boxes.group));
-            let asked = Asked { reads: [x_next], writes: [dx.as_ptr()] };
-            let (direct, ratios) = (&mut *room.direct, &mut room.guarded[boxes.guard..]);
-            let ratio = Ratio { response, power, near: Plain };
-            over_squares!(simd, boxes, room, len, [x, dy], [direct, ratios], asked, ratio);
-            let ratios = &room.guarded[boxes.guard - boxes.side..];
-            boxes.add_along::<S, false>(simd, ratios, len, room.columns, room.apart);
-            let slope = Slope::of(response, Plain);
-            let asked = Asked { reads: [dy_next], writes: [] };
-            over_squares!(simd, boxes, room, len, [x, &*room.direct], [dx], asked, slope);
+            for first in (0..boxes.plane).step_by(parts.step) {
+                boxes.add_squares(simd, x, (at, len), parts.pass(first, 3), &mut room);
+                let (x, dy, part) = (&x[at..], &dy[at..], parts.pass(first, 2));
+                // What the next part, or the next planes, read, and these write.
+                let reads = [x.as_ptr().wrapping_add(part.start + parts.next)];
+                let asked = Asked { reads, writes: [dx.as_ptr().wrapping_add(part.start)] };
+                let (direct, ratios) = (&mut *room.direct, &mut room.guarded[boxes.guard..]);
+                let ratio = Ratio { response, power, near: Plain };
+                over_squares!(simd, boxes, room, len, part, [x, dy], [direct, ratios], asked, ratio);
+                // Sums of squares that are still read lie behind.
+                let (part, ratios) = (parts.pass(first, 1), &room.guarded[boxes.guard - boxes.side..]);
+                boxes.add_along::<S, false>(simd, ratios, len, part, room.columns, room.apart);
+                let part = parts.pass(first, 0);
+                let reads = [dy.as_ptr().wrapping_add(part.start + parts.next + parts.lag)];
+                let asked = Asked { reads, writes: [] };
+                let slope = Slope::of(response, Plain);
+                over_squares!(simd, boxes, room, len, part, [x, room.direct], [dx], asked, slope);
+            }
         }
     }
 }

@@ -35,6 +35,28 @@ impl Avx512 {
     }
 }
 
+/// (ln(1 + r) - r) / r^2 where 1 + r is in each sixteenth from 1 to 3/2, then in each half of one from 3/4 to 1: polynomials that have
+/// its values at Chebyshev's points, the highest power first.
+#[rustfmt::skip]
+static LN_TAILS: [[f32; 16]; 4] = [
+    [
+        0.180_637_48, 0.148_369_28, 0.123_143_7, 0.103_167_84, 0.087_164_946, 0.074_210_05, 0.063_622_52, 0.054_894_477,
+        0.484_598_28, 0.424_739_4, 0.374_082_36, 0.330_950_38, 0.294_017_08, 0.262_224_64, 0.234_722_67, 0.210_822_58,
+    ],
+    [
+        -0.249_262_18, -0.243_331_33, -0.233_960_09, -0.222_790_08, -0.210_838_56, -0.198_732_45, -0.186_852_05, -0.175_420_64,
+        -0.131_288_5, -0.170_645_43, -0.199_200_72, -0.219_468_68, -0.233_359_87, -0.242_335_8, -0.247_521_13, -0.249_785_93,
+    ],
+    [
+        0.333_324_22, 0.332_945_2, 0.331_772_48, 0.329_680_77, 0.326_697_7, 0.322_920_44, 0.318_471_58, 0.313_476_62,
+        0.353_517_6, 0.344_884_66, 0.339_512_94, 0.336_333_04, 0.334_586_95, 0.333_738_36, 0.333_409_13, 0.333_334_68,
+    ],
+    [
+        -0.499_999_97, -0.499_991_6, -0.499_942_15, -0.499_811, -0.499_562_14, -0.499_168_63, -0.498_612_67, -0.497_884_54,
+        -0.498_756_38, -0.499_388_13, -0.499_725_34, -0.499_891_9, -0.499_965_25, -0.499_992_13, -0.499_999_17, -0.5,
+    ],
+];
+
 #[inline(always)]
 fn mask(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
@@ -125,6 +147,24 @@ impl Simd for Avx512 {
         let table = 0x0200_0011 | zero << 8 | infinity << 16 | infinity << 20;
         // SAFETY: see above.
         unsafe { _mm512_fixupimm_ps::<0>(y, x, _mm512_set1_epi32(table)) }
+    }
+    #[inline(always)]
+    fn ln(self, x: __m512) -> __m512 {
+        // x = 2^k (1 + r) with r from -1/4 to 1/2; zeros, infinities and what is below 0 come out by themselves.
+        // SAFETY: see above.
+        unsafe {
+            let m = _mm512_getmant_ps::<_MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_NAN>(x);
+            let k = _mm512_sub_ps(_mm512_getexp_ps(x), _mm512_getexp_ps(m));
+            let r = _mm512_sub_ps(m, _mm512_set1_ps(1.0));
+            let sixteenth = _mm512_srli_epi32::<19>(_mm512_castps_si512(m));
+            let mut tail = _mm512_setzero_ps();
+            for (i, factors) in LN_TAILS.iter().enumerate() {
+                let factor = _mm512_permutexvar_ps(sixteenth, _mm512_loadu_ps(factors.as_ptr()));
+                tail = if i == 0 { factor } else { _mm512_fmadd_ps(tail, r, factor) };
+            }
+            let y = _mm512_fmadd_ps(_mm512_mul_ps(r, r), tail, r);
+            _mm512_fmadd_ps(k, _mm512_set1_ps(std::f32::consts::LN_2), y)
+        }
     }
     #[inline(always)]
     fn add_bits(self, a: __m512, b: __m512) -> __m512 {

@@ -1,4 +1,4 @@
-//! Exponentials, logarithms and what is made of them, of a register: no tables, no branches.
+//! Exponentials, logarithms and what is made of them, of a register: no branches, no tables but those that a register holds.
 //!
 //! Errors are in units in the last place, the largest of every 29th `f32`, of results that are normal numbers; results below
 //! them may be 0. NaN stays.
@@ -115,6 +115,12 @@ pub fn exp_m1_below_0<S: Simd>(simd: S, x: S::V) -> S::V {
 /// ln(x), within 1 unit: -infinity at 0, NaN below.
 #[inline(always)]
 pub fn ln<S: Simd>(simd: S, x: S::V) -> S::V {
+    simd.ln(x)
+}
+
+/// [`ln`] without instructions for it.
+#[inline(always)]
+pub fn ln_by_bits<S: Simd>(simd: S, x: S::V) -> S::V {
     let (zero, (k, f)) = (simd.splat(0.0), split(simd, x));
     let square = simd.mul(f, f);
     let tail = polynomial(simd, f, &LN_TAIL);

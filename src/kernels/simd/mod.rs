@@ -127,6 +127,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn ends_of_power(self, x: Self::V, y: Self::V, at_0: f32, at_infinity: f32) -> Self::V {
         functions::ends_of_power(self, x, y, at_0, at_infinity)
     }
+    /// The logarithm of each lane, as [`ln`] gives it.
+    #[inline(always)]
+    fn ln(self, x: Self::V) -> Self::V {
+        functions::ln_by_bits(self, x)
+    }
     /// k and m, from sqrt(1/2) to sqrt(2), with x = 2^k m, for normal x > 0.
     fn split_by_sqrt_half(self, x: Self::V) -> (Self::V, Self::V);
 

@@ -148,24 +148,17 @@ pub fn store_columns<S: Simd, const P: usize, const B: usize>(
     let len = check_rows(width, settings, rows);
     assert!(out.len() == len, "a value for each of the rows");
     for (columns, first) in pieces(width, len) {
-        for column in columns.step_by(S::LANES) {
-            let (lanes, end) = (S::LANES.min(width - column), len.min(first + ROWS * width));
-            // SAFETY: from `column` on rows of blobs and `out` have `lanes` values, and so have settings.
-            unsafe {
-                let settings = load_first(simd, settings, column, lanes);
-                let mut at = first + column;
-                while at < end {
-                    let to = out.as_mut_ptr().add(at);
-                    // Not beyond the end: to ask for what is not there takes longer than to wait.
-                    simd.prefetch_to_write(out.as_ptr().wrapping_add((at + AHEAD).min(len - 1)));
-                    let v = terms.of(simd, settings, load_first(simd, rows, at, lanes));
-                    if lanes == S::LANES {
-                        simd.store(to, v)
-                    } else {
-                        simd.store_first(to, lanes, v)
-                    }
-                    at += width;
-                }
+        let (end, whole) = (len.min(first + ROWS * width), columns.end - columns.len() % S::LANES);
+        // SAFETY: from `column` on rows of blobs and `out`, which end at `end`, have so many values, and so have settings.
+        unsafe {
+            for column in (columns.start..whole).step_by(S::LANES) {
+                let group = Group { column, lanes: S::LANES, at: first + column, end, width };
+                group.store(simd, settings, rows, out, terms);
+            }
+            if whole < columns.end {
+                let group =
+                    Group { column: whole, lanes: columns.end - whole, at: first + whole, end, width };
+                group.store(simd, settings, rows, out, terms);
             }
         }
     }
@@ -188,23 +181,95 @@ pub fn sum_columns<S: Simd, const P: usize, const B: usize, const N: usize>(
     assert!(sums.len() == N * width, "sums for each column");
     sums.fill(0.0);
     for (columns, first) in pieces(width, len) {
-        for column in columns.step_by(S::LANES) {
-            let (lanes, end) = (S::LANES.min(width - column), len.min(first + ROWS * width));
+        let (end, whole) = (len.min(first + ROWS * width), columns.end - columns.len() % S::LANES);
+        // SAFETY: from `column` on rows of blobs, which end at `end`, and of sums have so many values, and so have settings.
+        unsafe {
+            for column in (columns.start..whole).step_by(S::LANES) {
+                let group = Group { column, lanes: S::LANES, at: first + column, end, width };
+                group.sum(simd, settings, rows, sums, terms);
+            }
+            if whole < columns.end {
+                let group =
+                    Group { column: whole, lanes: columns.end - whole, at: first + whole, end, width };
+                group.sum(simd, settings, rows, sums, terms);
+            }
+        }
+    }
+}
+
+/// A register of columns of some rows.
+struct Group {
+    column: usize,
+    /// How many columns it has: a constant where it is full, so that nothing is masked.
+    lanes: usize,
+    /// Where the first row has them, and where the last ends.
+    at: usize,
+    end: usize,
+    width: usize,
+}
+
+impl Group {
+    /// `out` becomes the terms of rows.
+    ///
+    /// # Safety
+    /// All have so many values there.
+    #[inline(always)]
+    unsafe fn store<S: Simd, const P: usize, const B: usize>(
+        self,
+        simd: S,
+        settings: [&[f32]; P],
+        rows: [&[f32]; B],
+        out: &mut [f32],
+        terms: impl Terms<P, B>,
+    ) {
+        let Self { column, lanes, mut at, end, width } = self;
+        // Not beyond the end: to ask for what is not there takes longer than to wait.
+        let soon = out.as_ptr().wrapping_add(AHEAD.min(out.len() - 1 - (end - width + column)));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let settings = load_first(simd, settings, column, lanes);
+            while at < end {
+                simd.prefetch_to_write(soon.wrapping_add(at));
+                let (v, to) =
+                    (terms.of(simd, settings, load_first(simd, rows, at, lanes)), out.as_mut_ptr().add(at));
+                if lanes == S::LANES {
+                    simd.store(to, v)
+                } else {
+                    simd.store_first(to, lanes, v)
+                }
+                at += width;
+            }
+        }
+    }
+
+    /// Adds the terms of rows to the rows of `sums`.
+    ///
+    /// # Safety
+    /// All have so many values there.
+    #[inline(always)]
+    unsafe fn sum<S: Simd, const P: usize, const B: usize, const N: usize>(
+        self,
+        simd: S,
+        settings: [&[f32]; P],
+        rows: [&[f32]; B],
+        sums: &mut [f32],
+        terms: impl Sums<P, B, N>,
+    ) {
+        let Self { column, lanes, mut at, end, width } = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let settings = load_first(simd, settings, column, lanes);
             let mut now = [simd.splat(0.0); N];
             for (k, now) in now.iter_mut().enumerate() {
-                *now = simd.read_first(&sums[k * width + column..][..lanes]);
+                [*now] = load_first(simd, [&*sums], k * width + column, lanes);
             }
-            // SAFETY: from `column` on rows of blobs have `lanes` values, and so have settings.
-            unsafe {
-                let settings = load_first(simd, settings, column, lanes);
-                let mut at = first + column;
-                while at < end {
-                    now = terms.add(simd, settings, load_first(simd, rows, at, lanes), now);
-                    at += width;
-                }
+            while at < end {
+                now = terms.add(simd, settings, load_first(simd, rows, at, lanes), now);
+                at += width;
             }
             for (k, now) in now.into_iter().enumerate() {
-                simd.write_first(&mut sums[k * width + column..][..lanes], now);
+                let to = sums.as_mut_ptr().add(k * width + column);
+                if lanes == S::LANES { simd.store(to, now) } else { simd.store_first(to, lanes, now) }
             }
         }
     }
