@@ -20,7 +20,8 @@ fn fits(isa: Isa, pool: &Pool) -> bool {
     small && pool.axes.len() <= 2 && 2 * pool.planes > isa.lanes()
 }
 
-/// Whether maxima are best taken so: transposing much that has small windows takes longer than idle lanes do.
+/// Whether maxima are best taken so, if no other way fills its lanes: transposing much that has small windows takes longer than idle
+/// lanes do.
 pub fn maxima_pay(isa: Isa, pool: &Pool) -> bool {
     fits(isa, pool) && pool.outputs() <= FEW && (pool.taps() > 4 || pool.inputs() <= 64)
 }

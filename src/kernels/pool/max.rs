@@ -3,13 +3,11 @@
 use super::{
     Axis, Pool, beside, for_rows,
     gather::{Outputs, gather},
-    maxima::{self, Ready},
-    same, square,
+    maxima, same, square,
 };
 use crate::kernels::{
-    elementwise::vectorized,
     parallel::{for_chunks_mut, for_parts_mut},
-    simd::Isa,
+    simd::{Isa, plane_maxima, squares::Squares},
 };
 
 /// Which element of its window each output is.
@@ -52,10 +50,9 @@ pub fn max(pool: &Pool, x: &[f32], y: &mut [f32]) {
 fn max_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    let way = Way::of(isa, pool);
-    way.ready(pool, |ready| {
+    Way::of(isa, pool).ready(isa, pool, |ready| {
         for_chunks_mut(y, planes * outputs, |start, y| {
-            way.largest(isa, pool, ready, &x[start / outputs * inputs..], (y, &mut []));
+            ready.largest(isa, pool, &x[start / outputs * inputs..], (y, &mut []));
         });
     });
 }
@@ -71,22 +68,18 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     assert!(inputs <= u32::MAX as usize, "a place in a plane fits 32 bits");
     let part = planes * outputs;
-    let way = match Way::of(isa, pool) {
-        Way::Global if matches!(taken, Taken::Taps(_)) => Way::with_taps(isa, pool),
-        way => way,
-    };
-    way.ready(pool, |ready| match taken {
+    Way::of(isa, pool).ready(isa, pool, |ready| match taken {
         Taken::Taps(taps) => {
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
-                way.largest(isa, pool, ready, &x[i * planes * inputs..], (y, taps));
+                ready.largest(isa, pool, &x[i * planes * inputs..], (y, taps));
             });
         }
         Taken::Places(places) => {
             assert_eq!(places.len(), y.len());
             for_parts_mut(y, part, places, part, |i, y, places| {
                 let x = &x[i * planes * inputs..];
-                way.largest(isa, pool, ready, x, (&mut *y, &mut []));
+                ready.largest(isa, pool, x, (&mut *y, &mut []));
                 let to = y.chunks_exact(outputs).zip(places.chunks_exact_mut(outputs));
                 x.chunks_exact(inputs).zip(to).for_each(|(x, (y, places))| find(pool, x, y, places));
             });
@@ -109,38 +102,50 @@ enum Way {
 
 impl Way {
     fn of(isa: Isa, pool: &Pool) -> Self {
-        if pool.is_global() { Self::Global } else { Self::with_taps(isa, pool) }
-    }
-
-    /// How they are found together with their taps.
-    fn with_taps(isa: Isa, pool: &Pool) -> Self {
-        if same::fits(pool) {
+        if pool.is_global() && pool.inputs() >= isa.lanes() {
+            Self::Global
+        } else if same::fits(pool) {
             Self::Rows
+        } else if square::fits(pool) && (square::fills(isa, pool) || !beside::maxima_pay(isa, pool)) {
+            Self::ByTwo
         } else if beside::maxima_pay(isa, pool) {
             Self::Beside
-        } else if square::fits(pool) {
-            Self::ByTwo
         } else {
             Self::Rows
         }
     }
 
     /// Lends `f` what it needs.
-    fn ready<R>(self, pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
+    fn ready<R>(self, isa: Isa, pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
         match self {
-            Self::Rows => Ready::lend(pool, f),
-            _ => f(Ready::NOTHING),
+            Self::Global => f(Ready::Global(&taps_of_places(pool))),
+            Self::Beside => f(Ready::Beside),
+            Self::ByTwo => f(Ready::ByTwo(&square::ready(isa, pool))),
+            Self::Rows => maxima::Ready::lend(pool, |ready| f(Ready::Rows(ready))),
         }
     }
+}
 
+/// A way and what all planes need for it.
+#[derive(Clone, Copy)]
+enum Ready<'a> {
+    Global(&'a [u8]),
+    Beside,
+    ByTwo(&'a Squares),
+    Rows(maxima::Ready<'a>),
+}
+
+impl Ready<'_> {
     /// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
-    fn largest(self, isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], to: (&mut [f32], &mut [u8])) {
-        let (y, taps) = to;
+    fn largest(self, isa: Isa, pool: &Pool, x: &[f32], (y, taps): (&mut [f32], &mut [u8])) {
         match self {
-            Self::Global => x.chunks_exact(pool.inputs()).zip(y).for_each(|(x, y)| *y = whole(x)),
+            Self::Global(tap_of) => {
+                let plane = pool.inputs();
+                plane_maxima(isa, &x[..y.len() * plane], plane, y, (taps, tap_of));
+            }
             Self::Beside => beside::largest(isa, pool, x, y, taps),
-            Self::ByTwo => square::largest(isa, pool, x, y, taps),
-            Self::Rows => maxima::largest(isa, pool, ready, x, y, taps),
+            Self::ByTwo(how) => square::largest(isa, pool, how, x, y, taps),
+            Self::Rows(ready) => maxima::largest(isa, pool, ready, x, y, taps),
         }
     }
 }
@@ -228,22 +233,17 @@ fn first_of_row(outer: &[Axis], mut step: usize, mut row: usize) -> usize {
     at
 }
 
-/// The largest of a plane.
-fn whole(x: &[f32]) -> f32 {
-    vectorized(
-        #[inline(always)]
-        || {
-            let (blocks, rest) = x.as_chunks::<16>();
-            let (mut lanes, mut best) = ([x[0]; 16], x[0]);
-            for block in blocks {
-                for (lane, &v) in lanes.iter_mut().zip(block) {
-                    *lane = if v > *lane { v } else { *lane };
-                }
+/// For each place of a plane that is one window the tap that meets it.
+fn taps_of_places(pool: &Pool) -> [u8; 256] {
+    let ((axis, outer), mut taps) = (pool.split(), [0; 256]);
+    for_rows(outer, 0, |row, tap| {
+        for i in axis.window(0) {
+            if let Some(to) = taps.get_mut(row * axis.input + i) {
+                *to = (tap * axis.kernel + axis.tap(0, i)) as u8;
             }
-            lanes.iter().chain(rest).for_each(|&v| best = if v > best { v } else { best });
-            best
-        },
-    )
+        }
+    });
+    taps
 }
 
 /// The first place of each window of a plane that holds the window's largest value.

@@ -31,9 +31,6 @@ pub struct Ready<'a> {
 }
 
 impl Ready<'_> {
-    /// For those who do without.
-    pub const NOTHING: Self = Self { lists: Lists::NONE, edges: &[] };
-
     /// Lends it to `f`.
     pub fn lend<R>(pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
         let (axis, _) = pool.split();

@@ -5,10 +5,10 @@
 //!
 //! | | windows | way |
 //! |---|---|---|
-//! | largest | one, the whole plane, and nobody asks for taps | `max.rs` |
+//! | largest | one, the whole plane, no less than a register | `max.rs` |
 //! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `maxima.rs` by `same.rs`, planes as one long row |
+//! | | 2 x 2 by two; 3 x 3 by two, margin 0 or 1; few lanes idle | `square.rs`, straight from the plane |
 //! | | any, planes of up to 256 values and 64 outputs | `beside.rs`, planes side by side |
-//! | | 2 x 2 by two; 3 x 3 by two, margin 0 or 1 | `square.rs`, straight from the plane |
 //! | | any other | `maxima.rs`, along the rows, then down |
 //! | its gradient | 3 x 3 by one; as for `square.rs`, rows of half a register | `gather.rs`, inputs ask outputs |
 //! | | any other | `max.rs`, outputs go to inputs |
@@ -215,11 +215,18 @@ mod tests {
         }
         // Small planes that go side by side.
         for (h, w, kernel, stride, pad) in
-            [(8, 8, 3, 2, 0), (7, 7, 3, 1, 1), (13, 6, 5, 3, 2), (4, 4, 2, 3, 0)]
+            [(5, 5, 3, 2, 0), (7, 7, 3, 1, 1), (13, 6, 5, 3, 2), (4, 4, 2, 3, 0)]
         {
             let axis = |n| Axis::fit(n, kernel, stride, pad, true).unwrap();
             all.push(Pool { planes: 19, axes: vec![axis(h), axis(w)] });
             all.push(Pool { planes: 37, axes: vec![axis(w)] });
+        }
+        // Rows of outputs that registers just hold, several of them or a part.
+        for w in [3, 4, 8, 9, 15, 16, 17, 18, 31, 32, 33, 34, 35, 65, 66] {
+            for (kernel, pad) in [(2, 0), (3, 0), (3, 1)] {
+                let axis = |n| Axis::fit(n, kernel, 2, pad, true).unwrap();
+                all.push(Pool { planes: 3, axes: vec![axis(w / 2 + 5), axis(w)] });
+            }
         }
         // Planes that windows just cover, more than a chunk of them.
         for (h, w, kernel) in [(16, 16, 3), (14, 16, 2), (8, 8, 3), (2, 14, 3)] {

@@ -123,6 +123,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), j, i) }
     }
     #[inline(always)]
+    fn equal_bits(self, a: __m512, b: __m512) -> u32 {
+        // SAFETY: see above.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b).into() }
+    }
+    #[inline(always)]
     fn inverse_fourth_root_guess(self, x: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
@@ -208,6 +213,11 @@ impl Simd for Avx512 {
     fn pick_or_0(self, v: __m512, numbers: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_permutex2var_ps(v, _mm512_castps_si512(numbers), _mm512_setzero_ps()) }
+    }
+    #[inline(always)]
+    fn pick_two(self, a: __m512, b: __m512, numbers: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_permutex2var_ps(a, _mm512_castps_si512(numbers), b) }
     }
     #[inline(always)]
     fn unzip(self, a: __m512, b: __m512) -> (__m512, __m512) {

@@ -94,6 +94,11 @@ impl Simd for Fma {
         unsafe { _mm256_blendv_ps(j, i, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn equal_bits(self, a: __m256, b: __m256) -> u32 {
+        // SAFETY: see above.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) as u32 }
+    }
+    #[inline(always)]
     fn inverse_fourth_root_guess(self, x: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {
@@ -190,6 +195,15 @@ impl Simd for Fma {
         unsafe {
             let known = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), _mm256_castps_si256(numbers));
             _mm256_and_ps(self.pick(v, numbers), _mm256_castsi256_ps(known))
+        }
+    }
+    #[inline(always)]
+    fn pick_two(self, a: __m256, b: __m256, numbers: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            // The bit of 8 becomes the sign.
+            let second = _mm256_slli_epi32::<28>(_mm256_castps_si256(numbers));
+            _mm256_blendv_ps(self.pick(a, numbers), self.pick(b, numbers), _mm256_castsi256_ps(second))
         }
     }
     #[inline(always)]

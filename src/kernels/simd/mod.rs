@@ -26,11 +26,13 @@ mod outer;
 mod past;
 mod peak;
 pub mod picks;
+mod plane_maxima;
 mod plane_sums;
 mod planes;
 mod portable;
 pub mod rows;
 mod short;
+pub mod squares;
 mod streams;
 mod strips;
 pub mod taken;
@@ -62,6 +64,7 @@ pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
 pub use past::{LINE, begins_line, write_past};
 pub use peak::peak;
+pub use plane_maxima::plane_maxima;
 pub use plane_sums::plane_sums;
 pub use planes::{Ahead, Windows, beside, largest_of, one_by_one, one_by_one_bytes, sum_of};
 pub use portable::Portable;
@@ -112,6 +115,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn where_at_most(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
     /// `i` where `a == b`, else `j`.
     fn where_equal(self, a: Self::V, b: Self::V, i: Self::V, j: Self::V) -> Self::V;
+    /// The bit of each lane's number: whether `a == b`.
+    fn equal_bits(self, a: Self::V, b: Self::V) -> u32;
 
     /// 0x4f58_6000 less a quarter of the lane's bits, as bits: within 3.1% of x^-1/4, for normal x > 0.
     fn inverse_fourth_root_guess(self, x: Self::V) -> Self::V;
@@ -152,6 +157,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn pick(self, v: Self::V, numbers: Self::V) -> Self::V;
     /// [`Simd::pick`] where the lane's number is below `LANES`; 0 where it is `LANES`.
     fn pick_or_0(self, v: Self::V, numbers: Self::V) -> Self::V;
+    /// Lane i = lane `numbers[i]` of `a` followed by `b`; the numbers are whole, below twice `LANES`, as bits.
+    fn pick_two(self, a: Self::V, b: Self::V, numbers: Self::V) -> Self::V;
     /// The even and the odd values of `a` followed by `b`.
     fn unzip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// The values of `a` and `b` in turns; inverse of `unzip`.
@@ -408,6 +415,9 @@ mod tests {
             let some =
                 lanes(simd.pick_or_0(b, simd.read(&(1..=n as u32).map(f32::from_bits).collect::<Vec<_>>())));
             assert!(some[..n - 1] == numbers[n + 1..] && some[n - 1] == 0.0);
+            let back: Vec<f32> = (0..2 * n as u32).rev().map(f32::from_bits).collect();
+            let two = |at: usize| lanes(simd.pick_two(a, b, simd.read(&back[at..])));
+            assert!([two(0), two(n)].concat().iter().eq(numbers.iter().rev()));
             let (low, high) = simd.zip(even, odd);
             assert_eq!([lanes(low), lanes(high)].concat(), numbers);
             assert!(lanes(simd.div(b, simd.splat(4.0))).iter().zip(n..).all(|(&q, i)| q == i as f32 / 4.0));
@@ -458,6 +468,8 @@ mod tests {
             assert!((0..n).all(|i| at_most[i] == if i <= 2 { i as f32 } else { -1.0 }));
             let equal = lanes(simd.where_equal(a, two, a, simd.splat(-1.0)));
             assert!((0..n).all(|i| equal[i] == if i == 2 { 2.0 } else { -1.0 }));
+            assert_eq!(simd.equal_bits(a, two), 4);
+            assert_eq!(simd.equal_bits(simd.splat(f32::NAN), simd.splat(f32::NAN)), 0);
             let none = simd.where_at_most(a, simd.splat(f32::NAN), a, two);
             assert!(lanes(none).iter().all(|&v| v == 2.0));
             let none = simd.where_greater(a, simd.splat(f32::NAN), a, two);

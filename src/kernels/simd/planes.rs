@@ -109,6 +109,7 @@ impl Windows {
                 1 => self.fold_columns::<S, 1>(simd, ahead, fold),
                 2 => self.fold_columns::<S, 2>(simd, ahead, fold),
                 3 => self.fold_columns::<S, 3>(simd, ahead, fold),
+                5 => self.fold_columns::<S, 5>(simd, ahead, fold),
                 _ => self.fold_columns::<S, 0>(simd, ahead, fold),
             }
         }

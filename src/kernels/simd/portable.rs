@@ -76,6 +76,10 @@ impl Simd for Portable {
         std::array::from_fn(|l| if a[l] == b[l] { i[l] } else { j[l] })
     }
     #[inline(always)]
+    fn equal_bits(self, a: [f32; 4], b: [f32; 4]) -> u32 {
+        (0..4).map(|l| u32::from(a[l] == b[l]) << l).sum()
+    }
+    #[inline(always)]
     fn inverse_fourth_root_guess(self, x: [f32; 4]) -> [f32; 4] {
         x.map(|x| f32::from_bits(0x4f58_6000 - (x.to_bits() >> 2)))
     }
@@ -120,6 +124,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn pick_or_0(self, v: [f32; 4], numbers: [f32; 4]) -> [f32; 4] {
         numbers.map(|i| v.get(i.to_bits() as usize).copied().unwrap_or(0.0))
+    }
+    #[inline(always)]
+    fn pick_two(self, a: [f32; 4], b: [f32; 4], numbers: [f32; 4]) -> [f32; 4] {
+        numbers.map(|i| if i.to_bits() & 4 == 0 { a } else { b }[i.to_bits() as usize % 4])
     }
     #[inline(always)]
     fn unzip(self, a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
