@@ -207,7 +207,7 @@ fn fix_writes_what_is_beyond_doubt_and_keeps_the_rest() {
 layer { name: 'data' type: Input top: 'data' input_param { shape { dim: 1 dim: 3 dim: 9.0 dim: 9 } } }
 layer {
   name: 'conv' type: 'CONVOLUTION' bottom: 'data' top: 'conv' # and this one
-  convolution_param { num_outputs: 2 kernal_size: 3 bias_term: yes weight_filter { type: 'xaver' } bias_filter { } }
+  convolution_param { num_outputs: 2 kernal_size: 3 bias_term: yes weight_filter { type: 'Xavier' } bias_filter { } }
 }
 layer { name: 'pool' type: 'Poolling' bottom: 'conv' top: 'pool' pooling_param { pool: max kernel_size: '2' } }
 ",
@@ -233,12 +233,42 @@ layer { name: 'pool' type: \"Pooling\" bottom: 'conv' top: 'pool' pooling_param 
 }
 
 #[test]
+fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = folder.path().join("net.prototxt");
+    let path = net.to_str().unwrap();
+    let data =
+        "layer { name: 'd' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }";
+    let layers = [
+        ("SELU", "", "did you mean `ELU`?"),
+        ("ReLU6", "", "did you mean `ReLU`?"),
+        ("SoftmaxWithLossOHEM", "", "R-FCN"),
+        ("ROIPooling", "", "Fast R-CNN"),
+        ("Pooling", "pooling_param { pool: L1 kernel_size: 2 }", "`pool` has no value `L1`"),
+        ("Pooling", "pooling_param { kernel_size: 2 stride_d: 2 }", "did you mean `stride_h`?"),
+        (
+            "InnerProduct",
+            "inner_product_param { num_output: 2 weight_filler { type: 'xaver' } }",
+            "did you mean `xavier`?",
+        ),
+    ];
+    for (kind, settings, hint) in layers {
+        let text = format!("{data}\nlayer {{ name: 'a' type: '{kind}' bottom: 'x' top: 'y' {settings} }}\n");
+        fs::write(&net, &text).unwrap();
+        let (status, stdout, _) = check(".", &["--fix", path]);
+        assert_eq!(status, Some(2), "{stdout}");
+        assert!(stdout.contains(hint), "{stdout}");
+        assert_eq!(fs::read_to_string(&net).unwrap(), text);
+    }
+}
+
+#[test]
 fn fix_writes_old_files_anew() {
     let folder = tempfile::tempdir().unwrap();
     let solver = folder.path().join("solver.prototxt");
     fs::write(folder.path().join("net.prototxt"), fs::read_to_string("tests/check/part.prototxt").unwrap())
         .unwrap();
-    fs::write(&solver, "net: 'net.prototxt' base_lr: 0.1 lr_policy: 'fixd' max_iter: 5 solver_type: ADAM")
+    fs::write(&solver, "net: 'net.prototxt' base_lr: 0.1 lr_policy: 'Fixed' max_iter: 5 solver_type: ADAM")
         .unwrap();
     let (status, stdout, _) = check(".", &["--fix", solver.to_str().unwrap()]);
     assert_eq!(status, Some(0), "{stdout}");

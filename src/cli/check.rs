@@ -40,7 +40,8 @@ pub struct CheckArgs {
     /// How to give the complaints
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
-    /// Write what is beyond doubt into the files named here: spellings, words, quotes, old forms
+    /// Write what is beyond doubt into the files named here: spellings, words, quotes, old forms. A word
+    /// that is only like another, as SELU is like ELU, stays
     #[arg(long)]
     fix: bool,
     /// End with status 2 for warnings, too

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::{Finding, Keeper, MOST, SketchBlob, SketchLayer, View, sizes, states};
 use crate::{
     config::{
-        Severity, did_you_mean,
+        Severity, fork_layer,
         proto::{LayerParameter, NetParameter, NetState, Phase},
+        surely_meant,
     },
     layers::{Kind, LAYERS, LayerError, Outline, Role, Setup},
     net::{
@@ -109,9 +110,9 @@ impl Sketch {
             }
             let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
         }
-        if kind.is_none() && !spoilt {
+        if kind.is_none() && !spoilt && fork_layer(config.r#type()).is_none() {
             let names = LAYERS.iter().map(|k| k.name);
-            found.iter_mut().rev().take(1).for_each(|f| f.fix = did_you_mean(config.r#type(), names.clone()));
+            found.iter_mut().rev().take(1).for_each(|f| f.fix = surely_meant(config.r#type(), names.clone()));
         }
         self.unsure |= spoilt && config.top.is_empty();
         let bottoms = self.bottoms(net, index, &config, found);
