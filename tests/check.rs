@@ -275,3 +275,56 @@ fn fix_writes_old_files_anew() {
     let expected = "base_lr: 0.1\nmax_iter: 5\nlr_policy: \"fixed\"\nnet: \"net.prototxt\"\ntype: \"Adam\"\n";
     assert_eq!(fs::read_to_string(&solver).unwrap(), expected);
 }
+
+/// As in Caffe, which copies the files into each test net, too.
+#[test]
+fn weights_reach_layers_that_only_test_nets_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let ip = |name: &str, value: u32, rule: &str| {
+        let filler = format!("weight_filler {{ type: 'constant' value: {value} }}");
+        let settings = format!("inner_product_param {{ num_output: 2 bias_term: false {filler} }}");
+        format!(
+            "layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' {settings} {rule} }}\n"
+        )
+    };
+    let data = "layer { name: 'data' type: 'DummyData' top: 'x' top: 'y' dummy_data_param {
+                shape { dim: [1, 6] } shape { dim: 1 } data_filler { type: 'constant' value: 1 } data_filler { } } }\n";
+    let loss = "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'a' bottom: 'y' top: 'loss' }\n";
+    write("w.prototxt", &[data, &ip("a", 1, ""), &ip("extra", 7, "")].concat());
+    write(
+        "net.prototxt",
+        &[data, &ip("a", 0, ""), &ip("extra", 0, "include { phase: TEST }"), loss].concat(),
+    );
+    let solver = |more: &str| {
+        let text =
+            "net: 'net.prototxt' test_iter: 1 test_interval: 1 base_lr: 0.1 lr_policy: 'fixed' random_seed: 1
+                    snapshot_prefix: 's'";
+        write("solver.prototxt", &[text, more].concat());
+    };
+    let run = |arguments: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+            .current_dir(folder.path())
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    assert_eq!(run("export --model w.prototxt -o w.h5").0, Some(0));
+    solver(" max_iter: 1");
+    let (status, log) = run("train --solver solver.prototxt --weights w.h5 --strict-weights");
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains(": extra = 42"), "{log}");
+    assert!(!log.contains("Ignoring source layer"), "{log}");
+    let (_, table) = run("check solver.prototxt --weights w.h5");
+    assert!(table.contains("2 loaded, 0 missing, 0 differ, 0 unused"), "{table}");
+    let (_, table) = run("check net.prototxt --weights w.h5");
+    assert!(table.contains("2 loaded, 0 missing, 0 differ, 0 unused"), "{table}");
+    // Snapshots hold the train net: the test layer's weights come from the file again.
+    solver(" max_iter: 2 weights: 'w.h5'");
+    let (status, log) = run("train --solver solver.prototxt --resume auto");
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("Weights of test nets from w.h5"), "{log}");
+    assert!(log.contains(": extra = 42") && !log.contains(": extra = 0"), "{log}");
+}
