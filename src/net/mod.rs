@@ -5,6 +5,7 @@
 //! layer, so no two slices that a layer is lent overlap; the memory plan lets blobs share memory once nobody reads them
 //! any more, and a top that only shows its bottom in another shape have none of its own.
 
+mod blobs;
 mod build;
 pub mod check;
 mod error;

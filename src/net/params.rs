@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::NetError;
+use super::{NetError, blobs};
 use crate::{
     config::proto::{LayerParameter, ParamSpec, param_spec::DimCheckMode},
     kernels::random::Draw,
@@ -131,8 +131,12 @@ impl Params {
         let len = if self.shapes_only { 0 } else { outline.shape.count() };
         let mut data = Buffer::try_zeroed(len)
             .map_err(|e| NetError::layer(config, "", format!("has a parameter of {}: {e}", outline.shape)))?;
+        // As in Caffe, what the net itself gives stands in the place of the filler.
+        let given = blobs::given(config, index, &outline.shape)?;
         // Zeros that nobody has written take no memory, which counts where weights from a file come in their place.
-        if !filler::is_zero(&outline.filler) {
+        if let Some(blob) = given.filter(|_| !self.shapes_only) {
+            blobs::copy(blob, &mut data);
+        } else if !filler::is_zero(&outline.filler) {
             let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
             filler::fill(&outline.filler, &outline.shape, draw, &mut data).map_err(|e| {
                 NetError::layer(config, filler::place(config, &outline.filler), e.to_string())
@@ -155,6 +159,25 @@ impl Params {
             self.names.insert(spec.name().to_owned(), Shared { id, given });
         }
         Ok(id)
+    }
+
+    /// Refuses another number of parameters than the training net's layer of that name has, and than the layer's `blobs`.
+    /// `before` is the length of the store when this net began.
+    pub(super) fn check_count(
+        &self,
+        config: &LayerParameter,
+        parameters: usize,
+        before: usize,
+    ) -> Result<(), NetError> {
+        let known =
+            |i: &usize| self.owners.get(&(config.name().to_owned(), *i)).is_some_and(|&id| id < before);
+        let have = (0..).take_while(known).count();
+        if have > 0 && parameters > 0 && have != parameters {
+            let message =
+                format!("has {parameters} parameters, but the training net's layer of that name has {have}");
+            return Err(NetError::layer(config, "", message));
+        }
+        blobs::check_count(config, parameters)
     }
 
     fn fits(
@@ -286,5 +309,59 @@ mod tests {
         assert!(error.contains("shared `w` of layer `a`"), "{error}");
         let error = net("decay_mult: 1", "decay_mult: 2").unwrap_err();
         assert!(error.contains("layer `b`: decay_mult 2 differs from 1"), "{error}");
+    }
+
+    #[test]
+    fn a_test_layer_has_as_many_parameters_as_the_train_layer_of_its_name() {
+        let layer =
+            |bias: bool| ip("a", &format!("inner_product_param {{ num_output: 2 bias_term: {bias} }}"));
+        for (train, test) in [(true, false), (false, true)] {
+            let mut params = Params::new();
+            add(&[layer(train)], Phase::Train, &mut params).unwrap();
+            let error = add(&[layer(test)], Phase::Test, &mut params).err().unwrap();
+            let counts = if train { ("1", "2") } else { ("2", "1") };
+            let expected = format!(
+                "layer `a`: has {} parameters, but the training net's layer of that name has {}",
+                counts.0, counts.1
+            );
+            assert_eq!(error, expected);
+            assert!(add(&[layer(train)], Phase::Test, &mut params).is_ok());
+        }
+    }
+
+    #[test]
+    fn blobs_of_the_text_are_the_values() {
+        let net = |blobs: &str| {
+            let settings =
+                "inner_product_param { num_output: 2 weight_filler { type: 'constant' value: 9 } }";
+            let mut params = Params::new();
+            add(&[ip("a", &format!("{settings} {blobs}"))], Phase::Train, &mut params)?;
+            Ok::<_, String>([params[0].data.to_vec(), params[1].data.to_vec()].concat())
+        };
+        let weights = "blobs { shape { dim: [2, 3] } data: [1, 2, 3, 4, 5, 6] }";
+        let double = "blobs { shape { dim: 2 } double_data: [7, 8] }";
+        let legacy = "blobs { num: 1 channels: 1 height: 2 width: 3 data: [1, 2, 3, 4, 5, 6] }
+                      blobs { num: 1 channels: 1 height: 1 width: 2 data: [7, 8] }";
+        let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        assert_eq!(net(&[weights, double].concat()), Ok(values.clone()));
+        assert_eq!(net(legacy), Ok(values));
+        assert_eq!(net(""), Ok([[9.0; 6].to_vec(), vec![0.0; 2]].concat()));
+        for (blobs, expected) in [
+            ([weights, ""], "layer `a`: has 2 parameters, but 1 `blobs`"),
+            (
+                [weights, "blobs { shape { dim: 3 } data: [1, 2, 3] }"],
+                "layer `a`: parameter 1 has the shape 2, but its `blobs` 3",
+            ),
+            (
+                [weights, "blobs { data: [7, 8] }"],
+                "layer `a`: parameter 1 has the shape 2, but its `blobs` no shape",
+            ),
+            (
+                [weights, "blobs { shape { dim: 2 } data: 7 }"],
+                "layer `a`: parameter 1 of 2 has 2 values, but 1 in its `blobs`",
+            ),
+        ] {
+            assert_eq!(net(&blobs.concat()), Err(expected.to_owned()));
+        }
     }
 }

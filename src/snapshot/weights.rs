@@ -302,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn blobs_of_the_nets_text_are_saved_once() {
+        let layers = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1] } } }
+                      layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y'
+                        inner_product_param { num_output: 1 bias_term: false }
+                        blobs { shape { dim: [1, 1] } data: 7 } }";
+        let file = net_from_text("net", layers).unwrap();
+        let mut params = Params::new();
+        let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let mut bytes = Vec::new();
+        WeightsToSave { net: &net, params: &params, source: &file.net, diff: false }
+            .write_proto(&mut bytes)
+            .unwrap();
+        let weights = Weights::decode(bytes).unwrap();
+        assert_eq!(weights.layers.len(), 1);
+        let values: Vec<_> = weights.layers[0].blobs.iter().flatten().map(|b| b.values.to_vec()).collect();
+        assert_eq!(values, [[7.0]]);
+    }
+
+    #[test]
     fn layers_that_only_a_test_net_has_get_their_blobs() {
         let ip = |name: &str| {
             let settings = "inner_product_param { num_output: 1 bias_term: false }";

@@ -243,6 +243,9 @@ impl Sketch {
         if has < given {
             found.push(Finding::of(index, NetError::too_many_params(config, has)));
         }
+        if let Err(error) = self.params.check_count(config, has, 0) {
+            found.push(Finding::of(index, error));
+        }
         for (i, param) in outline.params.iter().enumerate() {
             match self.params.bind(config, i, param, 0, 0) {
                 Ok(id) => layer.params.push(id),
