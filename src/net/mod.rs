@@ -198,6 +198,22 @@ impl Net {
         self.nodes.iter_mut().map(|n| (n.config.name(), &mut n.layer))
     }
 
+    /// Refuses two layers of one name with parameters of their own: snapshots, test nets and archives would take one for
+    /// the other.
+    ///
+    /// # Errors
+    /// Names the second.
+    pub fn refuse_twins(&self) -> Result<(), NetError> {
+        let layers: Vec<_> = self.layers().filter(|layer| !layer.params.is_empty()).collect();
+        for (i, layer) in layers.iter().enumerate() {
+            let name = layer.config.name();
+            if layers[..i].iter().any(|other| other.config.name() == name && other.params != layer.params) {
+                return Err(NetError::twin(layer.config));
+            }
+        }
+        Ok(())
+    }
+
     /// The parameters that the net's layers use, in Caffe's order, each once.
     pub fn params(&self) -> Vec<ParamId> {
         let mut ids: Vec<ParamId> = Vec::new();
