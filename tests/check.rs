@@ -207,7 +207,7 @@ fn fix_writes_what_is_beyond_doubt_and_keeps_the_rest() {
 layer { name: 'data' type: Input top: 'data' input_param { shape { dim: 1 dim: 3 dim: 9.0 dim: 9 } } }
 layer {
   name: 'conv' type: 'CONVOLUTION' bottom: 'data' top: 'conv' # and this one
-  convolution_param { num_outputs: 2 kernal_size: 3 bias_term: yes weight_filter { type: 'xaver' } bias_filter { } }
+  convolution_param { num_outputs: 2 kernal_size: 3 bias_term: yes weight_filter { type: 'Xavier' } bias_filter { } }
 }
 layer { name: 'pool' type: 'Poolling' bottom: 'conv' top: 'pool' pooling_param { pool: max kernel_size: '2' } }
 ",
@@ -233,15 +233,98 @@ layer { name: 'pool' type: \"Pooling\" bottom: 'conv' top: 'pool' pooling_param 
 }
 
 #[test]
+fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = folder.path().join("net.prototxt");
+    let path = net.to_str().unwrap();
+    let data =
+        "layer { name: 'd' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }";
+    let layers = [
+        ("SELU", "", "did you mean `ELU`?"),
+        ("ReLU6", "", "did you mean `ReLU`?"),
+        ("SoftmaxWithLossOHEM", "", "R-FCN"),
+        ("ROIPooling", "", "Fast R-CNN"),
+        ("Pooling", "pooling_param { pool: L1 kernel_size: 2 }", "`pool` has no value `L1`"),
+        ("Pooling", "pooling_param { kernel_size: 2 stride_d: 2 }", "did you mean `stride_h`?"),
+        (
+            "InnerProduct",
+            "inner_product_param { num_output: 2 weight_filler { type: 'xaver' } }",
+            "did you mean `xavier`?",
+        ),
+    ];
+    for (kind, settings, hint) in layers {
+        let text = format!("{data}\nlayer {{ name: 'a' type: '{kind}' bottom: 'x' top: 'y' {settings} }}\n");
+        fs::write(&net, &text).unwrap();
+        let (status, stdout, _) = check(".", &["--fix", path]);
+        assert_eq!(status, Some(2), "{stdout}");
+        assert!(stdout.contains(hint), "{stdout}");
+        assert_eq!(fs::read_to_string(&net).unwrap(), text);
+    }
+}
+
+#[test]
 fn fix_writes_old_files_anew() {
     let folder = tempfile::tempdir().unwrap();
     let solver = folder.path().join("solver.prototxt");
     fs::write(folder.path().join("net.prototxt"), fs::read_to_string("tests/check/part.prototxt").unwrap())
         .unwrap();
-    fs::write(&solver, "net: 'net.prototxt' base_lr: 0.1 lr_policy: 'fixd' max_iter: 5 solver_type: ADAM")
+    fs::write(&solver, "net: 'net.prototxt' base_lr: 0.1 lr_policy: 'Fixed' max_iter: 5 solver_type: ADAM")
         .unwrap();
     let (status, stdout, _) = check(".", &["--fix", solver.to_str().unwrap()]);
     assert_eq!(status, Some(0), "{stdout}");
     let expected = "base_lr: 0.1\nmax_iter: 5\nlr_policy: \"fixed\"\nnet: \"net.prototxt\"\ntype: \"Adam\"\n";
     assert_eq!(fs::read_to_string(&solver).unwrap(), expected);
+}
+
+/// As in Caffe, which copies the files into each test net, too.
+#[test]
+fn weights_reach_layers_that_only_test_nets_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let ip = |name: &str, value: u32, rule: &str| {
+        let filler = format!("weight_filler {{ type: 'constant' value: {value} }}");
+        let settings = format!("inner_product_param {{ num_output: 2 bias_term: false {filler} }}");
+        format!(
+            "layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' {settings} {rule} }}\n"
+        )
+    };
+    let data = "layer { name: 'data' type: 'DummyData' top: 'x' top: 'y' dummy_data_param {
+                shape { dim: [1, 6] } shape { dim: 1 } data_filler { type: 'constant' value: 1 } data_filler { } } }\n";
+    let loss = "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'a' bottom: 'y' top: 'loss' }\n";
+    write("w.prototxt", &[data, &ip("a", 1, ""), &ip("extra", 7, "")].concat());
+    write(
+        "net.prototxt",
+        &[data, &ip("a", 0, ""), &ip("extra", 0, "include { phase: TEST }"), loss].concat(),
+    );
+    let solver = |more: &str| {
+        let text =
+            "net: 'net.prototxt' test_iter: 1 test_interval: 1 base_lr: 0.1 lr_policy: 'fixed' random_seed: 1
+                    snapshot_prefix: 's'";
+        write("solver.prototxt", &[text, more].concat());
+    };
+    let run = |arguments: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+            .current_dir(folder.path())
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    assert_eq!(run("export --model w.prototxt -o w.h5").0, Some(0));
+    solver(" max_iter: 1");
+    let (status, log) = run("train --solver solver.prototxt --weights w.h5 --strict-weights");
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains(": extra = 42"), "{log}");
+    assert!(!log.contains("Ignoring source layer"), "{log}");
+    let (_, table) = run("check solver.prototxt --weights w.h5");
+    assert!(table.contains("2 loaded, 0 missing, 0 differ, 0 unused"), "{table}");
+    let (_, table) = run("check net.prototxt --weights w.h5");
+    assert!(table.contains("2 loaded, 0 missing, 0 differ, 0 unused"), "{table}");
+    // Snapshots hold the train net: the test layer's weights come from the file again.
+    solver(" max_iter: 2 weights: 'w.h5'");
+    let (status, log) = run("train --solver solver.prototxt --resume auto");
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("Weights of test nets from w.h5"), "{log}");
+    assert!(log.contains(": extra = 42") && !log.contains(": extra = 0"), "{log}");
 }

@@ -239,9 +239,8 @@ fn solver_case(case: &Value) -> Result<Vec<String>, String> {
             .map_err(|e| e.to_string())?;
         assert!(!resumed.lost.is_empty(), "a state of Caffe's lacks what exact resuming needs");
     } else {
-        let (net, params) = solver.weights_mut();
         let weights = Weights::load(&dir.join(text(&case["init"]))).map_err(|e| e.to_string())?;
-        weights.copy_into(net, params).map_err(|e| e.to_string())?;
+        solver.copy_weights(weights, false).map_err(|(_, e)| e.to_string())?;
     }
     solver.solve(&mut seen).map_err(|e| e.to_string())?;
     for (what, got, limit) in [("losses", &seen.losses, SOLVER_LIMIT), ("lrs", &seen.rates, 1e-5)] {

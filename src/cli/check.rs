@@ -21,7 +21,7 @@ use crate::{
         self, ConfigError, Diagnostic, FileKind, NetFile, Severity, SolverFile,
         proto::{NetParameter, NetState, Phase},
     },
-    net::check::{self as net_check, Finding, Sketch, View},
+    net::check::{self as net_check, Finding, Keeper, Sketch, View},
     report::{self, Tally},
     snapshot::{Fate, Match, Weights},
     solver::{self, SolverError},
@@ -40,7 +40,8 @@ pub struct CheckArgs {
     /// How to give the complaints
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
-    /// Write what is beyond doubt into the files named here: spellings, words, quotes, old forms
+    /// Write what is beyond doubt into the files named here: spellings, words, quotes, old forms. A word
+    /// that is only like another, as SELU is like ELU, stays
     #[arg(long)]
     fix: bool,
     /// End with status 2 for warnings, too
@@ -187,9 +188,8 @@ impl Checker {
         let findings = net_check::check(&file.net, &states, &view).findings;
         found.extend(findings.into_iter().map(|f| placed(file, &file.net, f)));
         let given = std::mem::take(&mut self.weights);
-        if let Some(state) = states.first() {
-            found.extend(self.weigh(file, state, &given));
-        }
+        let all: Vec<_> = states.iter().map(|state| (file, state)).collect();
+        found.extend(self.weigh(&all, &given));
         self.weights = given;
         self.take(file.path(), states, found);
     }
@@ -225,12 +225,9 @@ impl Checker {
         let mut nets = Vec::new();
         let given = std::mem::take(&mut self.weights);
         let listed = if given.is_empty() { listed_weights(file, &mut found) } else { vec![] };
-        if let Some(group) = groups.first() {
-            let weights = if given.is_empty() { &listed } else { &given };
-            let state = &group.states[0];
-            let differs = self.weigh(group.file, state, weights);
-            nets.push((group.file.path().map(str::to_owned), vec![], differs));
-        }
+        let weights = if given.is_empty() { &listed } else { &given };
+        let all: Vec<_> = groups.iter().flat_map(|g| g.states.iter().map(|state| (g.file, state))).collect();
+        nets.push((sources.train.path().map(str::to_owned), vec![], self.weigh(&all, weights)));
         self.weights = given;
         for Group { file: net, states, tests } in groups {
             let checked = net_check::check(&net.net, &states, &view);
@@ -250,13 +247,21 @@ impl Checker {
         }
     }
 
-    /// Matches weights with a net; complains of those that do not fit.
-    fn weigh(&mut self, file: &NetFile, state: &NetState, weights: &[(PathBuf, Weights)]) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
-        for (path, weights) in weights {
+    /// Matches weights with nets that share parameters, the first of which is the main one; complains of those that do
+    /// not fit.
+    fn weigh(&mut self, nets: &[(&NetFile, &NetState)], weights: &[(PathBuf, Weights)]) -> Vec<Diagnostic> {
+        let (mut found, mut keepers, mut files) = (Vec::new(), Vec::<Keeper>::new(), Vec::new());
+        let Some(&(main, _)) = nets.first().filter(|_| !weights.is_empty()) else { return found };
+        for &(file, state) in nets {
             let sketch = Sketch::new(&file.net, state, &self.view, &mut Vec::new());
-            let matches = weights.matches(&sketch.keepers());
-            for m in matches.iter().filter(|m| m.fate == Fate::Differs) {
+            let own = |keeper: &Keeper| keepers.iter().all(|known| known.layer != keeper.layer);
+            let new: Vec<Keeper> = sketch.keepers().into_iter().filter(own).collect();
+            files.resize(files.len() + new.len(), file);
+            keepers.extend(new);
+        }
+        for (path, weights) in weights {
+            let matches = weights.matches(&keepers);
+            for (m, file) in matches.iter().zip(&files).filter(|(m, _)| m.fate == Fate::Differs) {
                 let Some(layer) = file.net.layer.iter().find(|l| l.name() == m.layer) else { continue };
                 let message = format!("the weights in {} have another shape", path.display());
                 let shapes =
@@ -267,9 +272,9 @@ impl Checker {
             }
             if !matches.iter().any(|m| matches!(m.fate, Fate::Loaded | Fate::Unchecked)) {
                 let message = format!("no layer finds its weights in {}", path.display());
-                found.push(Diagnostic { severity: Severity::Warning, ..file.error("", message) });
+                found.push(Diagnostic { severity: Severity::Warning, ..main.error("", message) });
             }
-            let title = format!("{} in {}", path.display(), file.path().unwrap_or("the net"));
+            let title = format!("{} in {}", path.display(), main.path().unwrap_or("the net"));
             self.tables.push((title, matches));
         }
         found

@@ -1,6 +1,9 @@
 //! `cnnctl run`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -99,6 +102,7 @@ impl RunArgs {
         };
         let fail = |e| Failure::net(&e, Some(file));
         let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+        net.refuse_twins().map_err(fail)?;
         let inputs = (self.input.iter())
             .map(|(name, path)| Ok((name, read_npy(path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
@@ -138,7 +142,12 @@ impl RunArgs {
         let of_layers = || net.layers().flat_map(|layer| layer.params.iter().map(move |&id| &params[id]));
         // A frozen parameter or a running statistic has no diff: Caffe shows zeros.
         let zeros = vec![0.0; of_layers().map(|p| p.data.len()).max().unwrap_or(0)];
-        for layer in net.layers() {
+        let mut named = HashSet::new();
+        for layer in net.layers().filter(|layer| !layer.params.is_empty()) {
+            if !named.insert(layer.config.name()) {
+                // Another with the same parameters.
+                continue;
+            }
             for (i, &id) in layer.params.iter().enumerate() {
                 let (name, param) = (layer.config.name(), &params[id]);
                 arrays.push((format!("param/{name}/{i}"), &param.shape, &param.data));

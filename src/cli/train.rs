@@ -298,19 +298,26 @@ impl TrainArgs {
             report::info(&format!("Resuming from {}", path.display()));
             let resumed = solver.restore(path).map_err(|e| context.fail(&e))?;
             report::resumed(path, &resumed);
-            return Ok(());
+            if !solver.has_test_parameters() {
+                return Ok(());
+            }
         }
         let listed =
             solver.config().weights.iter().flat_map(|w| w.split(',')).map(|w| PathBuf::from(w.trim()));
         let files = if self.weights.is_empty() { listed.collect() } else { self.weights.clone() };
         let mut all: Option<Copied> = None;
         for path in files {
-            report::info(&format!("Finetuning from {}", path.display()));
+            let whose = if state.is_some() { "Weights of test nets" } else { "Finetuning" };
+            report::info(&format!("{whose} from {}", path.display()));
             let weights = Weights::load(&path)?;
-            let (net, params) = solver.weights_mut();
-            let copied = weights.copy_into(net, params);
-            let copied = copied.map_err(|error| context.fail(&SolverError::Net { path: None, error }))?;
-            report::copied(&copied);
+            let copied = solver.copy_weights(weights, state.is_some());
+            let copied = copied.map_err(|(test, error)| {
+                let path = test.and_then(|i| context.sources.tests[i].path()).map(PathBuf::from);
+                context.fail(&SolverError::Net { path, error })
+            })?;
+            if state.is_none() {
+                report::copied(&copied);
+            }
             all = Some(match all {
                 None => copied,
                 Some(before) => before.then(copied),

@@ -26,6 +26,23 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     best.filter(|&(distance, _)| distance < word.len()).map(|(_, candidate)| candidate)
 }
 
+/// The candidate that `word` is a slip for beyond doubt: one of other case or `_`, or with one letter within a long word
+/// swapped, doubled, missing or another. What lies further off may be a word of its own: `SELU` is not `ELU`.
+pub fn surely_meant<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    did_you_mean(word, candidates).filter(|candidate| is_slip(word, candidate))
+}
+
+fn is_slip(word: &str, right: &str) -> bool {
+    const LONG: usize = 8;
+    let fold = |w: &str| w.to_lowercase().chars().filter(|&c| c != '_').collect::<Vec<char>>();
+    let digits = |w: &[char]| w.iter().copied().filter(char::is_ascii_digit).collect::<Vec<char>>();
+    let (word, right) = (fold(word), fold(right));
+    // Both ends and all numbers tell relatives apart: `stride_d` and `stride_h`, `Convolution3D` and `Convolution`.
+    let ends = word.first() == right.first() && word.last() == right.last();
+    word == right
+        || word.len() >= LONG && ends && digits(&word) == digits(&right) && edit_distance(&word, &right) == 1
+}
+
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string
 /// alignment: no part is edited twice).
 fn edit_distance(a: &[char], b: &[char]) -> usize {
@@ -59,6 +76,32 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("stirde", "stride"), 1);
         assert_eq!(distance("pad", "pad"), 0);
+    }
+
+    #[test]
+    fn only_a_slip_is_beyond_doubt() {
+        let slips = [
+            ("Relu", "ReLU"),
+            ("softmax_with_loss", "SoftmaxWithLoss"),
+            ("Poolling", "Pooling"),
+            ("Convolutoin", "Convolution"),
+            ("kernal_size", "kernel_size"),
+        ];
+        slips.iter().for_each(|&(word, right)| assert_eq!(surely_meant(word, [right]), Some(right)));
+        let others = [
+            ("SELU", "ELU"),
+            ("ReLU6", "ReLU"),
+            ("TanHLU", "TanH"),
+            ("Convolution3D", "Convolution"),
+            ("Upscale", "Scale"),
+            ("SUB", "SUM"),
+            ("stride_d", "stride_h"),
+            ("momentum3", "momentum2"),
+            ("HDF4Data", "HDF5Data"),
+            ("ROIPooling", "Pooling"),
+            ("SoftmaxWithLossOHEM", "SoftmaxWithLoss"),
+        ];
+        others.iter().for_each(|&(word, right)| assert_eq!(surely_meant(word, [right]), None, "{word}"));
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Net {
         let needs = need::needs(&wiring, &learns, wish);
         let mut nodes: Vec<Node> = (wiring.layers.into_iter().zip(built).zip(needs))
             .map(|((wired, (layer, outline, params)), need)| Node {
-                config: wired.config,
+                // The parameters have taken their values over.
+                config: LayerParameter { blobs: Vec::new(), ..wired.config },
                 kind: wired.kind,
                 layer,
                 outline,
@@ -334,6 +335,7 @@ fn build_layers(
         if outline.params.len() < config.param.len() {
             return Err(NetError::too_many_params(config, outline.params.len()));
         }
+        params.check_count(config, outline.params.len(), before)?;
         let ids = (outline.params.iter().enumerate())
             .map(|(i, p)| params.bind(config, i, p, options.seed, before))
             .collect::<Result<Vec<_>, _>>()?;

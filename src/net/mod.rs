@@ -5,6 +5,7 @@
 //! layer, so no two slices that a layer is lent overlap; the memory plan lets blobs share memory once nobody reads them
 //! any more, and a top that only shows its bottom in another shape have none of its own.
 
+mod blobs;
 mod build;
 pub mod check;
 mod error;
@@ -195,6 +196,22 @@ impl Net {
     /// The layers themselves, to save what they carry or to take it up again.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = (&str, &mut Box<dyn Layer>)> {
         self.nodes.iter_mut().map(|n| (n.config.name(), &mut n.layer))
+    }
+
+    /// Refuses two layers of one name with parameters of their own: snapshots, test nets and archives would take one for
+    /// the other.
+    ///
+    /// # Errors
+    /// Names the second.
+    pub fn refuse_twins(&self) -> Result<(), NetError> {
+        let layers: Vec<_> = self.layers().filter(|layer| !layer.params.is_empty()).collect();
+        for (i, layer) in layers.iter().enumerate() {
+            let name = layer.config.name();
+            if layers[..i].iter().any(|other| other.config.name() == name && other.params != layer.params) {
+                return Err(NetError::twin(layer.config));
+            }
+        }
+        Ok(())
     }
 
     /// The parameters that the net's layers use, in Caffe's order, each once.

@@ -21,7 +21,7 @@ use crate::{
         self,
         proto::{LayerParameter, NetParameter, SolverState},
     },
-    net::{Net, NetError, Params},
+    net::{LayerView, Net, NetError, ParamId, Params},
 };
 
 /// Fields of `NetParameter` and `LayerParameter`.
@@ -128,12 +128,27 @@ impl Weights {
     ///
     /// # Errors
     /// When a layer of that name has parameters of another number or shape.
-    pub fn copy_into(mut self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
+    pub fn copy_into(self, net: &Net, params: &mut Params) -> Result<Copied, NetError> {
+        self.copy_into_all(&[net], 0, params).map_err(|(_, error)| error)
+    }
+
+    /// Like [`Weights::copy_into`], for nets that share parameters: each parameter is copied for the first net that has it.
+    /// Those of the first `done` nets stay as they are.
+    ///
+    /// # Errors
+    /// As [`Weights::copy_into`], with the number of the net.
+    pub fn copy_into_all(
+        mut self,
+        nets: &[&Net],
+        done: usize,
+        params: &mut Params,
+    ) -> Result<Copied, (usize, NetError)> {
         let (changed, empty) = (self.changed, self.layers.is_empty());
         let mut copied = Copied { changed, empty, ..Copied::default() };
-        for layer in net.layers().filter(|l| !l.params.is_empty()) {
+        let layers = layers_to_fill(nets, done);
+        for Filling { net, first, layer } in &layers {
             let name = layer.config.name();
-            let owns = |i: usize, params: &Params| owns(&layer, i, &params[layer.params[i]]);
+            let owns = |i: usize, params: &Params| owns(layer, i, &params[layer.params[i]]);
             let Some(saved) = self.layers.iter_mut().find(|l| l.name == name) else {
                 if (0..layer.params.len()).any(|i| owns(i, params)) {
                     copied.missing.push(name.to_owned());
@@ -149,12 +164,12 @@ impl Weights {
                     layer.params.len(),
                     saved.blobs.iter().flatten().count()
                 );
-                return Err(NetError::layer(layer.config, "", message));
+                return Err((*net, NetError::layer(layer.config, "", message)));
             }
             // A second layer of this name needs them again.
-            let last = net.layers().filter(|l| l.config.name() == name).count() == 1;
+            let last = layers.iter().filter(|l| l.layer.config.name() == name).count() == 1;
             for (i, (blob, &id)) in saved.blobs.iter_mut().zip(layer.params).enumerate() {
-                let Some(blob) = blob else { continue };
+                let Some(blob) = blob.as_mut().filter(|_| id >= *first) else { continue };
                 // One that is shared with PERMISSIVE keeps a shape of its own in each layer.
                 let shape = &layer.outline.params[i].shape;
                 if !blob.fits(shape) {
@@ -163,17 +178,37 @@ impl Weights {
                          this layer anew, give it another name",
                         blob.shape
                     );
-                    return Err(NetError::layer(layer.config, "", message));
+                    return Err((*net, NetError::layer(layer.config, "", message)));
                 }
                 let values = if last { take(&mut blob.values) } else { blob.values.clone() };
                 params[id].data = values.into_buffer();
             }
             copied.loaded.push(name.to_owned());
         }
-        let known = |name: &str| net.layers().any(|l| l.config.name() == name);
+        let known = |name: &str| nets.iter().flat_map(|net| net.layers()).any(|l| l.config.name() == name);
         copied.ignored = self.layers.into_iter().map(|l| l.name).filter(|name| !known(name)).collect();
         Ok(copied)
     }
+}
+
+/// A layer that weights are copied into.
+struct Filling<'n> {
+    /// The number of its net.
+    net: usize,
+    /// Parameters before this one are those of earlier nets.
+    first: ParamId,
+    layer: LayerView<'n>,
+}
+
+/// The layers with parameters that no earlier net has, but for the first `done` nets.
+fn layers_to_fill<'n>(nets: &[&'n Net], done: usize) -> Vec<Filling<'n>> {
+    let (mut layers, mut first) = (Vec::new(), 0);
+    for (net, of) in nets.iter().enumerate() {
+        let new = of.layers().filter(|layer| layer.params.iter().any(|&id| id >= first));
+        layers.extend(new.filter(|_| net >= done).map(|layer| Filling { net, first, layer }));
+        first = of.layers().flat_map(|layer| layer.params).fold(first, |first, &id| first.max(id + 1));
+    }
+    layers
 }
 
 fn from_proto(mut file: Lifted) -> Result<Content, String> {
@@ -265,6 +300,60 @@ mod tests {
         assert_eq!(params.len(), 2);
         assert!(params.iter().all(|p| p.data[..] == values[..]));
     }
+
+    #[test]
+    fn blobs_of_the_nets_text_are_saved_once() {
+        let layers = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1] } } }
+                      layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y'
+                        inner_product_param { num_output: 1 bias_term: false }
+                        blobs { shape { dim: [1, 1] } data: 7 } }";
+        let file = net_from_text("net", layers).unwrap();
+        let mut params = Params::new();
+        let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let mut bytes = Vec::new();
+        WeightsToSave { net: &net, params: &params, source: &file.net, diff: false }
+            .write_proto(&mut bytes)
+            .unwrap();
+        let weights = Weights::decode(bytes).unwrap();
+        assert_eq!(weights.layers.len(), 1);
+        let values: Vec<_> = weights.layers[0].blobs.iter().flatten().map(|b| b.values.to_vec()).collect();
+        assert_eq!(values, [[7.0]]);
+    }
+
+    #[test]
+    fn layers_that_only_a_test_net_has_get_their_blobs() {
+        let ip = |name: &str| {
+            let settings = "inner_product_param { num_output: 1 bias_term: false }";
+            format!("layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' {settings} }}")
+        };
+        let input = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1] } } }";
+        let mut params = Params::new();
+        let mut build = |phase, names: &[&str]| {
+            let layers: String = names.iter().map(|name| ip(name)).collect();
+            let file = net_from_text("net", [input, &layers].concat()).unwrap();
+            Net::new(&file.net, Options::new(phase, 1), &mut params).unwrap()
+        };
+        let train = build(Phase::Train, &["a", "b"]);
+        let tests = [build(Phase::Test, &["a", "extra"]), build(Phase::Test, &["extra", "new"])];
+        let blob =
+            |value: f32| BlobValues { shape: [1, 1].into(), legacy: false, values: vec![value].into() };
+        let layer = |name: &str, value| LayerBlobs { name: name.into(), blobs: vec![Some(blob(value))] };
+        let layers = vec![layer("a", 1.0), layer("b", 2.0), layer("extra", 3.0), layer("old", 4.0)];
+        let weights = Weights { layers, source_net: None, changed: false };
+        let nets = [&train, &tests[0], &tests[1]];
+        let copied = weights.clone().copy_into_all(&nets, 0, &mut params).unwrap();
+        let names = |list: &[&str]| list.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(copied.loaded, names(&["a", "b", "extra"]));
+        assert_eq!((copied.missing, copied.ignored), (names(&["new"]), names(&["old"])));
+        let values = |params: &Params| params.iter().map(|p| p.data[0]).collect::<Vec<_>>();
+        assert_eq!(values(&params)[..3], [1.0, 2.0, 3.0]);
+        params.iter_mut().for_each(|p| p.data[0] = 0.0);
+        // After a resume what is trained stays.
+        let copied = weights.copy_into_all(&nets, 1, &mut params).unwrap();
+        assert_eq!((copied.loaded, copied.ignored), (names(&["extra"]), names(&["old"])));
+        assert_eq!(values(&params)[..3], [0.0, 0.0, 3.0]);
+    }
+
     #[test]
     fn a_shared_parameter_keeps_each_layers_shape() {
         let ip = |name: &str, transpose: bool| {

@@ -34,7 +34,7 @@ impl Solver {
         options.fuse = !config.debug_info();
         options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
         let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
-        nets::refuse_twins(&train).map_err(net_error(&sources.train))?;
+        train.refuse_twins().map_err(net_error(&sources.train))?;
         epoch::resolve(&mut config, &train, 1)?;
         let learned = params.len();
         config.test_iter.resize(sources.tests.len(), 0);

@@ -11,7 +11,7 @@ use super::{
 use crate::config::{
     Diagnostic, Severity, SolverFile, did_you_mean,
     proto::{SolverParameter, solver_parameter::SolverMode},
-    text,
+    surely_meant, text,
 };
 
 /// Fields that only some learning-rate policies read.
@@ -79,7 +79,7 @@ impl Found<'_> {
         let Some(SolverError::Setting { field, message }) = error else { return };
         let written = message.split('`').nth(1).unwrap_or("");
         let meant = did_you_mean(written, known.iter().copied());
-        let fix = meant.map(|name| format!("\"{name}\""));
+        let fix = surely_meant(written, known.iter().copied()).map(|name| format!("\"{name}\""));
         let hint = meant.map(|name| format!("did you mean `{name}`?"));
         let (message, rest) = message.split_once("; ").map_or((&message[..], None), |(m, r)| (m, Some(r)));
         let hint = hint.or(rest.map(str::to_owned));

@@ -159,7 +159,8 @@ pub fn policy(solver: &SolverParameter) -> Result<&'static Policy, SolverError> 
         let message = format!("min_lr {} is above base_lr {}", solver.min_lr(), solver.base_lr());
         return refuse("min_lr", message);
     }
-    if solver.gamma() < 0.0 && policy.reads.contains(&"gamma") {
+    // Caffe's "sigmod decay" falls with a gamma below 0 alone; releases up to 1.0 and the forks take it, later ones do not.
+    if solver.gamma() < 0.0 && policy.reads.contains(&"gamma") && policy.name != "sigmoid" {
         let message = format!("lr_policy \"{name}\" needs a gamma of at least 0, found {}", solver.gamma());
         return refuse("gamma", message);
     }
@@ -344,6 +345,9 @@ mod tests {
         assert_eq!(rates("multistep", &[4, 5, 19, 20]), [0.1, 0.025, 0.025, 0.0125]);
         assert_eq!(rates("poly", &[0, 50]), [0.1, 0.025]);
         assert_eq!(rates("sigmoid", &[10]), [0.05]);
+        let falling = SolverParameter { gamma: Some(-0.5), ..solver("sigmoid") };
+        let rates_falling = rates_of(&falling, &[0, 10, 20]);
+        assert!(rates_falling[0] > 0.099 && rates_falling[1] == 0.05 && rates_falling[2] < 0.001);
         assert_eq!(rates("cosine", &[0, 50]), [0.1, 0.05]);
         assert_eq!(rates("multifixed", &[0, 3, 4, 8, 9]), [1.0, 1.0, 0.5, 0.5, 0.5]);
     }

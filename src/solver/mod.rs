@@ -142,11 +142,6 @@ impl Solver {
         self.history.iter().map(|h| h.len()).sum()
     }
 
-    /// The train net and the parameters, to put weights in.
-    pub fn weights_mut(&mut self) -> (&Net, &mut Params) {
-        (&self.train, &mut self.params)
-    }
-
     /// Follows a test output from now on.
     ///
     /// # Errors

@@ -3,12 +3,9 @@
 use std::path::Path;
 
 use super::{SolverError, team};
-use crate::{
-    config::{
-        self, ConfigError, NetFile, SolverFile,
-        proto::{NetParameter, NetState, Phase, SolverParameter},
-    },
-    net::{Net, NetError},
+use crate::config::{
+    self, ConfigError, NetFile, SolverFile,
+    proto::{NetParameter, NetState, Phase, SolverParameter},
 };
 
 /// The nets of a solver file.
@@ -137,16 +134,4 @@ pub fn state_of(phase: Phase, net: &NetParameter, solver: Option<&NetState>) -> 
         state.stage.extend(more.stage.iter().cloned());
     }
     state
-}
-
-/// Refuses two layers of one name with parameters of their own: snapshots and test nets would take one for the other.
-pub(super) fn refuse_twins(train: &Net) -> Result<(), NetError> {
-    let layers: Vec<_> = train.layers().filter(|layer| !layer.params.is_empty()).collect();
-    for (i, layer) in layers.iter().enumerate() {
-        let name = layer.config.name();
-        if layers[..i].iter().any(|other| other.config.name() == name && other.params != layer.params) {
-            return Err(NetError::twin(layer.config));
-        }
-    }
-    Ok(())
 }

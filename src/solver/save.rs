@@ -13,8 +13,8 @@ use super::{
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     kernels::simd::Isa,
-    net::{Carry, LayerView, Net},
-    snapshot::{self, Array, Format, SnapshotError, Weights, WeightsToSave},
+    net::{Carry, LayerView, Net, NetError},
+    snapshot::{self, Array, Copied, Format, SnapshotError, Weights, WeightsToSave},
 };
 
 impl Solver {
@@ -209,6 +209,27 @@ impl Solver {
         let (net, params) = (&self.train, &mut self.params);
         weights.copy_into(net, params).map_err(|error| SolverError::Net { path: None, error })?;
         Ok(())
+    }
+
+    /// Copies weights into all nets, as Caffe does: also into layers that only test nets have. After a resume these alone
+    /// want them, for snapshots hold the train net.
+    ///
+    /// # Errors
+    /// When a layer has parameters of another number or shape; with the number of the test net, if it is one.
+    pub fn copy_weights(
+        &mut self,
+        weights: Weights,
+        resumed: bool,
+    ) -> Result<Copied, (Option<usize>, NetError)> {
+        let nets: Vec<&Net> = std::iter::once(&self.train).chain(&self.tests).collect();
+        let copied = weights.copy_into_all(&nets, usize::from(resumed), &mut self.params);
+        copied.map_err(|(net, error)| (net.checked_sub(1), error))
+    }
+
+    /// Whether a test net has parameters that the train net does not have.
+    pub fn has_test_parameters(&self) -> bool {
+        let trained = self.train.layers().flat_map(|layer| layer.params).max().map_or(0, |&last| last + 1);
+        self.params.len() > trained
     }
 
     /// Takes up what the layers of all nets carried.

@@ -7,7 +7,7 @@ use super::tokens::Literal;
 use crate::config::aliases;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
-use crate::config::suggest::did_you_mean;
+use crate::config::suggest::{did_you_mean, surely_meant};
 
 /// Fields of `layers`, the layers of 2014, and what stands for them in `layer`.
 const OLD_FIELDS: [(&str, &str); 3] = [
@@ -32,12 +32,14 @@ pub(super) struct Refusal {
 pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> (Option<String>, Option<String>) {
     let message = parser.message();
     let around = old_or_around(parser, spelling);
-    let names = message.fields().map(|f| f.name.as_str());
-    let close = did_you_mean(spelling, names).filter(|_| around.is_none());
+    let names = || message.fields().map(|f| f.name.as_str());
+    let close = did_you_mean(spelling, names()).filter(|_| around.is_none());
     let hint = around
         .or_else(|| close.map(|name| format!("did you mean `{name}`?")))
         .unwrap_or_else(|| "neither Caffe nor a fork that is known has it".to_owned());
-    (Some(hint), close.map(str::to_owned))
+    let plural = spelling.strip_suffix('s').unwrap_or(spelling);
+    let fix = close.and_then(|_| surely_meant(spelling, names()).or_else(|| surely_meant(plural, names())));
+    (Some(hint), fix.map(str::to_owned))
 }
 
 /// An old form of a field, or one that belongs elsewhere.
@@ -153,8 +155,8 @@ pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refu
     const MOST_LISTED: usize = 6;
     let message = format!("`{}` has no value `{}`", field.name, clipped(word));
     let names: Vec<String> = values.values.iter().map(|(name, _)| name.clone()).collect();
-    let fix = did_you_mean(word, names.iter().map(String::as_str)).map(str::to_owned);
-    let hint = match &fix {
+    let fix = surely_meant(word, names.iter().map(String::as_str)).map(str::to_owned);
+    let hint = match did_you_mean(word, names.iter().map(String::as_str)) {
         Some(name) => Some(format!("did you mean `{name}`?")),
         None if names.len() <= MOST_LISTED => Some(format!("it takes {}", either(&names))),
         None => None,

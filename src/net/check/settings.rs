@@ -3,9 +3,9 @@
 use super::{Finding, Sketch, View, sizes::batch_size};
 use crate::{
     config::{
-        Severity, did_you_mean,
+        Severity,
         proto::{FillerParameter, LayerParameter},
-        text,
+        surely_meant, text,
     },
     layers::{LAYERS, Role, filler},
 };
@@ -52,7 +52,7 @@ pub fn fillers(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
                     let field = format!("{path}.type");
                     let names = filler::FILLERS.iter().map(|(name, _)| *name);
                     let known = |f: &&mut Finding| f.layer == Some(layer.index) && f.field == field;
-                    found.iter_mut().filter(known).for_each(|f| f.fix = did_you_mean(other, names.clone()));
+                    found.iter_mut().filter(known).for_each(|f| f.fix = surely_meant(other, names.clone()));
                     continue;
                 }
             };

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::{Finding, Keeper, MOST, SketchBlob, SketchLayer, View, sizes, states};
 use crate::{
     config::{
-        Severity, did_you_mean,
+        Severity, fork_layer,
         proto::{LayerParameter, NetParameter, NetState, Phase},
+        surely_meant,
     },
     layers::{Kind, LAYERS, LayerError, Outline, Role, Setup},
     net::{
@@ -109,13 +110,13 @@ impl Sketch {
             }
             let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
         }
-        if kind.is_none() && !spoilt {
+        if kind.is_none() && !spoilt && fork_layer(config.r#type()).is_none() {
             let names = LAYERS.iter().map(|k| k.name);
-            found.iter_mut().rev().take(1).for_each(|f| f.fix = did_you_mean(config.r#type(), names.clone()));
+            found.iter_mut().rev().take(1).for_each(|f| f.fix = surely_meant(config.r#type(), names.clone()));
         }
         self.unsure |= spoilt && config.top.is_empty();
         let bottoms = self.bottoms(net, index, &config, found);
-        let tops = self.tops(index, &config, found);
+        let tops = self.tops(index, &config, &bottoms, found);
         let weights = kind.map(|kind| wire::loss_weights(&config, kind));
         let loss_weights = match weights {
             Some(Ok(weights)) => weights,
@@ -178,18 +179,41 @@ impl Sketch {
         bottoms
     }
 
-    fn tops(&mut self, index: usize, config: &LayerParameter, found: &mut Vec<Finding>) -> Vec<usize> {
+    fn tops(
+        &mut self,
+        index: usize,
+        config: &LayerParameter,
+        bottoms: &[Option<usize>],
+        found: &mut Vec<Finding>,
+    ) -> Vec<usize> {
         let mut tops = Vec::with_capacity(config.top.len());
         for (j, top) in config.top.iter().enumerate() {
             let in_place = config.bottom.get(j) == Some(top);
             if !in_place && top != wire::AUTOMATIC && self.latest.contains_key(top) {
                 found.push(Finding::of(index, wire::made_already(config, j)));
             }
+            if let Some(blob) = bottoms.get(j).copied().flatten().filter(|_| in_place) {
+                let blob = &self.blobs[blob];
+                let other = blob.readers.iter().find(|&&reader| reader != self.layers.len());
+                if blob.readers.len() > 1 || self.is_weighted(blob) {
+                    let other = other.map(|&reader| self.layers[reader].config.name());
+                    found.push(Finding::of(index, split::in_place_beside(config, j, other)));
+                }
+            }
             self.latest.insert(top.clone(), self.blobs.len());
             tops.push(self.blobs.len());
             self.blobs.push(SketchBlob::new(top, Some(self.layers.len())));
         }
         tops
+    }
+
+    /// Whether the layer that makes a blob gives it a weight in the loss.
+    fn is_weighted(&self, blob: &SketchBlob) -> bool {
+        blob.maker.is_some_and(|maker| {
+            let config = &self.layers[maker].config;
+            let j = config.top.iter().position(|top| *top == blob.name);
+            j.is_some_and(|j| config.loss_weight.get(j).is_some_and(|&weight| weight != 0.0))
+        })
     }
 
     /// Builds the layer and fixes the shapes of its tops, if those of its bottoms are known.
@@ -241,6 +265,9 @@ impl Sketch {
         let (given, has) = (config.param.len(), outline.params.len());
         if has < given {
             found.push(Finding::of(index, NetError::too_many_params(config, has)));
+        }
+        if let Err(error) = self.params.check_count(config, has, 0) {
+            found.push(Finding::of(index, error));
         }
         for (i, param) in outline.params.iter().enumerate() {
             match self.params.bind(config, i, param, 0, 0) {

@@ -72,6 +72,13 @@ fn connect(layers: &[LayerParameter]) -> Result<(Vec<Vec<Version>>, Readers), Ne
         }
         sources.push(read);
         for (j, top) in layer.top.iter().enumerate() {
+            let Some(version) = sources[i].get(j).filter(|_| layer.bottom[j] == *top) else { continue };
+            if readers[version] > 1 {
+                let other = sources[..i].iter().position(|read| read.contains(version));
+                return Err(in_place_beside(layer, j, other.map(|other| layers[other].name())));
+            }
+        }
+        for (j, top) in layer.top.iter().enumerate() {
             latest.insert(top, (i, j));
             if layer.loss_weight.get(j).is_some_and(|&w| w != 0.0) {
                 *readers.entry((i, j)).or_default() += 1;
@@ -100,6 +107,20 @@ pub(in crate::net) fn unknown_bottom<'a>(
         format!("bottom[{j}]"),
         format!("bottom `{bottom}` is not produced by any layer above{hint}"),
     )
+}
+
+/// An in-place layer whose blob is read by layer `other` above, too, by itself once more, or counts as a loss.
+pub(in crate::net) fn in_place_beside(layer: &LayerParameter, j: usize, other: Option<&str>) -> NetError {
+    let top = &layer.top[j];
+    let why = match other {
+        Some(other) => format!("layer `{other}` reads, too"),
+        None if layer.bottom.iter().filter(|bottom| *bottom == top).count() > 1 => {
+            "it reads twice".to_owned()
+        }
+        None => "counts as a loss".to_owned(),
+    };
+    let message = format!("works in place on `{top}`, which {why}; give its top another name");
+    NetError::layer(layer, format!("top[{j}]"), message)
 }
 
 fn split_name(blob: &str, layer: &str, top: usize) -> String {
@@ -158,8 +179,9 @@ mod tests {
         let net = vec![
             layer("a", &[], &["w", "x"], &[]),
             layer("b", &["x"], &["y"], &[]),
-            layer("r", &["x"], &["x"], &[]),
-            layer("c", &["x", "x"], &["z"], &[]),
+            layer("r", &["w"], &["w"], &[]),
+            layer("s", &["x"], &["v"], &[]),
+            layer("c", &["w", "w"], &["z"], &[]),
         ];
         assert_eq!(
             show(&insert_splits(net).unwrap()),
@@ -167,9 +189,10 @@ mod tests {
                 "a:  -> w x",
                 "x_a_1_split: x -> x_a_1_split_0 x_a_1_split_1",
                 "b: x_a_1_split_0 -> y",
-                "r: x_a_1_split_1 -> x",
-                "x_r_0_split: x -> x_r_0_split_0 x_r_0_split_1",
-                "c: x_r_0_split_0 x_r_0_split_1 -> z",
+                "r: w -> w",
+                "w_r_0_split: w -> w_r_0_split_0 w_r_0_split_1",
+                "s: x_a_1_split_1 -> v",
+                "c: w_r_0_split_0 w_r_0_split_1 -> z",
             ]
         );
     }
@@ -190,5 +213,24 @@ mod tests {
         assert!(typo.contains("layer `b`") && typo.contains("did you mean `data`?"), "{typo}");
         let order = message(vec![layer("b", &["x"], &["y"], &[]), layer("a", &[], &["x"], &[])]);
         assert!(order.contains("layer `a`, further down, makes it"), "{order}");
+    }
+
+    #[test]
+    fn an_in_place_layer_is_the_only_reader_of_its_blob() {
+        let message = |net| insert_splits(net).unwrap_err().to_string();
+        let data = |loss: &[f32]| layer("a", &[], &["x"], loss);
+        let in_place = |bottom: &[&str]| layer("f", bottom, &["x"], &[]);
+        let other = message(vec![data(&[]), layer("s", &["x"], &["y"], &[]), in_place(&["x"])]);
+        assert_eq!(
+            other,
+            "layer `f`: works in place on `x`, which layer `s` reads, too; give its top another name"
+        );
+        let twice = message(vec![data(&[]), in_place(&["x", "x"])]);
+        assert!(twice.contains("on `x`, which it reads twice"), "{twice}");
+        let loss = message(vec![data(&[1.0]), in_place(&["x"])]);
+        assert!(loss.contains("on `x`, which counts as a loss"), "{loss}");
+        // Whoever reads it later reads what the layer has made of it.
+        let net = vec![data(&[]), in_place(&["x"]), layer("s", &["x"], &["y"], &[])];
+        assert_eq!(insert_splits(net.clone()).unwrap(), net);
     }
 }
