@@ -78,6 +78,7 @@ impl Solver {
             last_state: None,
             residuals: None,
             saved: None,
+            saved_weights: None,
             snapshot_wanted: false,
             mark: divergence::Mark::default(),
             team: None,

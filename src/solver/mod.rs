@@ -82,6 +82,8 @@ pub struct Solver {
     /// The checksum of what rounding had kept back then, if anything was saved.
     residuals: Option<u32>,
     saved: Option<i32>,
+    /// The iteration of the weights that were written last, with a state or without.
+    saved_weights: Option<i32>,
     /// Whether a snapshot was asked for during a test, when none can be written.
     snapshot_wanted: bool,
     /// Where the train net's data stood before this iteration.
