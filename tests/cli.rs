@@ -95,6 +95,26 @@ fn debug_info_shows_sizes_and_changes_nothing() {
     assert!(plain.read(file) == debug.read(file));
 }
 
+/// As Caffe: training passes where `display` shows the iteration, tests always.
+#[test]
+fn debug_info_shows_the_iterations_that_are_displayed_and_tests() {
+    let (plain, folder) = (Folder::new(), Folder::new());
+    plain.done(&["train", "--solver", "solver.prototxt"]);
+    let lines = |display: &str| {
+        folder.write("solver.prototxt", plain.read("solver.prototxt"));
+        folder.edit("solver.prototxt", "display: 5", display);
+        folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 20 debug_info: true");
+        let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
+        let count = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+        let file = "tiny_iter_20.caffemodel";
+        assert!(plain.read(file) == folder.read(file), "{display}");
+        ["[Forward] Layer conv, top", "[Backward] All net", "[Update] Layer conv, param 0"].map(count)
+    };
+    let none = lines("display: 0");
+    assert!(none[0] > 0 && none[1..] == [0, 0], "{none:?}");
+    assert_eq!(lines("display: 5"), [none[0] + 4, 4, 4]);
+}
+
 #[test]
 fn a_reader_of_the_log_that_goes_away_ends_no_run() {
     let folder = Folder::new();

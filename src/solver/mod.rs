@@ -254,7 +254,7 @@ impl Solver {
         let mut loss = 0.0;
         let steps = self.progress.current_step;
         self.mark.follow(&self.train);
-        if self.keeps_steps() {
+        if self.config.snapshot_diff() {
             self.params.zero_diffs();
         }
         if let Some(team) = &mut self.team {
@@ -283,8 +283,11 @@ impl Solver {
         let (iter, shown) = (self.iter, self.is_shown());
         observer.see(self, &Event::Train { iter, loss, smoothed, rate, stepped, shown });
         self.update(rate);
-        if self.config.debug_info() {
+        if self.shows_sizes() {
             observer.see(self, &Event::Debug(Stage::Update));
+            if !self.config.snapshot_diff() {
+                self.params.zero_diffs();
+            }
         }
         self.iter += 1;
         if self.team.is_some() {
@@ -307,7 +310,7 @@ impl Solver {
         let (mut loss, layers) = (0.0, self.train.layers().len());
         for i in 0..layers {
             loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
-            if self.config.debug_info() {
+            if self.shows_sizes() {
                 observer.see(self, &Event::Debug(Stage::Forward(i)));
             }
         }
@@ -327,18 +330,23 @@ impl Solver {
             if let Some(team) = self.team.as_mut().filter(|_| last) {
                 team.layer_done(i, &self.params);
             }
-            if self.config.debug_info() {
+            if self.shows_sizes() {
                 observer.see(self, &Event::Debug(Stage::Backward(i)));
             }
         }
-        if self.config.debug_info() {
+        if self.shows_sizes() {
             observer.see(self, &Event::Debug(Stage::Gradients));
         }
     }
 
     /// Whether an update leaves the steps in the parameters' diffs, for whoever saves or shows them.
     fn keeps_steps(&self) -> bool {
-        self.config.debug_info() || self.config.snapshot_diff()
+        self.shows_sizes() || self.config.snapshot_diff()
+    }
+
+    /// Whether `debug_info` shows blobs and gradients in this iteration: as Caffe, where `display` shows the loss.
+    fn shows_sizes(&self) -> bool {
+        self.config.debug_info() && self.is_shown()
     }
 
     fn is_shown(&self) -> bool {
