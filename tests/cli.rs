@@ -115,6 +115,24 @@ fn debug_info_shows_the_iterations_that_are_displayed_and_tests() {
     assert_eq!(lines("display: 5"), [none[0] + 4, 4, 4]);
 }
 
+/// As Caffe's tutorial and many scripts have them.
+#[test]
+fn command_lines_for_caffe_run() {
+    let folder = Folder::new();
+    let train =
+        ["train", "-solver=solver.prototxt", "--log_dir=log", "-logtostderr", "-minloglevel", "0", "-v=1"];
+    let (_, log) = folder.done(&train);
+    let note = "--log_dir, --logtostderr, --minloglevel, --v of Caffe's logger means nothing here";
+    assert!(log.contains(note) && !folder.path("log").exists(), "{log}");
+    let weights = " tiny_iter_20.caffemodel, tiny_iter_20.caffemodel";
+    let time = ["time", "-model", "net.prototxt", "-weights", weights, "-gpu", "0", "-iterations", "1"];
+    let (_, log) = folder.done(&time);
+    assert!(log.contains("--weights means nothing here"), "{log}");
+    let test = ["test", "-model", "net.prototxt", "-weights", weights, "-iterations", "1", "-phase", "TEST"];
+    folder.done(&test);
+    folder.done(&["train", "--solver", "solver.prototxt", "--weights", weights]);
+}
+
 #[test]
 fn a_reader_of_the_log_that_goes_away_ends_no_run() {
     let folder = Folder::new();

@@ -28,7 +28,7 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "NET")]
     model: PathBuf,
     /// The weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     #[command(flatten)]
     prepare: PrepareArgs,

@@ -17,6 +17,7 @@ use super::{
     ranks::{self, ExchangeArgs},
     records::RecordArgs,
     watch::Watch,
+    weights,
 };
 use crate::{
     comm::{Comm, launch::Launch},
@@ -45,7 +46,7 @@ pub struct TrainArgs {
     #[arg(long, value_enum, value_name = "WHEN")]
     resume: Option<Resume>,
     /// Start from these weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// Refuse weights that leave a layer without, and files with layers that the net does not have
     #[arg(long)]
