@@ -21,7 +21,7 @@ use crate::{
 /// The net is one to deploy: an Input layer takes the image, the output is a score for each class.
 #[derive(Args, Debug)]
 pub struct ClassifyArgs {
-    /// The images: JPEG, PNG or BMP
+    /// The images: JPEG, PNG, BMP or PNM
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The net

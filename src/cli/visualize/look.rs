@@ -21,7 +21,7 @@ use crate::{
 /// What to look at.
 #[derive(Args, Debug)]
 pub struct LookArgs {
-    /// The image: JPEG, PNG or BMP
+    /// The image: JPEG, PNG, BMP or PNM
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// The net to deploy, whose Input layer takes the image
