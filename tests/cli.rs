@@ -399,6 +399,23 @@ fn a_net_that_learns_nothing_is_told() {
 }
 
 #[test]
+fn a_net_without_data_is_told() {
+    let folder = Folder::new();
+    let layer = |text: &str| format!("layer {{ {text} }}\n");
+    let ip = "inner_product_param { num_output: 2 weight_filler { type: 'xavier' } }";
+    let net = [
+        layer(
+            "name: 'in' type: 'Input' top: 'x' top: 'y' input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } }",
+        ),
+        layer(&format!("name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'ip' {ip}")),
+        layer("name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip' bottom: 'y' top: 'loss'"),
+    ];
+    folder.write("net.prototxt", net.concat());
+    let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
+    assert!(log.contains("all data layers are Inputs, which read no data: the net trains on zeros"), "{log}");
+}
+
+#[test]
 fn utf_16_is_named() {
     let folder = Folder::new();
     let text = String::from_utf8(folder.read("net.prototxt")).unwrap();

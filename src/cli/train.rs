@@ -25,6 +25,7 @@ use crate::{
         self, NetFile, SolverFile,
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
+    net::Net,
     report::{self, Journal, Reporter},
     snapshot::{self, Copied, Weights},
     solver::{
@@ -193,6 +194,9 @@ impl TrainArgs {
                 "no loss depends on a parameter of the train net that may change: nothing is learned",
             );
         }
+        if leads {
+            warn_of_zeros(solver.train_net());
+        }
         solver.on_nan(self.on_nan.into());
         if self.on_bad_sample == OnBadSample::Skip {
             solver.skip_bad_samples();
@@ -321,6 +325,15 @@ impl TrainArgs {
             Some(message) => Err(Failure::new(CONFIG, format!("--strict-weights: {message}"))),
             None => Ok(()),
         }
+    }
+}
+
+/// Says that a net is one to deploy, which nobody feeds here: all that it reads are Inputs.
+fn warn_of_zeros(net: &Net) {
+    let mut sources =
+        net.layers().filter(|layer| layer.bottoms.is_empty() && !layer.tops.is_empty()).peekable();
+    if sources.peek().is_some() && sources.all(|layer| layer.kind.name == "Input") {
+        report::warn("all data layers are Inputs, which read no data: the net trains on zeros");
     }
 }
 
