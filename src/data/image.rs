@@ -59,10 +59,17 @@ impl Image {
 /// The sizes come from the file: a damaged one must not take all memory.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Decodes the bytes of a JPEG, PNG, BMP or PNM file.
-///
-/// As OpenCV from 3.1 on, a JPEG is turned as its camera says, unless it is taken as it is.
+/// Decodes the bytes of a JPEG, PNG, BMP or PNM file. As OpenCV from 3.1 on, a JPEG is turned as its camera says.
 pub(crate) fn decode(bytes: &[u8], how: Decode) -> Result<Image, String> {
+    decode_turned(bytes, how, true)
+}
+
+/// Decodes an encoded sample: as in Caffe one that is taken as it is stays unturned, too.
+pub(crate) fn decode_sample(bytes: &[u8], how: Decode) -> Result<Image, String> {
+    decode_turned(bytes, how, how != Decode::Native)
+}
+
+fn decode_turned(bytes: &[u8], how: Decode, turned: bool) -> Result<Image, String> {
     let failed = |e| format!("cannot be decoded: {e}");
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -79,7 +86,7 @@ pub(crate) fn decode(bytes: &[u8], how: Decode) -> Result<Image, String> {
         return Err(format!("cannot be decoded: {w} x {h} pixels are more than 1 GB"));
     }
     let turn = match format {
-        ImageFormat::Jpeg if how != Decode::Native => decoder.orientation().map_err(failed)?,
+        ImageFormat::Jpeg if turned => decoder.orientation().map_err(failed)?,
         _ => Orientation::NoTransforms,
     };
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -222,7 +229,6 @@ mod tests {
         assert_eq!((gray.shape, &gray.values[..]), ([1, 2, 1], &[7, 9][..]));
     }
 
-    /// Encoded samples are taken as they are: OpenCV decodes those without a look at the camera's words.
     #[test]
     fn a_jpeg_is_turned_as_its_camera_says() {
         let image = Image { shape: [1, 8, 16], values: [[0; 8], [255; 8]].concat().repeat(8) };
@@ -235,7 +241,8 @@ mod tests {
         assert_eq!(gray.shape, [1, 16, 8]);
         assert!(gray.values[0] < 20 && gray.values[15 * 8] > 235);
         assert_eq!(decode(&turned, Decode::Color).unwrap().shape, [3, 16, 8]);
-        assert_eq!(decode(&turned, Decode::Native).unwrap().shape, [1, 8, 16]);
+        assert_eq!(decode_sample(&turned, Decode::Color).unwrap().shape, [3, 16, 8]);
+        assert_eq!(decode_sample(&turned, Decode::Native).unwrap().shape, [1, 8, 16], "IMREAD_UNCHANGED");
     }
 
     #[test]

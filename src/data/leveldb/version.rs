@@ -47,8 +47,8 @@ impl Version {
                 None => return Err(manifest.bad("damaged: an edit is cut off")),
             }
         }
-        if version.next_file.is_none() || version.log == 0 {
-            return Err(manifest.bad("cut off: it does not say which log is the last"));
+        if version.next_file.is_none() {
+            return Err(manifest.bad("cut off: it does not say which file is the next"));
         }
         Ok(version)
     }
@@ -98,7 +98,8 @@ impl Version {
         let mut numbers = numbered(folder, &["log"])?;
         numbers.retain(|&n| n >= self.log || n == self.previous_log && n > 0);
         let path = |n| folder.join(format!("{n:06}.log"));
-        if !numbers.contains(&self.log) {
+        // A database that has never had a table may say nothing of its log.
+        if self.log > 0 && !numbers.contains(&self.log) {
             return Err(DataError::file(&path(self.log), "is missing: the manifest names it"));
         }
         Ok(numbers.into_iter().map(path).collect())
