@@ -122,7 +122,7 @@ fn command_lines_for_caffe_run() {
     let train =
         ["train", "-solver=solver.prototxt", "--log_dir=log", "-logtostderr", "-minloglevel", "0", "-v=1"];
     let (_, log) = folder.done(&train);
-    let note = "--log_dir, --logtostderr, --minloglevel, --v of Caffe's logger means nothing here";
+    let note = "Left out, as Caffe's logger is not here: --log_dir, --logtostderr, --minloglevel, --v;";
     assert!(log.contains(note) && !folder.path("log").exists(), "{log}");
     let weights = " tiny_iter_20.caffemodel, tiny_iter_20.caffemodel";
     let time = ["time", "-model", "net.prototxt", "-weights", weights, "-gpu", "0", "-iterations", "1"];

@@ -91,7 +91,7 @@ pub fn taken(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, V
 pub fn note(left_out: &[String]) {
     if !left_out.is_empty() {
         let flags = left_out.join(", ");
-        report::info(&format!("{flags} of Caffe's logger means nothing here: the log goes to stderr"));
+        report::info(&format!("Left out, as Caffe's logger is not here: {flags}; the log goes to stderr"));
     }
 }
 
