@@ -95,6 +95,44 @@ fn debug_info_shows_sizes_and_changes_nothing() {
     assert!(plain.read(file) == debug.read(file));
 }
 
+/// As Caffe: training passes where `display` shows the iteration, tests always.
+#[test]
+fn debug_info_shows_the_iterations_that_are_displayed_and_tests() {
+    let (plain, folder) = (Folder::new(), Folder::new());
+    plain.done(&["train", "--solver", "solver.prototxt"]);
+    let lines = |display: &str| {
+        folder.write("solver.prototxt", plain.read("solver.prototxt"));
+        folder.edit("solver.prototxt", "display: 5", display);
+        folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 20 debug_info: true");
+        let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
+        let count = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+        let file = "tiny_iter_20.caffemodel";
+        assert!(plain.read(file) == folder.read(file), "{display}");
+        ["[Forward] Layer conv, top", "[Backward] All net", "[Update] Layer conv, param 0"].map(count)
+    };
+    let none = lines("display: 0");
+    assert!(none[0] > 0 && none[1..] == [0, 0], "{none:?}");
+    assert_eq!(lines("display: 5"), [none[0] + 4, 4, 4]);
+}
+
+/// As Caffe's tutorial and many scripts have them.
+#[test]
+fn command_lines_for_caffe_run() {
+    let folder = Folder::new();
+    let train =
+        ["train", "-solver=solver.prototxt", "--log_dir=log", "-logtostderr", "-minloglevel", "0", "-v=1"];
+    let (_, log) = folder.done(&train);
+    let note = "Left out, as Caffe's logger is not here: --log_dir, --logtostderr, --minloglevel, --v;";
+    assert!(log.contains(note) && !folder.path("log").exists(), "{log}");
+    let weights = " tiny_iter_20.caffemodel, tiny_iter_20.caffemodel";
+    let time = ["time", "-model", "net.prototxt", "-weights", weights, "-gpu", "0", "-iterations", "1"];
+    let (_, log) = folder.done(&time);
+    assert!(log.contains("--weights means nothing here"), "{log}");
+    let test = ["test", "-model", "net.prototxt", "-weights", weights, "-iterations", "1", "-phase", "TEST"];
+    folder.done(&test);
+    folder.done(&["train", "--solver", "solver.prototxt", "--weights", weights]);
+}
+
 #[test]
 fn a_reader_of_the_log_that_goes_away_ends_no_run() {
     let folder = Folder::new();
@@ -363,6 +401,23 @@ fn a_net_that_learns_nothing_is_told() {
     folder.edit("net.prototxt", "top: \"loss\"", "top: \"share\"");
     let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
     assert!(log.contains("may change: nothing is learned"), "{log}");
+}
+
+#[test]
+fn a_net_without_data_is_told() {
+    let folder = Folder::new();
+    let layer = |text: &str| format!("layer {{ {text} }}\n");
+    let ip = "inner_product_param { num_output: 2 weight_filler { type: 'xavier' } }";
+    let net = [
+        layer(
+            "name: 'in' type: 'Input' top: 'x' top: 'y' input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } }",
+        ),
+        layer(&format!("name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'ip' {ip}")),
+        layer("name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip' bottom: 'y' top: 'loss'"),
+    ];
+    folder.write("net.prototxt", net.concat());
+    let (_, log) = folder.done(&["train", "--solver", "solver.prototxt"]);
+    assert!(log.contains("all data layers are Inputs, which read no data: the net trains on zeros"), "{log}");
 }
 
 #[test]

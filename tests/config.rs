@@ -91,6 +91,18 @@ fn the_solver_listing_loads_letter_for_letter() {
     assert_eq!(file.snapshot_prefix(), PathBuf::from("snaps/age_train"));
 }
 
+/// The first run makes the folder; a later one must look for the same names.
+#[test]
+fn a_snapshot_prefix_that_ends_in_a_slash_is_a_folder_before_it_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, snaps) = (folder.path().join("a.prototxt"), folder.path().join("snaps"));
+    fs::write(&path, format!("net: \"n\" snapshot_prefix: \"{}/\"", snaps.display())).expect("written");
+    let prefix = || load_solver(&path).expect("a solver").snapshot_prefix();
+    let first = prefix();
+    fs::create_dir(&snaps).expect("made");
+    assert_eq!((first, prefix()), (snaps.join("a"), snaps.join("a")));
+}
+
 #[test]
 fn the_content_tells_text_from_binary() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -61,7 +61,7 @@ fn train(settings: &str, wants_gradients: bool) -> (Vec<u32>, Vec<Vec<u32>>, Vec
     std::fs::write(path("net.prototxt"), NET).unwrap();
     let common =
         "net: 'net.prototxt' base_lr: 0.00001 lr_policy: 'inv' gamma: 0.1 power: 0.75 weight_decay: 0.01
-        delta: 0.001 display: 0 max_iter: 3 snapshot_after_train: false random_seed: 1 ";
+        delta: 0.001 max_iter: 3 snapshot_after_train: false random_seed: 1 ";
     std::fs::write(path("solver.prototxt"), common.to_owned() + settings).unwrap();
     let file = config::load_solver(path("solver.prototxt")).unwrap();
     let mut solver = Solver::new(file.solver.clone(), &net_sources(&file).unwrap(), 1).unwrap();
@@ -92,10 +92,11 @@ fn every_rule_gives_the_same_bits() {
 /// What needs all gradients before the first update has them.
 #[test]
 fn updates_wait_where_they_must() {
-    for settings in
-        ["clip_gradients: 1", "iter_size: 2", "snapshot_diff: true", "debug_info: true", "larc: true"]
-    {
+    let shown = "debug_info: true display: 1";
+    for settings in ["clip_gradients: 1", "iter_size: 2", "snapshot_diff: true", shown, "larc: true"] {
         let (_, _, stored) = train(settings, false);
         assert_eq!(stored, ["wide", "turned", "deep", "twin 1", "ip"], "{settings}");
     }
+    let (_, _, stored) = train("debug_info: true display: 5", false);
+    assert_eq!(stored, ["twin 1", "ip"], "the last iteration is not shown");
 }

@@ -84,6 +84,36 @@ fn the_course_can_be_followed() {
     follow("course.md");
 }
 
+/// The dashboard's page has single commands, which each start from what the ones before have left.
+#[test]
+fn the_commands_of_the_dashboard_run() {
+    let folder = workshop();
+    let run = |command: &str| {
+        let mut words = command.split_whitespace().skip(1).collect::<Vec<_>>();
+        if words[0] == "dashboard" {
+            // It would serve until it is stopped: that it takes these options must do.
+            words.push("--help");
+        }
+        let mut program = Command::new(env!("CARGO_BIN_EXE_cnnctl"));
+        let output = program.args(words).current_dir(folder.path()).env_remove("RUST_LOG").output().unwrap();
+        assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let page = document("dashboard.md");
+    let commands: Vec<_> = page.lines().filter(|line| line.starts_with("    cnnctl ")).collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    let (train, rest): (Vec<_>, Vec<_>) = commands.iter().partition(|c| c.contains("cnnctl train"));
+    train.into_iter().for_each(|command| run(command));
+    // Whatever runs it compares, these are there.
+    for name in ["a", "b"] {
+        fs::copy(folder.path().join("runs/digits.jsonl"), folder.path().join(format!("runs/{name}.jsonl")))
+            .unwrap();
+    }
+    rest.into_iter().for_each(|command| run(command));
+    for name in ["runs/digits.jsonl", "digits.html", "compared.html"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
 /// The program's text with strings of several lines joined.
 fn source(folder: &Path) -> String {
     let mut all = String::new();

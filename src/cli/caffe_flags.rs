@@ -29,8 +29,74 @@ const FLAGS: &[&str] = &[
     "weights",
 ];
 
+/// Those that are on or off: gflags takes `--noNAME` for `--NAME=false`.
+const SWITCHES: &[&str] = &["check_size", "encoded", "gray", "shuffle"];
+
+/// Flags of glog, Caffe's logger, which mean nothing here; after them those that are on or off.
+const GLOG: &[&str] = &[
+    "log_backtrace_at",
+    "log_dir",
+    "log_link",
+    "logbuflevel",
+    "logbufsecs",
+    "logemaillevel",
+    "logmailer",
+    "max_log_size",
+    "minloglevel",
+    "stderrthreshold",
+    "v",
+    "vmodule",
+];
+const GLOG_SWITCHES: &[&str] = &[
+    "alsologtoemail",
+    "alsologtostderr",
+    "colorlogtostderr",
+    "log_prefix",
+    "logtostderr",
+    "stop_logging_if_full_disk",
+];
+
+/// A command line as cnnctl takes it, from one for Caffe's programs, and what was left out of it.
+pub fn taken(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+    let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            taken.push(argument);
+            taken.extend(arguments);
+            break;
+        }
+        let text = argument.to_str().filter(|text| text.starts_with('-')).unwrap_or_default();
+        let flag = text.strip_prefix("--").or(text.strip_prefix('-')).unwrap_or_default();
+        let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+        let is_switch = |switches: &[&str]| switches.contains(&name.strip_prefix("no").unwrap_or(name));
+        let off = name.strip_prefix("no").filter(|name| SWITCHES.contains(name) && value.is_none());
+        if text == "-v" {
+            // Alone it is ours.
+            taken.push(argument);
+        } else if GLOG.contains(&name) || is_switch(GLOG_SWITCHES) {
+            left_out.push(format!("--{name}"));
+            if GLOG.contains(&name) && value.is_none() {
+                arguments.next();
+            }
+        } else if let Some(name) = off {
+            taken.push(format!("--{name}=false").into());
+        } else {
+            taken.push(two_dashes(argument));
+        }
+    }
+    (taken, left_out)
+}
+
+/// Says that these flags mean nothing, if there are any.
+pub fn note(left_out: &[String]) {
+    if !left_out.is_empty() {
+        let flags = left_out.join(", ");
+        report::info(&format!("Left out, as Caffe's logger is not here: {flags}; the log goes to stderr"));
+    }
+}
+
 /// An argument with two dashes where it is one of Caffe's flags with one: `-solver=S` is `--solver=S`.
-pub fn two_dashes(argument: OsString) -> OsString {
+fn two_dashes(argument: OsString) -> OsString {
     let flag = argument.to_str().and_then(|a| a.strip_prefix('-')).and_then(|a| a.split('=').next());
     match flag.map(|flag| FLAGS.binary_search(&flag)) {
         Some(Ok(_)) => [OsString::from("-"), argument].into_iter().collect(),
@@ -58,6 +124,29 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_of_the_logger_are_left_out() {
+        let line = |text: &str| {
+            let (taken, left_out) = taken(text.split(' ').map(OsString::from));
+            let taken: Vec<_> = taken.into_iter().map(|a| a.into_string().unwrap()).collect();
+            (taken.join(" "), left_out.join(" "))
+        };
+        for (given, kept, left_out) in [
+            ("train --log_dir=./log -solver s", "train --solver s", "--log_dir"),
+            (
+                "train -minloglevel 0 -logtostderr --solver s",
+                "train --solver s",
+                "--minloglevel --logtostderr",
+            ),
+            ("train --nologtostderr -v=1 -v", "train -v", "--nologtostderr --v"),
+            ("train --log debug -vv --log-format caffe", "train --log debug -vv --log-format caffe", ""),
+            ("convert_imageset --noshuffle -nogray=1", "convert_imageset --shuffle=false -nogray=1", ""),
+            ("a -- --log_dir -solver", "a -- --log_dir -solver", ""),
+        ] {
+            assert_eq!(line(given), (kept.to_owned(), left_out.to_owned()));
+        }
+    }
 
     #[test]
     fn one_dash_is_for_flags_of_caffe() {

@@ -15,6 +15,7 @@ use super::{
     shape::parse_shape,
     solver_files::{listed_weights, nets_of, test_size},
     state::StateArgs,
+    weights,
 };
 use crate::{
     config::{
@@ -51,7 +52,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// Match these weights with the net's layers; several files are laid over each other
-    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     #[command(flatten)]
     state: StateArgs,

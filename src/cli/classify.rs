@@ -21,14 +21,14 @@ use crate::{
 /// The net is one to deploy: an Input layer takes the image, the output is a score for each class.
 #[derive(Args, Debug)]
 pub struct ClassifyArgs {
-    /// The images: JPEG, PNG or BMP
+    /// The images: JPEG, PNG, BMP or PNM
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The net
     #[arg(long, value_name = "NET")]
     model: PathBuf,
     /// The weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     #[command(flatten)]
     prepare: PrepareArgs,

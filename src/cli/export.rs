@@ -28,7 +28,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NET", required_unless_present = "weights")]
     model: Option<PathBuf>,
     /// The weights; several files are laid over each other, and without any they are as the fillers give them
-    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// The format [default: by the ending of the file]
     #[arg(long, value_enum, value_name = "FORMAT")]

@@ -30,7 +30,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub struct ExtractArgs {
     /// The weights; several files, separated by commas, are laid over each other
-    #[arg(value_delimiter = ',', num_args = 1, action = clap::ArgAction::Set, required = true)]
+    #[arg(value_delimiter = ',', value_parser = weights::parser(), num_args = 1, action = clap::ArgAction::Set, required = true)]
     weights: Vec<PathBuf>,
     /// The net, with the layers that read the data
     model: PathBuf,

@@ -10,7 +10,7 @@ use crate::data::{Border, Decode, Image, Matrix};
 /// Filter an image with a matrix of coefficients
 ///
 /// Every pixel becomes V = sum(f * d) / F, cut to a whole number from 0 to 255, where f are the coefficients, d the
-/// pixels under them, and F the sum of the coefficients, or 1 if that is 0. Reads JPEG, PNG and BMP; the output's
+/// pixels under them, and F the sum of the coefficients, or 1 if that is 0. Reads JPEG, PNG, BMP and PNM; the output's
 /// extension says whether to write JPEG or PNG.
 #[derive(Args, Debug)]
 pub struct FilterArgs {

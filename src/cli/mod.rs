@@ -62,6 +62,9 @@ pub struct Cli {
     command: Command,
     #[command(flatten)]
     common: Common,
+    /// Flags of Caffe's that mean nothing.
+    #[arg(skip)]
+    left_out: Vec<String>,
 }
 
 /// More threads than any machine has cores: who asks for more has mistyped.
@@ -165,7 +168,8 @@ type Done = Result<u8, Failure>;
 impl Cli {
     /// The command line of this process; ends the process if it is none of ours, or asks for help.
     pub fn of_process() -> Self {
-        Self::parse_from(std::env::args_os().map(caffe_flags::two_dashes))
+        let (arguments, left_out) = caffe_flags::taken(std::env::args_os());
+        Self { left_out, ..Self::parse_from(arguments) }
     }
 
     /// Runs the subcommand and gives the exit status.
@@ -173,11 +177,12 @@ impl Cli {
     /// # Errors
     /// With a message for people and the exit status that goes with it.
     pub fn run(self) -> Done {
-        let Self { command, common } = self;
+        let Self { command, common, left_out } = self;
         let shares_work = matches!(command, Command::Train(_) | Command::Time(_));
         let launch = if shares_work { ranks::launched()? } else { None };
         let follows = launch.as_ref().is_some_and(|l| l.rank > 0);
         start_log(&common.log(follows)).map_err(|e| Failure::new(failure::CONFIG, e))?;
+        caffe_flags::note(&left_out);
         common.isa.into_iter().for_each(Isa::choose);
         let threads = common.threads.map_or_else(|| ranks::threads(launch.as_ref()), usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

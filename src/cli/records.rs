@@ -56,12 +56,13 @@ impl RecordArgs {
             .map(|report| report.with_extension("jsonl"))
     }
 
-    /// Makes the folder of a report, so that it does not fail for that at the end.
+    /// Makes the folders of metrics and of a report, so that a run does not fail for that, at its end least of all.
     pub fn make_room(&self) -> Result<(), Failure> {
-        let folder = self.report.as_ref().and_then(|r| r.parent()).filter(|f| !f.as_os_str().is_empty());
-        let Some(folder) = folder else { return Ok(()) };
-        let failed = |e| Failure::new(FAILED, format!("cannot make {}: {e}", folder.display()));
-        fs::create_dir_all(folder).map_err(failed)
+        let folders = self.metrics.iter().chain(&self.report).filter_map(|file| file.parent());
+        folders.filter(|folder| !folder.as_os_str().is_empty()).try_for_each(|folder| {
+            let failed = |e| Failure::new(FAILED, format!("cannot make {}: {e}", folder.display()));
+            fs::create_dir_all(folder).map_err(failed)
+        })
     }
 
     /// Writes the report, if one is wanted. That it cannot be written is only said: how the run has ended counts for more.

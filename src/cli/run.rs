@@ -40,7 +40,7 @@ pub struct RunArgs {
     #[command(flatten)]
     state: StateArgs,
     /// Weights to start from; several files are laid over each other
-    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// The values of an Input layer's blob, as a .npy file
     #[arg(long, value_name = "BLOB=FILE", value_parser = named_file)]

@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{
-    Done, Failure, caffe_flags::Gpu, entries::OnBadSample, failure::CONFIG, output, state::StateArgs, weights,
+    Done, Failure,
+    caffe_flags::Gpu,
+    entries::OnBadSample,
+    failure::CONFIG,
+    output,
+    state::{PhaseArg, StateArgs},
+    weights,
 };
 use crate::{
     config::{NetFile, proto::Phase},
@@ -21,7 +27,7 @@ pub struct TestArgs {
     #[arg(long, value_name = "NET")]
     model: Option<PathBuf>,
     /// The weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// How many batches to run
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -33,6 +39,9 @@ pub struct TestArgs {
     state: StateArgs,
     #[command(flatten)]
     gpu: Gpu,
+    /// Taken for Caffe's sake, which tests in TEST whatever it says
+    #[arg(long, hide = true, value_enum, ignore_case = true)]
+    phase: Option<PhaseArg>,
     /// What to do with samples that cannot be used
     #[arg(long, alias = "on_bad_sample", value_enum, default_value = "fail", value_name = "WHAT")]
     on_bad_sample: OnBadSample,
@@ -50,6 +59,9 @@ enum Format {
 impl TestArgs {
     pub(super) fn run(self) -> Done {
         self.gpu.note();
+        if self.phase.is_some() {
+            report::info("--phase means nothing here: a test is in TEST");
+        }
         let (file, weights) = weights::with_net(self.model.as_deref(), &self.weights)?;
         let fail = |e| Failure::net(&e, Some(&file));
         let mut params = Params::new();

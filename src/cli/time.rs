@@ -57,6 +57,9 @@ pub struct TimeArgs {
     /// they are not named, too, are labels: one value for each sample
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
+    /// Taken for Caffe's sake: it says nothing about times
+    #[arg(long, hide = true, value_name = "FILE,...")]
+    weights: Option<String>,
     #[command(flatten)]
     exchange: ExchangeArgs,
     #[command(flatten)]
@@ -76,6 +79,9 @@ impl TimeArgs {
 
     fn time(&self, comm: Option<Comm>) -> Done {
         self.gpu.note();
+        if self.weights.is_some() {
+            report::info("--weights means nothing here: no weight changes how long a layer takes");
+        }
         let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         for (name, shape) in &self.shape {

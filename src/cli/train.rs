@@ -17,6 +17,7 @@ use super::{
     ranks::{self, ExchangeArgs},
     records::RecordArgs,
     watch::Watch,
+    weights,
 };
 use crate::{
     comm::{Comm, launch::Launch},
@@ -24,6 +25,7 @@ use crate::{
         self, NetFile, SolverFile,
         proto::{SolverParameter, solver_parameter::SolverMode},
     },
+    net::Net,
     report::{self, Journal, Reporter},
     snapshot::{self, Copied, Weights},
     solver::{
@@ -45,7 +47,7 @@ pub struct TrainArgs {
     #[arg(long, value_enum, value_name = "WHEN")]
     resume: Option<Resume>,
     /// Start from these weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// Refuse weights that leave a layer without, and files with layers that the net does not have
     #[arg(long)]
@@ -192,6 +194,9 @@ impl TrainArgs {
                 "no loss depends on a parameter of the train net that may change: nothing is learned",
             );
         }
+        if leads {
+            warn_of_zeros(solver.train_net());
+        }
         solver.on_nan(self.on_nan.into());
         if self.on_bad_sample == OnBadSample::Skip {
             solver.skip_bad_samples();
@@ -327,6 +332,15 @@ impl TrainArgs {
             Some(message) => Err(Failure::new(CONFIG, format!("--strict-weights: {message}"))),
             None => Ok(()),
         }
+    }
+}
+
+/// Says that a net is one to deploy, which nobody feeds here: all that it reads are Inputs.
+fn warn_of_zeros(net: &Net) {
+    let mut sources =
+        net.layers().filter(|layer| layer.bottoms.is_empty() && !layer.tops.is_empty()).peekable();
+    if sources.peek().is_some() && sources.all(|layer| layer.kind.name == "Input") {
+        report::warn("all data layers are Inputs, which read no data: the net trains on zeros");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use super::{Failure, failure::CONFIG};
 use crate::{
     config::{self, ConfigError, NetFile},
@@ -9,6 +11,14 @@ use crate::{
     report,
     snapshot::Weights,
 };
+
+/// Takes the name of a file out of a list: spaces around it are none of it, as in Caffe.
+pub fn parser() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(|name| match name.to_str() {
+        Some(text) => PathBuf::from(text.trim()),
+        None => PathBuf::from(name),
+    })
+}
 
 /// Reads files of weights.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Weights>, Failure> {

@@ -150,12 +150,13 @@ impl SolverFile {
     }
 
     /// What the names of snapshots begin with: `snapshot_prefix`, where a directory gets the solver file's
-    /// stem; without it the solver file's path without its extension.
+    /// stem; without it the solver file's path without its extension. What ends in `/` is a directory whether it is
+    /// there yet or not: the first run makes it, and the second must find the same names.
     pub fn snapshot_prefix(&self) -> PathBuf {
         let path = Path::new(self.path().unwrap_or("solver"));
         match &self.solver.snapshot_prefix {
             None => path.with_extension(""),
-            Some(prefix) if Path::new(prefix).is_dir() => {
+            Some(prefix) if prefix.ends_with('/') || Path::new(prefix).is_dir() => {
                 Path::new(prefix).join(path.file_stem().unwrap_or_default())
             }
             Some(prefix) => prefix.into(),

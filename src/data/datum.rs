@@ -24,7 +24,7 @@ pub(crate) fn sample(value: &[u8], key: String, decode: Decode) -> Result<Sample
 fn contents(datum: Datum, decode: Decode) -> Result<([usize; 3], Pixels, f32), String> {
     let label = datum.label() as f32;
     if datum.encoded() {
-        let image = image::decode(datum.data(), decode)?;
+        let image = image::decode_sample(datum.data(), decode)?;
         return Ok((image.shape, image.into_pixels(), label));
     }
     let sides = [datum.channels(), datum.height(), datum.width()];

@@ -96,12 +96,12 @@ impl Images {
     fn check(&self, sample: &Sample) -> Result<(), String> {
         let image = self.transform.output(sample.shape)?;
         if image != self.image {
-            return Err(format!(
-                "its shape is {}, but the first sample's is {}; `new_height` and `new_width` of an image list, or \
-                 `crop_size`, make sizes equal",
-                times(image),
-                times(self.image)
-            ));
+            let help = match image[1..] == self.image[1..] {
+                true => "`force_color` or `force_gray` in transform_param decodes all images alike",
+                false => "`new_height` and `new_width` of an image list, or `crop_size`, make sizes equal",
+            };
+            let (here, first) = (times(image), times(self.image));
+            return Err(format!("its shape is {here}, but the first sample's is {first}; {help}"));
         }
         if sample.pixels.len() != sample.shape.iter().product::<usize>() {
             return Err(format!("it has {} values, not {}", sample.pixels.len(), times(sample.shape)));
@@ -199,6 +199,19 @@ mod tests {
         assert!(error.contains("`listed`: the layer has a top for labels"), "{error}");
         let error = images(&[([1, 0, 1], &[])], false).err().unwrap().to_string();
         assert!(error.contains("sample `k0`") && error.contains("no pixels"), "{error}");
+    }
+
+    #[test]
+    fn grey_among_colours_is_told_what_helps() {
+        let feed = images(&[([3, 2, 2], &[])], false).unwrap();
+        let sample = |shape: [usize; 3]| {
+            let pixels = Pixels::U8(vec![0; shape.iter().product()]);
+            feed.check(&Sample { shape, pixels, labels: vec![], key: "k".into() }).unwrap_err()
+        };
+        let error = sample([1, 2, 2]);
+        assert!(error.contains("`force_color` or `force_gray`") && !error.contains("new_height"), "{error}");
+        let error = sample([3, 2, 4]);
+        assert!(error.contains("`new_height`") && !error.contains("force_color"), "{error}");
     }
 
     #[test]

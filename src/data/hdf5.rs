@@ -11,10 +11,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hdf5_pure::{Dataset, File};
+use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, File};
 
 use super::{DataError, Draw, Feed, Location, Pixels, Place, Sample, Source};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, f32_of_half};
 
 /// Values in a block, all tops together: 64 MB.
 const BLOCK: usize = 16 << 20;
@@ -170,8 +170,7 @@ impl Tables {
         let datasets = self.datasets(&block.path)?;
         let tops = self.names.iter().zip(&self.shapes).zip(datasets);
         tops.map(|((name, shape), dataset)| {
-            let values = dataset
-                .read_f32_rows(start, count)
+            let values = read_rows(&dataset, start, count)
                 .map_err(|e| DataError::file(&block.path, unreadable(name, &e.to_string())))?;
             let expected = shape.count() * block.rows.len();
             if values.len() != expected {
@@ -182,6 +181,22 @@ impl Tables {
         })
         .collect()
     }
+}
+
+/// Reads some rows as f32, which the crate does not of numbers of 16 bits, numpy's float16.
+fn read_rows(dataset: &Dataset, start: u64, count: u64) -> Result<Vec<f32>, hdf5_pure::Error> {
+    let Datatype::FloatingPoint { size: 2, byte_order, layout } = dataset.datatype()? else {
+        return dataset.read_f32_rows(start, count);
+    };
+    if (layout.exponent_location, layout.exponent_size, layout.exponent_bias) != (10, 5, 15) {
+        return dataset.read_f32_rows(start, count);
+    }
+    let number = match byte_order {
+        DatatypeByteOrder::BigEndian => u16::from_be_bytes,
+        _ => u16::from_le_bytes,
+    };
+    let bytes = dataset.read_raw_rows(start, count)?;
+    Ok(bytes.chunks_exact(2).map(|pair| f32_of_half(number([pair[0], pair[1]]))).collect())
 }
 
 /// Opens a file, or the files of a list, as samples: one dataset holds values, another labels.
@@ -260,7 +275,7 @@ impl Feed for Tables {
 
 #[cfg(test)]
 mod tests {
-    use hdf5_pure::FileBuilder;
+    use hdf5_pure::{FileBuilder, FloatingPointLayout};
 
     use super::{
         super::{Batches, Settings},
@@ -308,6 +323,27 @@ mod tests {
             assert_eq!(y, expected);
             assert!((0..5).all(|i| x[2 * i] == y[i] && x[2 * i + 1] == y[i] + 0.5));
         }
+    }
+
+    #[test]
+    fn numbers_of_sixteen_bits_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = FloatingPointLayout {
+            bit_offset: 0,
+            bit_precision: 16,
+            exponent_location: 10,
+            exponent_size: 5,
+            mantissa_location: 0,
+            mantissa_size: 10,
+            exponent_bias: 15,
+        };
+        let kind = Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout };
+        let bytes = [0x3c00u16, 0xc000, 0x3800].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let mut file = FileBuilder::new();
+        file.create_dataset("x").with_raw_data(kind, bytes, 3);
+        file.write(folder.path().join("half.h5")).unwrap();
+        let tables = Tables::open(&list(folder.path(), &["half.h5"]), &names(&["x"])).unwrap();
+        assert_eq!(tables.block(0).unwrap()[0], [1.0, -2.0, 0.5]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{fs, io::Cursor, path::Path};
 use image::{
     DynamicImage, ExtendedColorType, ImageDecoder as _, ImageEncoder as _, ImageFormat, ImageReader, Limits,
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
+    metadata::Orientation,
 };
 
 use super::{DataError, Pixels};
@@ -31,7 +32,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads a JPEG, PNG or BMP file.
+    /// Reads a JPEG, PNG, BMP or PNM file.
     ///
     /// # Errors
     /// When the file cannot be read or decoded.
@@ -55,19 +56,41 @@ impl Image {
     }
 }
 
-/// Decodes the bytes of a JPEG, PNG or BMP file.
+/// The sizes come from the file: a damaged one must not take all memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Decodes the bytes of a JPEG, PNG, BMP or PNM file. As OpenCV from 3.1 on, a JPEG is turned as its camera says.
 pub(crate) fn decode(bytes: &[u8], how: Decode) -> Result<Image, String> {
+    decode_turned(bytes, how, true)
+}
+
+/// Decodes an encoded sample: as in Caffe one that is taken as it is stays unturned, too.
+pub(crate) fn decode_sample(bytes: &[u8], how: Decode) -> Result<Image, String> {
+    decode_turned(bytes, how, how != Decode::Native)
+}
+
+fn decode_turned(bytes: &[u8], how: Decode, turned: bool) -> Result<Image, String> {
+    let failed = |e| format!("cannot be decoded: {e}");
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| format!("cannot be decoded: {e}"))?;
-    if reader.format().is_none() {
-        return Err("is not an image of a known kind (JPEG, PNG, BMP)".into());
-    }
-    // The sizes come from the file: a damaged one must not take all memory.
+    let Some(format) = reader.format() else {
+        return Err("is not an image of a known kind (JPEG, PNG, BMP, PNM)".into());
+    };
     let mut limits = Limits::default();
-    limits.max_alloc = Some(1 << 30);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let image = reader.decode().map_err(|e| format!("cannot be decoded: {e}"))?;
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    if decoder.total_bytes() > MAX_BYTES {
+        let (w, h) = decoder.dimensions();
+        return Err(format!("cannot be decoded: {w} x {h} pixels are more than 1 GB"));
+    }
+    let turn = match format {
+        ImageFormat::Jpeg if turned => decoder.orientation().map_err(failed)?,
+        _ => Orientation::NoTransforms,
+    };
+    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    image.apply_orientation(turn);
     Ok(planes(&image, how))
 }
 
@@ -196,6 +219,30 @@ mod tests {
         assert_eq!((native.shape, &native.values[..]), ([3, 1, 2], &[3, 6, 2, 5, 1, 4][..]));
         let gray = decode(&bytes, Decode::Gray).unwrap();
         assert_eq!((gray.shape, &gray.values[..]), ([1, 1, 2], &[2, 5][..]));
+    }
+
+    #[test]
+    fn pnm_is_read() {
+        let colors = decode(b"P6 2 1 255\n\x01\x02\x03\x04\x05\x06", Decode::Color).unwrap();
+        assert_eq!((colors.shape, &colors.values[..]), ([3, 1, 2], &[3, 6, 2, 5, 1, 4][..]));
+        let gray = decode(b"P5 1 2 255\n\x07\x09", Decode::Native).unwrap();
+        assert_eq!((gray.shape, &gray.values[..]), ([1, 2, 1], &[7, 9][..]));
+    }
+
+    #[test]
+    fn a_jpeg_is_turned_as_its_camera_says() {
+        let image = Image { shape: [1, 8, 16], values: [[0; 8], [255; 8]].concat().repeat(8) };
+        let plain = encode(&image, Kind::Jpeg).unwrap();
+        // Big-endian TIFF, one entry: 0x0112, orientation, u16, one value: 6, a quarter turn to the right.
+        let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let segment = [&[0xff, 0xe1, 0, exif.len() as u8 + 2], &exif[..]].concat();
+        let turned = [&plain[..2], &segment, &plain[2..]].concat();
+        let gray = decode(&turned, Decode::Gray).unwrap();
+        assert_eq!(gray.shape, [1, 16, 8]);
+        assert!(gray.values[0] < 20 && gray.values[15 * 8] > 235);
+        assert_eq!(decode(&turned, Decode::Color).unwrap().shape, [3, 16, 8]);
+        assert_eq!(decode_sample(&turned, Decode::Color).unwrap().shape, [3, 16, 8]);
+        assert_eq!(decode_sample(&turned, Decode::Native).unwrap().shape, [1, 8, 16], "IMREAD_UNCHANGED");
     }
 
     #[test]

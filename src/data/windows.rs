@@ -18,6 +18,7 @@ pub(crate) struct Windows {
     root_folder: String,
     list: List,
     transform: Transform,
+    scale: f32,
     size: usize,
     context_pad: usize,
     square: bool,
@@ -62,6 +63,8 @@ impl Windows {
             path: path.to_owned(),
             root_folder: param.root_folder().to_owned(),
             list,
+            // Caffe knows only the first; the upgrade of old files makes the second of it.
+            scale: param.scale() * transform.scale(),
             transform,
             size,
             context_pad: pad,
@@ -90,7 +93,7 @@ impl Windows {
                 for (x, to) in out[start..start + crop.to_w].iter_mut().enumerate() {
                     let pixel = if flip { row[crop.to_w - 1 - x] } else { row[x] };
                     let mean = self.transform.mean().in_window(self.size, c, crop.top + y, crop.left + x);
-                    *to = (f32::from(pixel) - mean) * self.transform.scale();
+                    *to = (f32::from(pixel) - mean) * self.scale;
                 }
             }
         }
@@ -184,6 +187,13 @@ mod tests {
         assert_eq!(label, [0.0, 0.0, 5.0, 5.0]);
         assert!(data[..24].iter().all(|&v| v == 0.0), "(1 - 1) * 2");
         assert!(data[24..].iter().all(|&v| v == 18.0), "(10 - 1) * 2");
+        let scaled = WindowDataParameter { fg_fraction: Some(1.0), scale: Some(0.5), ..Default::default() };
+        let windows = open(LIST, folder.path(), scaled).unwrap();
+        let mut batches =
+            Batches::new(Box::new(windows), Settings { batch_size: 4, ..Default::default() }).unwrap();
+        batches.next(&mut [&mut data, &mut label]).unwrap();
+        assert!(data.iter().all(|&v| v == 9.0 || v == 0.0), "half of it");
+        assert!(data.contains(&9.0));
     }
 
     #[test]

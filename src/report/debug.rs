@@ -2,7 +2,7 @@
 
 use super::{general, info};
 use crate::{
-    net::{LayerView, Params},
+    net::{LayerView, Net, Params},
     solver::{Solver, Stage},
 };
 
@@ -10,20 +10,7 @@ use crate::{
 pub(super) fn show(solver: &Solver, stage: Stage) {
     let (net, params) = (solver.train_net(), solver.params());
     match stage {
-        Stage::Forward(i) => net.layers().nth(i).iter().for_each(|layer| {
-            let name = layer.config.name();
-            for &top in layer.tops {
-                let (blob, size) = (net.blob_name(top), mean_size(net.values(top)));
-                info(&format!("    [Forward] Layer {name}, top blob {blob} data: {size}"));
-            }
-            for (i, &id) in layer.params.iter().enumerate() {
-                let size = mean_size(&params[id].data);
-                info(&format!(
-                    "    [Forward] Layer {name}, param blob {} data: {size}",
-                    shown(params, layer, i)
-                ));
-            }
-        }),
+        Stage::Forward(i) => forward(net, i, params),
         Stage::Backward(i) => net.layers().nth(i).iter().for_each(|layer| {
             let name = layer.config.name();
             for (&bottom, _) in layer.bottoms.iter().zip(&layer.need.bottoms).filter(|(_, wanted)| **wanted) {
@@ -52,6 +39,20 @@ pub(super) fn show(solver: &Solver, stage: Stage) {
             ));
         }
         Stage::Update => net.layers().for_each(|layer| updates(params, &layer)),
+    }
+}
+
+/// Shows what layer `i` of a net has just computed, and of which parameters.
+pub(super) fn forward(net: &Net, i: usize, params: &Params) {
+    let Some(layer) = net.layers().nth(i) else { return };
+    let name = layer.config.name();
+    for &top in layer.tops {
+        let (blob, size) = (net.blob_name(top), mean_size(net.values(top)));
+        info(&format!("    [Forward] Layer {name}, top blob {blob} data: {size}"));
+    }
+    for (i, &id) in layer.params.iter().enumerate() {
+        let size = mean_size(&params[id].data);
+        info(&format!("    [Forward] Layer {name}, param blob {} data: {size}", shown(params, &layer, i)));
     }
 }
 

@@ -82,6 +82,9 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             }
         }
         Event::Debug(stage) => debug::show(solver, *stage),
+        Event::DebugTest { net, batch, layer } => {
+            debug::forward(solver.tester(*net, *batch), *layer, solver.params())
+        }
         Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
         Event::Test { outputs, loss, .. } => {
             if let Some(loss) = loss {

@@ -31,7 +31,7 @@ impl Solver {
             move |error| SolverError::Net { path, error }
         };
         let mut options = Options::new(Phase::Train, seed);
-        options.fuse = !config.debug_info();
+        options.fuse = !config.debug_info() || config.display() <= 0;
         options.state = nets::state_of(Phase::Train, &sources.train.net, config.train_state.as_ref());
         let train = Net::new(sources.train_net(), options, &mut params).map_err(net_error(&sources.train))?;
         train.refuse_twins().map_err(net_error(&sources.train))?;
@@ -41,6 +41,7 @@ impl Solver {
         let (mut tests, mut whole) = (Vec::new(), Vec::new());
         for (i, test) in sources.tests.iter().enumerate() {
             let mut options = Options::new(Phase::Test, seed);
+            options.fuse = !config.debug_info();
             options.state = nets::state_of(Phase::Test, &test.net, config.test_state.get(i));
             let net = Net::new(&test.net, options.clone(), &mut params).map_err(net_error(test))?;
             whole.push(match config.test_iter[i] {
@@ -78,6 +79,7 @@ impl Solver {
             last_state: None,
             residuals: None,
             saved: None,
+            saved_weights: None,
             snapshot_wanted: false,
             mark: divergence::Mark::default(),
             team: None,

@@ -182,15 +182,35 @@ impl WholeSet {
         net: &'a mut Net,
         params: &mut Params,
     ) -> Result<(f32, &'a Net), NetError> {
-        let (left, batch) = (self.left(number), self.epoch.batch);
-        let (net, start) = match &mut self.rest {
-            Some(rest) if (1..batch).contains(&left) => (rest, number * batch),
-            _ => (net, (number - rank) * batch),
+        self.start(number, rank, net);
+        let net = self.rest_mut(number).unwrap_or(net);
+        let loss = net.forward(params)?;
+        Ok((loss, net))
+    }
+
+    /// Puts the net of batch `number` where the batch begins; see [`WholeSet::forward`].
+    pub(super) fn start(&mut self, number: usize, rank: usize, net: &mut Net) {
+        let batch = self.epoch.batch;
+        let (net, start) = match self.rest_mut(number) {
+            Some(rest) => (rest, number * batch),
+            None => (net, (number - rank) * batch),
         };
         let sources = net.layers().filter(|layer| layer.source_position().is_some()).count();
         net.rewind(net.passes(), &vec![start as u64; sources]);
-        let loss = net.forward(params)?;
-        Ok((loss, net))
+    }
+
+    /// The smaller net, if batch `number` is for it.
+    pub(super) fn rest(&self, number: usize) -> Option<&Net> {
+        self.rest.as_ref().filter(|_| self.is_rest(number))
+    }
+
+    /// See [`WholeSet::rest`].
+    pub(super) fn rest_mut(&mut self, number: usize) -> Option<&mut Net> {
+        if self.is_rest(number) { self.rest.as_mut() } else { None }
+    }
+
+    fn is_rest(&self, number: usize) -> bool {
+        (1..self.epoch.batch).contains(&self.left(number))
     }
 }
 

@@ -28,8 +28,17 @@ pub enum Event<'a> {
         /// Whether `display` asks to show it.
         shown: bool,
     },
-    /// Where a training pass is, told only if `debug_info` asks for it.
+    /// Where a training pass is, told only if `debug_info` asks for it, and `display` in this iteration.
     Debug(Stage),
+    /// A layer of a test net has run forward, told only if `debug_info` asks for it.
+    DebugTest {
+        /// Which test net.
+        net: usize,
+        /// Which batch of the test: the last one of a whole set may have a smaller net, [`Solver::tester`].
+        batch: usize,
+        /// Which layer.
+        layer: usize,
+    },
     /// A test net is about to run.
     TestStart {
         /// The iteration.

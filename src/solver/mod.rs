@@ -82,6 +82,8 @@ pub struct Solver {
     /// The checksum of what rounding had kept back then, if anything was saved.
     residuals: Option<u32>,
     saved: Option<i32>,
+    /// The iteration of the weights that were written last, with a state or without.
+    saved_weights: Option<i32>,
     /// Whether a snapshot was asked for during a test, when none can be written.
     snapshot_wanted: bool,
     /// Where the train net's data stood before this iteration.
@@ -247,7 +249,7 @@ impl Solver {
         let mut loss = 0.0;
         let steps = self.progress.current_step;
         self.mark.follow(&self.train);
-        if self.keeps_steps() {
+        if self.config.snapshot_diff() {
             self.params.zero_diffs();
         }
         if let Some(team) = &mut self.team {
@@ -276,8 +278,11 @@ impl Solver {
         let (iter, shown) = (self.iter, self.is_shown());
         observer.see(self, &Event::Train { iter, loss, smoothed, rate, stepped, shown });
         self.update(rate);
-        if self.config.debug_info() {
+        if self.shows_sizes() {
             observer.see(self, &Event::Debug(Stage::Update));
+            if !self.config.snapshot_diff() {
+                self.params.zero_diffs();
+            }
         }
         self.iter += 1;
         if self.team.is_some() {
@@ -300,7 +305,7 @@ impl Solver {
         let (mut loss, layers) = (0.0, self.train.layers().len());
         for i in 0..layers {
             loss += self.train.forward_layer(i, &mut self.params).map_err(train_error)?;
-            if self.config.debug_info() {
+            if self.shows_sizes() {
                 observer.see(self, &Event::Debug(Stage::Forward(i)));
             }
         }
@@ -320,18 +325,23 @@ impl Solver {
             if let Some(team) = self.team.as_mut().filter(|_| last) {
                 team.layer_done(i, &self.params);
             }
-            if self.config.debug_info() {
+            if self.shows_sizes() {
                 observer.see(self, &Event::Debug(Stage::Backward(i)));
             }
         }
-        if self.config.debug_info() {
+        if self.shows_sizes() {
             observer.see(self, &Event::Debug(Stage::Gradients));
         }
     }
 
     /// Whether an update leaves the steps in the parameters' diffs, for whoever saves or shows them.
     fn keeps_steps(&self) -> bool {
-        self.config.debug_info() || self.config.snapshot_diff()
+        self.shows_sizes() || self.config.snapshot_diff()
+    }
+
+    /// Whether `debug_info` shows blobs and gradients in this iteration: as Caffe, where `display` shows the loss.
+    fn shows_sizes(&self) -> bool {
+        self.config.debug_info() && self.is_shown()
     }
 
     fn is_shown(&self) -> bool {

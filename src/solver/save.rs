@@ -42,6 +42,7 @@ impl Solver {
             return Ok(());
         }
         let written = self.to_save(self.config.snapshot_diff()).save(&weights, format)?;
+        self.saved_weights = Some(self.iter);
         snapshot::save_state(&state, format, &self.state(&weights, written.checksum), &self.arrays())?;
         (self.last_state, self.saved) = (Some(state.clone()), Some(self.iter));
         let took = start.elapsed();
@@ -52,12 +53,15 @@ impl Solver {
     }
 
     /// Removes the weights of a snapshot whose state could not be written: alone they only fill the disk further.
+    /// Those of an earlier run, which stay where they could not be replaced, are not this one's to remove.
     pub(super) fn discard_half(&self) {
         let format = Format::of(&self.config);
         let name = |kind: &str| snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format);
         if self.leads() && !Path::new(&name("solverstate")).exists() {
             // What cannot be removed harms nobody.
-            let _ = std::fs::remove_file(name("caffemodel"));
+            if self.saved_weights == Some(self.iter) {
+                let _ = std::fs::remove_file(name("caffemodel"));
+            }
             let _ = std::fs::remove_file(snapshot::residuals_beside(Path::new(&name("solverstate"))));
         }
     }

@@ -1,7 +1,7 @@
 //! Test nets between iterations, and the means of what they give.
 
 use super::{Action, Event, Goal, Mean, Observer, Solver, SolverError, Why, divergence::Mark};
-use crate::net::Net;
+use crate::net::{Net, Params};
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
@@ -57,13 +57,12 @@ impl Solver {
                 Action::Snapshot => self.snapshot_wanted = true,
                 stop @ Action::Stop(_) => return Ok(Err(stop)),
             }
-            let (net, params) = (&mut self.tests[i], &mut self.params);
-            let passed = match &mut self.whole[i] {
-                Some(whole) => whole.forward(round * ranks + rank, rank, net, params),
-                None => net.forward(params).map(|loss| (loss, &*net)),
-            };
-            let (loss, net) = passed.map_err(super::train_error)?;
-            rows.push(row(net, loss));
+            let batch = round * ranks + rank;
+            if let Some(whole) = &mut self.whole[i] {
+                whole.start(batch, rank, &mut self.tests[i]);
+            }
+            let loss = self.test_forward(i, batch, observer)?;
+            rows.push(row(self.tester(i, batch), loss));
         }
         if let Some(team) = &mut self.team {
             let width = rows.first().map_or(0, Vec::len);
@@ -82,6 +81,39 @@ impl Solver {
             means.add_row(&self.tests[i], row, weight);
         }
         Ok(Ok(means))
+    }
+
+    /// Runs a batch of test net `i`, with a word after each layer if `debug_info` asks for it. Gives the loss.
+    fn test_forward(
+        &mut self,
+        i: usize,
+        batch: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<f32, SolverError> {
+        let (mut loss, layers) = (0.0, self.tests[i].layers().len());
+        for layer in 0..layers {
+            let (net, params) = self.tester_mut(i, batch);
+            loss += net.forward_layer(layer, params).map_err(super::train_error)?;
+            if self.config.debug_info() {
+                observer.see(self, &Event::DebugTest { net: i, batch, layer });
+            }
+        }
+        let (net, _) = self.tester_mut(i, batch);
+        net.resume_passes(net.passes() + 1);
+        Ok(loss as f32)
+    }
+
+    /// The net that runs this batch of test net `i`: the last one of a whole set may be smaller.
+    pub fn tester(&self, i: usize, batch: usize) -> &Net {
+        self.whole[i].as_ref().and_then(|whole| whole.rest(batch)).unwrap_or(&self.tests[i])
+    }
+
+    fn tester_mut(&mut self, i: usize, batch: usize) -> (&mut Net, &mut Params) {
+        let net = match self.whole[i].as_mut().and_then(|whole| whole.rest_mut(batch)) {
+            Some(rest) => rest,
+            None => &mut self.tests[i],
+        };
+        (net, &mut self.params)
     }
 
     /// Compares the results of test net `i` with the best so far, if it is the first that has the output that is followed.

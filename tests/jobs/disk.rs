@@ -110,6 +110,23 @@ fn on_a_full_disk_the_last_snapshot_stays_and_training_goes_on() {
     );
 }
 
+/// Who keeps only the weights of an earlier run has them still when there was no room for new ones.
+#[test]
+fn weights_that_could_not_be_replaced_stay() {
+    let folder = folder();
+    let (weights, _) = snapshot_sizes();
+    let size = PAGE + weights;
+    let script = format!(
+        "mount -t tmpfs -o size={size} none snaps; echo old > snaps/tiny_iter_10.caffemodel\n\
+         status=0; \"$0\" {TRAIN} || status=$?\n\
+         cat snaps/* > listed; exit $status"
+    );
+    let Some((status, log)) = with_mounts("full disk, weights", &folder, &script) else { return };
+    assert_eq!(status, 1, "{log}");
+    assert!(log.contains("cannot write snaps/tiny_iter_10.caffemodel"), "{log}");
+    assert_eq!(folder.read("listed"), b"old\n");
+}
+
 #[test]
 fn with_keep_the_same_disk_is_large_enough() {
     let folder = folder();

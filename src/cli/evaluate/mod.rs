@@ -36,7 +36,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "NET")]
     model: Option<PathBuf>,
     /// The weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// For a net to deploy: the set, a database, a list of images or another kind that Data layers read
     #[arg(long, value_name = "PATH")]

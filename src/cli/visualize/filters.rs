@@ -23,7 +23,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub struct FiltersArgs {
     /// The weights; of several files the last that has the layer counts
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     /// The net, whose order of layers counts [default: that of the weights]
     #[arg(long, value_name = "NET")]

@@ -21,14 +21,14 @@ use crate::{
 /// What to look at.
 #[derive(Args, Debug)]
 pub struct LookArgs {
-    /// The image: JPEG, PNG or BMP
+    /// The image: JPEG, PNG, BMP or PNM
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// The net to deploy, whose Input layer takes the image
     #[arg(long, value_name = "NET")]
     model: PathBuf,
     /// The weights; several files are laid over each other
-    #[arg(long, value_delimiter = ',', required = true, value_name = "FILE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = weights::parser(), required = true, value_name = "FILE,...")]
     weights: Vec<PathBuf>,
     #[command(flatten)]
     prepare: PrepareArgs,

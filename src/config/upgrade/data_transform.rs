@@ -87,7 +87,11 @@ pub(super) fn warn_of_ignored(net: &NetParameter, complaints: &mut Vec<Complaint
         let old = [
             layer.data_param.clone().map(|mut p| Settings::of_data(&mut p)),
             layer.image_data_param.clone().map(|mut p| Settings::of_images(&mut p)),
-            layer.window_data_param.clone().map(|mut p| Settings::of_windows(&mut p)),
+            // Where Caffe takes its scale from to this day.
+            layer
+                .window_data_param
+                .clone()
+                .map(|mut p| Settings { scale: None, ..Settings::of_windows(&mut p) }),
         ];
         for (settings, owner) in old.into_iter().zip(OLD_OWNERS) {
             for name in settings.unwrap_or_default().names() {
@@ -123,12 +127,13 @@ mod tests {
 
     #[test]
     fn todays_layers_are_warned_and_not_changed() {
-        let text = "layer { type: 'Data' data_param { scale: 2 mirror: false } }";
+        let text = "layer { type: 'Data' data_param { scale: 2 mirror: false } }
+            layer { type: 'WindowData' window_data_param { scale: 2 crop_size: 3 } }";
         let net = parse::<NetParameter>("net", text).expect("a good text").message;
         let mut complaints = Vec::new();
         warn_of_ignored(&net, &mut complaints);
         let fields: Vec<&str> = complaints.iter().map(|c| c.field.as_str()).collect();
-        assert_eq!(fields, ["data_param.scale", "data_param.mirror"]);
+        assert_eq!(fields, ["data_param.scale", "data_param.mirror", "window_data_param.crop_size"]);
         assert!(!applies(&net));
     }
 }

@@ -14,7 +14,7 @@ const HEADER: usize = 7;
 /// A log is at most as long as the memory that its writes fill, some megabytes by default.
 const MAX_LOG: u64 = 4 << 30;
 
-/// All records of the file. What a crash has left unfinished at the end is dropped, as LevelDB does.
+/// All records of the file. LevelDB drops one that is cut off at the end; of a data set that is a sample, or many.
 pub(super) fn records(file: &DataFile) -> Result<Vec<Vec<u8>>, DataError> {
     if file.len() > MAX_LOG {
         return Err(file.bad("a log of more than 4 GB"));
@@ -40,13 +40,16 @@ pub(super) fn records(file: &DataFile) -> Result<Vec<Vec<u8>>, DataError> {
             }
         }
     }
-    Ok(records)
+    if open.is_some() { Err(file.bad(CUT_OFF)) } else { Ok(records) }
 }
+
+const CUT_OFF: &str = "cut off: its last record is not whole";
 
 /// The next fragment of a block; `None` where the block, or what was written of it, ends.
 fn fragment<'a>(rest: &mut Cursor<'a>) -> Result<Option<(u8, &'a [u8])>, &'static str> {
     if rest.0.len() < HEADER {
-        return Ok(None);
+        // A block has zeros where no fragment has room.
+        return if rest.0.iter().all(|&b| b == 0) { Ok(None) } else { Err(CUT_OFF) };
     }
     let (Some(crc), Some(&[low, high, kind])) = (rest.u32(), rest.take(3)) else {
         return Ok(None);
@@ -56,10 +59,7 @@ fn fragment<'a>(rest: &mut Cursor<'a>) -> Result<Option<(u8, &'a [u8])>, &'stati
         // Space taken in advance and never written.
         return Ok(None);
     }
-    let Some(data) = rest.take(usize::from(len)) else {
-        rest.0 = &[];
-        return Ok(None);
-    };
+    let data = rest.take(usize::from(len)).ok_or(CUT_OFF)?;
     if !checks(crc, [&[kind], data]) {
         return Err("damaged: a record has another checksum");
     }

@@ -64,6 +64,16 @@ impl Reader {
         // The newest write of a key comes first, and it alone counts.
         found.sort_by(|a, b| a.key.cmp(&b.key).then(b.tag.cmp(&a.tag)));
         found.dedup_by(|later, first| later.key == first.key);
+        for path in version.strangers(folder)? {
+            // What a crash has left is half a table, or nothing new.
+            let Ok(table) = Table::stray(&path) else { continue };
+            if has_news(&table, &found).unwrap_or(false) {
+                return Err(DataError::file(
+                    &path,
+                    "holds newer entries, but the manifest does not name it: it is cut off",
+                ));
+            }
+        }
         reader.entries = found.iter().filter(|f| f.is_put()).map(|f| f.place).collect();
         Ok(reader)
     }
@@ -126,6 +136,23 @@ impl Reader {
         }
         Some(())
     }
+}
+
+/// Whether a table has entries that are newer than those of a database, which are in the order of their keys.
+fn has_news(table: &Table, known: &[Found]) -> Result<bool, DataError> {
+    let mut news = false;
+    for block in 0..table.blocks() {
+        table.visit(block, |key, _| {
+            let Some((key, tag)) = user_key(key) else { return true };
+            let at = known.binary_search_by(|found| found.key[..].cmp(key));
+            news = at.map_or(true, |at| known[at].tag < tag);
+            !news
+        })?;
+        if news {
+            break;
+        }
+    }
+    Ok(news)
 }
 
 fn scan(number: u32, table: &Table, found: &mut Vec<Found>) -> Result<(), DataError> {

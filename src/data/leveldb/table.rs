@@ -47,7 +47,17 @@ impl Table {
         // The older ending is `sst`.
         let name = folder.join(format!("{number:06}.ldb"));
         let older = folder.join(format!("{number:06}.sst"));
-        let file = DataFile::open(if older.exists() { &older } else { &name })?;
+        Self::of(DataFile::open(if older.exists() { &older } else { &name })?, len)
+    }
+
+    /// Opens a table that no manifest names.
+    pub fn stray(path: &Path) -> Result<Self, DataError> {
+        let file = DataFile::open(path)?;
+        let len = file.len();
+        Self::of(file, len)
+    }
+
+    fn of(file: DataFile, len: u64) -> Result<Self, DataError> {
         if file.len() < len || len < FOOTER as u64 {
             return Err(file.bad(format!("cut off: {len} bytes expected, {} found", file.len())));
         }

@@ -21,6 +21,8 @@ pub(super) struct Version {
     pub log: u64,
     /// and this one, in databases of old.
     pub previous_log: u64,
+    /// The number that the next file was to have, if the manifest says so.
+    next_file: Option<u64>,
 }
 
 impl Version {
@@ -45,6 +47,9 @@ impl Version {
                 None => return Err(manifest.bad("damaged: an edit is cut off")),
             }
         }
+        if version.next_file.is_none() {
+            return Err(manifest.bad("cut off: it does not say which file is the next"));
+        }
         Ok(version)
     }
 
@@ -61,8 +66,9 @@ impl Version {
                     }
                 }
                 2 => self.log = rest.varint()?,
-                // The next file's number, the last sequence number.
-                3 | 4 => drop(rest.varint()?),
+                3 => self.next_file = Some(rest.varint()?),
+                // The last sequence number.
+                4 => drop(rest.varint()?),
                 // Where a compaction goes on.
                 5 => {
                     rest.varint()?;
@@ -89,13 +95,36 @@ impl Version {
 
     /// The logs to read, oldest first.
     pub fn logs(&self, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(folder).map_err(DataError::io("open", folder))? {
-            let name = entry.map_err(DataError::io("read", folder))?.file_name();
-            let number = name.to_str().and_then(|n| n.strip_suffix(".log")).and_then(|n| n.parse().ok());
-            numbers.extend(number.filter(|&n: &u64| n >= self.log || n == self.previous_log && n > 0));
+        let mut numbers = numbered(folder, &["log"])?;
+        numbers.retain(|&n| n >= self.log || n == self.previous_log && n > 0);
+        let path = |n| folder.join(format!("{n:06}.log"));
+        // A database that has never had a table may say nothing of its log.
+        if self.log > 0 && !numbers.contains(&self.log) {
+            return Err(DataError::file(&path(self.log), "is missing: the manifest names it"));
         }
-        numbers.sort_unstable();
-        Ok(numbers.into_iter().map(|n| folder.join(format!("{n:06}.log"))).collect())
+        Ok(numbers.into_iter().map(path).collect())
     }
+
+    /// The tables in the folder that are later than all that the manifest names. A crash may leave some; and so may a
+    /// manifest whose end is cut off.
+    pub fn strangers(&self, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+        let path = |n: &u64, ending: &str| folder.join(format!("{n:06}.{ending}"));
+        let last = self.tables.keys().last().copied().unwrap_or(0);
+        let numbers = numbered(folder, &["ldb", "sst"])?.into_iter().filter(|&n| n > last);
+        let paths =
+            numbers.map(|n| [path(&n, "ldb"), path(&n, "sst")].into_iter().find(|path| path.exists()));
+        Ok(paths.flatten().collect())
+    }
+}
+
+/// The numbers of the files in the folder with one of these endings, in order.
+fn numbered(folder: &Path, endings: &[&str]) -> Result<Vec<u64>, DataError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DataError::io("open", folder))? {
+        let name = entry.map_err(DataError::io("read", folder))?.file_name();
+        let (number, ending) = name.to_str().and_then(|n| n.split_once('.')).unwrap_or_default();
+        numbers.extend(number.parse::<u64>().ok().filter(|_| endings.contains(&ending)));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
