@@ -4,11 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use cnnctl::{
-    config::proto::{
-        DataParameter, Hdf5DataParameter, ImageDataParameter, LayerParameter, Phase, TransformationParameter,
-        data_parameter::Db,
+    config::{
+        self,
+        proto::{
+            DataParameter, Hdf5DataParameter, ImageDataParameter, LayerParameter, Phase,
+            TransformationParameter, data_parameter::Db,
+        },
     },
     data::open_layer,
+    net::{Net, Options, Params},
 };
 use ndarray::ArrayD;
 
@@ -192,4 +196,80 @@ fn rand_skip_starts_at_one_of_the_first_samples() {
         (0..3).all(|start| starts.contains(&start)) && starts.iter().all(|&start| start < 3),
         "{starts:?}"
     );
+}
+
+/// Batches of one sample, whose sizes differ: passes over a net that reads them beside passes over one that is fed them.
+fn beside_fed(layer: &str, sizes: &[[usize; 2]]) {
+    let above = "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c' convolution_param { num_output: 3 kernel_size: 3 pad: 1
+            weight_filler { type: 'xavier' } } }
+        layer { name: 'r' type: 'ReLU' bottom: 'c' top: 'c' }
+        layer { name: 'm' type: 'Pooling' bottom: 'c' top: 'm' pooling_param { pool: AVE global_pooling: true } }
+        layer { name: 'f' type: 'InnerProduct' bottom: 'm' top: 'f' inner_product_param { num_output: 2 weight_filler { type: 'xavier' } } }
+        layer { name: 'l' type: 'EuclideanLoss' bottom: 'f' bottom: 'label' top: 'l' }";
+    let read = |text: &str| {
+        let net = config::net_from_text("net.prototxt", &format!("{text}\n{above}")).unwrap().net;
+        let mut params = Params::new();
+        (Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap(), params)
+    };
+    let (mut net, mut params) = read(layer);
+    let input = "layer { name: 'd' type: 'Input' top: 'data' top: 'label' input_param { shape { dim: 1 dim: 3 dim: 1 dim: 1 }
+        shape { dim: 1 dim: 2 } } }";
+    let (mut fed, mut others) = read(input);
+    for _ in 0..2 {
+        for &[h, w] in sizes {
+            let loss = net.forward(&mut params).unwrap();
+            net.backward(&mut params);
+            let data = net.blob("data").unwrap();
+            assert_eq!(net.shape(data)[..], [1, 3, h, w]);
+            fed.reshape(&[("data", [1, 3, h, w].into())]).unwrap();
+            fed.set_input("data", net.values(data)).unwrap();
+            fed.set_input("label", net.values(net.blob("label").unwrap())).unwrap();
+            assert!(loss > 0.0 && fed.forward(&mut others).unwrap() == loss, "{h} x {w}");
+            fed.backward(&mut others);
+        }
+    }
+    for (one, other) in params.iter().zip(others.iter()) {
+        assert!(one.diff.iter().any(|&d| d != 0.0) && one.diff[..] == other.diff[..]);
+    }
+}
+
+#[test]
+fn batches_of_one_sample_take_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let sizes = [[5, 7], [9, 4], [12, 12], [3, 3]];
+    let (mut lines, mut tables) = (String::new(), String::new());
+    for (i, [h, w]) in sizes.into_iter().enumerate() {
+        let pixel = |x, y| image::Rgb([3 * x as u8, 5 * y as u8, 7 * i as u8 + 40]);
+        let name = path(&format!("{i}.png"));
+        image::RgbImage::from_fn(w as u32, h as u32, pixel).save(&name).unwrap();
+        lines += &format!("{} {i} 2\n", name.display());
+        let mut file = hdf5_pure::FileBuilder::new();
+        let values: Vec<f32> = (0..2 * 3 * h * w).map(|v| (v % 11) as f32 * 0.1).collect();
+        file.create_dataset("data").with_f32_data(&values).with_shape(&[2, 3, h as u64, w as u64]);
+        file.create_dataset("label").with_f32_data(&[1.0, 2.0, 3.0, 4.0]).with_shape(&[2, 2]);
+        let name = path(&format!("{i}.h5"));
+        file.write(&name).unwrap();
+        tables += &format!("{}\n", name.display());
+    }
+    std::fs::write(path("images.txt"), lines).unwrap();
+    std::fs::write(path("tables.txt"), tables).unwrap();
+    for prefetch in [0, 3] {
+        beside_fed(
+            &format!(
+                "layer {{ name: 'd' type: 'ImageData' top: 'data' top: 'label' image_data_param {{ source: '{}' batch_size: 1 \
+                 label_count: 2 }} data_param {{ prefetch: {prefetch} }} }}",
+                path("images.txt").display()
+            ),
+            &sizes,
+        );
+        beside_fed(
+            &format!(
+                "layer {{ name: 'd' type: 'HDF5Data' top: 'data' top: 'label' hdf5_data_param {{ source: '{}' batch_size: 1 }} \
+                 data_param {{ prefetch: {prefetch} }} }}",
+                path("tables.txt").display()
+            ),
+            &sizes.map(|size| [size, size]).concat(),
+        );
+    }
 }

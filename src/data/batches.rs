@@ -19,6 +19,9 @@ pub struct Batches {
     depth: usize,
     position: u64,
     crew: Option<Crew<Batch>>,
+    /// The next batch, if it has been asked for its shapes, and the memory of one before.
+    taken: Option<Batch>,
+    spare: Option<Batch>,
     waited: Duration,
     bad: BadSamples,
 }
@@ -40,15 +43,51 @@ impl Batches {
         if order.len() == 0 {
             return Err(DataError::Empty { path: feed.name().into() });
         }
-        let job = Job { feed, order, batch_size, seed, on_bad, shard, labels: Vec::new() };
+        let job = Job { feed, order, batch_size, seed, on_bad, shard, any_shape: false, labels: Vec::new() };
         let (job, bad) = (Arc::new(job), BadSamples::default());
-        Ok(Self { job, depth, position: 0, crew: None, waited: Duration::ZERO, bad })
+        let waited = Duration::ZERO;
+        Ok(Self { job, depth, position: 0, crew: None, taken: None, spare: None, waited, bad })
     }
 
-    /// The shape of each top, with the batch axis first.
+    /// The shape of each top, with the batch axis first; the first batch's where they change.
     pub fn shapes(&self) -> Vec<Shape> {
-        let with_batch = |shape: &Shape| Shape::from([&[self.job.batch_size], &shape[..]].concat());
-        self.job.feed.shapes().iter().map(with_batch).collect()
+        self.job.with_batch(self.job.feed.shapes())
+    }
+
+    /// From now on [`next_shapes`](Self::next_shapes) is asked before each batch: where a batch is one sample, that may be of any shape.
+    pub fn take_any_shape(&mut self) {
+        self.change(|job| job.any_shape = job.batch_size == 1);
+    }
+
+    /// The shapes of the next batch, if they may differ from [`shapes`](Self::shapes).
+    pub fn next_shapes(&mut self) -> Result<Option<Vec<Shape>>, DataError> {
+        if !self.job.any_shape {
+            return Ok(None);
+        }
+        let batch = match self.taken.take() {
+            Some(batch) => batch,
+            None => self.take()?,
+        };
+        Ok(Some(self.job.with_batch(&self.taken.insert(batch).shapes)))
+    }
+
+    /// The next batch, made now or ahead.
+    fn take(&mut self) -> Result<Batch, DataError> {
+        let started = Instant::now();
+        let batch = if self.depth == 0 {
+            self.job.batch(self.position, self.spare.take())
+        } else {
+            let crew = match &mut self.crew {
+                Some(crew) => crew,
+                none => none.insert(self.job.crew(self.depth, self.position)?),
+            };
+            crew.take()
+        };
+        self.waited += started.elapsed();
+        if batch.is_err() {
+            self.crew = None;
+        }
+        batch
     }
 
     /// Samples in one pass over the source.
@@ -69,7 +108,7 @@ impl Batches {
     /// Goes on from `position`, as if all samples before it had been consumed.
     pub fn seek(&mut self, position: u64) {
         if position != self.position {
-            self.crew = None;
+            (self.crew, self.taken) = (None, None);
             self.position = position;
         }
     }
@@ -93,7 +132,7 @@ impl Batches {
 
     fn change(&mut self, change: impl FnOnce(&mut Job)) {
         // Without its threads nobody else holds the job.
-        self.crew = None;
+        (self.crew, self.taken) = (None, None);
         if let Some(job) = Arc::get_mut(&mut self.job) {
             change(job);
         }
@@ -109,33 +148,26 @@ impl Batches {
         &self.bad
     }
 
-    /// Fills the tops, a slice for each of [`shapes`](Self::shapes), with the next batch. After an error the position is
-    /// where it was.
+    /// Fills the tops, a slice for each of [`shapes`](Self::shapes), or [`next_shapes`](Self::next_shapes), with the next batch.
+    /// After an error the position is where it was.
     pub fn next(&mut self, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
-        let started = Instant::now();
-        if self.depth == 0 {
+        if self.depth == 0 && !self.job.any_shape {
+            let started = Instant::now();
             let made = self.job.make(self.position, tops, &mut self.bad);
             self.waited += started.elapsed();
             made?;
         } else {
-            let crew = match &mut self.crew {
-                Some(crew) => crew,
-                none => none.insert(self.job.crew(self.depth, self.position)?),
+            let batch = match self.taken.take() {
+                Some(batch) => batch,
+                None => self.take()?,
             };
-            let batch = crew.take();
-            self.waited += started.elapsed();
-            match batch {
-                Ok(batch) => {
-                    for (top, values) in tops.iter_mut().zip(&batch.tops) {
-                        top.copy_from_slice(values);
-                    }
-                    self.bad.join(&batch.bad);
-                    crew.give_back(batch);
-                }
-                Err(error) => {
-                    self.crew = None;
-                    return Err(error);
-                }
+            for (top, values) in tops.iter_mut().zip(&batch.tops) {
+                top.copy_from_slice(values);
+            }
+            self.bad.join(&batch.bad);
+            match &self.crew {
+                Some(crew) => crew.give_back(batch),
+                None => self.spare = Some(batch),
             }
         }
         self.position += self.job.step();
@@ -151,6 +183,8 @@ struct Job {
     seed: u64,
     on_bad: OnBad,
     shard: Shard,
+    /// Whether a batch, which then is one sample, may have other shapes than the feed says.
+    any_shape: bool,
     /// Which labels the tops may hold.
     labels: Vec<(usize, LabelRange)>,
 }
@@ -161,14 +195,14 @@ impl Job {
         self.batch_size as u64 * u64::from(self.shard.count)
     }
 
+    /// These shapes with the batch axis first.
+    fn with_batch(&self, shapes: &[Shape]) -> Vec<Shape> {
+        shapes.iter().map(|shape| Shape::from([&[self.batch_size], &shape[..]].concat())).collect()
+    }
+
     /// Fills the batch whose turn comes when `position` samples have been consumed.
     fn make(&self, position: u64, tops: &mut [&mut [f32]], bad: &mut BadSamples) -> Result<(), DataError> {
-        if self.on_bad == OnBad::Fail
-            && let Some(error) = self.feed.complaint()
-        {
-            return Err(error);
-        }
-        let first = position + self.batch_size as u64 * u64::from(self.shard.rank);
+        self.complain()?;
         let counts: Vec<_> = self.feed.shapes().iter().map(Shape::count).collect();
         for sample in 0..self.batch_size {
             let mut slices: Vec<_> = tops
@@ -176,9 +210,25 @@ impl Job {
                 .zip(&counts)
                 .map(|(top, &n)| &mut top[sample * n..(sample + 1) * n])
                 .collect();
-            self.fill(first + sample as u64, &mut slices, bad)?;
+            self.fill(self.first(position) + sample as u64, bad, |place, draw| {
+                self.feed.fill(place, draw, &mut slices)?;
+                self.check_labels(place.index, &slices)
+            })?;
         }
         Ok(())
+    }
+
+    /// What is wrong with the first sample, unless such are left out.
+    fn complain(&self) -> Result<(), DataError> {
+        match self.feed.complaint().filter(|_| self.on_bad == OnBad::Fail) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The first sample of this shard's batch.
+    fn first(&self, position: u64) -> u64 {
+        position + self.batch_size as u64 * u64::from(self.shard.rank)
     }
 
     /// Makes the batches from `position` on ahead of their use.
@@ -191,20 +241,32 @@ impl Job {
     fn batch(&self, position: u64, spare: Option<Batch>) -> Result<Batch, DataError> {
         let fresh = || self.feed.shapes().iter().map(|s| vec![0.0; s.count() * self.batch_size]).collect();
         let mut tops: Vec<Vec<f32>> = spare.map_or_else(fresh, |batch| batch.tops);
-        let mut bad = BadSamples::default();
-        let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
-        self.make(position, &mut slices, &mut bad)?;
-        Ok(Batch { tops, bad })
+        let (mut bad, mut shapes) = (BadSamples::default(), Vec::new());
+        if self.any_shape {
+            self.complain()?;
+            self.fill(self.first(position), &mut bad, |place, draw| {
+                shapes = self.feed.fill_any_shape(place, draw, &mut tops)?;
+                self.check_labels(place.index, &tops)
+            })?;
+        } else {
+            let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+            self.make(position, &mut slices, &mut bad)?;
+        }
+        Ok(Batch { tops, shapes, bad })
     }
 
-    fn fill(&self, position: u64, tops: &mut [&mut [f32]], bad: &mut BadSamples) -> Result<(), DataError> {
+    /// Has `f` make the sample whose turn comes, or one behind it where bad ones are left out.
+    fn fill(
+        &self,
+        position: u64,
+        bad: &mut BadSamples,
+        mut f: impl FnMut(Place, &mut Draw) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
         let index = self.order.index(position);
         let mut tried = 0;
         loop {
             let place = Place { index: (index + tried) % self.order.len(), position };
-            let mut draw = Draw::of_sample(self.seed, position);
-            let filled = self.feed.fill(place, &mut draw, tops);
-            match filled.and_then(|()| self.check_labels(place.index, tops)) {
+            match f(place, &mut Draw::of_sample(self.seed, position)) {
                 Err(error @ DataError::Sample { .. })
                     if self.on_bad == OnBad::Skip && tried + 1 < self.order.len() =>
                 {
@@ -216,8 +278,8 @@ impl Job {
         }
     }
 
-    fn check_labels(&self, index: usize, tops: &[&mut [f32]]) -> Result<(), DataError> {
-        let wrong = self.labels.iter().find_map(|(top, range)| range.refusal(tops.get(*top)?));
+    fn check_labels(&self, index: usize, tops: &[impl AsRef<[f32]>]) -> Result<(), DataError> {
+        let wrong = self.labels.iter().find_map(|(top, range)| range.refusal(tops.get(*top)?.as_ref()));
         match wrong {
             Some(problem) => Err(DataError::sample(self.feed.name().as_ref(), self.feed.key(index), problem)),
             None => Ok(()),
@@ -228,6 +290,8 @@ impl Job {
 /// A batch that was made ahead.
 struct Batch {
     tops: Vec<Vec<f32>>,
+    /// Of its one sample, if that may be of any shape.
+    shapes: Vec<Shape>,
     bad: BadSamples,
 }
 

@@ -16,6 +16,19 @@ pub trait Feed: Send + Sync {
     /// A function of its arguments alone: `draw` is the only chance allowed.
     fn fill(&self, place: Place, draw: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError>;
 
+    /// Fills `tops`, made as long as it takes, with the sample at `place`, which may differ from [`shapes`](Self::shapes) in height and
+    /// width, and gives its shapes.
+    fn fill_any_shape(
+        &self,
+        place: Place,
+        draw: &mut Draw,
+        tops: &mut [Vec<f32>],
+    ) -> Result<Vec<Shape>, DataError> {
+        let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+        self.fill(place, draw, &mut slices)?;
+        Ok(self.shapes().to_vec())
+    }
+
     /// What messages call a sample.
     fn key(&self, index: usize) -> String {
         index.to_string()
@@ -92,16 +105,22 @@ impl Images {
         Ok(Self { source, transform, shapes, image, unread })
     }
 
-    /// Says what is wrong with a sample that differs from the first.
-    fn check(&self, sample: &Sample) -> Result<(), String> {
+    /// The sample at `index`, and the shape it becomes.
+    fn read(&self, index: usize) -> Result<(Sample, [usize; 3]), DataError> {
+        let sample = self.source.read(index)?;
+        let image = self.check(&sample).map_err(|problem| self.bad(&sample, problem))?;
+        Ok((sample, image))
+    }
+
+    fn bad(&self, sample: &Sample, problem: String) -> DataError {
+        DataError::sample(self.source.name().as_ref(), &sample.key, problem)
+    }
+
+    /// The shape that a sample becomes; says what is wrong with one that does not fit.
+    fn check(&self, sample: &Sample) -> Result<[usize; 3], String> {
         let image = self.transform.output(sample.shape)?;
-        if image != self.image {
-            let help = match image[1..] == self.image[1..] {
-                true => "`force_color` or `force_gray` in transform_param decodes all images alike",
-                false => "`new_height` and `new_width` of an image list, or `crop_size`, make sizes equal",
-            };
-            let (here, first) = (times(image), times(self.image));
-            return Err(format!("its shape is {here}, but the first sample's is {first}; {help}"));
+        if image[0] != self.image[0] {
+            return Err(self.differs(image));
         }
         if sample.pixels.len() != sample.shape.iter().product::<usize>() {
             return Err(format!("it has {} values, not {}", sample.pixels.len(), times(sample.shape)));
@@ -110,8 +129,20 @@ impl Images {
             Some(labels) if labels != sample.labels.len() => {
                 Err(format!("it has {} labels, the first sample has {labels}", sample.labels.len()))
             }
-            _ => Ok(()),
+            _ => Ok(image),
         }
+    }
+
+    /// Says that an image is not as the first, and what helps.
+    fn differs(&self, image: [usize; 3]) -> String {
+        let help = match image[0] != self.image[0] {
+            true => "`force_color` or `force_gray` in transform_param decodes all images alike",
+            false => {
+                "`new_height` and `new_width` of an image list, or `crop_size`, make sizes equal; with `batch_size: 1` they may differ"
+            }
+        };
+        let (here, first) = (times(image), times(self.image));
+        format!("its shape is {here}, but the first sample's is {first}; {help}")
     }
 }
 
@@ -125,14 +156,32 @@ impl Feed for Images {
     }
 
     fn fill(&self, place: Place, draw: &mut Draw, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
-        let sample = self.source.read(place.index)?;
-        self.check(&sample)
-            .map_err(|problem| DataError::sample(self.source.name().as_ref(), &sample.key, problem))?;
+        let (sample, image) = self.read(place.index)?;
+        if image != self.image {
+            return Err(self.bad(&sample, self.differs(image)));
+        }
         self.transform.apply(sample.shape, &sample.pixels, draw, tops[0]);
         if let Some(labels) = tops.get_mut(1) {
             labels.copy_from_slice(&sample.labels);
         }
         Ok(())
+    }
+
+    fn fill_any_shape(
+        &self,
+        place: Place,
+        draw: &mut Draw,
+        tops: &mut [Vec<f32>],
+    ) -> Result<Vec<Shape>, DataError> {
+        let (sample, image) = self.read(place.index)?;
+        let mut shapes = self.shapes.clone();
+        shapes[0] = Shape::from(image);
+        tops[0].resize(shapes[0].count(), 0.0);
+        self.transform.apply(sample.shape, &sample.pixels, draw, &mut tops[0]);
+        if let Some(labels) = tops.get_mut(1) {
+            labels.copy_from_slice(&sample.labels);
+        }
+        Ok(shapes)
     }
 
     fn key(&self, index: usize) -> String {

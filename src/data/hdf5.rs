@@ -27,7 +27,10 @@ const KEPT: usize = 2;
 pub struct Tables {
     list: PathBuf,
     names: Vec<String>,
+    /// Of a row of each dataset, in the first file.
     shapes: Vec<Shape>,
+    /// Whether rows of other files may have other shapes.
+    any_shape: bool,
     blocks: Vec<Block>,
     kept: Mutex<Vec<(usize, Arc<Rows>)>>,
 }
@@ -35,6 +38,8 @@ pub struct Tables {
 /// Some rows of one file.
 struct Block {
     path: Arc<Path>,
+    /// Of a row of each dataset.
+    shapes: Arc<[Shape]>,
     rows: Range<usize>,
     /// The number of its first row among all.
     first: usize,
@@ -46,15 +51,20 @@ type Rows = Vec<Vec<f32>>;
 impl Tables {
     /// Opens the files that `list` names, one on a line, and checks that they fit together.
     pub fn open(list: &Path, names: &[String]) -> Result<Self, DataError> {
-        Self::with_block(list, names, BLOCK)
+        Self::with_block(list, names, false, BLOCK)
     }
 
-    fn with_block(list: &Path, names: &[String], values: usize) -> Result<Self, DataError> {
+    /// [`open`](Self::open), of files whose rows may be of other shapes than those of the first.
+    pub fn open_any_shape(list: &Path, names: &[String]) -> Result<Self, DataError> {
+        Self::with_block(list, names, true, BLOCK)
+    }
+
+    fn with_block(list: &Path, names: &[String], any_shape: bool, values: usize) -> Result<Self, DataError> {
         if names.is_empty() {
             return Err(DataError::Setting("HDF5Data needs a top: each names a dataset".into()));
         }
         let text = fs::read_to_string(list).map_err(DataError::io("open", list))?;
-        let mut tables = Self::empty(list, names);
+        let mut tables = Self { any_shape, ..Self::empty(list, names) };
         for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             tables.add_file(Path::new(path), values)?;
         }
@@ -69,6 +79,7 @@ impl Tables {
             list: list.to_owned(),
             names: names.to_vec(),
             shapes: Vec::new(),
+            any_shape: false,
             blocks: Vec::new(),
             kept: Mutex::default(),
         }
@@ -98,30 +109,32 @@ impl Tables {
             shapes.push(Shape::from(row));
         }
         if self.shapes.is_empty() {
-            self.shapes = shapes;
-        } else if let Some(i) = (0..shapes.len()).find(|&i| shapes[i] != self.shapes[i]) {
+            self.shapes.clone_from(&shapes);
+        } else if let Some(i) = (0..shapes.len()).find(|&i| shapes[i] != self.shapes[i] && !self.any_shape) {
             let (name, here, before) = (&self.names[i], &shapes[i], &self.shapes[i]);
-            let problem = format!("a row of `{name}` is {here}, but {before} in the files before");
+            let problem = format!(
+                "a row of `{name}` is {here}, but {before} in the files before; with `batch_size: 1` they may differ"
+            );
             return Err(DataError::file(path, problem));
         }
         let rows = rows.unwrap_or(0);
         let values = |shape: &Shape| shape.iter().try_fold(rows.max(1), |n, &axis| n.checked_mul(axis));
-        if self.shapes.iter().any(|shape| values(shape).is_none_or(|n| n > MAX_VALUES)) {
-            let problem = format!("damaged: {rows} rows of {} are beyond all memory", self.shapes[0]);
+        if shapes.iter().any(|shape| values(shape).is_none_or(|n| n > MAX_VALUES)) {
+            let problem = format!("damaged: {rows} rows of {} are beyond all memory", shapes[0]);
             return Err(DataError::file(path, problem));
         }
-        self.cut(path.into(), rows, block);
+        self.cut(path.into(), shapes.into(), rows, block);
         Ok(())
     }
 
     /// Cuts the rows of a file into blocks of about `values` values.
-    fn cut(&mut self, path: Arc<Path>, rows: usize, values: usize) {
-        let row: usize = self.shapes.iter().map(Shape::count).sum();
+    fn cut(&mut self, path: Arc<Path>, shapes: Arc<[Shape]>, rows: usize, values: usize) {
+        let row: usize = shapes.iter().map(Shape::count).sum();
         let step = (values / row.max(1)).max(1);
         for start in (0..rows).step_by(step) {
             let first = self.blocks.last().map_or(0, |b| b.first + b.rows.len());
             let rows = start..rows.min(start + step);
-            self.blocks.push(Block { path: path.clone(), rows, first });
+            self.blocks.push(Block { path: path.clone(), shapes: shapes.clone(), rows, first });
         }
     }
 
@@ -155,8 +168,13 @@ impl Tables {
         Ok(rows)
     }
 
+    /// The number of the block that has row `index`.
+    fn number(&self, index: usize) -> usize {
+        self.blocks.partition_point(|block| block.first <= index) - 1
+    }
+
     fn copy_row(&self, index: usize, tops: &mut [&mut [f32]]) -> Result<(), DataError> {
-        let number = self.blocks.partition_point(|block| block.first <= index) - 1;
+        let number = self.number(index);
         let rows = self.block(number)?;
         let row = index - self.blocks[number].first;
         for (top, values) in tops.iter_mut().zip(rows.iter()) {
@@ -168,7 +186,7 @@ impl Tables {
     fn read(&self, block: &Block) -> Result<Rows, DataError> {
         let (start, count) = (block.rows.start as u64, block.rows.len() as u64);
         let datasets = self.datasets(&block.path)?;
-        let tops = self.names.iter().zip(&self.shapes).zip(datasets);
+        let tops = self.names.iter().zip(&*block.shapes).zip(datasets);
         tops.map(|((name, shape), dataset)| {
             let values = read_rows(&dataset, start, count)
                 .map_err(|e| DataError::file(&block.path, unreadable(name, &e.to_string())))?;
@@ -268,6 +286,19 @@ impl Feed for Tables {
         self.copy_row(place.index, tops)
     }
 
+    fn fill_any_shape(
+        &self,
+        place: Place,
+        _: &mut Draw,
+        tops: &mut [Vec<f32>],
+    ) -> Result<Vec<Shape>, DataError> {
+        let shapes = &self.blocks[self.number(place.index)].shapes;
+        tops.iter_mut().zip(&**shapes).for_each(|(top, shape)| top.resize(shape.count(), 0.0));
+        let mut slices: Vec<_> = tops.iter_mut().map(Vec::as_mut_slice).collect();
+        self.copy_row(place.index, &mut slices)?;
+        Ok(shapes.to_vec())
+    }
+
     fn name(&self) -> String {
         self.list.display().to_string()
     }
@@ -312,7 +343,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let list = files(folder.path());
         // Two rows a block.
-        let tables = Tables::with_block(&list, &names(&["x", "y"]), 6).unwrap();
+        let tables = Tables::with_block(&list, &names(&["x", "y"]), false, 6).unwrap();
         assert_eq!(tables.runs(), [2, 1, 2, 2]);
         let mut batches =
             Batches::new(Box::new(tables), Settings { batch_size: 5, ..Default::default() }).unwrap();

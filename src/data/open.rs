@@ -81,14 +81,11 @@ fn hdf5(layer: &LayerParameter, seed: u64) -> Result<Batches, DataError> {
     }
     let param = layer.hdf5_data_param.clone().unwrap_or_default();
     let list = required(param.source.as_deref(), "hdf5_data_param: source")?;
-    let tables = Tables::open(Path::new(list), &layer.top)?;
-    let settings = Settings {
-        batch_size: required(param.batch_size, "hdf5_data_param: batch_size")? as usize,
-        depth: depth(layer),
-        shuffle: param.shuffle(),
-        seed,
-        ..Default::default()
-    };
+    let batch_size = required(param.batch_size, "hdf5_data_param: batch_size")? as usize;
+    let open = if batch_size == 1 { Tables::open_any_shape } else { Tables::open };
+    let tables = open(Path::new(list), &layer.top)?;
+    let settings =
+        Settings { batch_size, depth: depth(layer), shuffle: param.shuffle(), seed, ..Default::default() };
     Batches::new(Box::new(tables), settings)
 }
 

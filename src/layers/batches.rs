@@ -1,6 +1,6 @@
 //! What the layers that read data sets share: tops filled with the next batch.
 
-use super::{Carry, Few, Forward, Layer, LayerError, Outline, Setup, Shard};
+use super::{Blob, Carry, Few, Forward, Layer, LayerError, Outline, Setup, Shard};
 use crate::{
     config::proto::LayerParameter,
     data::{BadSamples, Batches, DataError, LabelRange, OnBad, open_layer},
@@ -15,7 +15,10 @@ struct BatchLayer(Batches);
 pub fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let seed = Draw::new(setup.seed, config.name(), 0).seed();
     match open_layer(config, setup.phase, seed) {
-        Ok(batches) => Ok(Box::new(BatchLayer(batches))),
+        Ok(mut batches) => {
+            batches.take_any_shape();
+            Ok(Box::new(BatchLayer(batches)))
+        }
         Err(DataError::Setting(message)) => Err(LayerError::setting("", message)),
         Err(error) => Err(LayerError::value(error.with_reason())),
     }
@@ -24,6 +27,10 @@ pub fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Lay
 impl Layer for BatchLayer {
     fn outline(&mut self, _: &[Shape]) -> Result<Outline, LayerError> {
         Ok(Outline::of(self.0.shapes()))
+    }
+
+    fn shapes_now(&mut self, _: &[Blob<'_>]) -> Result<Option<Vec<Shape>>, LayerError> {
+        self.0.next_shapes().map_err(|e| LayerError::value(e.with_reason()))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

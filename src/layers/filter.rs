@@ -63,11 +63,11 @@ impl Layer for Filter {
         Ok(Outline::of(bottoms).reads(Reads::NOTHING))
     }
 
-    fn shapes_now(&mut self, bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {
-        let [.., selector] = bottoms else { return None };
+    fn shapes_now(&mut self, bottoms: &[Blob<'_>]) -> Result<Option<Vec<Shape>>, LayerError> {
+        let [.., selector] = bottoms else { return Ok(None) };
         self.select(selector.data);
         let now = |shape: &Shape| Shape::from([&[self.index.len()], &shape[1..]].concat());
-        Some(self.tops.iter().map(now).collect())
+        Ok(Some(self.tops.iter().map(now).collect()))
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -66,7 +66,7 @@ impl Bench {
         self.outline =
             self.layer.outline(&shapes).unwrap_or_else(|e| panic!("{:?}: {e}", self.config.r#type));
         let blobs: Vec<Blob> = self.bottoms.iter().map(|(shape, data)| Blob { shape, data }).collect();
-        if let Some(shapes) = self.layer.shapes_now(&blobs) {
+        if let Some(shapes) = self.layer.shapes_now(&blobs).expect("no sample is read") {
             self.outline.tops = shapes;
         }
     }

@@ -5,7 +5,8 @@ use super::{Arity, Kind, Role, batches};
 /// The row of `HDF5Data`; see [`crate::data`] for what is read and how.
 ///
 /// Shapes: no bottoms; each top as the data set of its name, N rows of it. Params: none.
-/// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
+/// Shapes change from file to file where `batch_size` is 1 and rows differ.
+/// Differs from Caffe: that; a resumed run goes on at the sample where the snapshot was taken.
 pub const KIND: Kind = Kind {
     name: "HDF5Data",
     summary: "arrays of HDF5 files, one top a data set",

@@ -5,6 +5,7 @@ use super::{Arity, Kind, Role, batches};
 /// The row of `ImageData`; see [`crate::data`] for what is read and how.
 ///
 /// Shapes: no bottoms; tops `N x C x H x W` and labels `N`. Params: none.
+/// Height and width change from batch to batch where `batch_size` is 1 and samples differ.
 /// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
 pub const KIND: Kind = Kind {
     name: "ImageData",

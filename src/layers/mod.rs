@@ -244,9 +244,12 @@ pub trait Layer: Send {
     /// Asks a layer that can that it do so from now on.
     fn add(&mut self, _k: usize) {}
 
-    /// For tops whose shapes depend on values (`Filter`): their shapes in the pass that comes. `None`: as outlined.
-    fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Option<Vec<Shape>> {
-        None
+    /// For tops whose shapes depend on values (`Filter`) or on the next sample: their shapes in the pass that comes. `None`: as outlined.
+    ///
+    /// # Errors
+    /// When the sample cannot be read.
+    fn shapes_now(&mut self, _bottoms: &[Blob<'_>]) -> Result<Option<Vec<Shape>>, LayerError> {
+        Ok(None)
     }
 
     /// For a source whose blobs are set from outside: one of them was.

@@ -109,7 +109,7 @@ impl Net {
         let shapes = {
             let bottoms: Few<Blob<'_>> =
                 node.bottoms.iter().map(|&b| view(&self.blobs, &self.slots, b)).collect();
-            node.layer.shapes_now(&bottoms)
+            node.layer.shapes_now(&bottoms).map_err(|e| NetError::of(&node.config, e))?
         };
         let Some(shapes) = shapes else { return Ok(()) };
         let changed = node.tops.iter().zip(&shapes).any(|(&t, shape)| self.blobs[t].shape != *shape);
