@@ -207,7 +207,7 @@ fn beside_fed(layer: &str, sizes: &[[usize; 2]]) {
         layer { name: 'f' type: 'InnerProduct' bottom: 'm' top: 'f' inner_product_param { num_output: 2 weight_filler { type: 'xavier' } } }
         layer { name: 'l' type: 'EuclideanLoss' bottom: 'f' bottom: 'label' top: 'l' }";
     let read = |text: &str| {
-        let net = config::net_from_text("net.prototxt", &format!("{text}\n{above}")).unwrap().net;
+        let net = config::net_from_text("net.prototxt", format!("{text}\n{above}")).unwrap().net;
         let mut params = Params::new();
         (Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap(), params)
     };

@@ -177,20 +177,14 @@ impl Boxes {
     ) {
         let (side, guard) = (self.side, self.guard);
         if start >= side && x.len() - start >= len + side {
-            self.add_along::<S, true>(simd, &x[start - side..], len, part, room.columns, room.apart);
+            self.add_along::<S, true>(simd, &x[start - side..], len, part, (room.columns, room.apart));
         } else {
             // Neighbours would be outside of the blob. What else is put there comes later.
             if part.start == 0 {
                 room.guarded[guard..][..len].copy_from_slice(&x[start..][..len]);
             }
-            self.add_along::<S, true>(
-                simd,
-                &room.guarded[guard - side..],
-                len,
-                part,
-                room.columns,
-                room.apart,
-            );
+            let values = &room.guarded[guard - side..];
+            self.add_along::<S, true>(simd, values, len, part, (room.columns, room.apart));
         }
     }
 
@@ -203,8 +197,7 @@ impl Boxes {
         values: &[f32],
         len: usize,
         part: Range<usize>,
-        columns: &[f32],
-        apart: &mut [f32],
+        (columns, apart): (&[f32], &mut [f32]),
     ) {
         let from = |i: usize| (&values[part.start + i..], self.plane);
         let planes = self.planes(len, &part);
@@ -370,7 +363,7 @@ impl<P: Power> Job for Backward<'_, P> {
                 over_squares!(simd, boxes, room, len, part, [x, dy], [direct, ratios], asked, ratio);
                 // Sums of squares that are still read lie behind.
                 let (part, ratios) = (parts.pass(first, 1), &room.guarded[boxes.guard - boxes.side..]);
-                boxes.add_along::<S, false>(simd, ratios, len, part, room.columns, room.apart);
+                boxes.add_along::<S, false>(simd, ratios, len, part, (room.columns, room.apart));
                 let part = parts.pass(first, 0);
                 let reads = [dy.as_ptr().wrapping_add(part.start + parts.next + parts.lag)];
                 let asked = Asked { reads, writes: [] };
