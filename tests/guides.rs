@@ -102,13 +102,13 @@ fn the_commands_of_the_dashboard_run() {
     let commands: Vec<_> = page.lines().filter(|line| line.starts_with("    cnnctl ")).collect();
     assert!(commands.len() >= 5, "{commands:?}");
     let (train, rest): (Vec<_>, Vec<_>) = commands.iter().partition(|c| c.contains("cnnctl train"));
-    train.into_iter().for_each(|command| run(command));
+    train.into_iter().for_each(&run);
     // Whatever runs it compares, these are there.
     for name in ["a", "b"] {
         fs::copy(folder.path().join("runs/digits.jsonl"), folder.path().join(format!("runs/{name}.jsonl")))
             .unwrap();
     }
-    rest.into_iter().for_each(|command| run(command));
+    rest.into_iter().for_each(run);
     for name in ["runs/digits.jsonl", "digits.html", "compared.html"] {
         assert!(folder.path().join(name).exists(), "{name}");
     }
