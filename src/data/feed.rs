@@ -252,15 +252,15 @@ mod tests {
 
     #[test]
     fn grey_among_colours_is_told_what_helps() {
-        let feed = images(&[([3, 2, 2], &[])], false).unwrap();
-        let sample = |shape: [usize; 3]| {
-            let pixels = Pixels::U8(vec![0; shape.iter().product()]);
-            feed.check(&Sample { shape, pixels, labels: vec![], key: "k".into() }).unwrap_err()
+        let error = |shape: [usize; 3]| {
+            let feed = images(&[([3, 2, 2], &[]), (shape, &[])], false).unwrap();
+            let (place, mut draw) = (Place { index: 1, position: 1 }, Draw::of_sample(1, 1));
+            feed.fill(place, &mut draw, &mut [&mut [0.0; 12]]).unwrap_err().to_string()
         };
-        let error = sample([1, 2, 2]);
-        assert!(error.contains("`force_color` or `force_gray`") && !error.contains("new_height"), "{error}");
-        let error = sample([3, 2, 4]);
-        assert!(error.contains("`new_height`") && !error.contains("force_color"), "{error}");
+        let grey = error([1, 2, 2]);
+        assert!(grey.contains("`force_color` or `force_gray`") && !grey.contains("new_height"), "{grey}");
+        let wide = error([3, 2, 4]);
+        assert!(wide.contains("`new_height`") && !wide.contains("force_color"), "{wide}");
     }
 
     #[test]
