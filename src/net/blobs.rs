@@ -42,7 +42,7 @@ pub fn given<'c>(
         let found = if axes.is_empty() { "no shape".to_owned() } else { axes.join(" x ") };
         return refuse(format!("parameter {index} has the shape {shape}, but its `blobs` {found}"));
     }
-    let values = blob.data.len().max(blob.double_data.len());
+    let values = if blob.double_data.is_empty() { blob.data.len() } else { blob.double_data.len() };
     if values != shape.count() {
         return refuse(format!(
             "parameter {index} of {shape} has {} values, but {values} in its `blobs`",

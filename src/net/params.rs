@@ -357,6 +357,10 @@ mod tests {
                 "layer `a`: parameter 1 has the shape 2, but its `blobs` no shape",
             ),
             (
+                [weights, "blobs { shape { dim: 2 } data: [7, 8] double_data: 7 }"],
+                "layer `a`: parameter 1 of 2 has 2 values, but 1 in its `blobs`",
+            ),
+            (
                 [weights, "blobs { shape { dim: 2 } data: 7 }"],
                 "layer `a`: parameter 1 of 2 has 2 values, but 1 in its `blobs`",
             ),
