@@ -1,9 +1,10 @@
-//! Fast convolution (Winograd, Toom-Cook) for square kernels that move by one: fewer multiplications, by sums.
+//! Fast convolution (Winograd, Toom-Cook) for square kernels that move by one, dilated or not: fewer multiplications, by sums.
 //!
 //! The output is cut into tiles of `side x side`, `side + taps = points + 1`. At each of `points x points` points the
 //! channels of a tile's input times a matrix of weights are the tile's products, from which its outputs are sums. So
 //! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. The transforms go
-//! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty.
+//! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty. With a dilation of d
+//! the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image together.
 
 mod blocks;
 mod gradient;
@@ -32,6 +33,8 @@ pub struct Winograd {
     channels: usize,
     rows: usize,
     taps: usize,
+    /// Distance between taps, and between the values of a tile.
+    dilation: usize,
     /// Points of a tile along an axis.
     points: usize,
     /// Height and width.
@@ -70,7 +73,7 @@ impl Winograd {
         let turned = Self {
             input: forward.output,
             output: forward.input,
-            pad: forward.pad.map(|pad| forward.taps - 1 - pad),
+            pad: forward.pad.map(|pad| (forward.taps - 1) * forward.dilation - pad),
             pass: Pass::Turned,
             ..spread
         };
@@ -81,7 +84,7 @@ impl Winograd {
     /// Whether so many fewer tiles, each of which costs more, take less time, where a task has all of an image.
     fn is_less_than(&self, turned: &Self) -> bool {
         let fewer = self.tiles() * 5 <= turned.tiles() * 4;
-        fewer && self.tiles() <= self.tiles_together() && !turned.weights_pass()
+        self.dilation == 1 && fewer && self.tiles() <= self.tiles_together() && !turned.weights_pass()
     }
 
     /// The weights' gradient.
@@ -94,9 +97,8 @@ impl Winograd {
     /// Square kernels of 3 to 5 taps that move by one, with six points.
     fn new(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let [y, x] = dims.axes.as_slice() else { return None };
-        let plain = [y, x]
-            .iter()
-            .all(|a| a.stride == 1 && a.dilation == 1 && a.kernel == y.kernel && a.pad < a.kernel);
+        let square = (x.kernel, x.dilation) == (y.kernel, y.dilation);
+        let serves = square && [y, x].iter().all(|a| a.stride == 1 && a.pad < a.extent());
         let this = Self {
             isa,
             images: dims.batch,
@@ -104,13 +106,14 @@ impl Winograd {
             channels: dims.group_in(),
             rows: dims.group_out(),
             taps: y.kernel,
+            dilation: y.dilation,
             points: 6,
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
             pass: Pass::Forward,
         };
-        (plain && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
+        (serves && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
     }
 
     /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
@@ -168,12 +171,37 @@ impl Winograd {
         self.points * self.points
     }
 
-    fn tiles_down(&self) -> usize {
-        self.output[0].div_ceil(self.side())
+    /// Length of the block of outputs that the tiles of a row fill together.
+    fn block_side(&self) -> usize {
+        self.side() * self.dilation
     }
 
+    /// Rows of tiles, each of one block's height.
+    fn tiles_down(&self) -> usize {
+        self.output[0].div_ceil(self.block_side())
+    }
+
+    fn blocks_across(&self) -> usize {
+        self.output[1].div_ceil(self.block_side())
+    }
+
+    /// Tiles of a row: those of each block that begin at one of its positions, then those that begin at the next.
     fn tiles_across(&self) -> usize {
-        self.output[1].div_ceil(self.side())
+        self.dilation * self.dilation * self.blocks_across()
+    }
+
+    /// Calls `f` with the position in their blocks at which tiles of a row begin, and the number of the first of them.
+    fn for_starts(&self, mut f: impl FnMut([usize; 2], usize)) {
+        for start in 0..self.dilation * self.dilation {
+            f([start / self.dilation, start % self.dilation], start * self.blocks_across());
+        }
+    }
+
+    /// Where the first of the tiles that begin at `start` lies among values a register a position, lines `pitch` apart.
+    fn grid(&self, [y, x]: [usize; 2], pitch: usize) -> Grid {
+        let lanes = self.isa.lanes();
+        let (row, col) = (self.dilation * pitch, self.dilation * lanes);
+        Grid { first: y * pitch + x * lanes, row, col, tile: self.block_side() * lanes }
     }
 
     /// Tiles of an image.
@@ -307,14 +335,19 @@ impl<'a> Source<'a> {
         Self { values, channels: channels.len(), ..*self }
     }
 
+    /// Registers of as many blocks and what tiles read beyond them.
+    fn length(&self, blocks: usize) -> usize {
+        blocks * self.of.block_side() + self.beyond * self.of.dilation
+    }
+
     /// Registers of a row of a plane.
     fn width(&self) -> usize {
-        self.of.tiles_across() * self.of.side() + self.beyond
+        self.length(self.of.blocks_across())
     }
 
     /// Floats of the plane of `down` rows of tiles.
     fn plane_len(&self, down: usize) -> usize {
-        (down * self.of.side() + self.beyond) * self.width() * self.of.isa.lanes()
+        self.length(down) * self.width() * self.of.isa.lanes()
     }
 
     /// The values at the points of rows of tiles, counted over all images: an image a point, a row a tile, a column a channel.
@@ -346,7 +379,7 @@ impl<'a> Source<'a> {
         tile: usize,
         points: &mut ImagesMut<'_>,
     ) {
-        let (isa, side, across) = (self.of.isa, self.of.side(), self.of.tiles_across());
+        let (isa, side, across) = (self.of.isa, self.of.block_side(), self.of.tiles_across());
         let ([height, width], lanes) = (self.size, isa.lanes());
         let pitch = self.width() * lanes;
         let plane = &mut plane[..self.plane_len(down.len())];
@@ -372,9 +405,18 @@ impl<'a> Source<'a> {
                 simd::interleave(isa, &from[y * width..], height * width, count, lanes, rows);
             }
             for y in 0..down.len() {
-                let from = Grid { first: y * side * pitch, row: pitch, col: lanes, tile: side * lanes };
-                let to = Target::Points(points.again(), [tile + y * across, channel]);
-                simd::transform(isa, self.of.points, self.map, across, (plane, from), to);
+                self.of.for_starts(|start, first| {
+                    let from = self.of.grid(start, pitch).after(y * side * pitch);
+                    let to = Target::Points(points.again(), [tile + y * across + first, channel]);
+                    simd::transform(
+                        isa,
+                        self.of.points,
+                        self.map,
+                        self.of.blocks_across(),
+                        (plane, from),
+                        to,
+                    );
+                });
             }
         }
     }

@@ -45,6 +45,11 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// The same squares, `by` values further on.
+    pub fn after(self, by: usize) -> Self {
+        Self { first: self.first + by, ..self }
+    }
+
     /// The end of what `tiles` tiles of `side x side` registers of `lanes` values touch.
     fn end(&self, side: usize, tiles: usize, lanes: usize) -> usize {
         self.first + (side - 1) * (self.row + self.col) + (tiles - 1) * self.tile + lanes

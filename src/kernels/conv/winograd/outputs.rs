@@ -6,7 +6,7 @@ use super::{Pass, Points, WORK, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Grid, Map, MatMut, Outer, Run, Target, Transposed};
+use crate::kernels::simd::{self, Map, MatMut, Outer, Run, Target, Transposed};
 
 /// The most rows of a tile of products on any instruction set.
 const MAX_ROWS: usize = 14;
@@ -100,7 +100,7 @@ impl Winograd {
                 });
             });
         }
-        let width = if cut.band < down { cut.band * self.side() * self.output[1] } else { area };
+        let width = if cut.band < down { cut.band * self.block_side() * self.output[1] } else { area };
         parallel::for_chunks_mut(output, group, |start, output| {
             let (image, group) = (start / image, start % image / group);
             parallel::for_column_blocks(
@@ -204,7 +204,7 @@ impl<'a> Part<'a> {
     /// Floats of what tiles make of a register of channels; they may reach beyond the last output.
     pub fn plane_len(&self) -> usize {
         let of = self.of;
-        let ends = (self.down.len() * of.output[1] + of.tiles_across()) * of.side();
+        let ends = (self.down.len() * self.pitch() + of.blocks_across()) * of.block_side();
         if of.pass == Pass::Spread { of.spread_len() } else { ends * of.isa.lanes() }
     }
 
@@ -216,11 +216,17 @@ impl<'a> Part<'a> {
 
     /// Values of a channel of an image.
     fn area(&self) -> usize {
-        let ([height, width], side) = (self.of.result(), self.of.side());
+        let ([height, width], side) = (self.of.result(), self.of.block_side());
         if self.down == (0..self.of.tiles_down()) {
             return height * width;
         }
         ((self.down.end * side).min(height) - self.down.start * side) * width
+    }
+
+    /// Registers between lines of outputs: tiles of one block that reach beyond a row's end would meet in what comes next.
+    fn pitch(&self) -> usize {
+        let of = self.of;
+        if of.dilation > 1 { of.blocks_across() * of.block_side() } else { of.output[1] }
     }
 
     /// The outputs of a register of channels, a register a position. Tiles may reach beyond a row's end, over what comes
@@ -232,27 +238,44 @@ impl<'a> Part<'a> {
         plane: &mut [f32],
         (points, products): (&Points, &[f32]),
     ) {
-        let (isa, side, across, width) =
-            (self.of.isa, self.of.side(), self.of.tiles_across(), self.of.output[1]);
-        let lanes = isa.lanes();
+        let (of, blocks) = (self.of, self.of.blocks_across());
+        let (lanes, pitch) = (of.isa.lanes(), self.pitch());
         for down in 0..self.down.len() {
-            for tiles in [across - 1..across, 0..across - 1] {
-                let tile = (image * self.down.len() + down) * across + tiles.start;
-                let from = points.grid(tile, first);
-                let first = (down * width + tiles.start) * side * lanes;
-                let to = Grid { first, row: width * lanes, col: lanes, tile: side * lanes };
-                let to = Target::Squares(plane, to);
-                simd::transform(isa, self.of.points, Map::Sums(side), tiles.len(), (products, from), to);
-            }
+            of.for_starts(|start, number| {
+                for tiles in [blocks - 1..blocks, 0..blocks - 1] {
+                    let tile = (image * self.down.len() + down) * of.tiles_across() + number + tiles.start;
+                    let from = points.grid(tile, first);
+                    let place = (down * pitch + tiles.start) * of.block_side() * lanes;
+                    let to = Target::Squares(plane, of.grid(start, pitch * lanes).after(place));
+                    simd::transform(
+                        of.isa,
+                        of.points,
+                        Map::Sums(of.side()),
+                        tiles.len(),
+                        (products, from),
+                        to,
+                    );
+                }
+            });
         }
     }
 
     /// Writes them to their channels, a row each.
     fn store(&self, first: usize, plane: &[f32], c: MatMut<'_>) {
-        let Winograd { isa, .. } = *self.of;
         let channel = self.group * self.of.rows + first;
-        let epilogue = self.epilogue.rows(channel..channel + c.rows());
+        self.store_lines(plane, self.pitch(), self.epilogue.rows(channel..channel + c.rows()), c);
+    }
+
+    /// Writes lines of a register a position, `pitch` apart, to their channels, a row each.
+    pub fn store_lines(&self, lines: &[f32], pitch: usize, epilogue: Epilogue<'_>, mut c: MatMut<'_>) {
+        let (isa, width) = (self.of.isa, self.of.result()[1]);
         let how = Transposed { stride: isa.lanes(), add: false, epilogue };
-        simd::transpose(isa, plane, how, c);
+        if pitch == width {
+            return simd::transpose(isa, lines, how, c);
+        }
+        let height = c.cols() / width;
+        for (y, line) in lines.chunks(pitch * isa.lanes()).enumerate().take(height) {
+            simd::transpose(isa, line, how, c.block(0..c.rows(), y * width..(y + 1) * width));
+        }
     }
 }

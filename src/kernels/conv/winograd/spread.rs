@@ -5,7 +5,7 @@
 
 use super::outputs::Part;
 use super::{Points, Winograd};
-use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target, Transposed};
+use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target};
 
 impl Winograd {
     /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
@@ -28,11 +28,11 @@ impl Part<'_> {
         first: usize,
         plane: &mut [f32],
         (points, products): (&Points, &[f32]),
-        mut c: MatMut<'_>,
+        c: MatMut<'_>,
     ) {
         let of = self.of;
         let (isa, lanes, side, across) = (of.isa, of.isa.lanes(), of.side(), of.tiles_across());
-        let ([_, pitch], [height, width], [top, left]) = (of.spread_size(), of.input, of.pad);
+        let ([_, pitch], [top, left]) = (of.spread_size(), of.pad);
         plane.fill(0.0);
         for down in 0..of.tiles_down() {
             let from = points.grid((image * of.tiles_down() + down) * across, first);
@@ -41,14 +41,7 @@ impl Part<'_> {
             let to = Target::Squares(plane, to);
             simd::transform(isa, of.points, Map::Spread, across, (products, from), to);
         }
-        let how = Transposed { stride: lanes, add: false, epilogue: Epilogue::default() };
-        let inside = &plane[(top * pitch + left) * lanes..];
-        if width == pitch {
-            return simd::transpose(isa, inside, how, c);
-        }
-        for (y, line) in inside.chunks(pitch * lanes).enumerate().take(height) {
-            simd::transpose(isa, line, how, c.block(0..c.rows(), y * width..(y + 1) * width));
-        }
+        self.store_lines(&plane[(top * pitch + left) * lanes..], pitch, Epilogue::default(), c);
     }
 }
 
