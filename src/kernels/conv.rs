@@ -15,6 +15,7 @@ mod strided;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod whole;
 mod winograd;
 
 pub use super::simd::{Epilogue, Standard};
@@ -62,6 +63,8 @@ impl<'a> Onto<'a> {
 
 /// How a pass is computed.
 enum Way<F> {
+    /// One output a channel: a product.
+    Whole,
     /// One filter at a time.
     Depthwise,
     /// Tiles of the image at points.
@@ -75,6 +78,9 @@ enum Way<F> {
 impl<F> Way<F> {
     /// The first that serves.
     fn of(dims: &ConvDims, fast: Option<Winograd>, few: impl FnOnce() -> Option<F>) -> Self {
+        if whole::serves(dims) {
+            return Self::Whole;
+        }
         if depthwise::serves(dims) {
             return Self::Depthwise;
         }
@@ -106,7 +112,7 @@ impl<'a> Way<Gradient<'a>> {
 /// Floats of scratch that [`forward`] needs: the packed weights, or the input's tiles.
 pub fn forward_scratch_len(dims: &ConvDims) -> usize {
     match Way::forward(Isa::best(), dims) {
-        Way::Depthwise => 0,
+        Way::Whole | Way::Depthwise => 0,
         Way::Fast(fast) => fast.scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain => dims.weight_len(),
@@ -116,7 +122,7 @@ pub fn forward_scratch_len(dims: &ConvDims) -> usize {
 /// Floats of scratch that [`backward_input`] needs: the packed weights, or the tiles of the output's gradient.
 pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_input(Isa::best(), dims) {
-        Way::Depthwise => 0,
+        Way::Whole | Way::Depthwise => 0,
         Way::Fast(fast) => fast.scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain => dims.weight_len(),
@@ -126,7 +132,7 @@ pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
 /// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
 pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
     match Way::backward_weights(Isa::best(), dims) {
-        Way::Depthwise => 0,
+        Way::Whole | Way::Depthwise => 0,
         Way::Fast(fast) => fast.gradient_scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),
@@ -162,6 +168,7 @@ pub fn forward(
         });
     }
     match Way::forward(isa, dims) {
+        Way::Whole => whole::forward(isa, dims, input, weights, epilogue, output),
         Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
         Way::Fast(fast) => fast.run(input, weights, epilogue, output, scratch),
         Way::Few(few) => few.run(input, weights, epilogue, output, scratch),
@@ -213,6 +220,7 @@ pub fn backward_input(
     }
     let isa = Isa::best();
     match Way::backward_input(isa, dims) {
+        Way::Whole => whole::backward_input(dims, top_diff, weights, bottom_diff),
         Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
         Way::Fast(fast) => fast.run(top_diff, weights, Epilogue::default(), bottom_diff, scratch),
         Way::Few(few) => few.run(top_diff, weights, bottom_diff, scratch),
@@ -306,6 +314,7 @@ pub fn backward_weights(
     let isa = Isa::best();
     if !input.is_empty() && !top_diff.is_empty() {
         match Way::backward_weights(isa, dims) {
+            Way::Whole => whole::backward_weights(dims, input, top_diff, weight_diff),
             Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
             Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
             Way::Few(few) => return few.run(input, top_diff, weight_diff, bias_diff, scratch),

@@ -9,6 +9,7 @@ use super::{parallel, scratch};
 
 mod blocks;
 mod cut;
+mod dots;
 pub(super) mod pack;
 mod slender;
 mod streamed;
@@ -91,6 +92,9 @@ impl<'a> Gemm<'a> {
 /// When a slice is shorter than its matrix, or rows of C overlap.
 pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
     let (isa, c) = (Isa::best(), checked(product, c));
+    if dots::serves(isa, product) {
+        return dots::run(isa, product, c);
+    }
     if slender::serves(isa, product) {
         return slender::run(isa, product, product.n, c);
     }
@@ -106,6 +110,9 @@ pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
 /// When a slice is shorter than its matrix, or rows of C overlap.
 pub fn gemm_parallel(product: &Gemm<'_>, c: &mut [f32]) {
     let (isa, c) = (Isa::best(), checked(product, c));
+    if dots::serves(isa, product) {
+        return dots::run_parallel(isa, product, c);
+    }
     if slender::serves(isa, product) {
         return slender::run(isa, product, slender::task_cols(isa, product), c);
     }

@@ -96,6 +96,13 @@ fn cases() -> Vec<ConvDims> {
         dims([33, 40, 66, 2], &[[10, 3, 1, 0, 1], [9, 3, 1, 0, 1]]),
         dims([2, 90, 40, 1], &[[17, 3, 1, 0, 1], [23, 3, 1, 0, 1]]),
         dims([9, 24, 20, 1], &[[11, 5, 1, 1, 1], [10, 5, 1, 0, 1]]),
+        // Kernels as large as the input, and nearly: products, and of many channels products with all taps, some channels at a time.
+        dims([3, 20, 33, 1], &[[7, 7, 1, 0, 1], [5, 5, 1, 0, 1]]),
+        dims([70, 9, 40, 1], &[[6, 6, 3, 0, 1], [1, 1, 2, 0, 1]]),
+        dims([2, 5, 19, 1], &[[130, 130, 1, 0, 1]]),
+        dims([1, 40, 24, 2], &[[16, 7, 1, 0, 1], [15, 7, 1, 0, 1]]),
+        dims([2, 33, 17, 1], &[[30, 29, 1, 0, 1], [30, 27, 1, 0, 1]]),
+        dims([2, 15, 9, 1], &[[21, 6, 2, 0, 1], [20, 8, 2, 0, 1]]),
         // Dilated: blocks of tiles that fit, that reach beyond the ends, bands, margins of all widths, eight points, weights that pass.
         dims([3, 20, 50, 1], &[[31, 3, 1, 2, 2], [29, 3, 1, 1, 2]]),
         dims([2, 40, 36, 2], &[[16, 3, 1, 2, 2], [24, 3, 1, 2, 2]]),

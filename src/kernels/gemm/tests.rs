@@ -78,6 +78,37 @@ fn few_rows_by_contiguous_columns_match_the_reference() {
 }
 
 #[test]
+fn very_few_rows_by_contiguous_columns_match_the_reference() {
+    for isa in Isa::all() {
+        let most = 3 * isa.lanes() / 4;
+        for (m, n, k) in
+            [(0, 14, 16), (1, 1, 16), (1, 131, 270), (2, 64, 1100), (most - 1, 65, 57), (most, 30, 600)]
+        {
+            let (a, b) = (values(m * (k + 1), 1), values(n * (k + 2), 2));
+            let columns = Matrix::row_major(&b, k + 2).transposed();
+            let mut product = Gemm::new(m, n, k, Matrix::row_major(&a, k + 1), columns);
+            assert!(dots::serves(isa, &product));
+            let old = values(m * (n + 3), 3);
+            for (alpha, beta) in [(1.0, 0.0), (0.5, -2.0)] {
+                (product.alpha, product.beta, product.c_stride) = (alpha, beta, n + 3);
+                let (mut got, mut alone, mut want) = (old.clone(), old.clone(), old.clone());
+                dots::run_parallel(isa, &product, checked(&product, &mut got));
+                dots::run(isa, &product, checked(&product, &mut alone));
+                reference::gemm(&product, &mut want);
+                assert_close(&got, &want, &format!("{} {m}x{n}x{k}", isa.name()));
+                assert_eq!(alone, got, "on one thread, {} {m}x{n}x{k}", isa.name());
+            }
+        }
+        let (a, b) = (values((most + 1) * 64, 1), values(64 * 64, 2));
+        let rows = |row_stride, col_stride| Matrix { data: &a, row_stride, col_stride };
+        let product = |m, a| Gemm::new(m, 64, 64, a, Matrix::row_major(&b, 64).transposed());
+        assert!(dots::serves(isa, &product(most, rows(64, 1))));
+        assert!(!dots::serves(isa, &product(most + 1, rows(64, 1))), "rows for most of a register's lanes");
+        assert!(!dots::serves(isa, &product(most, rows(1, most))), "rows that do not lie contiguous");
+    }
+}
+
+#[test]
 fn few_rows_by_contiguous_rows_match_the_reference() {
     for isa in Isa::all() {
         for (m, n, k) in [(1, 256, 64), (3, 300, 70), (29, 259, 513), (64, 511, 1100)] {

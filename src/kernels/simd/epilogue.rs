@@ -38,7 +38,14 @@ impl<'a> Epilogue<'a> {
 
     /// What becomes of 0 in row `row`.
     pub fn of_zero(&self, isa: Isa, row: usize) -> f32 {
-        isa.run(OfZero(self, row))
+        let mut value = [0.0];
+        self.rows(row..row + 1).finish_column(isa, &mut value);
+        value[0]
+    }
+
+    /// Finishes one value a row, from the first row on.
+    pub fn finish_column(&self, isa: Isa, values: &mut [f32]) {
+        isa.run(Column(self, values));
     }
 
     /// Whether there are settings for `rows` rows.
@@ -94,17 +101,18 @@ fn rectify<S: Simd>(simd: S, value: S::V) -> S::V {
     simd.where_at_most(value, zero, zero, value)
 }
 
-struct OfZero<'a>(&'a Epilogue<'a>, usize);
+struct Column<'a>(&'a Epilogue<'a>, &'a mut [f32]);
 
-impl Job for OfZero<'_> {
-    type Output = f32;
+impl Job for Column<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f32 {
-        let row = self.0.row(self.1);
-        let ([end], mut value) = (row.finish(simd, [simd.splat(row.bias)]), [0.0]);
-        simd.write_first(&mut value, end);
-        value[0]
+    fn run<S: Simd>(self, simd: S) {
+        for (row, value) in self.1.iter_mut().enumerate() {
+            let row = self.0.row(row);
+            let [end] = row.finish(simd, [simd.splat(*value + row.bias)]);
+            simd.write_first(std::slice::from_mut(value), end);
+        }
     }
 }
 

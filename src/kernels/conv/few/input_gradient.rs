@@ -12,8 +12,10 @@ use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Asked, Isa, Job, MatMut, Renew, Simd, renew};
 
-/// The most input channels of a group: a tile then has more rows of taps than of channels.
+/// The most input channels of a group, unless phases multiply more: a tile then has more rows of taps than of channels.
 const MOST: usize = 12;
+/// Rows of taps that are multiplied at a time where channels are more.
+const ROWS: usize = 256;
 /// The fewest outputs' channels, and taps of a group: with less, adding takes longer than multiplying.
 const LEAST: usize = 8;
 /// Tasks that are enough for every thread of a large machine.
@@ -30,6 +32,8 @@ pub struct InputGradient<'a> {
     dims: &'a ConvDims,
     isa: Isa,
     axes: [ConvAxis; 2],
+    /// Channels of a task.
+    channels: usize,
     /// Lines of the input in a band.
     band: usize,
     /// Outputs that are packed at a time, and that are multiplied.
@@ -41,20 +45,24 @@ impl<'a> InputGradient<'a> {
     /// `None` where other ways serve better, or this does not at all.
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
-        let taps = dims.depth();
-        if !(1..=MOST).contains(&dims.group_in())
+        let (rows, phases) = (dims.group_in(), axes[0].stride * axes[1].stride);
+        // Phases multiply at each position of the input, this at each output.
+        let fewer = dims.out_area() * phases * 4 <= dims.in_area() * 3;
+        if !(1..=MOST).contains(&rows) && !fewer
             || dims.group_out() < LEAST
-            || taps < LEAST
+            || dims.depth() < LEAST
             || dims.out_area() == 0
             || dims.in_area() == 0
         {
             return None;
         }
-        let tasks = dims.batch * dims.group;
+        let channels = if rows <= MOST { rows } else { (ROWS / dims.kernel_area()).clamp(1, rows) };
+        let taps = channels * dims.kernel_area();
+        let tasks = dims.batch * dims.group * rows.div_ceil(channels);
         let bands = TASKS.div_ceil(tasks.max(1)).min(axes[0].input / (SPANS * axes[0].extent())).max(1);
         let multiplied = (PRODUCTS / taps).max(1).next_multiple_of(isa.tile_cols());
         let packed = (PACKED / dims.group_out()).next_multiple_of(multiplied).max(multiplied);
-        Some(Self { dims, isa, axes, band: axes[0].input.div_ceil(bands), packed, multiplied })
+        Some(Self { dims, isa, axes, channels, band: axes[0].input.div_ceil(bands), packed, multiplied })
     }
 
     /// Floats of scratch: the packed weights.
@@ -67,27 +75,34 @@ impl<'a> InputGradient<'a> {
         let dims = self.dims;
         let (rows, taps, area, k) = (dims.group_in(), dims.depth(), dims.in_area(), dims.group_out());
         let packed = &mut scratch[..self.scratch_len()];
-        for (weights, packed) in weights.chunks(k * taps).zip(packed.chunks_mut(k * taps)) {
-            let weights = Matrix { data: weights, row_stride: 1, col_stride: taps };
-            pack::rows(self.isa, &weights, 0..taps, 0..k, packed);
-        }
+        let block = self.channels * dims.kernel_area();
+        parallel::for_chunks_mut(packed, k * taps, |start, packed| {
+            let weights = Matrix { data: &weights[start..][..k * taps], row_stride: 1, col_stride: taps };
+            parallel::for_chunks_mut(packed, k * block, |start, packed| {
+                let first = start / k;
+                pack::rows(self.isa, &weights, first..first + packed.len() / k, 0..k, packed);
+            });
+        });
         let (weights, width) = (&*packed, self.axes[1].input);
         parallel::for_chunks_mut(bottom_diff, rows * area, |start, image| {
             let index = start / (rows * area);
             let top_diff = &top_diff[index * k * dims.out_area()..][..k * dims.out_area()];
             let weights = &weights[index % dims.group * k * taps..][..k * taps];
             let c = MatMut::new(image, rows, area, area);
-            parallel::for_column_blocks(c, self.band * width, &|first, c| {
-                let lines = first / width..(first + c.cols()) / width;
-                self.band(top_diff, weights, lines, c);
+            parallel::for_row_blocks(c, self.channels, &|row, c| {
+                let weights = &weights[row * dims.kernel_area() * k..];
+                parallel::for_column_blocks(c, self.band * width, &|first, c| {
+                    let lines = first / width..(first + c.cols()) / width;
+                    self.band(top_diff, weights, lines, c);
+                });
             });
         });
     }
 
-    /// The lines `inputs` of a group, which are `c`.
+    /// The lines `inputs` of some channels, which are `c`. `weights` are theirs, and what follows.
     fn band(&self, top_diff: &[f32], weights: &[f32], inputs: Range<usize>, mut c: MatMut<'_>) {
         let (dims, isa, [axis, last]) = (self.dims, self.isa, self.axes);
-        let (taps, width, k) = (dims.depth(), last.output, dims.group_out());
+        let (taps, width, k) = (c.rows() * dims.kernel_area(), last.output, dims.group_out());
         // Lines of outputs that meet a line of the band.
         let end = ((inputs.end - 1 + axis.pad) / axis.stride + 1).min(axis.output);
         let start =
@@ -96,7 +111,7 @@ impl<'a> InputGradient<'a> {
             return (0..c.rows()).for_each(|i| c.row(i).fill(0.0));
         }
         let planes = Planes::new(self.axes, end - start, true);
-        let len = dims.group_in() * planes.channel_len();
+        let len = c.rows() * planes.channel_len();
         let top_diff = Matrix::row_major(top_diff, dims.out_area());
         scratch::lend(taps * self.multiplied + k * self.packed + len, |data| {
             let (products, data) = data.split_at_mut(taps * self.multiplied);
