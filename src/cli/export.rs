@@ -80,7 +80,7 @@ impl Format {
             "onnx" => Ok(Self::Onnx),
             "safetensors" => Ok(Self::Safetensors),
             "npz" => Ok(Self::Npz),
-            "h5" | "hdf5" => Ok(Self::Hdf5),
+            _ if snapshot::Format::of_path(path) == snapshot::Format::Hdf5 => Ok(Self::Hdf5),
             _ => {
                 let message = format!(
                     "{}: the ending tells no format; name it with --format, or end in .onnx, .safetensors, .npz or .h5",
