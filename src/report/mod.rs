@@ -106,10 +106,10 @@ impl Observer for Reporter {
         self.metrics.iter_mut().for_each(|metrics| metrics.event(solver, event));
         self.board.iter_mut().for_each(|board| board.event(solver, event));
         if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
-            self.bad.tell(nets(solver));
+            self.bad.tell(solver.all_nets());
         }
         if matches!(event, Event::End(_)) {
-            self.bad.sum_up(nets(solver));
+            self.bad.sum_up(solver.all_nets());
             self.outcome.sum_up(solver);
         }
     }
@@ -121,12 +121,7 @@ impl Observer for Reporter {
 
 /// How long the layers of all nets have waited for data.
 fn waited_for_data(solver: &Solver) -> Duration {
-    nets(solver).map(Net::waited_for_data).sum()
-}
-
-/// The train net and the test nets.
-fn nets(solver: &Solver) -> impl Iterator<Item = &Net> + Clone {
-    std::iter::once(solver.train_net()).chain(solver.test_nets())
+    solver.all_nets().map(Net::waited_for_data).sum()
 }
 
 /// Writes data to stdout. A reader that has seen enough, as in `cnnctl layers | head`, is no error.

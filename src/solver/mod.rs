@@ -134,6 +134,16 @@ impl Solver {
         &self.tests
     }
 
+    /// The train net and the test nets.
+    pub fn nets(&self) -> impl Iterator<Item = &Net> + Clone {
+        std::iter::once(&self.train).chain(&self.tests)
+    }
+
+    /// These, and the nets for what is left over of whole sets.
+    pub fn all_nets(&self) -> impl Iterator<Item = &Net> + Clone {
+        self.nets().chain(self.whole.iter().flatten().filter_map(WholeSet::smaller_net))
+    }
+
     /// All parameters.
     pub fn params(&self) -> &Params {
         &self.params
