@@ -139,6 +139,10 @@ impl Solver {
         std::iter::once(&self.train).chain(&self.tests)
     }
 
+    fn nets_mut(&mut self) -> impl Iterator<Item = &mut Net> {
+        std::iter::once(&mut self.train).chain(&mut self.tests)
+    }
+
     /// These, and the nets for what is left over of whole sets.
     pub fn all_nets(&self) -> impl Iterator<Item = &Net> + Clone {
         self.nets().chain(self.whole.iter().flatten().filter_map(WholeSet::smaller_net))
@@ -166,8 +170,7 @@ impl Solver {
 
     /// Has all nets leave out samples that cannot be used, and not fail.
     pub fn skip_bad_samples(&mut self) {
-        self.train.skip_bad_samples();
-        self.tests.iter_mut().for_each(Net::skip_bad_samples);
+        self.nets_mut().for_each(Net::skip_bad_samples);
         self.whole.iter_mut().flatten().for_each(WholeSet::skip_bad_samples);
     }
 
@@ -222,8 +225,7 @@ impl Solver {
         if ending.must_save() && self.saved != Some(self.iter) {
             self.snapshot(observer)?;
         }
-        let nets = std::iter::once(&mut self.train).chain(&mut self.tests);
-        nets.into_iter().try_for_each(Net::finish).map_err(train_error)?;
+        self.nets_mut().try_for_each(Net::finish).map_err(train_error)?;
         observer.see(self, &Event::End(ending));
         Ok(ending)
     }

@@ -11,6 +11,7 @@ use prost::Message as _;
 use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, epoch, train_error};
 use crate::{
     comm::CommError,
+    net::Net,
     snapshot::{self, Format},
 };
 
@@ -27,7 +28,7 @@ impl Solver {
     pub fn join(&mut self, mut team: Team, one_batch: bool) -> Result<Option<String>, SolverError> {
         let shard = team.shard();
         epoch::resolve(&mut self.config, &self.train, shard.count)?;
-        for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
+        for net in self.nets_mut() {
             net.take_part(shard).map_err(train_error)?;
         }
         if one_batch {
@@ -61,7 +62,7 @@ impl Solver {
             format!("iteration {}", self.iter),
             format!("seed {}", self.seed),
         ];
-        for layer in std::iter::once(&self.train).chain(&self.tests).flat_map(|net| net.layers()) {
+        for layer in self.nets().flat_map(Net::layers) {
             if let Some(samples) = layer.layer.samples() {
                 facts.push(format!("{samples} samples in layer `{}`", layer.config.name()));
             }

@@ -78,7 +78,6 @@ impl Solver {
 
     /// Everything but the arrays.
     fn state(&self, weights: &Path, checksum: u32) -> SolverState {
-        let nets = || std::iter::once(&self.train).chain(&self.tests);
         SolverState {
             iter: Some(self.iter),
             learned_net: Some(weights.display().to_string()),
@@ -89,8 +88,8 @@ impl Solver {
                 solver_type: Some(self.rule.name.into()),
                 seed: Some(self.seed),
                 loss_window: self.losses.iter().copied().collect(),
-                carry: nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
-                net_passes: nets().map(Net::passes).collect(),
+                carry: self.nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
+                net_passes: self.nets().map(Net::passes).collect(),
                 checksum: Some(checksum),
                 best: self.goal.as_ref().and_then(|g| g.best),
                 tests_since_best: self.goal.as_ref().map(|g| g.since),
@@ -238,8 +237,7 @@ impl Solver {
 
     /// Takes up what the layers of all nets carried.
     fn take_up(&mut self, extra: &CnnctlState) -> Result<(), String> {
-        let nets = std::iter::once(&mut self.train).chain(&mut self.tests);
-        for (i, net) in nets.enumerate() {
+        for (i, net) in self.nets_mut().enumerate() {
             net.resume_passes(extra.net_passes.get(i).copied().unwrap_or(0));
             for carry in extra.carry.iter().filter(|c| c.net() as usize == i) {
                 let Some((_, layer)) = net.layers_mut().find(|(name, _)| *name == carry.layer()) else {
