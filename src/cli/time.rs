@@ -218,7 +218,7 @@ impl Stopwatch {
             net.forward_layer(i, params).map_err(|e| Failure::net(&e, Some(file)))?;
             layer[0] += start.elapsed();
         }
-        net.resume_passes(net.passes() + 1);
+        net.end_pass();
         self.passes[0] += start.elapsed();
         self.waited += net.waited_for_data().saturating_sub(waited);
         if !self.backward {

@@ -343,6 +343,11 @@ impl Net {
         }
     }
 
+    /// All layers have run forward, one by one: the pass is over.
+    pub fn end_pass(&mut self) {
+        self.passes += 1;
+    }
+
     /// Goes on as after so many forward passes.
     pub fn resume_passes(&mut self, passes: u64) {
         self.passes = passes;

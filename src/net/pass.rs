@@ -40,7 +40,7 @@ impl Net {
         for i in 0..self.nodes.len() {
             loss += self.forward_layer(i, params)?;
         }
-        self.passes += 1;
+        self.end_pass();
         Ok(loss as f32)
     }
 

@@ -321,7 +321,7 @@ impl Solver {
                 observer.see(self, &Event::Debug(Stage::Forward(i)));
             }
         }
-        self.train.resume_passes(self.train.passes() + 1);
+        self.train.end_pass();
         Ok(loss as f32)
     }
 

@@ -98,8 +98,7 @@ impl Solver {
                 observer.see(self, &Event::DebugTest { net: i, batch, layer });
             }
         }
-        let (net, _) = self.tester_mut(i, batch);
-        net.resume_passes(net.passes() + 1);
+        self.tester_mut(i, batch).0.end_pass();
         Ok(loss as f32)
     }
 
