@@ -7,7 +7,7 @@ use crate::{
     config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
     data::DataError,
     net::NetError,
-    snapshot::SnapshotError,
+    snapshot::{Access, SnapshotError},
     solver::SolverError,
 };
 
@@ -141,14 +141,8 @@ impl From<ConfigError> for Failure {
 impl From<&SnapshotError> for Failure {
     fn from(error: &SnapshotError) -> Self {
         let status = match error {
-            SnapshotError::Content { .. } => CONFIG,
-            SnapshotError::Io { action, .. } => {
-                if *action == "read" {
-                    CONFIG
-                } else {
-                    FAILED
-                }
-            }
+            SnapshotError::Io { action: Access::Read, .. } | SnapshotError::Content { .. } => CONFIG,
+            SnapshotError::Io { .. } => FAILED,
         };
         Self::chain(status, error)
     }

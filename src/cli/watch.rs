@@ -47,8 +47,8 @@ impl Watch {
     }
 
     fn keep_best(solver: &Solver) {
-        let suffix = Format::of(solver.config()).suffix();
-        let path = PathBuf::from(format!("{}_best.caffemodel{suffix}", solver.config().snapshot_prefix()));
+        let config = solver.config();
+        let path = PathBuf::from(snapshot::best_name(config.snapshot_prefix(), Format::of(config)));
         match solver.save_weights(&path) {
             Ok(()) => report::info(&format!("Best so far: saved to {}", path.display())),
             Err(error) => report::warn(&format!("{error}: the best weights are not saved")),

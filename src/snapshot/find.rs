@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Format, SnapshotError, atomic::checksum_of, load_state, locate_weights, residuals_beside};
+use super::{
+    Access, Format, SnapshotError, atomic::checksum_of, load_state, locate_weights, residuals_beside,
+};
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
@@ -93,7 +95,7 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
         for file in [residuals_beside(&state), weights, state] {
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    return Err(SnapshotError::io("remove", file)(e));
+                    return Err(SnapshotError::io(Access::Remove, file)(e));
                 }
                 _ => {}
             }

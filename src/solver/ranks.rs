@@ -1,7 +1,7 @@
 //! A solver among others: joining them, agreeing with them, and going on without them.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -9,11 +9,7 @@ use std::{
 use prost::Message as _;
 
 use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, epoch, train_error};
-use crate::{
-    comm::CommError,
-    net::Net,
-    snapshot::{self, Format},
-};
+use crate::{comm::CommError, net::Net};
 
 /// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -89,12 +85,7 @@ impl Solver {
         team.give_up(&mut self.params);
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
-        let state = PathBuf::from(snapshot::file_name(
-            self.config.snapshot_prefix(),
-            self.iter,
-            "solverstate",
-            Format::of(&self.config),
-        ));
+        let state = self.snapshot_path("solverstate");
         let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
         if !there && team.rank() < 2 {
             self.snapshot(observer)?;

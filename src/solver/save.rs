@@ -29,10 +29,7 @@ impl Solver {
             return Err(self.diverged(None, self.last_rate));
         }
         let format = Format::of(&self.config);
-        let name = |kind: &str| {
-            PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format))
-        };
-        let (weights, state) = (name("caffemodel"), name("solverstate"));
+        let (weights, state) = (self.snapshot_path("caffemodel"), self.snapshot_path("solverstate"));
         self.residuals = match &mut self.team {
             Some(team) => team.save_carries(&snapshot::residuals_beside(&state))?,
             None => None,
@@ -55,15 +52,20 @@ impl Solver {
     /// Removes the weights of a snapshot whose state could not be written: alone they only fill the disk further.
     /// Those of an earlier run, which stay where they could not be replaced, are not this one's to remove.
     pub(super) fn discard_half(&self) {
-        let format = Format::of(&self.config);
-        let name = |kind: &str| snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format);
-        if self.leads() && !Path::new(&name("solverstate")).exists() {
+        let state = self.snapshot_path("solverstate");
+        if self.leads() && !state.exists() {
             // What cannot be removed harms nobody.
             if self.saved_weights == Some(self.iter) {
-                let _ = std::fs::remove_file(name("caffemodel"));
+                let _ = std::fs::remove_file(self.snapshot_path("caffemodel"));
             }
-            let _ = std::fs::remove_file(snapshot::residuals_beside(Path::new(&name("solverstate"))));
+            let _ = std::fs::remove_file(snapshot::residuals_beside(&state));
         }
+    }
+
+    /// The file of this iteration's snapshot of a kind: `caffemodel` or `solverstate`.
+    pub(super) fn snapshot_path(&self, kind: &str) -> PathBuf {
+        let (prefix, format) = (self.config.snapshot_prefix(), Format::of(&self.config));
+        snapshot::file_name(prefix, self.iter, kind, format).into()
     }
 
     fn to_save(&self, diff: bool) -> WeightsToSave<'_> {
