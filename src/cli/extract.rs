@@ -85,8 +85,7 @@ impl ExtractArgs {
     fn features(&self, net: &Net) -> Result<Vec<Feature>, Failure> {
         if let Some(missing) = self.blobs.iter().find(|blob| net.blob(blob).is_none()) {
             let names = net.blob_names();
-            let hint = config::did_you_mean(missing, names.iter().copied());
-            let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let hint = config::or_did_you_mean(missing, names.iter().copied());
             return Err(Failure::new(CONFIG, format!("the net has no blob `{missing}`{hint}")));
         }
         let mut features: Vec<Feature> = Vec::new();

@@ -95,8 +95,7 @@ pub(in crate::net) fn kind_of(config: &LayerParameter) -> Result<&'static Kind, 
         let forks = if fork.contains(" and ") { "the forks" } else { "the fork" };
         format!("type `{name}` is a layer of {forks} {fork} of Caffe that is not supported; {instead}")
     } else {
-        let hint = config::did_you_mean(name, LAYERS.iter().map(|k| k.name));
-        let hint = hint.map(|h| format!("; did you mean `{h}`?")).unwrap_or_default();
+        let hint = config::or_did_you_mean(name, LAYERS.iter().map(|k| k.name));
         format!("unknown layer type `{name}`{hint}")
     };
     Err(NetError::layer(config, "type", message))
