@@ -126,7 +126,7 @@ impl Feature {
         let sink = match kind {
             "hdf5" => file(true),
             "npy" => file(false),
-            _ => Sink::Database(Some(data::create_database(kind, path).map_err(|e| Failure::data(&e))?)),
+            _ => Sink::Database(Some(data::create_database(kind, path)?)),
         };
         Ok(Self { blob: blob.to_owned(), path: path.to_owned(), rows: 0, sink })
     }
@@ -154,7 +154,7 @@ impl Feature {
                     };
                     let key = format!("{:010}", self.rows + i);
                     if let Some(writer) = writer {
-                        data::put_datum(&mut **writer, &key, &datum).map_err(|e| Failure::data(&e))?;
+                        data::put_datum(&mut **writer, &key, &datum)?;
                     }
                 }
             }
@@ -175,7 +175,7 @@ impl Feature {
         match &mut self.sink {
             Sink::Database(writer) => {
                 if let Some(writer) = writer.take() {
-                    writer.finish().map_err(|e| Failure::data(&e))?;
+                    writer.finish()?;
                 }
             }
             Sink::File { hdf5, row, values } => {

@@ -83,11 +83,6 @@ impl Failure {
         Self { status: failures.first().map_or(CONFIG, |f| f.status), message: messages.join("\n\n") }
     }
 
-    /// A complaint about data.
-    pub fn data(error: &DataError) -> Self {
-        Self::chain(DATA, error)
-    }
-
     /// A complaint about a run; the files tell where settings and layers stand.
     pub fn solver(error: &SolverError, solver: &SolverFile, nets: &[&NetFile]) -> Self {
         match error {
@@ -135,6 +130,12 @@ impl From<&ConfigError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         (&error).into()
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::chain(DATA, &error)
     }
 }
 

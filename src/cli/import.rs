@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, failure::CONFIG, planned::PlannedArgs};
+use super::{Done, Failure, failure::CONFIG, output, planned::PlannedArgs};
 use crate::{
     config,
     data::read_npz,
@@ -54,8 +54,7 @@ enum Format {
 
 impl Format {
     fn of(path: &Path) -> Result<Self, Failure> {
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match &ending[..] {
+        match &output::ending(path)[..] {
             "safetensors" => Ok(Self::Safetensors),
             "npz" => Ok(Self::Npz),
             _ => {
