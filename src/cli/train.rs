@@ -189,7 +189,7 @@ impl TrainArgs {
         let state = of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
         let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
         let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
-        if leads && !solver.train_net().layers().any(|layer| layer.backward) {
+        if leads && !solver.train_net().layers().any(|layer| layer.need.backward) {
             report::warn(
                 "no loss depends on a parameter of the train net that may change: nothing is learned",
             );

@@ -144,9 +144,7 @@ pub struct LayerView<'a> {
     pub bottoms: &'a [BlobId],
     /// The blobs that it makes.
     pub tops: &'a [BlobId],
-    /// Whether its backward pass runs.
-    pub backward: bool,
-    /// Which diffs its backward pass makes.
+    /// Whether its backward pass runs, and which diffs it makes.
     pub need: &'a plan::need::Need,
     /// The number of the layer that does its work, if another does.
     pub within: Option<usize>,
@@ -186,7 +184,6 @@ impl Net {
             outline: &n.outline,
             bottoms: &n.bottoms,
             tops: &n.tops,
-            backward: n.need.backward,
             need: &n.need,
             within: n.within,
             layer: &*n.layer,

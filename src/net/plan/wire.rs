@@ -42,9 +42,7 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
     let mut latest: HashMap<String, usize> = HashMap::new();
     for mut config in layers {
         let kind = kind_of(&config)?;
-        if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
-            config.top.push(AUTOMATIC.into());
-        }
+        name_loss(&mut config, kind);
         check_arity(&config, kind)?;
         let mut bottoms = Vec::with_capacity(config.bottom.len());
         for (j, bottom) in config.bottom.iter().enumerate() {
@@ -68,6 +66,13 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
         wiring.layers.push(Wired { config, kind, bottoms, tops, loss_weights });
     }
     Ok(wiring)
+}
+
+/// Gives a loss a top that its settings leave out.
+pub(in crate::net) fn name_loss(config: &mut LayerParameter, kind: &Kind) {
+    if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
+        config.top.push(AUTOMATIC.into());
+    }
 }
 
 /// A top that an earlier layer makes, too.
