@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, ValueEnum};
@@ -307,8 +307,7 @@ impl TrainArgs {
                 return Ok(());
             }
         }
-        let listed =
-            solver.config().weights.iter().flat_map(|w| w.split(',')).map(|w| PathBuf::from(w.trim()));
+        let listed = context.solver.weights().map(|(_, path)| path);
         let files = if self.weights.is_empty() { listed.collect() } else { self.weights.clone() };
         let mut all: Option<Copied> = None;
         for path in files {
@@ -358,7 +357,15 @@ fn seed(state: Option<&Path>, file: &SolverFile) -> Result<u64, Failure> {
     {
         return Ok(seed);
     }
-    Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| report::new_seed()))
+    Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| new_seed()))
+}
+
+/// A seed for a run that asks for none, from the clock.
+fn new_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = now.as_nanos() as u64 ^ u64::from(std::process::id()) << 40;
+    report::info(&format!("random_seed is not set: this run takes {seed}"));
+    seed
 }
 
 /// How long the first snapshot may take: its bytes at the pace of a busy shared file system.

@@ -145,11 +145,3 @@ pub fn print_chart(chart: &plot::Chart) -> Result<(), String> {
     let width = if term.is_term() { usize::from(term.size().1) } else { 80 };
     print(&plot::text(chart, width, console::colors_enabled()))
 }
-
-/// A seed for a run that asks for none, from the clock.
-pub fn new_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seed = now.as_nanos() as u64 ^ u64::from(std::process::id()) << 40;
-    info(&format!("random_seed is not set: this run takes {seed}"));
-    seed
-}
