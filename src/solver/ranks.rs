@@ -35,8 +35,8 @@ impl Solver {
         team.compare(&facts)?;
         team.share(&mut self.params)?;
         team.plan(&self.train, &self.params);
-        let without = match &self.last_state {
-            Some(state) => team.take_up_carries(state, self.residuals)?,
+        let without = match &self.saved.state {
+            Some(state) => team.take_up_carries(state, self.saved.residuals)?,
             None => None,
         };
         self.team = Some(team);
@@ -86,7 +86,7 @@ impl Solver {
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
         let state = self.snapshot_path("solverstate");
-        let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
+        let there = self.is_saved() || (!team.leads() && appears(&state, TAKE_OVER));
         if !there && team.rank() < 2 {
             self.snapshot(observer)?;
         }

@@ -17,7 +17,27 @@ use crate::{
     snapshot::{self, Array, Copied, Format, SnapshotError, Weights, WeightsToSave},
 };
 
+/// What a run has saved.
+#[derive(Default)]
+pub(super) struct Saved {
+    /// The last snapshot that was written or taken up.
+    pub state: Option<PathBuf>,
+    /// The checksum of what rounding had kept back then, if anything was saved.
+    pub residuals: Option<u32>,
+    /// The iteration of the last snapshot that was written.
+    pub iter: Option<i32>,
+    /// The iteration of the weights that were written last, with a state or without.
+    pub weights: Option<i32>,
+    /// Whether a snapshot was asked for during a test, when none can be written.
+    pub wanted: bool,
+}
+
 impl Solver {
+    /// Whether this iteration has been saved.
+    pub(super) fn is_saved(&self) -> bool {
+        self.saved.iter == Some(self.iter)
+    }
+
     /// Writes the weights, then the state that names them.
     ///
     /// # Errors
@@ -30,18 +50,18 @@ impl Solver {
         }
         let format = Format::of(&self.config);
         let (weights, state) = (self.snapshot_path("caffemodel"), self.snapshot_path("solverstate"));
-        self.residuals = match &mut self.team {
+        self.saved.residuals = match &mut self.team {
             Some(team) => team.save_carries(&snapshot::residuals_beside(&state))?,
             None => None,
         };
         if !self.leads() {
-            (self.last_state, self.saved) = (Some(state), Some(self.iter));
+            (self.saved.state, self.saved.iter) = (Some(state), Some(self.iter));
             return Ok(());
         }
         let written = self.to_save(self.config.snapshot_diff()).save(&weights, format)?;
-        self.saved_weights = Some(self.iter);
+        self.saved.weights = Some(self.iter);
         snapshot::save_state(&state, format, &self.state(&weights, written.checksum), &self.arrays())?;
-        (self.last_state, self.saved) = (Some(state.clone()), Some(self.iter));
+        (self.saved.state, self.saved.iter) = (Some(state.clone()), Some(self.iter));
         let took = start.elapsed();
         let event =
             Event::Snapshot { iter: self.iter, weights: &weights, state: &state, format, written, took };
@@ -55,7 +75,7 @@ impl Solver {
         let state = self.snapshot_path("solverstate");
         if self.leads() && !state.exists() {
             // What cannot be removed harms nobody.
-            if self.saved_weights == Some(self.iter) {
+            if self.saved.weights == Some(self.iter) {
                 let _ = std::fs::remove_file(self.snapshot_path("caffemodel"));
             }
             let _ = std::fs::remove_file(snapshot::residuals_beside(&state));
@@ -101,7 +121,7 @@ impl Solver {
                 last_event: Some(self.progress.last_event),
                 net_hash: Some(self.net_digest()),
                 solver_hash: Some(identity::of_solver(&self.config, self.policy)),
-                residuals: self.residuals,
+                residuals: self.saved.residuals,
                 isa: Some(Isa::best().key().into()),
             }),
             cnnctl_checksum: None,
@@ -154,8 +174,8 @@ impl Solver {
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();
-        self.last_state = Some(path.to_owned());
-        self.residuals = extra.residuals;
+        self.saved.state = Some(path.to_owned());
+        self.saved.residuals = extra.residuals;
         if let Some(team) = &mut self.team {
             // This run has written it; what cannot be read is not worth ending it.
             let _without = team.take_up_carries(path, extra.residuals)?;
@@ -226,7 +246,8 @@ impl Solver {
         weights: Weights,
         resumed: bool,
     ) -> Result<Copied, (Option<usize>, NetError)> {
-        let nets: Vec<&Net> = std::iter::once(&self.train).chain(&self.tests).collect();
+        let tests = self.tests.iter().map(|test| &test.net);
+        let nets: Vec<&Net> = std::iter::once(&self.train).chain(tests).collect();
         let copied = weights.copy_into_all(&nets, usize::from(resumed), &mut self.params);
         copied.map_err(|(net, error)| (net.checked_sub(1), error))
     }
