@@ -100,7 +100,7 @@ impl TestArgs {
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
         let smaller = whole.as_ref().and_then(WholeSet::smaller_net);
-        report::BadSamples::default().sum_up(std::iter::once(&net).chain(smaller));
+        report::BadSampleNotes::default().sum_up(std::iter::once(&net).chain(smaller));
         if self.format == Format::Json {
             let line = report::test_json(iterations, &outputs, loss) + "\n";
             output::print(&line)?;

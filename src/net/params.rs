@@ -59,7 +59,7 @@ impl Params {
     }
 
     /// An empty store whose parameters will have shapes but no values.
-    pub fn without_values() -> Self {
+    pub fn shapes_only() -> Self {
         Self { shapes_only: true, ..Self::default() }
     }
 

@@ -58,7 +58,7 @@ impl Summary {
     /// # Errors
     /// When the net cannot be built.
     pub fn new(net: &NetParameter, state: &NetState) -> Result<Self, NetError> {
-        let mut params = Params::without_values();
+        let mut params = Params::shapes_only();
         let phase = state.phase();
         let options = Options { state: state.clone(), ..Options::new(phase, 0) };
         let net = Net::new(net, options, &mut params)?;

@@ -29,7 +29,7 @@ mod table;
 pub mod tensorboard;
 pub mod web;
 
-pub use bad_samples::BadSamples;
+pub use bad_samples::BadSampleNotes;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use evaluation::{evaluation_csv, evaluation_json, evaluation_text, predictions_csv};
 pub use lines::{complain, info, warn, warn_all};
@@ -72,7 +72,7 @@ pub struct Reporter {
     board: Option<tensorboard::Board>,
     progress: progress::Progress,
     outcome: outcome::Outcome,
-    bad: BadSamples,
+    bad: BadSampleNotes,
 }
 
 impl Reporter {
@@ -90,7 +90,7 @@ impl Reporter {
             board: board.transpose()?,
             progress: progress::Progress::default(),
             outcome: outcome::Outcome::new(solver),
-            bad: BadSamples::default(),
+            bad: BadSampleNotes::default(),
         })
     }
 }

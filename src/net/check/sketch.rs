@@ -54,7 +54,7 @@ impl Sketch {
             unsure: false,
             latest: HashMap::new(),
             makers,
-            params: Params::without_values(),
+            params: Params::shapes_only(),
         };
         for (index, layer) in net.layer.iter().enumerate() {
             if let Err(error) = filter::check_rules(layer) {
