@@ -14,7 +14,7 @@ use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     kernels::simd::Isa,
     net::{Carry, LayerView, Net, NetError},
-    snapshot::{self, Array, Copied, Format, SnapshotError, Weights, WeightsToSave},
+    snapshot::{self, Array, BlobValues, Copied, Format, SnapshotError, Weights, WeightsToSave},
 };
 
 /// What a run has saved.
@@ -146,31 +146,7 @@ impl Solver {
                 self.rule.name
             )));
         }
-        if history.len() != self.history.len() {
-            let message = format!(
-                "holds {} history blobs, but {} with this net needs {}: it belongs to another net or solver type",
-                history.len(),
-                self.rule.name,
-                self.history.len()
-            );
-            return Err(fail(message));
-        }
-        let owners = self.params.iter().take(self.history_arrays()).cycle();
-        for ((i, (blob, history)), owner) in
-            history.into_iter().zip(&mut self.history).enumerate().zip(owners)
-        {
-            if blob.values.len() != history.len() {
-                let (layer, number) = &owner.owner;
-                return Err(fail(format!(
-                    "history {i}, of parameter {number} of layer `{layer}`, has {} values, but {} are needed for {}: it \
-                     belongs to another net",
-                    blob.values.len(),
-                    history.len(),
-                    owner.shape
-                )));
-            }
-            *history = blob.values.into_buffer();
-        }
+        self.restore_history(history).map_err(fail)?;
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();
@@ -192,26 +168,60 @@ impl Solver {
         }
         self.losses = extra.loss_window.iter().copied().collect();
         self.rate_factor = extra.rate_factor();
-        let goal = self.goal.as_ref().map(Goal::text).unwrap_or_default();
-        if let Some(own) = self.goal.as_mut().filter(|_| extra.goal.as_ref().is_none_or(|then| *then == goal))
-        {
+        let same = |goal: &&mut Goal| extra.goal.as_ref().is_none_or(|then| *then == goal.text());
+        if let Some(own) = self.goal.as_mut().filter(same) {
             (own.best, own.since) = (extra.best, extra.tests_since_best());
         }
         self.take_up(&extra).map_err(fail)?;
+        Ok(Resumed { changed: self.changed_since(extra), ..Resumed::default() })
+    }
+
+    /// Takes up the rule's arrays.
+    fn restore_history(&mut self, history: Vec<BlobValues>) -> Result<(), String> {
+        if history.len() != self.history.len() {
+            return Err(format!(
+                "holds {} history blobs, but {} with this net needs {}: it belongs to another net or solver type",
+                history.len(),
+                self.rule.name,
+                self.history.len()
+            ));
+        }
+        let owners = self.params.iter().take(self.history_arrays()).cycle();
+        for ((i, (blob, history)), owner) in
+            history.into_iter().zip(&mut self.history).enumerate().zip(owners)
+        {
+            if blob.values.len() != history.len() {
+                let (layer, number) = &owner.owner;
+                return Err(format!(
+                    "history {i}, of parameter {number} of layer `{layer}`, has {} values, but {} are needed for {}: it \
+                     belongs to another net",
+                    blob.values.len(),
+                    history.len(),
+                    owner.shape
+                ));
+            }
+            *history = blob.values.into_buffer();
+        }
+        Ok(())
+    }
+
+    /// What of the things that a run depends on is no longer as it was then.
+    fn changed_since(&self, then: CnnctlState) -> Vec<&'static str> {
+        let goal = self.goal.as_ref().map(Goal::text).unwrap_or_default();
         let settings = identity::of_solver(&self.config, self.policy);
         let digests = [
-            ("the net", self.net_digest(), extra.net_hash),
-            ("what training depends on in the solver", settings, extra.solver_hash),
+            ("the net", self.net_digest(), then.net_hash),
+            ("what training depends on in the solver", settings, then.solver_hash),
             (
                 "what --keep-best follows",
                 goal.into(),
-                extra.goal.filter(|_| self.goal.is_some()).map(String::into_bytes),
+                then.goal.filter(|_| self.goal.is_some()).map(String::into_bytes),
             ),
-            (identity::ROUNDING, Isa::best().key().into(), extra.isa.map(String::into_bytes)),
+            (identity::ROUNDING, Isa::best().key().into(), then.isa.map(String::into_bytes)),
         ];
         let changed =
             digests.into_iter().filter(|(_, now, then)| then.as_ref().is_some_and(|then| then != now));
-        Ok(Resumed { changed: changed.map(|(what, ..)| what).collect(), ..Resumed::default() })
+        changed.map(|(what, ..)| what).collect()
     }
 
     /// Writes the weights alone.
