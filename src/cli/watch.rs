@@ -93,6 +93,13 @@ impl Observer for Watch {
     }
 }
 
+/// How long the first snapshot may take: its bytes at the pace of a busy shared file system.
+pub fn first_snapshot(solver: &Solver) -> Duration {
+    const BYTES_PER_SECOND: f64 = 50e6;
+    let values = solver.params().iter().map(|p| p.data.len()).sum::<usize>() + solver.history_len();
+    Duration::from_secs_f64((4 * values) as f64 / BYTES_PER_SECOND)
+}
+
 /// How tests see what a panic on one rank does to the others: no input should lead to one.
 #[cfg(debug_assertions)]
 fn panic_on_request(solver: &Solver) {
