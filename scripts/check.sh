@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything CI checks, in CI's order: format, lints, the README's test command, documentation.
+# Everything CI checks, in CI's order.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -55,6 +55,8 @@ fn weights_come_back_in_the_same_bits() {
         };
         assert_eq!(bits(&found), bits(&want), "{file}");
     }
+    folder.done(&["import", "--model", "net.prototxt", "--from", "w.npz", "-o", "back.hdf5"]);
+    assert!(folder.read("back.hdf5").starts_with(b"\x89HDF"), "not HDF5, as `export -o` makes it");
     let (out, _) =
         folder.done(&["test", "--weights", "back.caffemodel", "--iterations", "1", "--format", "json"]);
     let (before, _) =

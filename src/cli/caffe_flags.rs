@@ -57,7 +57,7 @@ const GLOG_SWITCHES: &[&str] = &[
 ];
 
 /// A command line as cnnctl takes it, from one for Caffe's programs, and what was left out of it.
-pub fn taken(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+pub fn translated(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     while let Some(argument) = arguments.next() {
         if argument == "--" {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn flags_of_the_logger_are_left_out() {
         let line = |text: &str| {
-            let (taken, left_out) = taken(text.split(' ').map(OsString::from));
+            let (taken, left_out) = translated(text.split(' ').map(OsString::from));
             let taken: Vec<_> = taken.into_iter().map(|a| a.into_string().unwrap()).collect();
             (taken.join(" "), left_out.join(" "))
         };

@@ -201,7 +201,7 @@ impl Checker {
         let sources = match solver::net_sources(file) {
             Ok(sources) => sources,
             Err(error) => {
-                let nets = self.net_error(file, error);
+                let nets = net_error(file, error);
                 let (here, elsewhere) = nets.into_iter().partition(|d| d.path.as_deref() == file.path());
                 found.extend::<Vec<_>>(here);
                 self.take(file.path(), vec![], found);
@@ -281,19 +281,6 @@ impl Checker {
         found
     }
 
-    /// What keeps the nets of a solver from being loaded.
-    fn net_error(&self, file: &SolverFile, error: SolverError) -> Vec<Diagnostic> {
-        match error {
-            SolverError::Setting { field, message } => {
-                let (message, hint) =
-                    message.split_once("; ").map_or((&message[..], None), |(m, h)| (m, Some(h)));
-                vec![file.error_at(&field, message).hint(hint.map(str::to_owned))]
-            }
-            SolverError::Config(ConfigError::Invalid(diagnostics)) => diagnostics.0,
-            other => vec![Diagnostic::error(other.to_string())],
-        }
-    }
-
     /// Takes the complaints about a file over, in the order of the file, unless it has been checked in these states.
     fn take(&mut self, path: Option<&str>, states: Vec<NetState>, mut found: Vec<Diagnostic>) {
         let key = (path.unwrap_or("").to_owned(), states);
@@ -337,4 +324,16 @@ fn upgraded(file: &NetFile) -> Option<Diagnostic> {
     );
     let note = Diagnostic { severity: Severity::Note, ..note };
     Some(note.hint("they are upgraded on reading; `--fix` writes them anew".to_owned()))
+}
+
+/// What keeps the nets of a solver from being loaded.
+fn net_error(file: &SolverFile, error: SolverError) -> Vec<Diagnostic> {
+    match error {
+        SolverError::Setting { field, message } => {
+            let (message, hint) = config::message_and_hint(&message);
+            vec![file.error_at(&field, message).hint(hint.map(str::to_owned))]
+        }
+        SolverError::Config(ConfigError::Invalid(diagnostics)) => diagnostics.0,
+        other => vec![Diagnostic::error(other.to_string())],
+    }
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    Done, Failure,
+    Done,
     convert_imageset::ImagesetArgs,
-    entries::{Target, in_parallel},
+    entries::{self, Target, in_parallel},
 };
 use crate::{
-    data::{self, Column, DataError, Location},
+    data::{self, Column, Location},
     report,
 };
 
@@ -131,10 +131,7 @@ impl ConvertArgs {
 
 /// Writes all samples of a source under keys of so many digits.
 fn write(kind: &str, location: &Location, target: &Target, digits: usize) -> Done {
-    let source = data::open_source(kind, location).map_err(|e| Failure::data(&e))?;
-    if source.is_empty() {
-        return Err(Failure::data(&DataError::Empty { path: location.path.clone() }));
-    }
+    let source = entries::open(kind, location)?;
     let entries = in_parallel(source.len(), |i| data::numbered(&*source, i, digits));
     let count = target.write(entries)?;
     report::info(&format!("{count} samples are now in {}", target.db.display()));

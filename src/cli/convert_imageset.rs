@@ -57,7 +57,7 @@ impl ImagesetArgs {
         let set = self.open()?;
         report::info(&format!("A total of {} images.", set.len()));
         if set.is_empty() {
-            return Err(Failure::data(&DataError::Empty { path: self.list.clone() }));
+            return Err(DataError::Empty { path: self.list.clone() }.into());
         }
         let mut first = None;
         let entries =
@@ -107,7 +107,7 @@ impl ImagesetArgs {
             ("png", _) => Encoding::Png,
             _ => Encoding::Jpeg,
         };
-        Imageset::open(location, encoding, self.shuffle.then_some(self.seed)).map_err(|e| Failure::data(&e))
+        Ok(Imageset::open(location, encoding, self.shuffle.then_some(self.seed))?)
     }
 
     /// Refuses an image of another size than the first one's, if that was asked for.

@@ -9,12 +9,12 @@ use clap::{Args, Subcommand};
 
 use super::{
     Done, Failure,
-    entries::{guess, in_parallel, source_kinds},
+    entries::{self, guess, in_parallel, source_kinds},
     failure::DATA,
     output,
 };
 use crate::{
-    data::{self, DataError, Location, Pixels, Sample, Source},
+    data::{self, Location, Pixels, Sample, Source},
     report::{self, Align, Table, general},
     snapshot::write_whole,
 };
@@ -91,10 +91,7 @@ impl InfoArgs {
             root_folder: self.root_folder.clone(),
             ..Location::default()
         };
-        let source = data::open_source(&kind, &location).map_err(|e| Failure::data(&e))?;
-        if source.is_empty() {
-            return Err(Failure::data(&DataError::Empty { path: self.path.clone() }));
-        }
+        let source = entries::open(&kind, &location)?;
         let mut facts = Facts { low: f64::MAX, high: f64::MIN, ..Facts::default() };
         for sample in in_parallel(source.len(), |i| source.read(i)) {
             match sample {
@@ -120,7 +117,7 @@ impl InfoArgs {
         let samples: Vec<_> =
             in_parallel(shown, |i| source.read(i * source.len() / shown)).filter_map(Result::ok).collect();
         let sheet = data::contact_sheet(&samples, self.rgb || kind.starts_with("cifar"));
-        let bytes = sheet.file_bytes(path).map_err(|e| Failure::data(&e))?;
+        let bytes = sheet.file_bytes(path)?;
         write_whole(path, &bytes)?;
         report::info(&format!("{} samples are shown in {}", samples.len(), path.display()));
         Ok(())

@@ -47,13 +47,9 @@ impl DrawArgs {
         let sketch = Sketch::new(&file.net, &state, &view, &mut Vec::new());
         let stem = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let name = if file.net.name().is_empty() { &stem[..] } else { file.net.name() };
-        if !(self.scale > 0.0 && self.scale <= 20.0) {
-            let message = format!("--scale takes a number above 0, at most 20, found {}", self.scale);
-            return Err(Failure::new(CONFIG, message));
-        }
+        output::check_scale(self.scale)?;
         for path in &self.pictures {
-            let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-            let bytes = match &ending[..] {
+            let bytes = match &output::ending(path)[..] {
                 "svg" => report::draw::svg(name, &sketch).into_bytes(),
                 "png" => report::draw::png(name, &sketch, self.scale).map_err(|e| Failure::new(FAILED, e))?,
                 "dot" | "gv" => report::draw::dot(name, &sketch).into_bytes(),

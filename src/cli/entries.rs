@@ -9,7 +9,7 @@ use clap::{
 
 use super::Failure;
 use crate::{
-    data::{self, DataError, Entry},
+    data::{self, DataError, Entry, Location, Source},
     kernels::parallel,
     report,
 };
@@ -68,6 +68,15 @@ pub fn guess(path: &Path) -> &'static str {
     }
 }
 
+/// Opens a set of this kind, which must hold samples.
+pub fn open(kind: &str, location: &Location) -> Result<Box<dyn Source>, Failure> {
+    let source = data::open_source(kind, location)?;
+    if source.is_empty() {
+        return Err(DataError::Empty { path: location.path.clone() }.into());
+    }
+    Ok(source)
+}
+
 impl Target {
     /// Writes a new database of all entries, and counts them.
     pub fn write(&self, entries: impl Iterator<Item = Result<Entry, DataError>>) -> Result<usize, Failure> {
@@ -78,7 +87,7 @@ impl Target {
                 report::info(&format!("Processed {done} files."));
             }
         });
-        data::write_database(counted, &self.backend, &self.db).map_err(|e| Failure::data(&e))
+        Ok(data::write_database(counted, &self.backend, &self.db)?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, failure::CONFIG, planned::PlannedArgs, state::PhaseArg, weights};
+use super::{Done, Failure, failure::CONFIG, output, planned::PlannedArgs, state::PhaseArg, weights};
 use crate::{
     config::{NetFile, proto::Phase},
     net::{Net, Params},
@@ -75,12 +75,11 @@ enum Format {
 
 impl Format {
     fn of(path: &Path) -> Result<Self, Failure> {
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match &ending[..] {
+        match &output::ending(path)[..] {
             "onnx" => Ok(Self::Onnx),
             "safetensors" => Ok(Self::Safetensors),
             "npz" => Ok(Self::Npz),
-            "h5" | "hdf5" => Ok(Self::Hdf5),
+            _ if snapshot::Format::of_path(path) == snapshot::Format::Hdf5 => Ok(Self::Hdf5),
             _ => {
                 let message = format!(
                     "{}: the ending tells no format; name it with --format, or end in .onnx, .safetensors, .npz or .h5",

@@ -85,8 +85,7 @@ impl ExtractArgs {
     fn features(&self, net: &Net) -> Result<Vec<Feature>, Failure> {
         if let Some(missing) = self.blobs.iter().find(|blob| net.blob(blob).is_none()) {
             let names = net.blob_names();
-            let hint = config::did_you_mean(missing, names.iter().copied());
-            let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let hint = config::or_did_you_mean(missing, names.iter().copied());
             return Err(Failure::new(CONFIG, format!("the net has no blob `{missing}`{hint}")));
         }
         let mut features: Vec<Feature> = Vec::new();
@@ -127,7 +126,7 @@ impl Feature {
         let sink = match kind {
             "hdf5" => file(true),
             "npy" => file(false),
-            _ => Sink::Database(Some(data::create_database(kind, path).map_err(|e| Failure::data(&e))?)),
+            _ => Sink::Database(Some(data::create_database(kind, path)?)),
         };
         Ok(Self { blob: blob.to_owned(), path: path.to_owned(), rows: 0, sink })
     }
@@ -155,7 +154,7 @@ impl Feature {
                     };
                     let key = format!("{:010}", self.rows + i);
                     if let Some(writer) = writer {
-                        data::put_datum(&mut **writer, &key, &datum).map_err(|e| Failure::data(&e))?;
+                        data::put_datum(&mut **writer, &key, &datum)?;
                     }
                 }
             }
@@ -176,7 +175,7 @@ impl Feature {
         match &mut self.sink {
             Sink::Database(writer) => {
                 if let Some(writer) = writer.take() {
-                    writer.finish().map_err(|e| Failure::data(&e))?;
+                    writer.finish()?;
                 }
             }
             Sink::File { hdf5, row, values } => {

@@ -7,7 +7,7 @@ use crate::{
     config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
     data::DataError,
     net::NetError,
-    snapshot::SnapshotError,
+    snapshot::{Access, SnapshotError},
     solver::SolverError,
 };
 
@@ -83,11 +83,6 @@ impl Failure {
         Self { status: failures.first().map_or(CONFIG, |f| f.status), message: messages.join("\n\n") }
     }
 
-    /// A complaint about data.
-    pub fn data(error: &DataError) -> Self {
-        Self::chain(DATA, error)
-    }
-
     /// A complaint about a run; the files tell where settings and layers stand.
     pub fn solver(error: &SolverError, solver: &SolverFile, nets: &[&NetFile]) -> Self {
         match error {
@@ -138,17 +133,17 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::chain(DATA, &error)
+    }
+}
+
 impl From<&SnapshotError> for Failure {
     fn from(error: &SnapshotError) -> Self {
         let status = match error {
-            SnapshotError::Content { .. } => CONFIG,
-            SnapshotError::Io { action, .. } => {
-                if *action == "read" {
-                    CONFIG
-                } else {
-                    FAILED
-                }
-            }
+            SnapshotError::Io { action: Access::Read, .. } | SnapshotError::Content { .. } => CONFIG,
+            SnapshotError::Io { .. } => FAILED,
         };
         Self::chain(status, error)
     }

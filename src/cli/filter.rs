@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, output};
+use super::{Done, output};
 use crate::data::{Border, Decode, Image, Matrix};
 
 /// Filter an image with a matrix of coefficients
@@ -52,9 +52,9 @@ impl From<BorderArg> for Border {
 impl FilterArgs {
     pub(super) fn run(self) -> Done {
         let decode = if self.gray { Decode::Gray } else { Decode::Native };
-        let image = Image::read(&self.input, decode).map_err(|e| Failure::data(&e))?;
+        let image = Image::read(&self.input, decode)?;
         let filtered = self.kernel.apply(&image, self.border.into());
-        let bytes = filtered.file_bytes(&self.output).map_err(|e| Failure::data(&e))?;
+        let bytes = filtered.file_bytes(&self.output)?;
         output::write(&self.output, &bytes)?;
         Ok(0)
     }

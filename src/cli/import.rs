@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, failure::CONFIG, planned::PlannedArgs};
+use super::{Done, Failure, failure::CONFIG, output, planned::PlannedArgs};
 use crate::{
     config,
     data::read_npz,
@@ -34,7 +34,7 @@ pub struct ImportArgs {
     /// Their format [default: by the ending of the file]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// The file to write: Caffe's binary format, or its HDF5 if the name ends in .h5
+    /// The file to write: Caffe's binary format, or its HDF5 if the name ends in .h5 or .hdf5
     #[arg(short, long, value_name = "FILE.caffemodel")]
     output: PathBuf,
     /// Let parameters that find no tensor be as their fillers give them
@@ -54,8 +54,7 @@ enum Format {
 
 impl Format {
     fn of(path: &Path) -> Result<Self, Failure> {
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match &ending[..] {
+        match &output::ending(path)[..] {
             "safetensors" => Ok(Self::Safetensors),
             "npz" => Ok(Self::Npz),
             _ => {
@@ -116,10 +115,8 @@ impl ImportArgs {
             report::warn(&format!("{misfit}: it is as its filler gives it"));
         }
         fit.copy_into(&mut params);
-        let hdf5 = self.output.extension().is_some_and(|ending| ending == "h5");
-        let format = if hdf5 { snapshot::Format::Hdf5 } else { snapshot::Format::BinaryProto };
         WeightsToSave { net: &net, params: &params, source: &file.net, diff: false }
-            .save(&self.output, format)?;
+            .save(&self.output, snapshot::Format::of_path(&self.output))?;
         report::info(&format!("Wrote {} tensors to {}", fit.len(), self.output.display()));
         Ok(0)
     }

@@ -6,11 +6,11 @@ use clap::Args;
 use prost::Message as _;
 
 use super::{
-    Done, Failure,
-    entries::{guess, in_parallel, source_kinds},
+    Done,
+    entries::{self, guess, in_parallel, source_kinds},
 };
 use crate::{
-    data::{self, DataError, Location, MeanImage},
+    data::{Location, MeanImage},
     report,
     snapshot::write_whole,
 };
@@ -29,17 +29,13 @@ pub struct MeanArgs {
 
 impl MeanArgs {
     pub(super) fn run(self) -> Done {
-        let fail = |e: DataError| Failure::data(&e);
         let kind = self.backend.as_deref().unwrap_or_else(|| guess(&self.db));
         let location = Location { path: self.db.clone(), ..Location::default() };
-        let source = data::open_source(kind, &location).map_err(fail)?;
-        if source.is_empty() {
-            return Err(fail(DataError::Empty { path: self.db.clone() }));
-        }
+        let source = entries::open(kind, &location)?;
         let (mut mean, name) = (MeanImage::default(), source.name());
         report::info("Starting iteration");
         for sample in in_parallel(source.len(), |i| source.read(i)) {
-            sample.and_then(|sample| mean.add(&sample, &name)).map_err(fail)?;
+            sample.and_then(|sample| mean.add(&sample, &name))?;
             if mean.count().is_multiple_of(10_000) {
                 report::info(&format!("Processed {} files.", mean.count()));
             }

@@ -168,7 +168,7 @@ type Done = Result<u8, Failure>;
 impl Cli {
     /// The command line of this process; ends the process if it is none of ours, or asks for help.
     pub fn of_process() -> Self {
-        let (arguments, left_out) = caffe_flags::taken(std::env::args_os());
+        let (arguments, left_out) = caffe_flags::translated(std::env::args_os());
         Self { left_out, ..Self::parse_from(arguments) }
     }
 
@@ -186,7 +186,8 @@ impl Cli {
         common.isa.into_iter().for_each(Isa::choose);
         let threads = common.threads.map_or_else(|| ranks::threads(launch.as_ref()), usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|e| Failure::new(1, format!("cannot start {threads} threads: {e}")))?;
+        let pool =
+            pool.map_err(|e| Failure::new(failure::FAILED, format!("cannot start {threads} threads: {e}")))?;
         // The whole run is inside the pool: a parallel loop then starts in nanoseconds.
         pool.install(|| match command {
             Command::Check(args) => args.run(),

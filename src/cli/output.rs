@@ -2,12 +2,28 @@
 
 use std::path::Path;
 
-use super::{Failure, failure::FAILED};
+use super::{
+    Failure,
+    failure::{CONFIG, FAILED},
+};
 use crate::{report, snapshot::write_whole};
 
 /// Prints to stdout.
 pub fn print(text: &str) -> Result<(), Failure> {
     report::print(text).map_err(|e| Failure::new(FAILED, e))
+}
+
+/// The ending of a file's name, in small letters.
+pub fn ending(path: &Path) -> String {
+    path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// Refuses sizes of pictures that no screen has.
+pub fn check_scale(scale: f32) -> Result<(), Failure> {
+    if scale > 0.0 && scale <= 20.0 {
+        return Ok(());
+    }
+    Err(Failure::new(CONFIG, format!("--scale takes a number above 0, at most 20, found {scale}")))
 }
 
 /// Writes a file, whole or not at all, and says so.

@@ -69,11 +69,8 @@ impl From<AlongArg> for Along {
 
 impl PlotArgs {
     pub(super) fn run(self) -> Done {
-        if !(self.scale > 0.0 && self.scale <= 20.0) {
-            let message = format!("--scale takes a number above 0, at most 20, found {}", self.scale);
-            return Err(Failure::new(CONFIG, message));
-        }
-        let format = self.output.as_deref().map(ending).transpose()?;
+        output::check_scale(self.scale)?;
+        let format = self.output.as_deref().map(Format::of).transpose()?;
         let runs = self.runs.iter().zip(names(&self.runs));
         let read = |(run, name): (&String, String)| {
             let history = History::read(file(run).1).map_err(|e| Failure::new(DATA, e))?;
@@ -108,12 +105,14 @@ enum Format {
     Png,
 }
 
-fn ending(path: &Path) -> Result<Format, Failure> {
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match &ending[..] {
-        "svg" => Ok(Format::Svg),
-        "png" => Ok(Format::Png),
-        _ => Err(Failure::new(CONFIG, format!("{}: a picture ends in .png or .svg", path.display()))),
+impl Format {
+    /// By the ending of the file.
+    fn of(path: &Path) -> Result<Self, Failure> {
+        match &output::ending(path)[..] {
+            "svg" => Ok(Self::Svg),
+            "png" => Ok(Self::Png),
+            _ => Err(Failure::new(CONFIG, format!("{}: a picture ends in .png or .svg", path.display()))),
+        }
     }
 }
 

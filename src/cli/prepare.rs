@@ -143,7 +143,7 @@ impl Prepare {
                 Err(_) => param.mean_file = Some(mean.clone()),
             }
         }
-        let mut transform = Transform::from_config(&param, Phase::Test).map_err(|e| Failure::data(&e))?;
+        let mut transform = Transform::from_config(&param, Phase::Test)?;
         if transform.output([c, scaled[0], scaled[1]]).is_err() {
             transform.flatten_mean();
         }
@@ -158,7 +158,7 @@ impl Prepare {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self, path: &Path) -> Result<Image, Failure> {
-        let image = Image::read(path, self.decode()).map_err(|e| Failure::data(&e))?;
+        let image = Image::read(path, self.decode())?;
         Ok(self.fit(&self.ordered(image)))
     }
 

@@ -1,7 +1,7 @@
 //! Shapes on the command line.
 
 use crate::{
-    config::{did_you_mean, proto::NetParameter},
+    config::{or_did_you_mean, proto::NetParameter},
     net::check::View,
     report,
     tensor::Shape,
@@ -19,8 +19,8 @@ pub fn parse_shape(text: &str) -> Result<(String, Shape), String> {
 pub fn view(shapes: &[(String, Shape)], net: &NetParameter) -> View {
     let tops = || net.layer.iter().flat_map(|layer| &layer.top).map(String::as_str);
     for (name, _) in shapes.iter().filter(|(name, _)| !tops().any(|top| top == name)) {
-        let hint = did_you_mean(name, tops()).map(|top| format!("; did you mean `{top}`?"));
-        report::warn(&format!("--shape: no layer makes a blob `{name}`{}", hint.unwrap_or_default()));
+        let hint = or_did_you_mean(name, tops());
+        report::warn(&format!("--shape: no layer makes a blob `{name}`{hint}"));
     }
     View { shapes: shapes.iter().cloned().collect(), ..View::default() }
 }

@@ -33,14 +33,12 @@ pub fn nets_of(path: &Path) -> Vec<PathBuf> {
 /// The weights that a solver starts from, where they are at hand.
 pub fn listed_weights(file: &SolverFile, found: &mut Vec<Diagnostic>) -> Vec<(PathBuf, Weights)> {
     let mut list = Vec::new();
-    for (i, entry) in file.solver.weights.iter().enumerate() {
-        for path in entry.split(',').map(|p| PathBuf::from(p.trim())) {
-            match Weights::load(&path) {
-                Ok(weights) => list.push((path, weights)),
-                Err(error) => {
-                    let message = Failure::from(error).into_complaint();
-                    found.push(file.error_at(&format!("weights[{i}]"), message));
-                }
+    for (i, path) in file.weights() {
+        match Weights::load(&path) {
+            Ok(weights) => list.push((path, weights)),
+            Err(error) => {
+                let message = Failure::from(error).into_complaint();
+                found.push(file.error_at(&format!("weights[{i}]"), message));
             }
         }
     }

@@ -99,7 +99,8 @@ impl TestArgs {
         net.finish().map_err(fail)?;
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
-        report::BadSamples::default().sum_up(std::iter::once(&net));
+        let smaller = whole.as_ref().and_then(WholeSet::smaller_net);
+        report::BadSampleNotes::default().sum_up(std::iter::once(&net).chain(smaller));
         if self.format == Format::Json {
             let line = report::test_json(iterations, &outputs, loss) + "\n";
             output::print(&line)?;

@@ -218,7 +218,7 @@ impl Stopwatch {
             net.forward_layer(i, params).map_err(|e| Failure::net(&e, Some(file)))?;
             layer[0] += start.elapsed();
         }
-        net.resume_passes(net.passes() + 1);
+        net.end_pass();
         self.passes[0] += start.elapsed();
         self.waited += net.waited_for_data().saturating_sub(waited);
         if !self.backward {
@@ -267,7 +267,7 @@ impl Stopwatch {
             let flops = flops(&layer);
             all.iter_mut().zip(flops).for_each(|(sum, f)| *sum += f);
             let [mut forward, mut backward] = cells(times, flops, peak);
-            if !layer.backward {
+            if !layer.need.backward {
                 backward.fill(String::new());
             }
             if layer.within.is_some() {
@@ -336,7 +336,7 @@ fn flops(layer: &LayerView<'_>) -> [f64; 2] {
     let product = 2.0 * layer.layer.multiply_adds() as f64;
     let products =
         u8::from(layer.need.bottoms.contains(&true)) + u8::from(layer.need.params.first() == Some(&true));
-    [product, if layer.backward { f64::from(products) * product } else { 0.0 }]
+    [product, if layer.need.backward { f64::from(products) * product } else { 0.0 }]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, ValueEnum};
@@ -16,7 +16,7 @@ use super::{
     lock::Lock,
     ranks::{self, ExchangeArgs},
     records::RecordArgs,
-    watch::Watch,
+    watch::{Watch, first_snapshot},
     weights,
 };
 use crate::{
@@ -188,8 +188,45 @@ impl TrainArgs {
         let state = if leads { self.state(&settings) } else { None };
         let state = of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
         let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
-        let mut solver = Solver::new(settings, &sources, seed).map_err(|e| context.fail(&e))?;
-        if leads && !solver.train_net().layers().any(|layer| layer.backward) {
+        let mut solver = self.solver(settings, seed, leads, &context)?;
+        self.start(&mut solver, state.as_deref(), &context)?;
+        if let Some(comm) = comm {
+            let joined = solver.join(self.exchange.team(comm), self.sync_batch_norm);
+            if let Some(reason) = joined.map_err(|e| context.fail(&e))? {
+                report::warn(&format!(
+                    "gradients start without what rounding had kept back, so this run will not equal an unbroken one byte \
+                     for byte: {reason}"
+                ));
+            }
+        }
+        if leads {
+            report::epochs(solver.config());
+            self.records.make_room()?;
+        }
+        let mut watch = self.watch(&solver, seed, signals, begin)?;
+        let ended = solver.solve(&mut watch).map_err(|e| context.fail(&e));
+        if let (Err(failure), Some(journal)) = (&ended, &watch.journal) {
+            journal.fail(&failure.message);
+        }
+        if leads {
+            self.records.write_report();
+        }
+        match ended? {
+            Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
+            Ending::Stopped(Why::Signal(_) | Why::TimeBudget | Why::Lost) => Ok(STOPPED),
+        }
+    }
+
+    /// The solver, with what the command line asks of it; warns of a net that learns nothing.
+    fn solver(
+        &self,
+        settings: SolverParameter,
+        seed: u64,
+        leads: bool,
+        context: &Context<'_>,
+    ) -> Result<Solver, Failure> {
+        let mut solver = Solver::new(settings, context.sources, seed).map_err(|e| context.fail(&e))?;
+        if leads && !solver.train_net().layers().any(|layer| layer.need.backward) {
             report::warn(
                 "no loss depends on a parameter of the train net that may change: nothing is learned",
             );
@@ -205,46 +242,25 @@ impl TrainArgs {
             let goal = Goal::parse(name, self.patience);
             solver.follow_goal(goal).map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;
         }
-        self.start(&mut solver, state.as_deref(), &context)?;
-        if let Some(comm) = comm {
-            let joined = solver.join(self.exchange.team(comm), self.sync_batch_norm);
-            if let Some(reason) = joined.map_err(|e| context.fail(&e))? {
-                report::warn(&format!(
-                    "gradients start without what rounding had kept back, so this run will not equal an unbroken one byte \
-                     for byte: {reason}"
-                ));
-            }
-        }
-        if leads {
-            report::epochs(solver.config());
-        }
-        if leads {
-            self.records.make_room()?;
-        }
-        let reporter = leads.then(|| Reporter::new(&self.records.records(), &solver)).transpose();
+        Ok(solver)
+    }
+
+    /// What follows a run that starts where the solver stands; the process has been there since `begin`.
+    fn watch(&self, solver: &Solver, seed: u64, signals: Signals, begin: Instant) -> Result<Watch, Failure> {
+        let leads = solver.leads();
+        let reporter = leads.then(|| Reporter::new(&self.records.records(), solver)).transpose();
         let reporter = reporter.map_err(|e| Failure::new(FAILED, e))?;
         let lines = self.records.lines().filter(|_| leads);
         let journal = lines.and_then(|lines| Journal::open(&lines, &self.solver, seed, solver.iter()));
-        let mut watch = Watch {
+        Ok(Watch {
             reporter,
             journal,
             signals,
-            pace: Pace::new(first_snapshot(&solver)),
+            pace: Pace::new(first_snapshot(solver)),
             budget: self.time_budget.or_else(batch::time_left).map(|limit| Budget::new(begin, limit)),
             keep: self.keep.map(|n| n as usize),
             grace: self.grace.or_else(batch::grace),
-        };
-        let ended = solver.solve(&mut watch).map_err(|e| context.fail(&e));
-        if let (Err(failure), Some(journal)) = (&ended, &watch.journal) {
-            journal.fail(&failure.message);
-        }
-        if leads {
-            self.records.write_report();
-        }
-        match ended? {
-            Ending::Done | Ending::Stopped(Why::Patience) => Ok(0),
-            Ending::Stopped(Why::Signal(_) | Why::TimeBudget | Why::Lost) => Ok(STOPPED),
-        }
+        })
     }
 
     /// The settings of the file and of the command line, with the snapshot prefix that Caffe would choose.
@@ -307,8 +323,7 @@ impl TrainArgs {
                 return Ok(());
             }
         }
-        let listed =
-            solver.config().weights.iter().flat_map(|w| w.split(',')).map(|w| PathBuf::from(w.trim()));
+        let listed = context.solver.weights().map(|(_, path)| path);
         let files = if self.weights.is_empty() { listed.collect() } else { self.weights.clone() };
         let mut all: Option<Copied> = None;
         for path in files {
@@ -358,14 +373,15 @@ fn seed(state: Option<&Path>, file: &SolverFile) -> Result<u64, Failure> {
     {
         return Ok(seed);
     }
-    Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| report::new_seed()))
+    Ok(u64::try_from(file.solver.random_seed()).unwrap_or_else(|_| new_seed()))
 }
 
-/// How long the first snapshot may take: its bytes at the pace of a busy shared file system.
-fn first_snapshot(solver: &Solver) -> Duration {
-    const BYTES_PER_SECOND: f64 = 50e6;
-    let values = solver.params().iter().map(|p| p.data.len()).sum::<usize>() + solver.history_len();
-    Duration::from_secs_f64((4 * values) as f64 / BYTES_PER_SECOND)
+/// A seed for a run that asks for none, from the clock.
+fn new_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = now.as_nanos() as u64 ^ u64::from(std::process::id()) << 40;
+    report::info(&format!("random_seed is not set: this run takes {seed}"));
+    seed
 }
 
 /// The files that errors point into.

@@ -47,8 +47,8 @@ impl Watch {
     }
 
     fn keep_best(solver: &Solver) {
-        let suffix = Format::of(solver.config()).suffix();
-        let path = PathBuf::from(format!("{}_best.caffemodel{suffix}", solver.config().snapshot_prefix()));
+        let config = solver.config();
+        let path = PathBuf::from(snapshot::best_name(config.snapshot_prefix(), Format::of(config)));
         match solver.save_weights(&path) {
             Ok(()) => report::info(&format!("Best so far: saved to {}", path.display())),
             Err(error) => report::warn(&format!("{error}: the best weights are not saved")),
@@ -91,6 +91,13 @@ impl Observer for Watch {
         }
         Action::Continue
     }
+}
+
+/// How long the first snapshot may take: its bytes at the pace of a busy shared file system.
+pub fn first_snapshot(solver: &Solver) -> Duration {
+    const BYTES_PER_SECOND: f64 = 50e6;
+    let values = solver.params().iter().map(|p| p.data.len()).sum::<usize>() + solver.history_len();
+    Duration::from_secs_f64((4 * values) as f64 / BYTES_PER_SECOND)
 }
 
 /// How tests see what a panic on one rank does to the others: no input should lead to one.

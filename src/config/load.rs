@@ -149,6 +149,12 @@ impl SolverFile {
         NetFile { net: net.clone(), file: self.file.clone(), warnings: Vec::new(), upgrades: Vec::new() }
     }
 
+    /// The files of weights that training starts from, each with the number of the setting that lists it.
+    pub fn weights(&self) -> impl Iterator<Item = (usize, PathBuf)> {
+        let listed = self.solver.weights.iter().enumerate();
+        listed.flat_map(|(i, list)| list.split(',').map(move |path| (i, PathBuf::from(path.trim()))))
+    }
+
     /// What the names of snapshots begin with: `snapshot_prefix`, where a directory gets the solver file's
     /// stem; without it the solver file's path without its extension. What ends in `/` is a directory whether it is
     /// there yet or not: the first run makes it, and the second must find the same names.

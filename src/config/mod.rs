@@ -24,4 +24,4 @@ pub use load::{
     net_from_param, net_from_text, solver_from_text,
 };
 pub use source::{Location, Place, Source, Span};
-pub use suggest::{did_you_mean, surely_meant};
+pub use suggest::{did_you_mean, message_and_hint, or_did_you_mean, surely_meant};

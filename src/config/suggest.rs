@@ -1,4 +1,4 @@
-//! "Did you mean": the closest of the words that would have been right.
+//! "Did you mean": the closest of the words that would have been right; and hints at the end of messages.
 
 /// Words longer than this are not typing errors.
 const LONGEST: usize = 64;
@@ -24,6 +24,16 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     }
     // One letter out of one is not a likeness.
     best.filter(|&(distance, _)| distance < word.len()).map(|(_, candidate)| candidate)
+}
+
+/// What a message ends with about such a word: `; did you mean ...?`, or nothing.
+pub fn or_did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean(word, candidates).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+}
+
+/// A message and its hint: what follows the first semicolon of a message is what to do.
+pub fn message_and_hint(message: &str) -> (&str, Option<&str>) {
+    message.split_once("; ").map_or((message, None), |(message, hint)| (message, Some(hint)))
 }
 
 /// The candidate that `word` is a slip for beyond doubt: one of other case or `_`, or with one letter within a long word

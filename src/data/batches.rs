@@ -33,12 +33,7 @@ impl Batches {
         if batch_size == 0 {
             return Err(DataError::Setting("batch_size must be positive".into()));
         }
-        if shard.rank >= shard.count {
-            return Err(DataError::Setting(format!(
-                "shard {} of {} does not exist",
-                shard.rank, shard.count
-            )));
-        }
+        shard.check()?;
         let order = Order::new(feed.runs(), shuffle, rand_skip, seed);
         if order.len() == 0 {
             return Err(DataError::Empty { path: feed.name().into() });

@@ -1,4 +1,4 @@
-//! `Data`: samples of a database: LMDB, LevelDB, idx.
+//! `Data`: samples of a data set: LMDB, LevelDB, idx, CIFAR, npy.
 
 use super::{Arity, Kind, Role, batches};
 
@@ -9,7 +9,7 @@ use super::{Arity, Kind, Role, batches};
 /// Differs from Caffe: a resumed run goes on at the sample where the snapshot was taken.
 pub const KIND: Kind = Kind {
     name: "Data",
-    summary: "samples of a database: LMDB, LevelDB, idx",
+    summary: "samples of a data set: LMDB, LevelDB, idx, CIFAR, npy",
     settings: &["data_param", "transform_param"],
     bottoms: Arity::Exactly(0),
     tops: Arity::Between(1, 2),

@@ -71,7 +71,7 @@ impl Layer for Filter {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let [bottoms @ .., selector] = pass.bottoms else { return Ok(()) };
+        let [bottoms @ .., selector] = pass.bottoms else { unreachable!("arity is checked") };
         self.select(selector.data);
         for (bottom, top) in bottoms.iter().zip(pass.tops.iter_mut()) {
             gather_rows(bottom.data, bottom.shape.count_of(1..), &self.index, top.data);

@@ -98,7 +98,7 @@ impl Layer for LocalContrastNormalization {
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let divides = self.divides();
-        let Some(contrast) = &self.contrast else { return Ok(()) };
+        let contrast = self.contrast.as_ref().expect("outlined before it runs");
         let (a, rest) = pass.workspace.split_at_mut(contrast.pixels());
         let scratch = [a, &mut rest[..contrast.pixels()]];
         let y = &mut *pass.tops[0].data;
@@ -111,7 +111,8 @@ impl Layer for LocalContrastNormalization {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let divides = self.divides();
-        let (Some(contrast), Some(dx)) = (&self.contrast, &mut pass.bottom_diffs[0]) else { return };
+        let Some(dx) = &mut pass.bottom_diffs[0] else { return };
+        let contrast = self.contrast.as_ref().expect("outlined before it runs");
         let (a, rest) = pass.workspace.split_at_mut(contrast.pixels());
         let b = &mut rest[..contrast.pixels()];
         let top = &pass.tops[0];

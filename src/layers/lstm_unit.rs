@@ -63,7 +63,7 @@ impl Layer for LstmUnit {
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
         let [c_prev, gates, cont] = [0, 1, 2].map(|i| pass.bottoms[i].data);
-        let [c, h] = pass.tops else { return Ok(()) };
+        let [c, h] = pass.tops else { unreachable!("arity is checked") };
         copy(gates, &mut self.gates);
         lstm_forward(self.hidden, cont, &mut self.gates, c_prev, c.data, h.data);
         Ok(())
@@ -71,7 +71,7 @@ impl Layer for LstmUnit {
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
         let (dc_spare, dgates_spare) = pass.workspace.split_at_mut(pass.tops[0].diff.len());
-        let [dc, dgates, _] = pass.bottom_diffs else { return };
+        let [dc, dgates, _] = pass.bottom_diffs else { unreachable!("arity is checked") };
         let (dc, dgates) =
             (dc.as_deref_mut().unwrap_or(dc_spare), dgates.as_deref_mut().unwrap_or(dgates_spare));
         copy(pass.tops[0].diff, dc);

@@ -219,7 +219,7 @@ impl Layer for Pooling {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let Some(pooler) = &mut self.pooler else { return Ok(()) };
+        let pooler = self.pooler.as_mut().expect("outlined before it runs");
         let (top, rest) = pass.tops.split_at_mut(1);
         pooler.forward(pass.bottoms[0].data, top[0].data, pass.draw)?;
         if let [second] = rest {
@@ -231,7 +231,8 @@ impl Layer for Pooling {
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
-        let (Some(pooler), Some(diff)) = (&self.pooler, &mut pass.bottom_diffs[0]) else { return };
+        let Some(diff) = &mut pass.bottom_diffs[0] else { return };
+        let pooler = self.pooler.as_ref().expect("outlined before it runs");
         pooler.backward(pass.bottoms[0].data, pass.tops[0].data, pass.tops[0].diff, diff);
     }
 }

@@ -52,12 +52,16 @@ struct Level {
 /// When a level does not fit the bottom.
 pub fn pyramid(config: &LayerParameter, bottom: &Shape) -> Result<(Method, Vec<Pool>), LayerError> {
     let param = config.spp_param.unwrap_or_default();
+    Ok((method(&param), levels(param.pyramid_height(), bottom)?))
+}
+
+/// The windows of each level of so many.
+fn levels(height: u32, bottom: &Shape) -> Result<Vec<Pool>, LayerError> {
     let level = |l: u32| {
         let axes = bottom[2..].iter().map(|&n| grid(n, 1 << l)).collect::<Result<Vec<_>, _>>()?;
         Ok(Pool { planes: bottom.count_of(..2), axes })
     };
-    let levels = (0..param.pyramid_height()).map(level).collect::<Result<_, LayerError>>()?;
-    Ok((method(&param), levels))
+    (0..height).map(level).collect()
 }
 
 fn method(param: &SppParameter) -> Method {
@@ -104,9 +108,7 @@ impl Layer for Spp {
             )));
         }
         self.levels.clear();
-        for l in 0..self.height {
-            let axes = bottom[2..].iter().map(|&n| grid(n, 1 << l)).collect::<Result<Vec<_>, _>>()?;
-            let pool = Pool { planes: bottom.count_of(..2), axes };
+        for pool in levels(self.height, bottom)? {
             let len = bottom[1] * pool.outputs();
             self.levels.push(Level { pooler: Pooler::new(self.method, pool, &self.setup, false), len });
         }

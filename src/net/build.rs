@@ -349,15 +349,15 @@ fn build_layers(
 }
 
 /// Refuses tops, parameters and scratch that no memory can hold, before a layer above takes memory by their sizes;
-/// where only shapes are wanted, those that cannot be counted.
-fn check_sizes(config: &LayerParameter, outline: &Outline, shapes_only: bool) -> Result<(), NetError> {
+/// of a net that is only planned, those that cannot be counted.
+fn check_sizes(config: &LayerParameter, outline: &Outline, only_planned: bool) -> Result<(), NetError> {
     let scratch = Shape::from([outline.workspace]);
     let tops = outline.tops.iter().map(|shape| ("top", shape));
     let params = outline.params.iter().map(|p| ("parameter", &p.shape));
     for (what, shape) in tops.chain(params).chain([("workspace", &scratch)]) {
         let wrong = |why: String| NetError::layer(config, "", format!("its {what} would be {shape}: {why}"));
         let count = shape.checked_count().ok_or_else(|| wrong("too large".into()))?;
-        if !shapes_only {
+        if !only_planned {
             Buffer::default().try_reserve(count).map_err(|e| wrong(e.to_string()))?;
         }
     }

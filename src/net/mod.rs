@@ -144,9 +144,7 @@ pub struct LayerView<'a> {
     pub bottoms: &'a [BlobId],
     /// The blobs that it makes.
     pub tops: &'a [BlobId],
-    /// Whether its backward pass runs.
-    pub backward: bool,
-    /// Which diffs its backward pass makes.
+    /// Whether its backward pass runs, and which diffs it makes.
     pub need: &'a plan::need::Need,
     /// The number of the layer that does its work, if another does.
     pub within: Option<usize>,
@@ -186,7 +184,6 @@ impl Net {
             outline: &n.outline,
             bottoms: &n.bottoms,
             tops: &n.tops,
-            backward: n.need.backward,
             need: &n.need,
             within: n.within,
             layer: &*n.layer,
@@ -341,6 +338,11 @@ impl Net {
             // It was the layer's own position a moment ago, so it fits.
             let _ = node.layer.resume(&Carry { consumed, values: Vec::new() });
         }
+    }
+
+    /// All layers have run forward, one by one: the pass is over.
+    pub fn end_pass(&mut self) {
+        self.passes += 1;
     }
 
     /// Goes on as after so many forward passes.

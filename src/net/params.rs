@@ -59,7 +59,7 @@ impl Params {
     }
 
     /// An empty store whose parameters will have shapes but no values.
-    pub fn without_values() -> Self {
+    pub fn shapes_only() -> Self {
         Self { shapes_only: true, ..Self::default() }
     }
 
@@ -123,6 +123,24 @@ impl Params {
             self.owners.insert(owner, id);
             return Ok(id);
         }
+        let id = self.fill_new(config, index, spec, outline, seed)?;
+        self.owners.insert(owner, id);
+        if !spec.name().is_empty() {
+            let given = [!outline.learned || spec.lr_mult.is_some(), spec.decay_mult.is_some()];
+            self.names.insert(spec.name().to_owned(), Shared { id, given });
+        }
+        Ok(id)
+    }
+
+    /// Adds parameter `index` of a layer, as the net or its filler gives it.
+    fn fill_new(
+        &mut self,
+        config: &LayerParameter,
+        index: usize,
+        spec: &ParamSpec,
+        outline: &ParamOutline,
+        seed: u64,
+    ) -> Result<ParamId, NetError> {
         if !outline.learned && spec.lr_mult.is_some_and(|lr| lr != 0.0) {
             let message =
                 "a running statistic is not learned: set its lr_mult to 0 or leave it out".to_owned();
@@ -142,9 +160,8 @@ impl Params {
                 NetError::layer(config, filler::place(config, &outline.filler), e.to_string())
             })?;
         }
-        let id = self.list.len();
         self.list.push(Param {
-            owner: owner.clone(),
+            owner: (config.name().to_owned(), index),
             name: spec.name().to_owned(),
             shape: outline.shape.clone(),
             data,
@@ -153,12 +170,7 @@ impl Params {
             decay_mult: if outline.learned { spec.decay_mult() } else { 0.0 },
             learned: outline.learned,
         });
-        self.owners.insert(owner, id);
-        if !spec.name().is_empty() {
-            let given = [!outline.learned || spec.lr_mult.is_some(), spec.decay_mult.is_some()];
-            self.names.insert(spec.name().to_owned(), Shared { id, given });
-        }
-        Ok(id)
+        Ok(self.list.len() - 1)
     }
 
     /// Refuses another number of parameters than the training net's layer of that name has, and than the layer's `blobs`.

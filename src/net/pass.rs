@@ -40,7 +40,7 @@ impl Net {
         for i in 0..self.nodes.len() {
             loss += self.forward_layer(i, params)?;
         }
-        self.passes += 1;
+        self.end_pass();
         Ok(loss as f32)
     }
 
@@ -181,78 +181,87 @@ impl Net {
         }
         let taken = self.nodes[i].run.learned.first().copied();
         let taken = taken.filter(|&id| learner.takes(&params[id]) && self.is_wanted_once(i, id));
-        let node = &mut self.nodes[i];
+        let node = &self.nodes[i];
         let mut bottom_diffs: Few<Option<Buffer>> = (node.bottoms.iter().zip(&node.need.bottoms))
             .map(|(&b, &wanted)| {
                 self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))
             })
             .collect();
-        let learned = &node.run.learned;
-        let mut param_diffs: Few<Option<Buffer>>;
-        {
-            let (blobs, slots) = (&self.blobs, &self.slots);
-            let reads = node.outline.reads;
-            let bottoms: Few<Blob<'_>> = (node.bottoms.iter())
-                .map(|&b| {
-                    if reads.bottoms {
-                        view(blobs, slots, b)
-                    } else {
-                        Blob { shape: &blobs[b].shape, data: &[] }
-                    }
-                })
-                .collect();
-            let tops: Few<TopDiff<'_>> = (node.run.tops.iter())
-                .map(|&t| {
-                    let shape = &blobs[t].shape;
-                    let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
-                    // What is not read may have given its memory to one of the diffs that are taken out above.
-                    TopDiff { shape, data: if reads.tops { view(blobs, slots, t).data } else { &[] }, diff }
-                })
-                .collect();
-            let product = taken.and_then(|id| Some((id, node.layer.product(&bottoms, &tops)?)));
-            param_diffs = (learned.iter().zip(&node.run.wanted))
-                .map(|(&id, &wanted)| {
-                    let own = wanted && product.as_ref().is_none_or(|(taken, _)| *taken != id);
-                    own.then(|| take(&mut params[id].diff))
-                })
-                .collect();
-            // What comes with the product is not the layer's to make.
-            let with_bottom = product.as_ref().is_some_and(|(_, product)| product.with_bottom);
-            let mut back = if with_bottom { bottom_diffs[0].take() } else { None };
-            let mut bottom_slices: Few<Option<&mut [f32]>> =
-                (node.bottoms.iter().zip(bottom_diffs.iter_mut()))
-                    .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
-                    .collect();
-            let mut param_slices: Few<Option<&mut [f32]>> =
-                param_diffs.iter_mut().map(|d| d.as_mut().map(|d| &mut d[..])).collect();
-            node.layer.backward(&mut Backward {
-                params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
-                param_diffs: &mut param_slices,
-                state: &node.run.state.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
-                bottoms: &bottoms,
-                tops: &tops,
-                bottom_diffs: &mut bottom_slices,
-                workspace: &mut self.workspace[..node.outline.workspace],
-            });
-            if let Some((id, product)) = product {
-                let len = blobs[node.bottoms[0]].shape.count();
-                let values = back.as_mut().map(|back| &mut back[..len]);
-                learner.learn(id, &mut params[id], &product.gradient, values);
-            }
-            if back.is_some() {
-                bottom_diffs[0] = back;
-            }
-        }
+        let mut param_diffs = self.run_backward(i, params, taken, learner, &mut bottom_diffs);
+        let node = &self.nodes[i];
         for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs.iter_mut()) {
             if let (Some(buffer), Some(slot)) = (buffer.take(), self.blobs[b].diff) {
                 self.slots[slot] = buffer;
             }
         }
-        for (&id, buffer) in learned.iter().zip(param_diffs.iter_mut()) {
+        for (&id, buffer) in node.run.learned.iter().zip(param_diffs.iter_mut()) {
             if let Some(buffer) = buffer.take() {
                 params[id].diff = buffer;
             }
         }
+    }
+
+    /// Lends layer `i` its slices and runs it backwards, with the diffs of its bottoms, which are taken out of their slots. The
+    /// `learner` has the parameter `taken` if its gradient is a product. Gives the diffs of the parameters, which are taken
+    /// out likewise.
+    fn run_backward(
+        &mut self,
+        i: usize,
+        params: &mut Params,
+        taken: Option<ParamId>,
+        learner: &mut dyn Learner,
+        bottom_diffs: &mut [Option<Buffer>],
+    ) -> Few<Option<Buffer>> {
+        let node = &mut self.nodes[i];
+        let learned = &node.run.learned;
+        let (blobs, slots) = (&self.blobs, &self.slots);
+        let reads = node.outline.reads;
+        let bottoms: Few<Blob<'_>> = (node.bottoms.iter())
+            .map(|&b| {
+                if reads.bottoms { view(blobs, slots, b) } else { Blob { shape: &blobs[b].shape, data: &[] } }
+            })
+            .collect();
+        let tops: Few<TopDiff<'_>> = (node.run.tops.iter())
+            .map(|&t| {
+                let shape = &blobs[t].shape;
+                let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
+                // What is not read may have given its memory to one of the diffs that are taken out.
+                TopDiff { shape, data: if reads.tops { view(blobs, slots, t).data } else { &[] }, diff }
+            })
+            .collect();
+        let product = taken.and_then(|id| Some((id, node.layer.product(&bottoms, &tops)?)));
+        let mut param_diffs: Few<Option<Buffer>> = (learned.iter().zip(&node.run.wanted))
+            .map(|(&id, &wanted)| {
+                let own = wanted && product.as_ref().is_none_or(|(taken, _)| *taken != id);
+                own.then(|| take(&mut params[id].diff))
+            })
+            .collect();
+        // What comes with the product is not the layer's to make.
+        let with_bottom = product.as_ref().is_some_and(|(_, product)| product.with_bottom);
+        let mut back = if with_bottom { bottom_diffs[0].take() } else { None };
+        let mut bottom_slices: Few<Option<&mut [f32]>> = (node.bottoms.iter().zip(bottom_diffs.iter_mut()))
+            .map(|(&b, buffer)| buffer.as_mut().map(|d| &mut d[..blobs[b].shape.count()]))
+            .collect();
+        let mut param_slices: Few<Option<&mut [f32]>> =
+            param_diffs.iter_mut().map(|d| d.as_mut().map(|d| &mut d[..])).collect();
+        node.layer.backward(&mut Backward {
+            params: &learned.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
+            param_diffs: &mut param_slices,
+            state: &node.run.state.iter().map(|&id| &params[id].data[..]).collect::<Few<_>>(),
+            bottoms: &bottoms,
+            tops: &tops,
+            bottom_diffs: &mut bottom_slices,
+            workspace: &mut self.workspace[..node.outline.workspace],
+        });
+        if let Some((id, product)) = product {
+            let len = blobs[node.bottoms[0]].shape.count();
+            let values = back.as_mut().map(|back| &mut back[..len]);
+            learner.learn(id, &mut params[id], &product.gradient, values);
+        }
+        if back.is_some() {
+            bottom_diffs[0] = back;
+        }
+        param_diffs
     }
 
     /// Whether the first parameter of layer `i` is `id`, learns, and is no other layer's.

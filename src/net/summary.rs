@@ -58,7 +58,7 @@ impl Summary {
     /// # Errors
     /// When the net cannot be built.
     pub fn new(net: &NetParameter, state: &NetState) -> Result<Self, NetError> {
-        let mut params = Params::without_values();
+        let mut params = Params::shapes_only();
         let phase = state.phase();
         let options = Options { state: state.clone(), ..Options::new(phase, 0) };
         let net = Net::new(net, options, &mut params)?;
@@ -90,7 +90,7 @@ impl Summary {
         }
         let source = net.layers().find(|l| l.kind.role == Role::Source);
         let batch = source.and_then(|l| net.shape(*l.tops.first()?).first().copied()).unwrap_or(1) as u64;
-        let training = net.layers().any(|l| l.backward);
+        let training = net.layers().any(|l| l.need.backward);
         Ok(Self { name: net.name().to_owned(), phase, rows, batch, planned: net.memory() as u64, training })
     }
 

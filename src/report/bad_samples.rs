@@ -7,11 +7,11 @@ use crate::net::Net;
 
 /// What has been told.
 #[derive(Debug, Default)]
-pub struct BadSamples {
+pub struct BadSampleNotes {
     told: BTreeSet<String>,
 }
 
-impl BadSamples {
+impl BadSampleNotes {
     /// Tells what was left out since the last time.
     pub fn tell<'a>(&mut self, nets: impl Iterator<Item = &'a Net>) {
         for message in nets.flat_map(Net::bad_samples).flat_map(|bad| bad.messages()) {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{csv::quoted, nets};
+use super::csv::quoted;
 use crate::solver::Solver;
 
 /// The columns: those of each line of the JSON form, then `outputs.NAME` for each output of the train net and the test nets,
@@ -24,7 +24,7 @@ impl Columns {
     /// Of a run.
     pub fn of(solver: &Solver, timed: bool) -> Self {
         let mut outputs: Vec<(String, usize)> = Vec::new();
-        for net in nets(solver) {
+        for net in solver.nets() {
             for output in net.outputs() {
                 match outputs.iter_mut().find(|(name, _)| name == output.name) {
                     Some((_, len)) => *len = (*len).max(output.values.len()),

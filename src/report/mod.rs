@@ -29,7 +29,7 @@ mod table;
 pub mod tensorboard;
 pub mod web;
 
-pub use bad_samples::BadSamples;
+pub use bad_samples::BadSampleNotes;
 pub use check::{Tally, diagnostics_json, diagnostics_text, match_table};
 pub use evaluation::{evaluation_csv, evaluation_json, evaluation_text, predictions_csv};
 pub use lines::{complain, info, warn, warn_all};
@@ -72,7 +72,7 @@ pub struct Reporter {
     board: Option<tensorboard::Board>,
     progress: progress::Progress,
     outcome: outcome::Outcome,
-    bad: BadSamples,
+    bad: BadSampleNotes,
 }
 
 impl Reporter {
@@ -90,7 +90,7 @@ impl Reporter {
             board: board.transpose()?,
             progress: progress::Progress::default(),
             outcome: outcome::Outcome::new(solver),
-            bad: BadSamples::default(),
+            bad: BadSampleNotes::default(),
         })
     }
 }
@@ -106,10 +106,10 @@ impl Observer for Reporter {
         self.metrics.iter_mut().for_each(|metrics| metrics.event(solver, event));
         self.board.iter_mut().for_each(|board| board.event(solver, event));
         if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
-            self.bad.tell(nets(solver));
+            self.bad.tell(solver.all_nets());
         }
         if matches!(event, Event::End(_)) {
-            self.bad.sum_up(nets(solver));
+            self.bad.sum_up(solver.all_nets());
             self.outcome.sum_up(solver);
         }
     }
@@ -121,12 +121,7 @@ impl Observer for Reporter {
 
 /// How long the layers of all nets have waited for data.
 fn waited_for_data(solver: &Solver) -> Duration {
-    nets(solver).map(Net::waited_for_data).sum()
-}
-
-/// The train net and the test nets.
-fn nets(solver: &Solver) -> impl Iterator<Item = &Net> + Clone {
-    std::iter::once(solver.train_net()).chain(solver.test_nets())
+    solver.all_nets().map(Net::waited_for_data).sum()
 }
 
 /// Writes data to stdout. A reader that has seen enough, as in `cnnctl layers | head`, is no error.
@@ -149,12 +144,4 @@ pub fn print_chart(chart: &plot::Chart) -> Result<(), String> {
     let term = console::Term::stdout();
     let width = if term.is_term() { usize::from(term.size().1) } else { 80 };
     print(&plot::text(chart, width, console::colors_enabled()))
-}
-
-/// A seed for a run that asks for none, from the clock.
-pub fn new_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seed = now.as_nanos() as u64 ^ u64::from(std::process::id()) << 40;
-    info(&format!("random_seed is not set: this run takes {seed}"));
-    seed
 }

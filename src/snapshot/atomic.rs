@@ -8,7 +8,7 @@ use std::{
 
 use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
 
-use super::{SnapshotError, wire::PIECE};
+use super::{Access, SnapshotError, wire::PIECE};
 
 /// What has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn write_whole_with(
         file.commit()?;
         Ok(written)
     };
-    write().map_err(SnapshotError::io("write", path))
+    write().map_err(SnapshotError::io(Access::Write, path))
 }
 
 /// The CRC-32 of a file.
@@ -70,7 +70,7 @@ pub(super) fn checksum_of(path: &Path) -> Result<u32, SnapshotError> {
         io::copy(&mut BufReader::with_capacity(PIECE, File::open(path)?), &mut counted)?;
         Ok(counted.written().checksum)
     };
-    read().map_err(SnapshotError::io("read", path))
+    read().map_err(SnapshotError::io(Access::Read, path))
 }
 
 /// Passes bytes on and keeps count of them.

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Format, SnapshotError, atomic::checksum_of, load_state, locate_weights, residuals_beside};
+use super::{
+    Access, Format, SnapshotError, atomic::checksum_of, load_state, locate_weights, residuals_beside,
+};
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
@@ -88,14 +90,12 @@ pub fn is_locked(prefix: &str) -> Option<bool> {
 pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> {
     let own = states(prefix).into_iter().filter(|(iter, _)| *iter <= last);
     for (iter, state) in own.skip(keep.max(1)) {
-        let format =
-            if state.extension().is_some_and(|e| e == "h5") { Format::Hdf5 } else { Format::BinaryProto };
-        let weights = PathBuf::from(super::file_name(prefix, iter, "caffemodel", format));
+        let weights = super::file_name(prefix, iter, "caffemodel", Format::of_path(&state)).into();
         // The state goes last: after a kill in between, the next call still finds it.
         for file in [residuals_beside(&state), weights, state] {
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    return Err(SnapshotError::io("remove", file)(e));
+                    return Err(SnapshotError::io(Access::Remove, file)(e));
                 }
                 _ => {}
             }

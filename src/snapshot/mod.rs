@@ -28,7 +28,7 @@ pub mod wire;
 pub use atomic::{Written, write_whole, write_whole_with};
 pub use blob::{BlobValues, Values};
 pub use content::{LayerBlobs, WeightsToSave};
-pub use error::SnapshotError;
+pub use error::{Access, SnapshotError};
 pub use find::{is_locked, lock_path, newest_whole, prune, states, sweep};
 pub use format::Format;
 pub use matching::{Fate, Match};
@@ -40,4 +40,9 @@ pub use wire::Array;
 /// `<prefix>_iter_N.<kind>`, with `.h5` behind it where that is the format.
 pub fn file_name(prefix: &str, iter: i32, kind: &str, format: Format) -> String {
     format!("{prefix}_iter_{iter}.{kind}{}", format.suffix())
+}
+
+/// `<prefix>_best.caffemodel` likewise: the weights of the best test.
+pub fn best_name(prefix: &str, format: Format) -> String {
+    format!("{prefix}_best.caffemodel{}", format.suffix())
 }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{SnapshotError, write_whole_with};
+use super::{Access, SnapshotError, write_whole_with};
 
 const TITLE: &[u8] = b"cnnctl residuals 1\n";
 
@@ -70,14 +70,14 @@ pub fn load_residuals(
     lens: &[usize],
 ) -> Result<Vec<Vec<f32>>, SnapshotError> {
     let fail = |message: &str| SnapshotError::content(path, message);
-    let mut file = File::open(path).map_err(SnapshotError::io("read", path))?;
+    let mut file = File::open(path).map_err(SnapshotError::io(Access::Read, path))?;
     let expected = head(ranks, lens);
     let mut read = |at: u64, len: usize| -> Result<Vec<u8>, SnapshotError> {
         let mut bytes = vec![0; len];
         let done = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes));
         match done {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(fail("is cut off")),
-            other => other.map(|()| bytes).map_err(SnapshotError::io("read", path)),
+            other => other.map(|()| bytes).map_err(SnapshotError::io(Access::Read, path)),
         }
     };
     let start = read(0, expected.len())?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 
 use super::{
-    Array, BlobValues, Format, SnapshotError, Written,
+    Access, Array, BlobValues, Format, SnapshotError, Written,
     blob::read_blob,
     digest,
     error::NOT_A_STATE,
@@ -35,7 +35,7 @@ pub struct State {
 /// # Errors
 /// When it cannot be read, or is not a whole solver state; says so when it is a file of weights instead.
 pub fn load_state(path: &Path) -> Result<State, SnapshotError> {
-    let file = Lifted::load(path, OF_STATE).map_err(SnapshotError::io("read", path))?;
+    let file = Lifted::load(path, OF_STATE).map_err(SnapshotError::io(Access::Read, path))?;
     read(file).map_err(|message| SnapshotError::content(path, message))
 }
 

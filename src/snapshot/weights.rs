@@ -9,7 +9,7 @@ use std::{
 use prost::Message as _;
 
 use super::{
-    Format, LayerBlobs, SnapshotError, WeightsToSave, Written,
+    Access, Format, LayerBlobs, SnapshotError, WeightsToSave, Written,
     blob::read_blob,
     content::{Content, owns},
     hdf5,
@@ -83,7 +83,7 @@ impl Weights {
     /// # Errors
     /// When it cannot be read, or is not a whole file of weights.
     pub fn load(path: &Path) -> Result<Self, SnapshotError> {
-        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io("read", path))?;
+        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io(Access::Read, path))?;
         Self::read(file).map_err(|message| SnapshotError::content(path, message))
     }
 
@@ -92,7 +92,7 @@ impl Weights {
     /// # Errors
     /// As [`Weights::load`], and when the file is not the one that was written with the state.
     pub fn load_checked(path: &Path, checksum: u32) -> Result<Self, SnapshotError> {
-        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io("read", path))?;
+        let file = Lifted::load(path, OF_NET).map_err(SnapshotError::io(Access::Read, path))?;
         if file.checksum != checksum {
             let message = "is damaged, or not the file that was written with the solver state; start from its \
                            weights alone with --weights";

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, path::PathBuf};
 use super::{
     NetSources, OnNan, Solver, SolverError, WholeSet, divergence, epoch,
     lr_policy::{self, Progress},
-    nets, rules, settings,
+    nets, rules,
+    save::Saved,
+    settings,
+    testing::Test,
 };
 use crate::{
     config::{
@@ -38,20 +41,20 @@ impl Solver {
         epoch::resolve(&mut config, &train, 1)?;
         let learned = params.len();
         config.test_iter.resize(sources.tests.len(), 0);
-        let (mut tests, mut whole) = (Vec::new(), Vec::new());
+        let mut tests = Vec::new();
         for (i, test) in sources.tests.iter().enumerate() {
             let mut options = Options::new(Phase::Test, seed);
             options.fuse = !config.debug_info();
             options.state = nets::state_of(Phase::Test, &test.net, config.test_state.get(i));
             let net = Net::new(&test.net, options.clone(), &mut params).map_err(net_error(test))?;
-            whole.push(match config.test_iter[i] {
-                0 => WholeSet::of(&net, &test.net, options, &mut params).map_err(net_error(test))?,
+            let whole = match config.test_iter[i] {
+                0 => {
+                    let whole = WholeSet::of(&net, &test.net, options, &mut params);
+                    Some(whole.map_err(net_error(test))?.ok_or_else(|| epoch::no_set(i))?)
+                }
                 _ => None,
-            });
-            if whole[i].is_none() && config.test_iter[i] == 0 {
-                return Err(epoch::no_set(i));
-            }
-            tests.push(net);
+            };
+            tests.push(Test { net, whole });
         }
         let arrays = params.iter().take(learned).map(|p| p.data.len());
         let history =
@@ -61,7 +64,6 @@ impl Solver {
             config,
             train,
             tests,
-            whole,
             params,
             policy,
             rule,
@@ -76,11 +78,7 @@ impl Solver {
             rate_factor: 1.0,
             rollbacks: 0,
             last_rate: 0.0,
-            last_state: None,
-            residuals: None,
-            saved: None,
-            saved_weights: None,
-            snapshot_wanted: false,
+            saved: Saved::default(),
             mark: divergence::Mark::default(),
             team: None,
         })

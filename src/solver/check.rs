@@ -9,7 +9,7 @@ use super::{
     settings,
 };
 use crate::config::{
-    Diagnostic, Severity, SolverFile, did_you_mean,
+    Diagnostic, Severity, SolverFile, did_you_mean, message_and_hint,
     proto::{SolverParameter, solver_parameter::SolverMode},
     surely_meant, text,
 };
@@ -81,7 +81,7 @@ impl Found<'_> {
         let meant = did_you_mean(written, known.iter().copied());
         let fix = surely_meant(written, known.iter().copied()).map(|name| format!("\"{name}\""));
         let hint = meant.map(|name| format!("did you mean `{name}`?"));
-        let (message, rest) = message.split_once("; ").map_or((&message[..], None), |(m, r)| (m, Some(r)));
+        let (message, rest) = message_and_hint(&message);
         let hint = hint.or(rest.map(str::to_owned));
         self.list.push(self.file.error_at(&field, message).hint(hint).fix(fix));
     }

@@ -83,7 +83,7 @@ impl Solver {
         if self.on_nan != OnNan::Rollback {
             return Err(error);
         }
-        let Some(state) = self.last_state.clone() else {
+        let Some(state) = self.saved.state.clone() else {
             return Err(error.stays("there is no snapshot to go back to"));
         };
         if self.rollbacks >= ROLLBACKS {

@@ -155,6 +155,11 @@ impl WholeSet {
         self.rest.iter_mut().for_each(Net::skip_bad_samples);
     }
 
+    /// The net for what is left over.
+    pub fn smaller_net(&self) -> Option<&Net> {
+        self.rest.as_ref()
+    }
+
     /// Batches, the last one included that is not full.
     pub fn batches(&self) -> usize {
         self.epoch.samples.div_ceil(self.epoch.batch)

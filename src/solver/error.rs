@@ -18,7 +18,7 @@ pub enum SolverError {
     /// A file of the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A net; `net` is the file that it came from, or nothing for one inside the solver file.
+    /// A net; `path` is the file that it came from, or nothing for one inside the solver file.
     #[error("{error}")]
     Net {
         /// Where the net came from.

@@ -42,7 +42,7 @@ pub use save::seed_of;
 pub use team::Team;
 pub use testing::Means;
 
-use std::{collections::VecDeque, path::PathBuf};
+use std::collections::VecDeque;
 
 use crate::{
     config::proto::{NetParameter, SolverParameter},
@@ -57,9 +57,7 @@ pub struct Solver {
     config: SolverParameter,
     source: NetParameter,
     train: Net,
-    tests: Vec<Net>,
-    /// For each test net whose `test_iter` is 0: how it runs over its whole set.
-    whole: Vec<Option<WholeSet>>,
+    tests: Vec<testing::Test>,
     params: Params,
     policy: &'static Policy,
     rule: &'static Rule,
@@ -77,15 +75,7 @@ pub struct Solver {
     rate_factor: f64,
     rollbacks: u32,
     last_rate: f32,
-    /// The last snapshot that was written or taken up, and the iteration of the last one written.
-    last_state: Option<PathBuf>,
-    /// The checksum of what rounding had kept back then, if anything was saved.
-    residuals: Option<u32>,
-    saved: Option<i32>,
-    /// The iteration of the weights that were written last, with a state or without.
-    saved_weights: Option<i32>,
-    /// Whether a snapshot was asked for during a test, when none can be written.
-    snapshot_wanted: bool,
+    saved: save::Saved,
     /// Where the train net's data stood before this iteration.
     mark: divergence::Mark,
     /// The ranks that train together, if this is one of several.
@@ -129,9 +119,18 @@ impl Solver {
         &self.train
     }
 
-    /// The test nets.
-    pub fn test_nets(&self) -> &[Net] {
-        &self.tests
+    /// The train net and the test nets.
+    pub fn nets(&self) -> impl Iterator<Item = &Net> + Clone {
+        std::iter::once(&self.train).chain(self.tests.iter().map(|test| &test.net))
+    }
+
+    fn nets_mut(&mut self) -> impl Iterator<Item = &mut Net> {
+        std::iter::once(&mut self.train).chain(self.tests.iter_mut().map(|test| &mut test.net))
+    }
+
+    /// These, and the nets for what is left over of whole sets.
+    pub fn all_nets(&self) -> impl Iterator<Item = &Net> + Clone {
+        self.nets().chain(self.tests.iter().filter_map(|test| test.whole.as_ref()?.smaller_net()))
     }
 
     /// All parameters.
@@ -149,16 +148,16 @@ impl Solver {
     /// # Errors
     /// When no test net has such an output.
     pub fn follow_goal(&mut self, goal: Goal) -> Result<(), SolverError> {
-        goal.check(self.tests.iter().flat_map(|net| net.outputs()).map(|o| o.name))?;
+        goal.check(self.tests.iter().flat_map(|test| test.net.outputs()).map(|o| o.name))?;
         self.goal = Some(goal);
         Ok(())
     }
 
     /// Has all nets leave out samples that cannot be used, and not fail.
     pub fn skip_bad_samples(&mut self) {
-        self.train.skip_bad_samples();
-        self.tests.iter_mut().for_each(Net::skip_bad_samples);
-        self.whole.iter_mut().flatten().for_each(WholeSet::skip_bad_samples);
+        self.nets_mut().for_each(Net::skip_bad_samples);
+        let wholes = self.tests.iter_mut().filter_map(|test| test.whole.as_mut());
+        wholes.for_each(WholeSet::skip_bad_samples);
     }
 
     /// What to do when the loss is no longer a number.
@@ -203,17 +202,16 @@ impl Solver {
                 break;
             }
         }
-        if (ending.must_save() || self.config.snapshot_after_train()) && self.saved != Some(self.iter) {
+        if (ending.must_save() || self.config.snapshot_after_train()) && !self.is_saved() {
             self.snapshot(observer)?;
         }
         if ending == Ending::Done {
             ending = self.show_end(observer)?;
         }
-        if ending.must_save() && self.saved != Some(self.iter) {
+        if ending.must_save() && !self.is_saved() {
             self.snapshot(observer)?;
         }
-        let nets = std::iter::once(&mut self.train).chain(&mut self.tests);
-        nets.into_iter().try_for_each(Net::finish).map_err(train_error)?;
+        self.nets_mut().try_for_each(Net::finish).map_err(train_error)?;
         observer.see(self, &Event::End(ending));
         Ok(ending)
     }
@@ -225,7 +223,7 @@ impl Solver {
         let action = observer.poll(self);
         let action = self.agree(action)?;
         let due = self.config.snapshot() > 0 && self.iter % self.config.snapshot() == 0;
-        let wanted = std::mem::take(&mut self.snapshot_wanted) || action == Action::Snapshot;
+        let wanted = std::mem::take(&mut self.saved.wanted) || action == Action::Snapshot;
         if due || wanted {
             match self.snapshot(observer) {
                 Err(SolverError::Snapshot(error)) => {
@@ -309,7 +307,7 @@ impl Solver {
                 observer.see(self, &Event::Debug(Stage::Forward(i)));
             }
         }
-        self.train.resume_passes(self.train.passes() + 1);
+        self.train.end_pass();
         Ok(loss as f32)
     }
 

@@ -1,7 +1,7 @@
 //! A solver among others: joining them, agreeing with them, and going on without them.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -9,10 +9,7 @@ use std::{
 use prost::Message as _;
 
 use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, epoch, train_error};
-use crate::{
-    comm::CommError,
-    snapshot::{self, Format},
-};
+use crate::{comm::CommError, net::Net};
 
 /// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -27,7 +24,7 @@ impl Solver {
     pub fn join(&mut self, mut team: Team, one_batch: bool) -> Result<Option<String>, SolverError> {
         let shard = team.shard();
         epoch::resolve(&mut self.config, &self.train, shard.count)?;
-        for net in std::iter::once(&mut self.train).chain(&mut self.tests) {
+        for net in self.nets_mut() {
             net.take_part(shard).map_err(train_error)?;
         }
         if one_batch {
@@ -38,8 +35,8 @@ impl Solver {
         team.compare(&facts)?;
         team.share(&mut self.params)?;
         team.plan(&self.train, &self.params);
-        let without = match &self.last_state {
-            Some(state) => team.take_up_carries(state, self.residuals)?,
+        let without = match &self.saved.state {
+            Some(state) => team.take_up_carries(state, self.saved.residuals)?,
             None => None,
         };
         self.team = Some(team);
@@ -61,7 +58,7 @@ impl Solver {
             format!("iteration {}", self.iter),
             format!("seed {}", self.seed),
         ];
-        for layer in std::iter::once(&self.train).chain(&self.tests).flat_map(|net| net.layers()) {
+        for layer in self.nets().flat_map(Net::layers) {
             if let Some(samples) = layer.layer.samples() {
                 facts.push(format!("{samples} samples in layer `{}`", layer.config.name()));
             }
@@ -88,13 +85,8 @@ impl Solver {
         team.give_up(&mut self.params);
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
-        let state = PathBuf::from(snapshot::file_name(
-            self.config.snapshot_prefix(),
-            self.iter,
-            "solverstate",
-            Format::of(&self.config),
-        ));
-        let there = self.saved == Some(self.iter) || (!team.leads() && appears(&state, TAKE_OVER));
+        let state = self.snapshot_path("solverstate");
+        let there = self.is_saved() || (!team.leads() && appears(&state, TAKE_OVER));
         if !there && team.rank() < 2 {
             self.snapshot(observer)?;
         }

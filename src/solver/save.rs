@@ -14,10 +14,30 @@ use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     kernels::simd::Isa,
     net::{Carry, LayerView, Net, NetError},
-    snapshot::{self, Array, Copied, Format, SnapshotError, Weights, WeightsToSave},
+    snapshot::{self, Array, BlobValues, Copied, Format, SnapshotError, Weights, WeightsToSave},
 };
 
+/// What a run has saved.
+#[derive(Default)]
+pub(super) struct Saved {
+    /// The last snapshot that was written or taken up.
+    pub state: Option<PathBuf>,
+    /// The checksum of what rounding had kept back then, if anything was saved.
+    pub residuals: Option<u32>,
+    /// The iteration of the last snapshot that was written.
+    pub iter: Option<i32>,
+    /// The iteration of the weights that were written last, with a state or without.
+    pub weights: Option<i32>,
+    /// Whether a snapshot was asked for during a test, when none can be written.
+    pub wanted: bool,
+}
+
 impl Solver {
+    /// Whether this iteration has been saved.
+    pub(super) fn is_saved(&self) -> bool {
+        self.saved.iter == Some(self.iter)
+    }
+
     /// Writes the weights, then the state that names them.
     ///
     /// # Errors
@@ -29,22 +49,19 @@ impl Solver {
             return Err(self.diverged(None, self.last_rate));
         }
         let format = Format::of(&self.config);
-        let name = |kind: &str| {
-            PathBuf::from(snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format))
-        };
-        let (weights, state) = (name("caffemodel"), name("solverstate"));
-        self.residuals = match &mut self.team {
+        let (weights, state) = (self.snapshot_path("caffemodel"), self.snapshot_path("solverstate"));
+        self.saved.residuals = match &mut self.team {
             Some(team) => team.save_carries(&snapshot::residuals_beside(&state))?,
             None => None,
         };
         if !self.leads() {
-            (self.last_state, self.saved) = (Some(state), Some(self.iter));
+            (self.saved.state, self.saved.iter) = (Some(state), Some(self.iter));
             return Ok(());
         }
         let written = self.to_save(self.config.snapshot_diff()).save(&weights, format)?;
-        self.saved_weights = Some(self.iter);
+        self.saved.weights = Some(self.iter);
         snapshot::save_state(&state, format, &self.state(&weights, written.checksum), &self.arrays())?;
-        (self.last_state, self.saved) = (Some(state.clone()), Some(self.iter));
+        (self.saved.state, self.saved.iter) = (Some(state.clone()), Some(self.iter));
         let took = start.elapsed();
         let event =
             Event::Snapshot { iter: self.iter, weights: &weights, state: &state, format, written, took };
@@ -55,15 +72,20 @@ impl Solver {
     /// Removes the weights of a snapshot whose state could not be written: alone they only fill the disk further.
     /// Those of an earlier run, which stay where they could not be replaced, are not this one's to remove.
     pub(super) fn discard_half(&self) {
-        let format = Format::of(&self.config);
-        let name = |kind: &str| snapshot::file_name(self.config.snapshot_prefix(), self.iter, kind, format);
-        if self.leads() && !Path::new(&name("solverstate")).exists() {
+        let state = self.snapshot_path("solverstate");
+        if self.leads() && !state.exists() {
             // What cannot be removed harms nobody.
-            if self.saved_weights == Some(self.iter) {
-                let _ = std::fs::remove_file(name("caffemodel"));
+            if self.saved.weights == Some(self.iter) {
+                let _ = std::fs::remove_file(self.snapshot_path("caffemodel"));
             }
-            let _ = std::fs::remove_file(snapshot::residuals_beside(Path::new(&name("solverstate"))));
+            let _ = std::fs::remove_file(snapshot::residuals_beside(&state));
         }
+    }
+
+    /// The file of this iteration's snapshot of a kind: `caffemodel` or `solverstate`.
+    pub(super) fn snapshot_path(&self, kind: &str) -> PathBuf {
+        let (prefix, format) = (self.config.snapshot_prefix(), Format::of(&self.config));
+        snapshot::file_name(prefix, self.iter, kind, format).into()
     }
 
     fn to_save(&self, diff: bool) -> WeightsToSave<'_> {
@@ -78,7 +100,6 @@ impl Solver {
 
     /// Everything but the arrays.
     fn state(&self, weights: &Path, checksum: u32) -> SolverState {
-        let nets = || std::iter::once(&self.train).chain(&self.tests);
         SolverState {
             iter: Some(self.iter),
             learned_net: Some(weights.display().to_string()),
@@ -89,8 +110,8 @@ impl Solver {
                 solver_type: Some(self.rule.name.into()),
                 seed: Some(self.seed),
                 loss_window: self.losses.iter().copied().collect(),
-                carry: nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
-                net_passes: nets().map(Net::passes).collect(),
+                carry: self.nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
+                net_passes: self.nets().map(Net::passes).collect(),
                 checksum: Some(checksum),
                 best: self.goal.as_ref().and_then(|g| g.best),
                 tests_since_best: self.goal.as_ref().map(|g| g.since),
@@ -100,7 +121,7 @@ impl Solver {
                 last_event: Some(self.progress.last_event),
                 net_hash: Some(self.net_digest()),
                 solver_hash: Some(identity::of_solver(&self.config, self.policy)),
-                residuals: self.residuals,
+                residuals: self.saved.residuals,
                 isa: Some(Isa::best().key().into()),
             }),
             cnnctl_checksum: None,
@@ -125,36 +146,12 @@ impl Solver {
                 self.rule.name
             )));
         }
-        if history.len() != self.history.len() {
-            let message = format!(
-                "holds {} history blobs, but {} with this net needs {}: it belongs to another net or solver type",
-                history.len(),
-                self.rule.name,
-                self.history.len()
-            );
-            return Err(fail(message));
-        }
-        let owners = self.params.iter().take(self.history_arrays()).cycle();
-        for ((i, (blob, history)), owner) in
-            history.into_iter().zip(&mut self.history).enumerate().zip(owners)
-        {
-            if blob.values.len() != history.len() {
-                let (layer, number) = &owner.owner;
-                return Err(fail(format!(
-                    "history {i}, of parameter {number} of layer `{layer}`, has {} values, but {} are needed for {}: it \
-                     belongs to another net",
-                    blob.values.len(),
-                    history.len(),
-                    owner.shape
-                )));
-            }
-            *history = blob.values.into_buffer();
-        }
+        self.restore_history(history).map_err(fail)?;
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();
-        self.last_state = Some(path.to_owned());
-        self.residuals = extra.residuals;
+        self.saved.state = Some(path.to_owned());
+        self.saved.residuals = extra.residuals;
         if let Some(team) = &mut self.team {
             // This run has written it; what cannot be read is not worth ending it.
             let _without = team.take_up_carries(path, extra.residuals)?;
@@ -171,26 +168,60 @@ impl Solver {
         }
         self.losses = extra.loss_window.iter().copied().collect();
         self.rate_factor = extra.rate_factor();
-        let goal = self.goal.as_ref().map(Goal::text).unwrap_or_default();
-        if let Some(own) = self.goal.as_mut().filter(|_| extra.goal.as_ref().is_none_or(|then| *then == goal))
-        {
+        let same = |goal: &&mut Goal| extra.goal.as_ref().is_none_or(|then| *then == goal.text());
+        if let Some(own) = self.goal.as_mut().filter(same) {
             (own.best, own.since) = (extra.best, extra.tests_since_best());
         }
         self.take_up(&extra).map_err(fail)?;
+        Ok(Resumed { changed: self.changed_since(extra), ..Resumed::default() })
+    }
+
+    /// Takes up the rule's arrays.
+    fn restore_history(&mut self, history: Vec<BlobValues>) -> Result<(), String> {
+        if history.len() != self.history.len() {
+            return Err(format!(
+                "holds {} history blobs, but {} with this net needs {}: it belongs to another net or solver type",
+                history.len(),
+                self.rule.name,
+                self.history.len()
+            ));
+        }
+        let owners = self.params.iter().take(self.history_arrays()).cycle();
+        for ((i, (blob, history)), owner) in
+            history.into_iter().zip(&mut self.history).enumerate().zip(owners)
+        {
+            if blob.values.len() != history.len() {
+                let (layer, number) = &owner.owner;
+                return Err(format!(
+                    "history {i}, of parameter {number} of layer `{layer}`, has {} values, but {} are needed for {}: it \
+                     belongs to another net",
+                    blob.values.len(),
+                    history.len(),
+                    owner.shape
+                ));
+            }
+            *history = blob.values.into_buffer();
+        }
+        Ok(())
+    }
+
+    /// What of the things that a run depends on is no longer as it was then.
+    fn changed_since(&self, then: CnnctlState) -> Vec<&'static str> {
+        let goal = self.goal.as_ref().map(Goal::text).unwrap_or_default();
         let settings = identity::of_solver(&self.config, self.policy);
         let digests = [
-            ("the net", self.net_digest(), extra.net_hash),
-            ("what training depends on in the solver", settings, extra.solver_hash),
+            ("the net", self.net_digest(), then.net_hash),
+            ("what training depends on in the solver", settings, then.solver_hash),
             (
                 "what --keep-best follows",
                 goal.into(),
-                extra.goal.filter(|_| self.goal.is_some()).map(String::into_bytes),
+                then.goal.filter(|_| self.goal.is_some()).map(String::into_bytes),
             ),
-            (identity::ROUNDING, Isa::best().key().into(), extra.isa.map(String::into_bytes)),
+            (identity::ROUNDING, Isa::best().key().into(), then.isa.map(String::into_bytes)),
         ];
         let changed =
             digests.into_iter().filter(|(_, now, then)| then.as_ref().is_some_and(|then| then != now));
-        Ok(Resumed { changed: changed.map(|(what, ..)| what).collect(), ..Resumed::default() })
+        changed.map(|(what, ..)| what).collect()
     }
 
     /// Writes the weights alone.
@@ -225,7 +256,8 @@ impl Solver {
         weights: Weights,
         resumed: bool,
     ) -> Result<Copied, (Option<usize>, NetError)> {
-        let nets: Vec<&Net> = std::iter::once(&self.train).chain(&self.tests).collect();
+        let tests = self.tests.iter().map(|test| &test.net);
+        let nets: Vec<&Net> = std::iter::once(&self.train).chain(tests).collect();
         let copied = weights.copy_into_all(&nets, usize::from(resumed), &mut self.params);
         copied.map_err(|(net, error)| (net.checked_sub(1), error))
     }
@@ -238,8 +270,7 @@ impl Solver {
 
     /// Takes up what the layers of all nets carried.
     fn take_up(&mut self, extra: &CnnctlState) -> Result<(), String> {
-        let nets = std::iter::once(&mut self.train).chain(&mut self.tests);
-        for (i, net) in nets.enumerate() {
+        for (i, net) in self.nets_mut().enumerate() {
             net.resume_passes(extra.net_passes.get(i).copied().unwrap_or(0));
             for carry in extra.carry.iter().filter(|c| c.net() as usize == i) {
                 let Some((_, layer)) = net.layers_mut().find(|(name, _)| *name == carry.layer()) else {

@@ -1,7 +1,26 @@
 //! Test nets between iterations, and the means of what they give.
 
-use super::{Action, Event, Goal, Mean, Observer, Solver, SolverError, Why, divergence::Mark};
-use crate::net::{Net, Params};
+use std::ops::ControlFlow;
+
+use super::{Action, Event, Goal, Mean, Observer, Solver, SolverError, WholeSet, Why, divergence::Mark};
+use crate::net::Net;
+
+/// A test net, and how it runs over its whole set if its `test_iter` is 0.
+pub(super) struct Test {
+    pub net: Net,
+    pub whole: Option<WholeSet>,
+}
+
+impl Test {
+    /// The net that runs this batch: the last one of a whole set may be smaller.
+    fn tester(&self, batch: usize) -> &Net {
+        self.whole.as_ref().and_then(|whole| whole.rest(batch)).unwrap_or(&self.net)
+    }
+
+    fn tester_mut(&mut self, batch: usize) -> &mut Net {
+        self.whole.as_mut().and_then(|whole| whole.rest_mut(batch)).unwrap_or(&mut self.net)
+    }
+}
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
@@ -11,35 +30,37 @@ impl Solver {
     /// # Errors
     /// For values that a layer cannot take.
     pub(super) fn test_all(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
-        let before: Vec<Mark> = self.tests.iter().map(Mark::of).collect();
+        let before: Vec<Mark> = self.tests.iter().map(|test| Mark::of(&test.net)).collect();
         let goal = self.goal.clone();
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
-            let means = match self.test_net(i, observer) {
-                Ok(Ok(means)) => means,
-                stopped => {
-                    self.tests.iter_mut().zip(&before).for_each(|(net, mark)| mark.restore(net));
-                    self.goal = goal;
-                    return stopped.map(|stop| stop.err().unwrap_or(Action::Continue));
+            let stopped = match self.test_net(i, observer) {
+                Ok(ControlFlow::Continue(means)) => {
+                    let loss = self.config.test_compute_loss().then(|| means.loss());
+                    let outputs = &means.outputs();
+                    observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
+                    self.follow(i, outputs, observer);
+                    continue;
                 }
+                Ok(ControlFlow::Break(action)) => Ok(action),
+                Err(error) => Err(error),
             };
-            let loss = self.config.test_compute_loss().then(|| means.loss());
-            let outputs = &means.outputs();
-            observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
-            self.follow(i, outputs, observer);
+            self.tests.iter_mut().zip(&before).for_each(|(test, mark)| mark.restore(&mut test.net));
+            self.goal = goal;
+            return stopped;
         }
         let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
         Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
     }
 
-    /// Runs test net `i` for its batches, which the ranks take in turn; gives the action if that is to stop.
+    /// Runs test net `i` for its batches, which the ranks take in turn; breaks off with an action that is to stop.
     fn test_net(
         &mut self,
         i: usize,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Means, Action>, SolverError> {
+    ) -> Result<ControlFlow<Action, Means>, SolverError> {
         let _span = tracing::debug_span!("test", iter = self.iter, net = i).entered();
-        let batches = match &self.whole[i] {
+        let batches = match &self.tests[i].whole {
             Some(whole) => whole.batches(),
             None => self.config.test_iter[i] as usize,
         };
@@ -47,19 +68,20 @@ impl Solver {
             Some(team) => (team.shard().rank as usize, team.shard().count as usize),
             None => (0, 1),
         };
-        let before = Mark::of(&self.tests[i]);
+        let before = Mark::of(&self.tests[i].net);
         let rounds = batches.div_ceil(ranks);
         let mut rows = Vec::new();
         for round in 0..rounds {
             let action = observer.poll(self);
             match self.agree(action)? {
                 Action::Continue => {}
-                Action::Snapshot => self.snapshot_wanted = true,
-                stop @ Action::Stop(_) => return Ok(Err(stop)),
+                Action::Snapshot => self.saved.wanted = true,
+                stop @ Action::Stop(_) => return Ok(ControlFlow::Break(stop)),
             }
             let batch = round * ranks + rank;
-            if let Some(whole) = &mut self.whole[i] {
-                whole.start(batch, rank, &mut self.tests[i]);
+            let Test { net, whole } = &mut self.tests[i];
+            if let Some(whole) = whole {
+                whole.start(batch, rank, net);
             }
             let loss = self.test_forward(i, batch, observer)?;
             rows.push(row(self.tester(i, batch), loss));
@@ -68,19 +90,20 @@ impl Solver {
             let width = rows.first().map_or(0, Vec::len);
             rows = team.in_turn(&rows, width, batches)?;
         }
-        if self.whole[i].is_some() {
+        let Test { net, whole } = &mut self.tests[i];
+        if whole.is_some() {
             // A test of a whole set always begins at its first sample.
-            before.restore(&mut self.tests[i]);
+            before.restore(net);
         } else if ranks > 1 {
             // The last round may have gone beyond the end.
-            Mark::of(&self.tests[i]).part_way(&before, batches, rounds * ranks).restore(&mut self.tests[i]);
+            Mark::of(net).part_way(&before, batches, rounds * ranks).restore(net);
         }
         let mut means = Means::default();
         for (number, row) in rows.iter().enumerate() {
-            let weight = self.whole[i].as_ref().map_or(1.0, |whole| whole.weight(number));
-            means.add_row(&self.tests[i], row, weight);
+            let weight = whole.as_ref().map_or(1.0, |whole| whole.weight(number));
+            means.add_row(net, row, weight);
         }
-        Ok(Ok(means))
+        Ok(ControlFlow::Continue(means))
     }
 
     /// Runs a batch of test net `i`, with a word after each layer if `debug_info` asks for it. Gives the loss.
@@ -90,36 +113,27 @@ impl Solver {
         batch: usize,
         observer: &mut dyn Observer,
     ) -> Result<f32, SolverError> {
-        let (mut loss, layers) = (0.0, self.tests[i].layers().len());
+        let (mut loss, layers) = (0.0, self.tests[i].net.layers().len());
         for layer in 0..layers {
-            let (net, params) = self.tester_mut(i, batch);
-            loss += net.forward_layer(layer, params).map_err(super::train_error)?;
+            let net = self.tests[i].tester_mut(batch);
+            loss += net.forward_layer(layer, &mut self.params).map_err(super::train_error)?;
             if self.config.debug_info() {
                 observer.see(self, &Event::DebugTest { net: i, batch, layer });
             }
         }
-        let (net, _) = self.tester_mut(i, batch);
-        net.resume_passes(net.passes() + 1);
+        self.tests[i].tester_mut(batch).end_pass();
         Ok(loss as f32)
     }
 
     /// The net that runs this batch of test net `i`: the last one of a whole set may be smaller.
     pub fn tester(&self, i: usize, batch: usize) -> &Net {
-        self.whole[i].as_ref().and_then(|whole| whole.rest(batch)).unwrap_or(&self.tests[i])
-    }
-
-    fn tester_mut(&mut self, i: usize, batch: usize) -> (&mut Net, &mut Params) {
-        let net = match self.whole[i].as_mut().and_then(|whole| whole.rest_mut(batch)) {
-            Some(rest) => rest,
-            None => &mut self.tests[i],
-        };
-        (net, &mut self.params)
+        self.tests[i].tester(batch)
     }
 
     /// Compares the results of test net `i` with the best so far, if it is the first that has the output that is followed.
     fn follow(&mut self, i: usize, means: &[Mean], observer: &mut dyn Observer) {
         let Some(mut goal) = self.goal.take() else { return };
-        let has = |net: &Net| net.outputs().iter().any(|output| output.name == goal.name);
+        let has = |test: &Test| test.net.outputs().iter().any(|output| output.name == goal.name);
         let followed = self.tests.iter().position(has) == Some(i);
         let best = followed && goal.see(means);
         self.goal = Some(goal);

@@ -70,6 +70,19 @@ fn missing_files_and_mixed_sizes() {
 }
 
 #[test]
+fn bad_samples_of_a_smaller_last_batch() {
+    let folder = pictures();
+    let at = folder.path();
+    fs::write(at.join("list"), "0.png 0\n1.png 1\n").unwrap();
+    solver(at, &images(2));
+    log_of(at, &TRAIN);
+    fs::write(at.join("list"), "0.png 0\n1.png 1\nnone.png 1\n").unwrap();
+    let exact = ["test", "--model", "net", "--weights", "s_iter_3.caffemodel", "--exact"];
+    let log = log_of(at, &[&exact[..], &["--on-bad-sample", "skip"]].concat());
+    assert_all(&log, &["left out: sample `none.png`", "bad samples were left out 1 times"]);
+}
+
+#[test]
 fn labels_that_the_net_does_not_know() {
     let folder = pictures();
     let at = folder.path();

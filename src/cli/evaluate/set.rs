@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{EvaluateArgs, Failure, Worst, verdict::Verdict};
 use crate::{
     cli::{
-        entries::{guess, in_parallel},
+        entries::{self, guess, in_parallel},
         failure::{CONFIG, DATA},
         prepare::{self, Prepare},
         weights,
@@ -14,7 +14,7 @@ use crate::{
         NetFile,
         proto::{NetParameter, Phase, TransformationParameter},
     },
-    data::{self, DataError, Image, Location, Pixels, Sample},
+    data::{Image, Location, Pixels, Sample},
     layers::Role,
     measures::Samples,
     net::{BlobId, Net, NetError, Options, Params},
@@ -91,16 +91,13 @@ pub fn given(
         ..Location::default()
     };
     let kind = args.backend.as_deref().unwrap_or_else(|| guess(path));
-    let source = data::open_source(kind, &location).map_err(|e| Failure::data(&e))?;
-    if source.is_empty() {
-        return Err(Failure::data(&DataError::Empty { path: path.to_owned() }));
-    }
+    let source = entries::open(kind, &location)?;
     let batch = net.blob(&input).map_or(1, |id| net.shape(id)[0]).max(1);
     let mut samples = Samples::new(verdict.classes);
     report::info(&format!("Running over {} samples.", source.len()));
     let mut rows: Vec<Sample> = Vec::new();
     for (i, sample) in in_parallel(source.len(), |i| source.read(i)).enumerate() {
-        rows.push(prepare.sample(sample.map_err(|e| Failure::data(&e))?, kind == "image_list")?);
+        rows.push(prepare.sample(sample?, kind == "image_list")?);
         if rows.len() < batch && i + 1 < source.len() {
             continue;
         }

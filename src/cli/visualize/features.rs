@@ -49,9 +49,8 @@ impl FeaturesArgs {
 
     fn blob(&self, net: &Net) -> Result<BlobId, Failure> {
         let missing = |what: &str, name: &str, names: &[&str]| {
-            let hint =
-                config::did_you_mean(name, names.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-            Failure::new(CONFIG, format!("the net has no {what} `{name}`{}", hint.unwrap_or_default()))
+            let hint = config::or_did_you_mean(name, names.iter().copied());
+            Failure::new(CONFIG, format!("the net has no {what} `{name}`{hint}"))
         };
         if let Some(name) = &self.blob {
             return net.blob(name).ok_or_else(|| missing("blob", name, &net.blob_names()));

@@ -93,8 +93,8 @@ impl FiltersArgs {
         if let Some(name) = &self.layer {
             let Some(blob) = blob(name) else {
                 let names = order.iter().filter(|name| blob(name).is_some()).map(String::as_str);
-                let hint = config::did_you_mean(name, names).map(|n| format!("; did you mean `{n}`?"));
-                let message = format!("the weights have no layer `{name}`{}", hint.unwrap_or_default());
+                let hint = config::or_did_you_mean(name, names);
+                let message = format!("the weights have no layer `{name}`{hint}");
                 return Err(Failure::new(CONFIG, message));
             };
             return filters(name, blob).ok_or_else(|| {

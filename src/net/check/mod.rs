@@ -23,7 +23,7 @@ use std::collections::HashMap;
 
 use crate::{
     config::{
-        Severity,
+        Severity, message_and_hint,
         proto::{NetParameter, NetState},
     },
     net::NetError,
@@ -94,16 +94,14 @@ impl Finding {
         self
     }
 
-    /// What a pass complains of in a layer; the part of its message after a semicolon is what to do.
+    /// What a pass complains of in a layer.
     fn of(layer: usize, error: NetError) -> Self {
         let (field, message) = match error {
             NetError::Layer { field, message, .. } => (field, message),
             NetError::Value { message, .. } | NetError::Net(message) => (String::new(), message),
         };
-        match message.split_once("; ") {
-            Some((message, hint)) => Self::error(layer, field, message).hint(hint),
-            None => Self::error(layer, field, message),
-        }
+        let (message, hint) = message_and_hint(&message);
+        Self { hint: hint.map(str::to_owned), ..Self::error(layer, field, message) }
     }
 
     /// What makes two findings one: numbers aside, which differ from phase to phase with the batch.

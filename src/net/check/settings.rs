@@ -3,7 +3,7 @@
 use super::{Finding, Sketch, View, sizes::batch_size};
 use crate::{
     config::{
-        Severity,
+        Severity, message_and_hint,
         proto::{FillerParameter, LayerParameter},
         surely_meant, text,
     },
@@ -68,9 +68,9 @@ pub fn fillers(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
 fn unknown(index: usize, path: &str, filler: &FillerParameter, name: &str) -> Option<Finding> {
     let error = filler::check_type(filler).err()?;
     let message = error.to_string();
-    let (message, hint) = message.split_once("; ").unwrap_or((&message, ""));
+    let (message, hint) = message_and_hint(&message);
     debug_assert!(message.contains(name));
-    Some(Finding::error(index, format!("{path}.type"), message).hint(hint))
+    Some(Finding::error(index, format!("{path}.type"), message).hint(hint.unwrap_or_default()))
 }
 
 /// What a data layer cannot do without, also where its data is not at hand.

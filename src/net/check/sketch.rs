@@ -54,7 +54,7 @@ impl Sketch {
             unsure: false,
             latest: HashMap::new(),
             makers,
-            params: Params::without_values(),
+            params: Params::shapes_only(),
         };
         for (index, layer) in net.layer.iter().enumerate() {
             if let Err(error) = filter::check_rules(layer) {
@@ -105,9 +105,7 @@ impl Sketch {
             }
         };
         if let Some(kind) = kind {
-            if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
-                config.top.push(wire::AUTOMATIC.into());
-            }
+            wire::name_loss(&mut config, kind);
             let _ = wire::check_arity(&config, kind).map_err(|e| note(&mut good, e));
         }
         if kind.is_none() && !spoilt && fork_layer(config.r#type()).is_none() {
@@ -155,13 +153,12 @@ impl Sketch {
         for (j, bottom) in config.bottom.iter().enumerate() {
             let known = self.latest.get(bottom).copied();
             let below = self.makers.get(bottom).filter(|&&maker| maker >= index);
-            if known.is_none() && self.unsure && below.is_none() {
-                self.latest.insert(bottom.clone(), self.blobs.len());
-                self.blobs.push(SketchBlob::new(bottom, None));
-            } else if known.is_none() && self.part && below.is_none() {
-                let message = format!("no layer makes `{bottom}`: it is taken to come from outside");
-                let hint = "if this is a whole net, a data or Input layer is missing";
-                found.push(Finding::warning(index, format!("bottom[{j}]"), message).hint(hint));
+            if known.is_none() && below.is_none() && (self.unsure || self.part) {
+                if !self.unsure {
+                    let message = format!("no layer makes `{bottom}`: it is taken to come from outside");
+                    let hint = "if this is a whole net, a data or Input layer is missing";
+                    found.push(Finding::warning(index, format!("bottom[{j}]"), message).hint(hint));
+                }
                 self.latest.insert(bottom.clone(), self.blobs.len());
                 self.blobs.push(SketchBlob::new(bottom, None));
             } else if known.is_none() {

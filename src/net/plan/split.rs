@@ -96,11 +96,10 @@ pub(in crate::net) fn unknown_bottom<'a>(
     known: impl Iterator<Item = &'a str>,
 ) -> NetError {
     let bottom = &layer.bottom[j];
-    let hint = match (below, config::did_you_mean(bottom, known)) {
-        (Some(below), _) if below == layer.name() => "; the layer makes it itself".into(),
-        (Some(below), _) => format!("; layer `{below}`, further down, makes it: layers must stand in order"),
-        (None, Some(name)) => format!("; did you mean `{name}`?"),
-        (None, None) => String::new(),
+    let hint = match below {
+        Some(below) if below == layer.name() => "; the layer makes it itself".into(),
+        Some(below) => format!("; layer `{below}`, further down, makes it: layers must stand in order"),
+        None => config::or_did_you_mean(bottom, known),
     };
     NetError::layer(
         layer,

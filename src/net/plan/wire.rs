@@ -42,9 +42,7 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
     let mut latest: HashMap<String, usize> = HashMap::new();
     for mut config in layers {
         let kind = kind_of(&config)?;
-        if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
-            config.top.push(AUTOMATIC.into());
-        }
+        name_loss(&mut config, kind);
         check_arity(&config, kind)?;
         let mut bottoms = Vec::with_capacity(config.bottom.len());
         for (j, bottom) in config.bottom.iter().enumerate() {
@@ -68,6 +66,13 @@ pub fn wire(layers: Vec<LayerParameter>) -> Result<Wiring, NetError> {
         wiring.layers.push(Wired { config, kind, bottoms, tops, loss_weights });
     }
     Ok(wiring)
+}
+
+/// Gives a loss a top that its settings leave out.
+pub(in crate::net) fn name_loss(config: &mut LayerParameter, kind: &Kind) {
+    if kind.role == Role::Loss && config.top.len() < kind.tops.least() {
+        config.top.push(AUTOMATIC.into());
+    }
 }
 
 /// A top that an earlier layer makes, too.
@@ -95,8 +100,7 @@ pub(in crate::net) fn kind_of(config: &LayerParameter) -> Result<&'static Kind, 
         let forks = if fork.contains(" and ") { "the forks" } else { "the fork" };
         format!("type `{name}` is a layer of {forks} {fork} of Caffe that is not supported; {instead}")
     } else {
-        let hint = config::did_you_mean(name, LAYERS.iter().map(|k| k.name));
-        let hint = hint.map(|h| format!("; did you mean `{h}`?")).unwrap_or_default();
+        let hint = config::or_did_you_mean(name, LAYERS.iter().map(|k| k.name));
         format!("unknown layer type `{name}`{hint}")
     };
     Err(NetError::layer(config, "type", message))

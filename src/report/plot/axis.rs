@@ -85,6 +85,12 @@ fn label(v: f64, step: f64, range: [f64; 2]) -> String {
     format!("{v:.digits$}")
 }
 
+/// The least and the greatest of the values that are numbers.
+pub fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|v| v.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

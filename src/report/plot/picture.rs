@@ -1,6 +1,9 @@
 //! Charts as scenes: panels one below the other over one lower edge.
 
-use super::{Chart, Curve, Kind, Panel, axis::Axis};
+use super::{
+    Chart, Curve, Kind, Panel,
+    axis::{Axis, range},
+};
 use crate::report::{
     draw::{Anchor, Color, INK, Item, PALE, Scene, text_width},
     general,
@@ -107,11 +110,6 @@ fn along(chart: &Chart) -> Axis {
     let points = chart.panels.iter().flat_map(|p| &p.curves).flat_map(|c| &c.points);
     let (low, high) = range(points.map(|p| p[0]));
     Axis::new(low, high, 7, false)
-}
-
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let finite = values.filter(|v| v.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
 /// The scale of a panel: of all its curves, but of single points only what most of them need.

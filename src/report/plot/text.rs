@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Chart, Curve, Kind, axis::Axis};
+use super::{
+    Chart, Curve, Kind,
+    axis::{Axis, range},
+};
 
 /// Lines of a panel.
 const LINES: usize = 12;
@@ -59,11 +62,6 @@ pub fn text(chart: &Chart, width: usize, colored: bool) -> String {
 fn name<'a>(chart: &'a Chart, curve: &'a Curve) -> &'a str {
     let run = chart.runs.iter().find(|(_, color)| *color == curve.color);
     run.map_or(&curve.label, |(name, _)| name)
-}
-
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let finite = values.filter(|v| v.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
 /// Two by four dots, and whose they are.
