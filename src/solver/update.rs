@@ -129,3 +129,49 @@ impl Learner for Early<'_> {
         self.learned.push(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::solver_from_text, solver::net_sources};
+
+    /// The first weight of each layer that has some, after so many iterations.
+    fn trained(settings: &str, layers: &str) -> Vec<(String, f32)> {
+        let text = format!(
+            "base_lr: 0.5 lr_policy: 'fixed' max_iter: 2 snapshot_after_train: false {settings} net_param {{
+             layer {{ name: 'x' type: 'DummyData' top: 'x' dummy_data_param {{
+               shape {{ dim: [1, 1] }} data_filler {{ value: 1 }} }} }} {layers} }}"
+        );
+        let file = solver_from_text("solver.prototxt", text).unwrap();
+        let mut solver = Solver::new(file.solver.clone(), &net_sources(&file).unwrap(), 1).unwrap();
+        solver.solve(&mut ()).unwrap();
+        solver.params().iter().map(|param| (param.owner.0.clone(), param.data[0])).collect()
+    }
+
+    fn ip(name: &str, bottom: &str, more: &str) -> String {
+        format!(
+            "layer {{ name: '{name}' type: 'InnerProduct' bottom: '{bottom}' top: '{name}' {more} inner_product_param {{
+               num_output: 1 bias_term: false weight_filler {{ value: 1 }} }} }}"
+        )
+    }
+
+    /// The gradient of a loss of weight w is w, however many read it.
+    #[test]
+    fn a_loss_that_is_read_counts_by_its_weight() {
+        let layers = |more: &str| {
+            let loss = "layer { name: 'l' type: 'EuclideanLoss' bottom: 'ip' bottom: 'x' top: 'l' loss_weight: 0.25 }";
+            let more = if more.is_empty() {
+                String::new()
+            } else {
+                format!("layer {{ name: 'q' {more} bottom: 'l' }}")
+            };
+            [ip("ip", "x", "param { name: 'w' }").replace("value: 1", "value: 3"), loss.into(), more].concat()
+        };
+        let alone = trained("", &layers(""));
+        // w - 1 becomes (w - 1) (1 - 0.5 * 0.25), twice.
+        assert!((alone[0].1 - (1.0 + 2.0 * 0.875 * 0.875)).abs() < 1e-6, "{alone:?}");
+        for reader in ["type: 'Silence'", "type: 'Power' top: 'q' power_param { scale: 2 }"] {
+            assert_eq!(trained("", &layers(reader)), alone, "{reader}");
+        }
+    }
+}
