@@ -155,6 +155,35 @@ mod tests {
         )
     }
 
+    /// By hand, and as Caffe's: each of two steps takes half of a tenth of what is left.
+    #[test]
+    fn weights_that_no_loss_reaches_decay() {
+        let layers = [
+            ip("below", "x", ""),
+            ip("above", "below", "propagate_down: false"),
+            ip("aside", "x", ""),
+            ip("twice", "x", "param { decay_mult: 2 }"),
+            ip("frozen", "x", "param { lr_mult: 0 }"),
+            ip("kept", "x", "param { decay_mult: 0 }"),
+            "layer { name: 'sum' type: 'Reduction' bottom: 'above' top: 'sum' loss_weight: 1 }".into(),
+        ];
+        let layers = layers.concat();
+        let weights = trained("weight_decay: 0.1", &layers);
+        for (name, want) in
+            [("below", 0.9025), ("aside", 0.9025), ("twice", 0.81), ("frozen", 1.0), ("kept", 1.0)]
+        {
+            let found = weights.iter().find(|(owner, _)| owner == name).unwrap().1;
+            assert!((found - want).abs() < 1e-6, "{name}: {found}, not {want}");
+        }
+        for rule in ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Nesterov", "RMSProp"] {
+            let still = trained(&format!("type: '{rule}' delta: 1e-8"), &layers);
+            assert!(
+                still.iter().all(|(name, weight)| name == "above" || *weight == 1.0),
+                "{rule}: {still:?}"
+            );
+        }
+    }
+
     /// The gradient of a loss of weight w is w, however many read it.
     #[test]
     fn a_loss_that_is_read_counts_by_its_weight() {
