@@ -198,6 +198,44 @@ fn rand_skip_starts_at_one_of_the_first_samples() {
     );
 }
 
+/// An image and its map of labels, which two layers read.
+#[test]
+fn sources_of_one_sample_change_their_shapes_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let sizes = [[5, 7], [9, 4], [9, 4], [12, 12], [3, 3]];
+    let (mut images, mut maps) = (String::new(), String::new());
+    for (i, [h, w]) in sizes.into_iter().enumerate() {
+        let (image, map) = (path(&format!("{i}.png")), path(&format!("{i}.map.png")));
+        image::RgbImage::from_fn(w, h, |x, y| image::Rgb([9 * x as u8, 5 * y as u8, i as u8]))
+            .save(&image)
+            .unwrap();
+        image::GrayImage::from_fn(w, h, |x, y| image::Luma([((x + y) % 3) as u8])).save(&map).unwrap();
+        (images, maps) = (format!("{images}{image} 0\n"), format!("{maps}{map} 0\n"));
+    }
+    std::fs::write(path("images.txt"), images).unwrap();
+    std::fs::write(path("maps.txt"), maps).unwrap();
+    let text = format!(
+        "layer {{ name: 'd' type: 'ImageData' top: 'x' top: 'u' image_data_param {{ source: '{}' batch_size: 1 }} }}
+         layer {{ name: 'c' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {{ num_output: 3 kernel_size: 3 pad: 1 }} }}
+         layer {{ name: 't' type: 'ImageData' top: 't' top: 'v' image_data_param {{ source: '{}' batch_size: 1 is_color: false }} }}
+         layer {{ name: 'l' type: 'SoftmaxWithLoss' bottom: 'y' bottom: 't' top: 'l' }}",
+        path("images.txt"),
+        path("maps.txt")
+    );
+    let net = config::net_from_text("net.prototxt", text).unwrap().net;
+    let mut params = Params::new();
+    let mut net = Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap();
+    for [h, w] in [sizes, sizes].concat() {
+        let loss = net.forward(&mut params).unwrap();
+        net.backward(&mut params);
+        // All weights are 0.
+        assert!((loss - 3f32.ln()).abs() < 1e-5, "{h} x {w}: {loss}");
+        assert_eq!(net.shape(net.blob("t").unwrap())[..], [1, 1, h as usize, w as usize]);
+        assert_eq!(net.shape(net.blob("y").unwrap())[..], [1, 3, h as usize, w as usize]);
+    }
+}
+
 /// Batches of one sample, whose sizes differ: passes over a net that reads them beside passes over one that is fed them.
 fn beside_fed(layer: &str, sizes: &[[usize; 2]]) {
     let above = "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c' convolution_param { num_output: 3 kernel_size: 3 pad: 1

@@ -5,7 +5,7 @@ use std::array;
 use super::{
     affine::Scaled,
     channels::{Channels, Sums, Terms},
-    elementwise::vectorized,
+    elementwise::{at_least, vectorized},
     norm::{Distance, Moments, Plain},
     scratch,
     simd::{MatMut, Simd, Standard, standardize},
@@ -321,7 +321,7 @@ fn find_moments(
     scratch::lend(moments.len(), |minus| {
         minus.iter_mut().zip(&*moments).for_each(|(minus, near)| *minus = -near.mean);
         let keep = |moments: &mut Moments, [sum, squares]: [f64; 2]| {
-            let variance = ((squares - sum * sum / n) / n).max(0.0) as f32;
+            let variance = at_least(((squares - sum * sum / n) / n) as f32, 0.0);
             *moments = Moments { mean: (f64::from(moments.mean) + sum / n) as f32, variance };
         };
         dims.sums((first, moments), [x], y, [&*minus], (Distance, keep));
@@ -362,6 +362,25 @@ mod tests {
                 assert_close(&pick(&dx), &want_dx);
                 let want: Vec<f64> = pick(&dy).iter().map(|&d| f64::from(d) * factor(variance)).collect();
                 assert_close(&pick(&back), &want);
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_makes_moments_that_are_none() {
+        for (images, channels, inner) in SHAPES {
+            let dims = Channels { images, channels, inner };
+            for bad in [f32::NAN, f32::INFINITY].into_iter().filter(|_| dims.count() > 0) {
+                let (mut x, mut moments) = (values(dims.count(), 0), vec![Moments::default(); channels]);
+                let mut y = vec![0.0; x.len()];
+                x[0] = bad;
+                BatchNorm { dims, eps: 0.1, finish: Finish::default() }.forward(&x, &mut y, &mut moments);
+                let none = |moments: &Moments| moments.variance.is_nan() && !moments.mean.is_finite();
+                assert!(
+                    none(&moments[0]) && moments[1..].iter().all(|m| m.variance.is_finite()),
+                    "{moments:?}"
+                );
+                assert!(dims.run(0, 0).all(|i| y[i].is_nan()), "{dims:?} {bad}");
             }
         }
     }

@@ -127,7 +127,12 @@ impl<F: Each<N, 1>, const N: usize> Job for Evaluate<'_, F, N> {
 
 /// x = f(x), in place, a register at a time.
 pub fn evaluate_own(x: &mut [f32], f: impl Each<1, 1> + Send + Sync) {
-    for_chunks_mut(x, chunk_of(x.len()), |_, x| Isa::best().run(EvaluateOwn(x, f)));
+    evaluate_own_on(Isa::best(), x, f);
+}
+
+/// [`evaluate_own`] by one instruction set.
+pub(super) fn evaluate_own_on(isa: Isa, x: &mut [f32], f: impl Each<1, 1> + Send + Sync) {
+    for_chunks_mut(x, chunk_of(x.len()), |_, x| isa.run(EvaluateOwn(x, f)));
 }
 
 struct EvaluateOwn<'a, F>(&'a mut [f32], F);
@@ -254,6 +259,12 @@ pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
 #[inline(always)]
 pub fn rectified(d: f32, y: f32) -> f32 {
     if y > 0.0 { d } else { 0.0 }
+}
+
+/// The larger of the two, `x` where that is not a number: `f32::max` would lose it, and who trains would never know.
+#[inline(always)]
+pub fn at_least(x: f32, least: f32) -> f32 {
+    if x <= least { least } else { x }
 }
 
 /// y += a * x.

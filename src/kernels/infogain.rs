@@ -1,6 +1,7 @@
 //! Cross entropy of softmax where each true class prices the classes by its row of a matrix H.
 
 use super::{
+    elementwise::at_least,
     parallel::{CHUNK, for_chunks_mut, sum_chunks},
     softmax::{SoftmaxDims, for_runs},
 };
@@ -28,7 +29,7 @@ pub fn infogain(dims: &SoftmaxDims, p: &[f32], prices: &Prices<'_>) -> f64 {
             let Some(label) = prices.classes[position] else { continue };
             let row = &prices.matrix[label as usize * classes..][..classes];
             let p = p[dims.start(position)..].iter().step_by(dims.inner);
-            sum -= row.iter().zip(p).map(|(h, p)| f64::from(h * p.max(LEAST).ln())).sum::<f64>();
+            sum -= row.iter().zip(p).map(|(h, &p)| f64::from(h * at_least(p, LEAST).ln())).sum::<f64>();
         }
         sum
     })
@@ -82,6 +83,13 @@ mod tests {
             cross_entropy_backward(&dims, &p, &targets, 0.5, &mut expected);
             assert!(dx.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6));
         }
+    }
+
+    #[test]
+    fn no_number_makes_a_loss_that_is_none() {
+        let dims = SoftmaxDims { outer: 1, classes: 2, inner: 1 };
+        let prices = Prices { classes: &[Some(0)], matrix: &[1.0, 0.0, 0.0, 1.0], row_sums: &[1.0, 1.0] };
+        assert!(infogain(&dims, &[f32::NAN, 0.5], &prices).is_nan());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     channels::{Sums, sums_of},
-    elementwise::vectorized,
+    elementwise::{at_least, vectorized},
     parallel::{CHUNK, for_parts_mut},
     simd::Simd,
 };
@@ -94,7 +94,7 @@ impl Running {
 
     fn moments(&self) -> Moments {
         let variance = if self.count > 0.0 { self.squares / self.count } else { 0.0 };
-        Moments { mean: self.mean as f32, variance: variance.max(0.0) as f32 }
+        Moments { mean: self.mean as f32, variance: at_least(variance as f32, 0.0) }
     }
 }
 

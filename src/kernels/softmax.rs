@@ -154,15 +154,15 @@ impl Targets<'_> {
 /// Positions whose costs are found together.
 const TOGETHER: usize = 256;
 
-/// -ln(p), of at least the least positive normal number.
+/// -ln(p), of at least the least positive normal number; not a number where p is none.
 #[derive(Clone, Copy)]
 struct Cost;
 
 impl Each<1, 1> for Cost {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [p]: [S::V; 1]) -> [S::V; 1] {
-        let least = simd.max(p, simd.splat(f32::MIN_POSITIVE));
-        [simd.mul(ln(simd, least), simd.splat(-1.0))]
+        let p = simd.max(simd.splat(f32::MIN_POSITIVE), p);
+        [simd.mul(ln(simd, p), simd.splat(-1.0))]
     }
 }
 
@@ -255,7 +255,7 @@ struct Wanted<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::elementwise::evaluate_own_on, *};
 
     const SHAPES: &[(usize, usize, usize)] = &[
         (1, 1, 1),
@@ -379,6 +379,31 @@ mod tests {
                     close(&dx, &want);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_number_makes_a_loss_that_is_none() {
+        for (classes, inner) in [(2, 1), (40, 1), (3, 300)] {
+            let dims = SoftmaxDims { outer: 2, classes, inner };
+            let mut p = vec![0.25; dims.count()];
+            p[0] = f32::NAN;
+            let (labels, weights) = (vec![0; dims.positions()], vec![1.0; dims.positions()]);
+            for smoothing in [0.0, 0.2] {
+                let targets = Targets { classes: &labels, weights: &weights, smoothing };
+                assert!(cross_entropy(&dims, &p, &targets).is_nan(), "{dims:?} {smoothing}");
+            }
+        }
+        // What the costs of a whole register, and of its end, are made by.
+        for isa in Isa::all() {
+            let mut costs = vec![f32::NAN; 2 * isa.lanes() + 1];
+            costs[1] = 0.0;
+            evaluate_own_on(isa, &mut costs, Cost);
+            assert!(
+                costs.iter().enumerate().all(|(i, cost)| cost.is_nan() == (i != 1)),
+                "{isa:?}: {costs:?}"
+            );
+            assert!((costs[1] - 87.3365).abs() < 1e-3, "{}", costs[1]);
         }
     }
 

@@ -5,7 +5,10 @@ use super::{
 };
 use crate::{
     config::proto::LayerParameter,
-    kernels::parallel::{CHUNK, for_chunks_mut},
+    kernels::{
+        elementwise::at_least,
+        parallel::{CHUNK, for_chunks_mut},
+    },
     tensor::Shape,
 };
 
@@ -115,11 +118,11 @@ impl ContrastiveLoss {
             return (square, 1.0);
         }
         if self.legacy {
-            let lack = (self.margin - square).max(0.0);
+            let lack = at_least(self.margin - square, 0.0);
             return (lack, if lack > 0.0 { -1.0 } else { 0.0 });
         }
         let distance = square.sqrt();
-        let lack = (self.margin - distance).max(0.0);
+        let lack = at_least(self.margin - distance, 0.0);
         (lack * lack, -lack / (distance + 1e-4))
     }
 }
@@ -155,6 +158,13 @@ mod tests {
         assert_eq!(loss("", &[3.0, 4.0], 0.0), 0.0);
         assert_eq!(loss("margin: 7", &[3.0, 4.0], 0.9), 2.0);
         assert_eq!(loss("margin: 26 legacy_version: true", &[3.0, 4.0], 0.0), 0.5);
+    }
+
+    #[test]
+    fn no_number_makes_a_loss_that_is_none() {
+        for (settings, mark) in [("", 0.0), ("", 1.0), ("legacy_version: true", 0.0)] {
+            assert!(loss(settings, &[f32::NAN, 1.0], mark).is_nan(), "{settings} {mark}");
+        }
     }
 
     #[test]

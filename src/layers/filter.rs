@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::AtLeast(2),
     tops: Arity::AtLeast(1),
     no_gradient: &[LAST],
+    shaped_by_values: true,
     #[cfg(test)]
     gradient: tests::GRADIENT,
     ..Kind::usual(from_config)

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     config::proto::{LayerParameter, hinge_loss_parameter::Norm},
-    kernels::parallel::{CHUNK, for_chunks_mut, sum_chunks},
+    kernels::{
+        elementwise::at_least,
+        parallel::{CHUNK, for_chunks_mut, sum_chunks},
+    },
     tensor::Shape,
 };
 
@@ -87,7 +90,7 @@ impl Layer for HingeLoss {
 
 /// max(0, 1 - s x).
 fn margin(x: f32, own: bool) -> f32 {
-    (1.0 + if own { -x } else { x }).max(0.0)
+    at_least(1.0 + if own { -x } else { x }, 0.0)
 }
 
 impl HingeLoss {
@@ -134,6 +137,12 @@ mod tests {
         assert_eq!(forward("type: 'HingeLoss'", &[SCORES, labels])[0], [1.25]);
         let squared = "type: 'HingeLoss' hinge_loss_param { norm: L2 }";
         assert_eq!(forward(squared, &[SCORES, labels])[0], [2.125]);
+    }
+
+    #[test]
+    fn no_number_makes_a_loss_that_is_none() {
+        let bottoms: [(&[usize], &[f32]); 2] = [(&[1, 2], &[f32::NAN, 0.0]), (&[1], &[1.0])];
+        assert!(forward("type: 'HingeLoss'", &bottoms)[0][0].is_nan());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Kind {
     pub role: Role,
     /// Bottoms, by index, that never get a gradient: labels, indices, selectors.
     pub no_gradient: &'static [usize],
+    /// Whether its tops' shapes depend on the values of its bottoms.
+    pub shaped_by_values: bool,
     /// Builds one, or says which setting is wrong.
     pub build: Build,
     /// Checks of its gradient; a differentiable layer has at least one.
@@ -43,6 +45,7 @@ impl Kind {
             tops: Arity::Exactly(1),
             role: Role::Transform,
             no_gradient: &[],
+            shaped_by_values: false,
             build,
             #[cfg(test)]
             gradient: &[],

@@ -4,7 +4,7 @@ use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
     axes::make_room, labels::Labels,
 };
-use crate::{config::proto::LayerParameter, tensor::Shape};
+use crate::{config::proto::LayerParameter, kernels::elementwise::at_least, tensor::Shape};
 
 /// The row of `MultinomialLogisticLoss`.
 pub const KIND: Kind = Kind {
@@ -51,7 +51,7 @@ impl Layer for MultinomialLogisticLoss {
         for (sample, chosen) in self.chosen.iter_mut().enumerate() {
             let class = self.labels.class(pass.bottoms[1].data, sample)?.unwrap_or(0);
             let at = sample * self.labels.dims.classes + class as usize;
-            *chosen = (at, pass.bottoms[0].data[at].max(LEAST));
+            *chosen = (at, at_least(pass.bottoms[0].data[at], LEAST));
             loss -= f64::from(chosen.1.ln());
         }
         pass.tops[0].data[0] = (loss / self.chosen.len().max(1) as f64) as f32;
@@ -85,6 +85,12 @@ mod tests {
         let loss = |labels: &[f32]| forward("type: 'MultinomialLogisticLoss'", &[p, (&[2], labels)])[0][0];
         assert!((loss(&[0.0, 0.0]) - 0.5 * 2f32.ln()).abs() < 1e-6);
         assert!((loss(&[1.0, 1.0]) - 0.5 * (2f32.ln() + 46.0517)).abs() < 1e-4);
+    }
+
+    #[test]
+    fn no_number_makes_a_loss_that_is_none() {
+        let bottoms: [(&[usize], &[f32]); 2] = [(&[1, 2], &[f32::NAN, 0.5]), (&[1], &[0.0])];
+        assert!(forward("type: 'MultinomialLogisticLoss'", &bottoms)[0][0].is_nan());
     }
 
     #[test]

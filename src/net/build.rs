@@ -1,5 +1,7 @@
 //! From a `NetParameter` to a wired net with memory.
 
+use std::ops::Range;
+
 use super::{
     BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params,
     plan::{
@@ -89,8 +91,9 @@ impl Net {
             workspace: Buffer::default(),
             planned: only_planned.then_some(0),
             passes: 0,
+            outdated: None,
         };
-        net.outline_from(0)?;
+        net.outline(0..net.nodes.len())?;
         net.lay_out()?;
         net.make_diffs(params)?;
         net.expect_labels();
@@ -114,15 +117,15 @@ impl Net {
             self.blobs[id].shape = shape.clone();
         }
         if changed {
-            self.outline_from(0)?;
+            self.outline(0..self.nodes.len())?;
             self.lay_out()?;
         }
         Ok(())
     }
 
-    /// Outlines the layers from `first` on again, after shapes have changed; sources keep their blobs' shapes.
-    pub(super) fn outline_from(&mut self, first: usize) -> Result<(), NetError> {
-        for node in &mut self.nodes[first..] {
+    /// Outlines some layers again, after shapes have changed; sources keep their blobs' shapes.
+    pub(super) fn outline(&mut self, layers: Range<usize>) -> Result<(), NetError> {
+        for node in &mut self.nodes[layers] {
             if node.kind.role == Role::Source {
                 continue;
             }

@@ -116,6 +116,8 @@ pub struct Net {
     /// Memory that was planned but not taken, for a net that is only looked at.
     planned: Option<usize>,
     passes: u64,
+    /// The layer, of those whose tops' shapes depend on values, from which on shapes are those of an earlier pass.
+    outdated: Option<usize>,
 }
 
 /// A blob that no layer reads: a result.

@@ -10,7 +10,7 @@ use crate::{
         random::Draw,
     },
     layers::{Backward, Blob, BlobMut, Few, Forward, Role, TopDiff},
-    tensor::Buffer,
+    tensor::{Buffer, Shape},
 };
 
 /// Whoever learns parameters in the midst of a backward pass, as soon as nothing else reads their old values.
@@ -103,28 +103,42 @@ impl Net {
         self.nodes.iter_mut().try_for_each(|n| n.layer.finish().map_err(|e| NetError::of(&n.config, e)))
     }
 
-    /// Asks a layer whose tops depend on values for their shapes now, and outlines what follows anew.
-    fn follow_shapes(&mut self, i: usize) -> Result<(), NetError> {
+    /// The shapes of a layer's tops now, if they depend on values.
+    fn shapes_now(&mut self, i: usize) -> Result<Option<Vec<Shape>>, NetError> {
         let node = &mut self.nodes[i];
-        let shapes = {
-            let bottoms: Few<Blob<'_>> =
-                node.bottoms.iter().map(|&b| view(&self.blobs, &self.slots, b)).collect();
-            node.layer.shapes_now(&bottoms).map_err(|e| NetError::of(&node.config, e))?
-        };
-        let Some(shapes) = shapes else { return Ok(()) };
-        let changed = node.tops.iter().zip(&shapes).any(|(&t, shape)| self.blobs[t].shape != *shape);
-        if !changed {
+        let bottoms: Few<Blob<'_>> =
+            node.bottoms.iter().map(|&b| view(&self.blobs, &self.slots, b)).collect();
+        node.layer.shapes_now(&bottoms).map_err(|e| NetError::of(&node.config, e))
+    }
+
+    /// Asks a layer whose tops depend on values for their shapes now, and outlines what follows anew: down to the next layer whose
+    /// tops depend on the values of others, which goes on when it is asked. What sources bring together may only fit together.
+    fn follow_shapes(&mut self, i: usize) -> Result<(), NetError> {
+        let Some(shapes) = self.shapes_now(i)? else { return Ok(()) };
+        let tops = &self.nodes[i].tops;
+        let changed = tops.iter().zip(&shapes).any(|(&t, shape)| self.blobs[t].shape != *shape);
+        if !changed && self.outdated != Some(i) {
             return Ok(());
+        }
+        let mut now = vec![(i, shapes)];
+        if self.nodes[i].kind.role == Role::Source {
+            for other in i + 1..self.nodes.len() {
+                if self.nodes[other].kind.role == Role::Source {
+                    now.extend(self.shapes_now(other)?.map(|shapes| (other, shapes)));
+                }
+            }
         }
         // The plan may move values: what this pass has made so far, and what sources hold, is carried over.
         let made =
             self.nodes[..i].iter().chain(self.nodes[i..].iter().filter(|n| n.kind.role == Role::Source));
         let kept: Vec<(BlobId, Vec<f32>)> =
             made.flat_map(|n| &n.tops).map(|&t| (t, self.values(t).to_vec())).collect();
-        for (&t, shape) in self.nodes[i].tops.iter().zip(shapes) {
-            self.blobs[t].shape = shape;
+        for (node, shapes) in now {
+            self.nodes[node].tops.iter().zip(shapes).for_each(|(&t, shape)| self.blobs[t].shape = shape);
         }
-        self.outline_from(i + 1)?;
+        let all = self.nodes.len();
+        self.outdated = (i + 1..all).find(|&next| self.nodes[next].kind.shaped_by_values);
+        self.outline(i + 1..self.outdated.map_or(all, |next| next + 1))?;
         self.lay_out()?;
         for (b, values) in kept {
             let slot = self.blobs[b].slot;
@@ -304,4 +318,38 @@ impl Net {
 fn view<'a>(blobs: &'a [super::BlobPlan], slots: &'a [Buffer], id: BlobId) -> Blob<'a> {
     let shape = &blobs[id].shape;
     Blob { shape, data: &slots[blobs[id].slot][..shape.count()] }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        config::{net_from_text, proto::Phase},
+        net::{Net, Options, Params},
+    };
+
+    /// What comes out of two filters meets, and so does what each of them makes smaller once more.
+    #[test]
+    fn filters_may_meet_again() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'x' top: 's' input_param { shape { dim: [4, 2] } shape { dim: 4 } } }
+            layer { name: 'a' type: 'Filter' bottom: 'x' bottom: 's' top: 'a' }
+            layer { name: 'b' type: 'Power' bottom: 'a' top: 'b' power_param { scale: 2 } }
+            layer { name: 'c' type: 'Filter' bottom: 'x' bottom: 's' top: 'c' }
+            layer { name: 'e' type: 'Eltwise' bottom: 'b' bottom: 'c' top: 'e' }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let mut params = Params::new();
+        let mut net = Net::new(&net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        net.set_input("x", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
+        for (selector, want) in [
+            ([0.0, 1.0, 0.0, 1.0], &[9.0, 12.0, 21.0, 24.0][..]),
+            ([0.0, 0.0, 1.0, 1.0], &[15.0, 18.0, 21.0, 24.0]),
+            ([1.0, 0.0, 0.0, 0.0], &[3.0, 6.0]),
+            ([0.0; 4], &[]),
+            ([1.0; 4], &[3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 21.0, 24.0]),
+        ] {
+            net.set_input("s", &selector).unwrap();
+            net.forward(&mut params).unwrap();
+            assert_eq!(net.values(net.blob("e").unwrap()), want, "{selector:?}");
+        }
+    }
 }

@@ -40,6 +40,10 @@ impl Solver {
         train.refuse_twins().map_err(net_error(&sources.train))?;
         epoch::resolve(&mut config, &train, 1)?;
         let learned = params.len();
+        // As in Caffe rules reach all that may learn: what no loss reaches has a gradient of 0, and still decays.
+        for param in params.iter_mut().filter(|p| p.lr_mult != 0.0 && p.diff.is_empty()) {
+            param.diff = Buffer::zeroed(param.data.len());
+        }
         config.test_iter.resize(sources.tests.len(), 0);
         let mut tests = Vec::new();
         for (i, test) in sources.tests.iter().enumerate() {

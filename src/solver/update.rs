@@ -129,3 +129,78 @@ impl Learner for Early<'_> {
         self.learned.push(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::solver_from_text, solver::net_sources};
+
+    /// The first weight of each layer that has some, after so many iterations.
+    fn trained(settings: &str, layers: &str) -> Vec<(String, f32)> {
+        let text = format!(
+            "base_lr: 0.5 lr_policy: 'fixed' max_iter: 2 snapshot_after_train: false {settings} net_param {{
+             layer {{ name: 'x' type: 'DummyData' top: 'x' dummy_data_param {{
+               shape {{ dim: [1, 1] }} data_filler {{ value: 1 }} }} }} {layers} }}"
+        );
+        let file = solver_from_text("solver.prototxt", text).unwrap();
+        let mut solver = Solver::new(file.solver.clone(), &net_sources(&file).unwrap(), 1).unwrap();
+        solver.solve(&mut ()).unwrap();
+        solver.params().iter().map(|param| (param.owner.0.clone(), param.data[0])).collect()
+    }
+
+    fn ip(name: &str, bottom: &str, more: &str) -> String {
+        format!(
+            "layer {{ name: '{name}' type: 'InnerProduct' bottom: '{bottom}' top: '{name}' {more} inner_product_param {{
+               num_output: 1 bias_term: false weight_filler {{ value: 1 }} }} }}"
+        )
+    }
+
+    /// By hand, and as Caffe's: each of two steps takes half of a tenth of what is left.
+    #[test]
+    fn weights_that_no_loss_reaches_decay() {
+        let layers = [
+            ip("below", "x", ""),
+            ip("above", "below", "propagate_down: false"),
+            ip("aside", "x", ""),
+            ip("twice", "x", "param { decay_mult: 2 }"),
+            ip("frozen", "x", "param { lr_mult: 0 }"),
+            ip("kept", "x", "param { decay_mult: 0 }"),
+            "layer { name: 'sum' type: 'Reduction' bottom: 'above' top: 'sum' loss_weight: 1 }".into(),
+        ];
+        let layers = layers.concat();
+        let weights = trained("weight_decay: 0.1", &layers);
+        for (name, want) in
+            [("below", 0.9025), ("aside", 0.9025), ("twice", 0.81), ("frozen", 1.0), ("kept", 1.0)]
+        {
+            let found = weights.iter().find(|(owner, _)| owner == name).unwrap().1;
+            assert!((found - want).abs() < 1e-6, "{name}: {found}, not {want}");
+        }
+        for rule in ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Nesterov", "RMSProp"] {
+            let still = trained(&format!("type: '{rule}' delta: 1e-8"), &layers);
+            assert!(
+                still.iter().all(|(name, weight)| name == "above" || *weight == 1.0),
+                "{rule}: {still:?}"
+            );
+        }
+    }
+
+    /// The gradient of a loss of weight w is w, however many read it.
+    #[test]
+    fn a_loss_that_is_read_counts_by_its_weight() {
+        let layers = |more: &str| {
+            let loss = "layer { name: 'l' type: 'EuclideanLoss' bottom: 'ip' bottom: 'x' top: 'l' loss_weight: 0.25 }";
+            let more = if more.is_empty() {
+                String::new()
+            } else {
+                format!("layer {{ name: 'q' {more} bottom: 'l' }}")
+            };
+            [ip("ip", "x", "param { name: 'w' }").replace("value: 1", "value: 3"), loss.into(), more].concat()
+        };
+        let alone = trained("", &layers(""));
+        // w - 1 becomes (w - 1) (1 - 0.5 * 0.25), twice.
+        assert!((alone[0].1 - (1.0 + 2.0 * 0.875 * 0.875)).abs() < 1e-6, "{alone:?}");
+        for reader in ["type: 'Silence'", "type: 'Power' top: 'q' power_param { scale: 2 }"] {
+            assert_eq!(trained("", &layers(reader)), alone, "{reader}");
+        }
+    }
+}

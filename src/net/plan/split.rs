@@ -43,9 +43,6 @@ pub fn insert_splits(layers: Vec<LayerParameter>) -> Result<Vec<LayerParameter>,
                 splits.push(split(&layer, j, count, weight));
             }
         }
-        if layer.loss_weight.iter().all(|&w| w == 0.0) && !splits.is_empty() {
-            layer.loss_weight.clear();
-        }
         out.push(layer);
         out.extend(splits);
     }
@@ -201,7 +198,8 @@ mod tests {
         let net = vec![layer("a", &[], &["x"], &[3.0]), layer("b", &["x"], &["y"], &[])];
         let out = insert_splits(net).unwrap();
         assert_eq!(show(&out)[1], "x_a_0_split: x -> x_a_0_split_0 x_a_0_split_1");
-        assert_eq!((out[0].loss_weight.len(), &out[1].loss_weight[..]), (0, &[3.0, 0.0][..]));
+        // A weight of 0 that is written, since a loss without one counts with 1.
+        assert_eq!((out[0].loss_weight.len(), &out[1].loss_weight[..]), (1, &[3.0, 0.0][..]));
         assert_eq!(out[2].bottom, ["x_a_0_split_1"]);
     }
 
