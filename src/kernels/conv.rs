@@ -84,7 +84,9 @@ impl<F> Way<F> {
 
 impl<'a> Way<Forward<'a>> {
     fn forward(isa: Isa, dims: &'a ConvDims) -> Self {
-        Self::of(dims, Winograd::forward(isa, dims), || Forward::new(isa, dims))
+        let few = Forward::new(isa, dims);
+        let many = few.is_none() || !few::few_pairs(dims);
+        Self::of(dims, Winograd::forward(isa, dims).filter(|_| many), || few)
     }
 }
 

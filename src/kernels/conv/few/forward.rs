@@ -3,9 +3,9 @@
 //! Planes are small enough to be read again for each few rows of weights, and lanes follow them over the ends of lines, so
 //! that lines need not be whole registers long.
 
-use super::CHANNELS;
 use super::planes::{Planes, two_axes};
 use super::toom::Toom;
+use super::{CHANNELS, few_pairs};
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::{Matrix, pack, panels};
 use crate::kernels::parallel;
@@ -35,7 +35,7 @@ impl<'a> Forward<'a> {
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
         let taps = dims.depth();
-        if dims.group_in() > CHANNELS
+        if dims.group_in() > CHANNELS && !few_pairs(dims)
             || dims.out_channels == 0
             || dims.kernel_area() < 2
             || taps > TAPS
@@ -102,10 +102,7 @@ impl<'a> Forward<'a> {
         let planes = Planes::new(self.axes, lines, true);
         let mut offsets = [0; TAPS];
         let offsets = &mut offsets[..k];
-        let [rows, cols] = self.axes.map(|axis| axis.kernel);
-        for (tap, offset) in offsets.iter_mut().enumerate() {
-            *offset = planes.tap(tap / (rows * cols), tap / cols % rows, tap % cols) as u32;
-        }
+        planes.fill_taps(offsets);
         let len = dims.group_in() * planes.channel_len();
         scratch::lend(len + lanes, |data| {
             planes.fill(self.isa, image, first, &mut data[..len]);
@@ -144,8 +141,9 @@ fn spot(
     let more = if y + 1 < lines { (lanes - first).saturating_sub(skip).min(width) } else { 0 };
     let skip = if more > 0 { skip } else { 0 };
     let spot = Spot { from: y * pitch + x, to: y * width + x, first, skip, rest: more };
-    let end = spot.to + first + more;
-    (spot, (end < lines * width).then_some((end / width, end % width)))
+    let (y, x) = if more > 0 { (y + 1, more) } else { (y, x + first) };
+    let (y, x) = if x == width { (y + 1, 0) } else { (y, x) };
+    (spot, (y < lines).then_some((y, x)))
 }
 
 #[cfg(test)]
