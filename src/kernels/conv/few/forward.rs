@@ -13,7 +13,7 @@ use crate::kernels::scratch;
 use crate::kernels::simd::{self, Direct, Isa, MatMut, OUTPUTS, Spot};
 
 /// The most taps, over all channels of a group.
-const TAPS: usize = 1024;
+pub const TAPS: usize = 1024;
 /// Outputs of a band: enough to outweigh its margins.
 const BAND: usize = 2048;
 /// Registers that each panel of weights serves in turn.
@@ -95,9 +95,9 @@ impl<'a> Forward<'a> {
     }
 
     /// The outputs of a group from line `first` on, of which `c` holds as many as its columns.
-    fn band(&self, image: &[f32], first: usize, weights: &[f32], epilogue: Epilogue<'_>, mut c: MatMut<'_>) {
+    fn band(&self, image: &[f32], first: usize, weights: &[f32], epilogue: Epilogue<'_>, c: MatMut<'_>) {
         let (dims, lanes) = (self.dims, self.isa.lanes());
-        let (m, k, width) = (dims.group_out(), dims.depth(), self.axes[1].output);
+        let (k, width) = (dims.depth(), self.axes[1].output);
         let lines = c.cols() / width;
         let planes = Planes::new(self.axes, lines, true);
         let mut offsets = [0; TAPS];
@@ -108,25 +108,58 @@ impl<'a> Forward<'a> {
             planes.fill(self.isa, image, first, &mut data[..len]);
             // Lanes beyond the last output are read.
             data[len..].fill(0.0);
-            let mut next = Some((0, 0));
-            while next.is_some() {
-                let (mut spots, mut count) = ([Spot::default(); SPOTS], 0);
-                while let Some(at) = next.filter(|_| count < SPOTS) {
-                    (spots[count], next) = spot(at, lanes, (lines, width), planes.pitch());
-                    count += 1;
-                }
-                for panel in panels(m, self.isa.tile_rows()) {
-                    let factors = Direct {
-                        data,
-                        offsets,
-                        weights: &weights[panel.start * k..panel.end * k],
-                        spots: &spots[..count],
-                        epilogue: epilogue.rows(panel.clone()),
-                    };
-                    simd::direct(self.isa, &factors, c.block(panel.clone(), 0..lines * width));
-                }
-            }
+            let outputs = Outputs {
+                isa: self.isa,
+                data,
+                offsets,
+                weights,
+                epilogue,
+                size: (lines, width),
+                pitch: planes.pitch(),
+            };
+            outputs.run(c);
         });
+    }
+}
+
+/// A group's outputs, straight from planes.
+pub struct Outputs<'a> {
+    pub isa: Isa,
+    /// The planes, and a register more.
+    pub data: &'a [f32],
+    /// Where each tap reads for the first output.
+    pub offsets: &'a [u32],
+    /// For each panel of rows, for each tap, one value a row.
+    pub weights: &'a [f32],
+    pub epilogue: Epilogue<'a>,
+    /// Lines of outputs, and their width.
+    pub size: (usize, usize),
+    /// Distance between lines in the planes.
+    pub pitch: usize,
+}
+
+impl Outputs<'_> {
+    /// Overwrites the rows.
+    pub fn run(&self, mut c: MatMut<'_>) {
+        let (k, rows, cols) = (self.offsets.len(), c.rows(), c.cols());
+        let mut next = (cols > 0).then_some((0, 0));
+        while next.is_some() {
+            let (mut spots, mut count) = ([Spot::default(); SPOTS], 0);
+            while let Some(at) = next.filter(|_| count < SPOTS) {
+                (spots[count], next) = spot(at, self.isa.lanes(), self.size, self.pitch);
+                count += 1;
+            }
+            for panel in panels(rows, self.isa.tile_rows()) {
+                let factors = Direct {
+                    data: self.data,
+                    offsets: self.offsets,
+                    weights: &self.weights[panel.start * k..panel.end * k],
+                    spots: &spots[..count],
+                    epilogue: self.epilogue.rows(panel.clone()),
+                };
+                simd::direct(self.isa, &factors, c.block(panel.clone(), 0..cols));
+            }
+        }
     }
 }
 

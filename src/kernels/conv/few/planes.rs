@@ -65,7 +65,8 @@ impl Planes {
         // At once: single margins are short.
         let [outer, inner] = &self.axes;
         let beyond = first * outer.stride + self.lines * self.step[0] > outer.input;
-        if outer.pad + inner.pad > 0 || beyond {
+        let across = self.step[1] == 1 && self.pitch > inner.input;
+        if outer.pad + inner.pad > 0 || beyond || across {
             planes.fill(0.0);
         }
         isa.run(Fill { planes: self, image, first, to: planes });

@@ -84,7 +84,8 @@ fn input_gradient_matches_the_reference() {
         ([1, 3, 64, 1], [[47, 3, 1, 1, 1], [300, 3, 1, 1, 1]]),
     ];
     let mut served = 0;
-    for (isa, d) in Isa::all().flat_map(|isa| CASES.into_iter().chain(more).map(dims).map(move |d| (isa, d)))
+    for (isa, d) in Isa::all()
+        .flat_map(|isa| CASES.into_iter().chain(more).chain(GROUPS).map(dims).map(move |d| (isa, d)))
     {
         let (top_diff, weights) = (values(d.output_len()), values(d.weight_len()));
         let Some(gradient) = InputGradient::new(isa, &d) else { continue };
@@ -98,7 +99,7 @@ fn input_gradient_matches_the_reference() {
         );
         served += 1;
     }
-    assert!(served >= 12 * Isa::all().count(), "{served}");
+    assert!(served >= 24 * Isa::all().count(), "{served}");
 }
 
 #[test]
