@@ -90,7 +90,9 @@ impl<F> Way<F> {
 
 impl<'a> Way<Forward<'a>> {
     fn forward(isa: Isa, dims: &'a ConvDims) -> Self {
-        Self::of(dims, Winograd::forward(isa, dims), || Forward::new(isa, dims))
+        let few = Forward::new(isa, dims);
+        let many = few.is_none() || !few::few_pairs(dims);
+        Self::of(dims, Winograd::forward(isa, dims).filter(|_| many), || few)
     }
 }
 
@@ -98,7 +100,7 @@ impl<'a> Way<InputGradient<'a>> {
     fn backward_input(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = InputGradient::new(isa, dims);
         // Tiles at points of fewer rows than that would be nearly empty.
-        let rows_serve = few.is_none() || dims.group_in() > few::CHANNELS;
+        let rows_serve = few.is_none() || dims.group_in() > few::CHANNELS && !few::few_pairs(dims);
         Self::of(dims, Winograd::backward(isa, dims).filter(|_| rows_serve), || few)
     }
 }

@@ -174,7 +174,7 @@ impl Job for Weave<'_> {
 
 /// `to` = the values of `even` and `odd` in turns, or these are added to it; `even` may have one more.
 #[inline(always)]
-fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], add: bool, to: &mut [f32]) {
+pub fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], add: bool, to: &mut [f32]) {
     for (i, to) in to.chunks_mut(2 * S::LANES).enumerate() {
         let (even, odd) = (&even[i * S::LANES..], &odd[(i * S::LANES).min(odd.len())..]);
         let (low, high) = simd.zip(simd.read_first(even), simd.read_first(odd));

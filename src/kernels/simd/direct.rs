@@ -94,20 +94,35 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         // Kernels too large for this instruction set are never called; do not compile them.
         if MR > S::ROWS {
             return;
         }
-        let (pairs, last) = self.factors.spots.as_chunks::<2>();
-        // SAFETY: `direct` checked that weights are long enough, that a register is readable from every spot
-        // and tap on, and that the spots' columns are those of `c`.
-        unsafe {
-            pairs.iter().for_each(|pair| tile::<S, MR, 2>(simd, self.factors, pair, self.c));
-            if let [spot] = last {
-                tile::<S, MR, 1>(simd, self.factors, &[*spot], self.c);
-            }
+        let mut spots = self.factors.spots;
+        // As many registers as stay where they are: of few rows, more, so that what is read serves as many products.
+        if 2 * MR <= S::ROWS {
+            spots = self.tiles::<S, 4>(simd, spots);
         }
+        if 3 * MR <= 2 * S::ROWS {
+            spots = self.tiles::<S, 3>(simd, spots);
+        }
+        spots = self.tiles::<S, 2>(simd, spots);
+        self.tiles::<S, 1>(simd, spots);
+    }
+}
+
+impl<const MR: usize> Fixed<'_, '_, MR> {
+    /// Computes the outputs of `NV` registers at a time, and returns what is left.
+    #[inline(always)]
+    fn tiles<'s, S: Simd, const NV: usize>(&mut self, simd: S, spots: &'s [Spot]) -> &'s [Spot] {
+        let (tiles, rest) = spots.as_chunks::<NV>();
+        for spots in tiles {
+            // SAFETY: `direct` checked that weights are long enough, that a register is readable from every spot and tap on, and
+            // that the spots' columns are those of `c`.
+            unsafe { tile::<S, MR, NV>(simd, self.factors, spots, self.c) };
+        }
+        rest
     }
 }
 
@@ -169,13 +184,15 @@ mod tests {
                 Spot { from: 3, to: 0, first: lanes, skip: 0, rest: 0 },
                 Spot { from: 40, to: lanes, first: 1, skip: 0, rest: 0 },
                 Spot { from: 60, to: lanes + 1, first: lanes - 3, skip: 1, rest: 2 },
+                Spot { from: 20, to: 2 * lanes, first: lanes, skip: 0, rest: 0 },
+                Spot { from: 71, to: 3 * lanes, first: 2, skip: 0, rest: 0 },
             ];
-            let cols = 2 * lanes;
+            let cols = 3 * lanes + 2;
             for (rows, taps) in (1..=isa.tile_rows()).flat_map(|rows| [0, 1, 7].map(|taps| (rows, taps))) {
                 let offsets: Vec<u32> = (0..taps as u32).map(|t| t * 13 % 50).collect();
                 let (weights, bias) = (numbers(taps * rows), numbers(rows));
                 let standards = Epilogue::standards_for_tests(rows);
-                for (count, relu) in [(1, false), (2, true), (3, false), (3, true)] {
+                for (count, relu) in [(1, false), (2, true), (3, false), (4, true), (5, false), (5, true)] {
                     let mut c = vec![f32::NAN; rows * (cols + 1)];
                     let bias = relu.then_some(&bias[..]);
                     let factors = Direct {

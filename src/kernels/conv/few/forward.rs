@@ -3,9 +3,9 @@
 //! Planes are small enough to be read again for each few rows of weights, and lanes follow them over the ends of lines, so
 //! that lines need not be whole registers long.
 
-use super::CHANNELS;
 use super::planes::{Planes, two_axes};
 use super::toom::Toom;
+use super::{CHANNELS, few_pairs};
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::{Matrix, pack, panels};
 use crate::kernels::parallel;
@@ -13,7 +13,7 @@ use crate::kernels::scratch;
 use crate::kernels::simd::{self, Direct, Isa, MatMut, OUTPUTS, Spot};
 
 /// The most taps, over all channels of a group.
-const TAPS: usize = 1024;
+pub const TAPS: usize = 1024;
 /// Outputs of a band: enough to outweigh its margins.
 const BAND: usize = 2048;
 /// Registers that each panel of weights serves in turn.
@@ -35,7 +35,7 @@ impl<'a> Forward<'a> {
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
         let taps = dims.depth();
-        if dims.group_in() > CHANNELS
+        if dims.group_in() > CHANNELS && !few_pairs(dims)
             || dims.out_channels == 0
             || dims.kernel_area() < 2
             || taps > TAPS
@@ -95,41 +95,71 @@ impl<'a> Forward<'a> {
     }
 
     /// The outputs of a group from line `first` on, of which `c` holds as many as its columns.
-    fn band(&self, image: &[f32], first: usize, weights: &[f32], epilogue: Epilogue<'_>, mut c: MatMut<'_>) {
+    fn band(&self, image: &[f32], first: usize, weights: &[f32], epilogue: Epilogue<'_>, c: MatMut<'_>) {
         let (dims, lanes) = (self.dims, self.isa.lanes());
-        let (m, k, width) = (dims.group_out(), dims.depth(), self.axes[1].output);
+        let (k, width) = (dims.depth(), self.axes[1].output);
         let lines = c.cols() / width;
         let planes = Planes::new(self.axes, lines, true);
         let mut offsets = [0; TAPS];
         let offsets = &mut offsets[..k];
-        let [rows, cols] = self.axes.map(|axis| axis.kernel);
-        for (tap, offset) in offsets.iter_mut().enumerate() {
-            *offset = planes.tap(tap / (rows * cols), tap / cols % rows, tap % cols) as u32;
-        }
+        planes.fill_taps(offsets);
         let len = dims.group_in() * planes.channel_len();
         scratch::lend(len + lanes, |data| {
             planes.fill(self.isa, image, first, &mut data[..len]);
             // Lanes beyond the last output are read.
             data[len..].fill(0.0);
-            let mut next = Some((0, 0));
-            while next.is_some() {
-                let (mut spots, mut count) = ([Spot::default(); SPOTS], 0);
-                while let Some(at) = next.filter(|_| count < SPOTS) {
-                    (spots[count], next) = spot(at, lanes, (lines, width), planes.pitch());
-                    count += 1;
-                }
-                for panel in panels(m, self.isa.tile_rows()) {
-                    let factors = Direct {
-                        data,
-                        offsets,
-                        weights: &weights[panel.start * k..panel.end * k],
-                        spots: &spots[..count],
-                        epilogue: epilogue.rows(panel.clone()),
-                    };
-                    simd::direct(self.isa, &factors, c.block(panel.clone(), 0..lines * width));
-                }
-            }
+            let outputs = Outputs {
+                isa: self.isa,
+                data,
+                offsets,
+                weights,
+                epilogue,
+                size: (lines, width),
+                pitch: planes.pitch(),
+            };
+            outputs.run(c);
         });
+    }
+}
+
+/// A group's outputs, straight from planes.
+pub struct Outputs<'a> {
+    pub isa: Isa,
+    /// The planes, and a register more.
+    pub data: &'a [f32],
+    /// Where each tap reads for the first output.
+    pub offsets: &'a [u32],
+    /// For each panel of rows, for each tap, one value a row.
+    pub weights: &'a [f32],
+    pub epilogue: Epilogue<'a>,
+    /// Lines of outputs, and their width.
+    pub size: (usize, usize),
+    /// Distance between lines in the planes.
+    pub pitch: usize,
+}
+
+impl Outputs<'_> {
+    /// Overwrites the rows.
+    pub fn run(&self, mut c: MatMut<'_>) {
+        let (k, rows, cols) = (self.offsets.len(), c.rows(), c.cols());
+        let mut next = (cols > 0).then_some((0, 0));
+        while next.is_some() {
+            let (mut spots, mut count) = ([Spot::default(); SPOTS], 0);
+            while let Some(at) = next.filter(|_| count < SPOTS) {
+                (spots[count], next) = spot(at, self.isa.lanes(), self.size, self.pitch);
+                count += 1;
+            }
+            for panel in panels(rows, self.isa.tile_rows()) {
+                let factors = Direct {
+                    data: self.data,
+                    offsets: self.offsets,
+                    weights: &self.weights[panel.start * k..panel.end * k],
+                    spots: &spots[..count],
+                    epilogue: self.epilogue.rows(panel.clone()),
+                };
+                simd::direct(self.isa, &factors, c.block(panel.clone(), 0..cols));
+            }
+        }
     }
 }
 
@@ -144,8 +174,9 @@ fn spot(
     let more = if y + 1 < lines { (lanes - first).saturating_sub(skip).min(width) } else { 0 };
     let skip = if more > 0 { skip } else { 0 };
     let spot = Spot { from: y * pitch + x, to: y * width + x, first, skip, rest: more };
-    let end = spot.to + first + more;
-    (spot, (end < lines * width).then_some((end / width, end % width)))
+    let (y, x) = if more > 0 { (y + 1, more) } else { (y, x + first) };
+    let (y, x) = if x == width { (y + 1, 0) } else { (y, x) };
+    (spot, (y < lines).then_some((y, x)))
 }
 
 #[cfg(test)]

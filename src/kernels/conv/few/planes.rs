@@ -49,12 +49,24 @@ impl Planes {
         (remainders * self.lines + y / sy) * self.pitch + x / sx
     }
 
+    /// Where all taps read, channel by channel.
+    pub fn fill_taps(&self, offsets: &mut [u32]) {
+        let [rows, cols] = self.axes.map(|axis| axis.kernel);
+        for (tap, offset) in offsets.iter_mut().enumerate().take(rows * cols) {
+            *offset = self.tap(0, tap / cols, tap % cols) as u32;
+        }
+        for tap in rows * cols..offsets.len() {
+            offsets[tap] = offsets[tap - rows * cols] + self.channel_len() as u32;
+        }
+    }
+
     /// Copies the channels of an image for the outputs from line `first` on.
     pub fn fill(&self, isa: Isa, image: &[f32], first: usize, planes: &mut [f32]) {
         // At once: single margins are short.
         let [outer, inner] = &self.axes;
         let beyond = first * outer.stride + self.lines * self.step[0] > outer.input;
-        if outer.pad + inner.pad > 0 || beyond {
+        let across = self.step[1] == 1 && self.pitch > inner.input;
+        if outer.pad + inner.pad > 0 || beyond || across {
             planes.fill(0.0);
         }
         isa.run(Fill { planes: self, image, first, to: planes });
@@ -90,16 +102,45 @@ impl Job for Fill<'_> {
         let Planes { axes: [outer, inner], step: [sy, sx], lines, pitch } = *self.planes;
         let channels = self.image.chunks_exact(outer.input * inner.input);
         for (image, channel) in channels.zip(self.to.chunks_exact_mut(self.planes.channel_len())) {
-            for (i, plane) in channel.chunks_exact_mut(lines * pitch).enumerate() {
-                let (start, inside) = self.planes.inside(i % sx);
-                for (line, out) in plane.chunks_exact_mut(pitch).enumerate() {
-                    let y = (self.first * outer.stride + line * sy + i / sx).wrapping_sub(outer.pad);
-                    if y < outer.input && !inside.is_empty() {
-                        let row = &image[y * inner.input..][..inner.input];
-                        copy_every(simd, sx, &row[start..], &mut out[inside.clone()]);
+            for (i, planes) in channel.chunks_exact_mut(sx * lines * pitch).enumerate() {
+                let positions = (0..lines)
+                    .map(|line| (self.first * outer.stride + line * sy + i).wrapping_sub(outer.pad));
+                let rows = positions
+                    .map(|y| if y < outer.input { &image[y * inner.input..][..inner.input] } else { &[] });
+                if sx == 2 {
+                    let (even, odd) = planes.split_at_mut(lines * pitch);
+                    // The image's first column is kept where its place is even or odd.
+                    let [(start, first), (_, second)] = [0, 1].map(|remainder| self.planes.inside(remainder));
+                    for ((row, even), odd) in
+                        rows.zip(even.chunks_exact_mut(pitch)).zip(odd.chunks_exact_mut(pitch))
+                    {
+                        let [even, odd] = [&mut even[first.clone()], &mut odd[second.clone()]];
+                        take_apart(simd, row, if start == 0 { [even, odd] } else { [odd, even] });
+                    }
+                    continue;
+                }
+                for (remainder, plane) in planes.chunks_exact_mut(lines * pitch).enumerate() {
+                    let (start, inside) = self.planes.inside(remainder);
+                    for (row, out) in rows.clone().zip(plane.chunks_exact_mut(pitch)) {
+                        if !row.is_empty() && !inside.is_empty() {
+                            copy_every(simd, sx, &row[start..], &mut out[inside.clone()]);
+                        }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The values of `row` in turns, as many as there is room for.
+#[inline(always)]
+fn take_apart<S: Simd>(simd: S, row: &[f32], [first, second]: [&mut [f32]; 2]) {
+    for (i, row) in row.chunks(2 * S::LANES).enumerate() {
+        let (low, high) = row.split_at(row.len().min(S::LANES));
+        let (a, b) = simd.unzip(simd.read_first(low), simd.read_first(high));
+        for (to, v) in [(&mut *first, a), (&mut *second, b)] {
+            let at = (i * S::LANES).min(to.len());
+            simd.write_first(&mut to[at..], v);
         }
     }
 }

@@ -38,9 +38,25 @@ const CASES: [([usize; 4], [[usize; 5]; 2]); 16] = [
     ([0, 3, 4, 1], [[5, 3, 1, 0, 1], [5, 3, 1, 0, 1]]),
 ];
 
+/// Few channels of both kinds in a group.
+const GROUPS: [([usize; 4], [[usize; 5]; 2]); 12] = [
+    ([2, 128, 128, 32], [[9, 3, 1, 1, 1], [11, 3, 1, 1, 1]]),
+    ([1, 24, 24, 3], [[13, 3, 2, 1, 1], [14, 3, 2, 1, 1]]),
+    ([2, 10, 26, 2], [[28, 3, 1, 1, 1], [28, 3, 1, 1, 1]]),
+    ([1, 16, 9, 1], [[15, 5, 1, 2, 1], [35, 5, 1, 2, 1]]),
+    ([3, 6, 16, 1], [[12, 5, 1, 0, 1], [12, 5, 1, 0, 1]]),
+    ([1, 15, 6, 3], [[9, 3, 1, 2, 2], [17, 3, 1, 2, 2]]),
+    ([1, 16, 16, 2], [[11, 3, 2, 2, 2], [8, 2, 3, 1, 1]]),
+    ([1, 6, 6, 2], [[7, 1, 2, 0, 1], [19, 5, 2, 3, 1]]),
+    ([1, 22, 20, 2], [[5, 4, 3, 1, 1], [7, 2, 4, 0, 1]]),
+    ([1, 8, 6, 2], [[2, 3, 1, 4, 1], [3, 3, 2, 4, 1]]),
+    ([1, 4, 4, 2], [[80, 3, 1, 1, 1], [70, 3, 1, 1, 1]]),
+    ([1, 10, 8, 2], [[99, 3, 2, 1, 1], [97, 3, 2, 1, 1]]),
+];
+
 #[test]
 fn forward_matches_the_reference() {
-    for (isa, d) in Isa::all().flat_map(|isa| cases().map(move |d| (isa, d))) {
+    for (isa, d) in Isa::all().flat_map(|isa| cases().chain(GROUPS.map(dims)).map(move |d| (isa, d))) {
         let (input, weights, bias) = (values(d.input_len()), values(d.weight_len()), values(d.out_channels));
         let forward = Forward::new(isa, &d).expect("few channels");
         let mut scratch = vec![f32::NAN; forward.scratch_len()];
@@ -68,7 +84,8 @@ fn input_gradient_matches_the_reference() {
         ([1, 3, 64, 1], [[47, 3, 1, 1, 1], [300, 3, 1, 1, 1]]),
     ];
     let mut served = 0;
-    for (isa, d) in Isa::all().flat_map(|isa| CASES.into_iter().chain(more).map(dims).map(move |d| (isa, d)))
+    for (isa, d) in Isa::all()
+        .flat_map(|isa| CASES.into_iter().chain(more).chain(GROUPS).map(dims).map(move |d| (isa, d)))
     {
         let (top_diff, weights) = (values(d.output_len()), values(d.weight_len()));
         let Some(gradient) = InputGradient::new(isa, &d) else { continue };
@@ -82,7 +99,7 @@ fn input_gradient_matches_the_reference() {
         );
         served += 1;
     }
-    assert!(served >= 12 * Isa::all().count(), "{served}");
+    assert!(served >= 24 * Isa::all().count(), "{served}");
 }
 
 #[test]

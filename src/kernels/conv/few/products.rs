@@ -28,7 +28,7 @@ const PACKED: usize = 1 << 15;
 const PRODUCTS: usize = 1 << 13;
 
 /// How the work is cut.
-pub struct InputGradient<'a> {
+pub struct Products<'a> {
     dims: &'a ConvDims,
     isa: Isa,
     axes: [ConvAxis; 2],
@@ -41,7 +41,7 @@ pub struct InputGradient<'a> {
     multiplied: usize,
 }
 
-impl<'a> InputGradient<'a> {
+impl<'a> Products<'a> {
     /// `None` where other ways serve better, or this does not at all.
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
