@@ -51,7 +51,7 @@ pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use each::{Asked, Cut, Each, Own, Renew, each, each_past, each_piece, renew, renew_pieces};
 pub use epilogue::{Epilogue, Standard, standardize};
-pub use filter::{Filter, correlate, filter};
+pub use filter::{Block, Filter, PASS, Pass, correlate, filter};
 pub use functions::{
     exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power, power_of_quarters, quotient,
     sigmoid, softplus, softplus_below_0, tanh,
