@@ -3,6 +3,8 @@
 //! As matrices these have a single row or few, so packing would cost more than the arithmetic. Three taps by three that
 //! move by one or two (`nine`) are read from the image itself, others from the plane.
 
+mod wide;
+
 use super::lines::{Line, Lines};
 use super::phases::{self, Phase};
 use super::strided::Weave;
@@ -18,11 +20,8 @@ const BLOCKS: usize = 64;
 
 /// Whether this way serves `dims`.
 pub fn serves(dims: &ConvDims) -> bool {
-    dims.group > 1
-        && dims.group_in() == 1
-        && dims.group_out() <= 2
-        && dims.kernel_area() * dims.group_out() <= TAPS
-        && dims.out_area() > 0
+    let few = dims.group_out() <= 2 && dims.kernel_area() * dims.group_out() <= TAPS;
+    dims.group > 1 && dims.group_in() == 1 && dims.out_area() > 0 && (few || wide::wide(dims).is_some())
 }
 
 /// The planes of three taps by three, where those kernels serve.
@@ -171,6 +170,9 @@ pub fn forward(
     epilogue: Epilogue<'_>,
     output: &mut [f32],
 ) {
+    if let Some(wide) = wide::wide(dims) {
+        return wide::forward(isa, dims, &wide, (input, weights), epilogue, output);
+    }
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let (taps, area, in_area, outs) = (dims.kernel_area(), dims.out_area(), dims.in_area(), dims.group_out());
     let task = task(dims.batch * dims.in_channels, area * outs);
@@ -203,6 +205,9 @@ pub fn forward(
 
 /// The input's gradient: for each phase, a filter over the group's output channels.
 pub fn backward_input(isa: Isa, dims: &ConvDims, top_diff: &[f32], weights: &[f32], bottom_diff: &mut [f32]) {
+    if let Some(wide) = wide::wide(dims) {
+        return wide::backward_input(isa, dims, &wide, (top_diff, weights), bottom_diff);
+    }
     let (area, out_area) = (dims.in_area(), dims.out_area());
     let task = task(dims.batch * dims.in_channels, area);
     if let Some(nine) = nine(dims) {
@@ -296,6 +301,9 @@ fn filter_phase(
 
 /// Adds the weights' gradient: each channel sums its images in order.
 pub fn backward_weights(isa: Isa, dims: &ConvDims, input: &[f32], top_diff: &[f32], weight_diff: &mut [f32]) {
+    if let Some(wide) = wide::wide(dims) {
+        return wide::backward_weights(isa, dims, &wide, (input, top_diff), weight_diff);
+    }
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let (taps, area, in_area, outs) = (dims.kernel_area(), dims.out_area(), dims.in_area(), dims.group_out());
     if let Some(nine) = nine(dims) {
