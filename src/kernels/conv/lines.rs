@@ -118,9 +118,45 @@ pub fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
     }
 }
 
+/// The values of a row, which may be longer than needed, in turns.
+#[inline(always)]
+fn take_apart<S: Simd>(simd: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    for at in (0..even.len().max(odd.len())).step_by(S::LANES) {
+        let part = |at: usize| simd.read_first(&row[at.min(row.len())..]);
+        let (low, high) = simd.unzip(part(2 * at), part(2 * at + S::LANES));
+        for (out, v) in [(&mut *even, low), (&mut *odd, high)] {
+            let at = at.min(out.len());
+            simd.write_first(&mut out[at..], v);
+        }
+    }
+}
+
+/// Zeros. Margins are short: a call would take longer.
+#[inline(always)]
+fn clear<S: Simd>(simd: S, out: &mut [f32]) {
+    for out in out.chunks_mut(S::LANES) {
+        simd.write_first(out, simd.splat(0.0));
+    }
+}
+
 /// The greatest common divisor.
 pub fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The rows of a plane: the last axis but one, or a single row.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// Rows of outputs.
+    pub outputs: usize,
+    /// Rows of the kernel.
+    pub taps: usize,
+    /// Rows of the plane between those of outputs, and between those of the kernel.
+    pub stride: usize,
+    /// See `stride`.
+    pub step: usize,
+    /// Values of a row of the plane.
+    pub len: usize,
 }
 
 /// All axes of a convolution, outermost first, and at least one.
@@ -165,6 +201,24 @@ impl Lines {
     /// Taps per channel.
     pub fn taps(&self) -> usize {
         self.axes().iter().map(|a| a.line.taps).product()
+    }
+
+    /// The last axis.
+    pub fn last(&self) -> &Line {
+        &self.axes[self.count - 1].line
+    }
+
+    /// The rows of the planes.
+    pub fn rows(&self) -> Rows {
+        let (outer, last) = self.split();
+        let row = Rows { outputs: 1, taps: 1, stride: 1, step: 1, len: last.row_len() };
+        outer.last().map_or(row, |axis| Rows {
+            outputs: axis.line.outputs,
+            taps: axis.line.taps,
+            stride: axis.stride,
+            step: axis.step,
+            ..row
+        })
     }
 
     /// Length of the outermost axis' output.
@@ -213,7 +267,7 @@ impl Lines {
     }
 
     /// Where tap 0 of output `outer` (all axes but the last) and 0 of the last axis reads.
-    fn output_offset(&self, mut outer: usize) -> usize {
+    pub fn output_offset(&self, mut outer: usize) -> usize {
         let (axes, last) = self.split();
         let (mut at, mut pitch) = (0, last.row_len());
         for axis in axes.iter().rev() {
@@ -301,23 +355,40 @@ impl Job for FillPlanes<'_> {
         let (row_len, input) = (last.row_len(), last.line.input);
         let images = image.chunks_exact(lines.inputs());
         for (image, plane) in images.zip(planes.chunks_exact_mut(lines.plane_len())) {
-            for remainder in 0..last.stride {
+            // Two remainders are taken apart at once.
+            let pair = last.stride == 2 && last.line.stride == 2;
+            let together = if pair { 2 } else { 1 };
+            for remainder in (0..last.stride).step_by(together) {
                 let (inside, first) = last.inside(remainder);
+                let (others, second) = if pair { last.inside(remainder + 1) } else { (0..0, 0) };
                 for (row, plane) in plane.chunks_exact_mut(row_len).enumerate() {
-                    let out = &mut plane[remainder * last.run..][..last.run];
-                    match outer_position(outer, row).filter(|_| !inside.is_empty()) {
-                        Some(line) => {
-                            let row = &image[line * input..][..input];
-                            if ahead > 0 {
-                                for at in (0..input).step_by(S::LANES) {
-                                    simd.prefetch(row.as_ptr().wrapping_add(ahead * input + at));
-                                }
-                            }
-                            out[..inside.start].fill(0.0);
-                            copy_every(simd, last.line.stride, &row[first..], &mut out[inside.clone()]);
-                            out[inside.end..].fill(0.0);
+                    let (out, other) =
+                        plane[remainder * last.run..][..together * last.run].split_at_mut(last.run);
+                    let Some(line) = outer_position(outer, row).filter(|_| !inside.is_empty() || pair) else {
+                        clear(simd, out);
+                        clear(simd, other);
+                        continue;
+                    };
+                    let row = &image[line * input..][..input];
+                    if ahead > 0 {
+                        for at in (0..input).step_by(S::LANES) {
+                            simd.prefetch(row.as_ptr().wrapping_add(ahead * input + at));
                         }
-                        None => out.fill(0.0),
+                    }
+                    clear(simd, &mut out[..inside.start]);
+                    clear(simd, &mut out[inside.end..]);
+                    let out = &mut out[inside.clone()];
+                    if !pair {
+                        copy_every(simd, last.line.stride, &row[first..], out);
+                        continue;
+                    }
+                    clear(simd, &mut other[..others.start]);
+                    clear(simd, &mut other[others.end..]);
+                    let other = &mut other[others.clone()];
+                    if other.is_empty() || !out.is_empty() && first < second {
+                        take_apart(simd, &row[first..], out, other);
+                    } else {
+                        take_apart(simd, &row[second..], other, out);
                     }
                 }
             }

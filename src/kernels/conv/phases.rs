@@ -101,11 +101,6 @@ impl Phase {
         at
     }
 
-    /// Values of the whole kernel.
-    pub fn kernel_area(&self) -> usize {
-        self.axes[..self.count].iter().map(|a| a.kernel).product()
-    }
-
     /// This phase's outputs along the outermost axis among positions `range` of the input.
     pub fn outer(&self, range: &Range<usize>) -> Range<usize> {
         let axis = &self.axes[0];
@@ -128,17 +123,6 @@ impl Phase {
         }
         at
     }
-
-    /// Writes this phase's values of one channel to their places in the channel's image.
-    pub fn scatter(&self, values: &[f32], image: &mut [f32]) {
-        let Some(last) = self.axes[..self.count].last() else {
-            return image.copy_from_slice(values);
-        };
-        for (row, values) in values.chunks_exact(last.line.outputs.max(1)).enumerate() {
-            let line = &mut image[self.line_start(row) + last.remainder..];
-            line.iter_mut().step_by(last.stride).zip(values).for_each(|(i, &v)| *i = v);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -154,8 +138,5 @@ mod tests {
         // Even positions y + 1 are odd: tap 1. Odd ones: taps 2 and 0.
         assert_eq!((taps(&phases[0]), phases[0].lines.outputs()), (vec![1], 3));
         assert_eq!((taps(&phases[1]), phases[1].lines.outputs()), (vec![2, 0], 2));
-        let mut image = [0.0; 5];
-        phases[1].scatter(&[7.0, 8.0], &mut image);
-        assert_eq!(image, [0.0, 7.0, 0.0, 8.0, 0.0]);
     }
 }

@@ -119,22 +119,27 @@ impl Strided<'_> {
 }
 
 /// Phases that fill lines of the input together: one after the other, each a row a channel.
-struct Weave<'a> {
-    values: &'a [f32],
+pub struct Weave<'a> {
+    /// Their values.
+    pub values: &'a [f32],
     /// The first row of `c`, and how many there are in all.
-    rows: [usize; 2],
+    pub rows: [usize; 2],
     /// Lines of a channel, and length of a line of the input.
-    lines: usize,
-    len: usize,
+    pub lines: usize,
+    /// See `lines`.
+    pub len: usize,
     /// Distance between values of one phase in a line of the input.
-    stride: usize,
+    pub stride: usize,
     /// The first phase, which knows the lines' places in `c`, and whether the other lines are to be zeros.
-    phase: &'a Phase,
-    clear: bool,
+    pub phase: &'a Phase,
+    /// See `phase`.
+    pub clear: bool,
     /// Whether values are added to those of `c`, and what lies beside all rows, so far apart: sums are 0 where that is not above 0.
-    add: bool,
-    x: Option<(&'a [f32], usize)>,
-    c: MatMut<'a>,
+    pub add: bool,
+    /// See `add`.
+    pub x: Option<(&'a [f32], usize)>,
+    /// The rows of the input.
+    pub c: MatMut<'a>,
 }
 
 impl Job for Weave<'_> {

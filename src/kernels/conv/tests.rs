@@ -48,6 +48,28 @@ fn cases() -> Vec<ConvDims> {
         dims([3, 5, 5, 5], &[[21, 3, 2, 1, 1], [71, 3, 2, 1, 1]]),
         dims([2, 3, 3, 3], &[[12, 3, 2, 1, 1], [34, 3, 2, 1, 1]]),
         dims([2, 3, 3, 3], &[[2, 3, 2, 1, 1], [1, 3, 2, 1, 1]]),
+        // One filter at a time: rows that share and rows that do not, several passes and blocks, two outputs a channel, strides,
+        // dilations, any number of axes, no margins.
+        dims([2, 5, 5, 5], &[[28, 5, 1, 2, 1], [28, 5, 1, 2, 1]]),
+        dims([2, 3, 6, 3], &[[17, 5, 2, 2, 1], [35, 5, 2, 2, 1]]),
+        dims([3, 4, 4, 4], &[[14, 7, 1, 3, 1], [14, 7, 1, 3, 1]]),
+        dims([1, 2, 4, 2], &[[9, 4, 1, 0, 1], [11, 7, 1, 0, 1]]),
+        dims([2, 3, 3, 3], &[[28, 3, 1, 2, 2], [29, 3, 1, 2, 2]]),
+        dims([2, 3, 6, 3], &[[23, 3, 2, 3, 3], [31, 3, 3, 4, 2]]),
+        dims([2, 3, 3, 3], &[[13, 3, 1, 12, 12], [13, 3, 1, 12, 12]]),
+        dims([1, 2, 2, 2], &[[31, 11, 3, 5, 1], [70, 9, 1, 4, 1]]),
+        dims([2, 2, 4, 2], &[[12, 8, 4, 2, 1], [13, 8, 4, 2, 1]]),
+        dims([2, 3, 3, 3], &[[5, 2, 1, 1, 1], [9, 5, 1, 2, 1], [20, 3, 1, 1, 1]]),
+        dims([1, 2, 4, 2], &[[5, 3, 2, 1, 1], [9, 3, 2, 1, 2], [20, 4, 2, 1, 1]]),
+        dims([2, 3, 6, 3], &[[300, 7, 1, 3, 1]]),
+        dims([2, 3, 3, 3], &[[100, 5, 2, 2, 3]]),
+        dims([3, 4, 8, 4], &[]),
+        // Rows of the kernel along the lanes.
+        dims([2, 3, 3, 3], &[[150, 64, 32, 0, 1], [134, 64, 32, 3, 1]]),
+        dims([2, 2, 6, 2], &[[37, 7, 2, 3, 1], [83, 17, 8, 4, 1]]),
+        dims([1, 2, 2, 2], &[[9, 16, 8, 4, 1], [8, 16, 8, 4, 1]]),
+        dims([2, 2, 2, 2], &[[3, 4, 40, 3, 1], [90, 20, 40, 19, 1]]),
+        dims([3, 4, 4, 4], &[[7, 7, 1, 0, 1], [7, 7, 1, 0, 1]]),
         dims([2, 3, 4, 1], &[]),
         dims([0, 3, 4, 1], &[[5, 3, 1, 0, 1]]),
         dims([1, 40, 70, 1], &[[13, 3, 1, 1, 1], [13, 3, 1, 1, 1]]),
@@ -298,11 +320,26 @@ fn without_outputs_nothing_goes_by_way_of_tiles() {
 }
 
 #[test]
-fn large_kernels_that_move_by_one_go_by_way_of_tiles() {
+fn each_way_is_tested() {
     let isa = Isa::best();
-    let count = |way: fn(Isa, &ConvDims) -> Option<Winograd>| {
-        cases().iter().filter(|d| way(isa, d).is_some()).count()
+    let names = |name: fn(Isa, &ConvDims) -> &'static str| {
+        let cases = cases();
+        let of = |way: &str| cases.iter().filter(|d| name(isa, d) == way).count();
+        ["whole", "depthwise", "fast", "few", "plain"].map(of)
     };
-    let counts = [count(Winograd::forward), count(Winograd::backward), count(Winograd::gradient)];
-    assert_eq!(counts, [21, 25, 19]);
+    fn name<F>(way: Way<F>) -> &'static str {
+        match way {
+            Way::Whole => "whole",
+            Way::Depthwise => "depthwise",
+            Way::Fast(_) => "fast",
+            Way::Few(_) => "few",
+            Way::Plain => "plain",
+        }
+    }
+    let counts = [
+        names(|isa, d| name(Way::forward(isa, d))),
+        names(|isa, d| name(Way::backward_input(isa, d))),
+        names(|isa, d| name(Way::backward_weights(isa, d))),
+    ];
+    assert!(counts.iter().flatten().all(|&count| count >= 3), "{counts:?}");
 }

@@ -40,6 +40,7 @@ mod terms;
 mod tile;
 mod toom;
 mod transpose;
+mod wide;
 mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -51,7 +52,7 @@ pub use direct::{Direct, Spot, direct};
 pub use dots::{Dots, dots};
 pub use each::{Asked, Cut, Each, Own, Renew, each, each_past, each_piece, renew, renew_pieces};
 pub use epilogue::{Epilogue, Standard, standardize};
-pub use filter::{Filter, correlate, filter};
+pub use filter::{Block, Filter, PASS, Pass, correlate, filter};
 pub use functions::{
     exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power, power_of_quarters, quotient,
     sigmoid, softplus, softplus_below_0, tanh,
@@ -75,6 +76,7 @@ pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns,
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
+pub use wide::{Wide, wide_correlate, wide_filter, wide_spread};
 pub use winograd::{Grid, Map, Target, transform};
 
 /// Values of the widest register of all sets.

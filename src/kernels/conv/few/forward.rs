@@ -43,6 +43,13 @@ impl<'a> Forward<'a> {
         {
             return None;
         }
+        // A register of lanes goes over the end of a line, but of what lies between lines nothing is an output.
+        let (lanes, width) = (isa.lanes(), axes[1].output);
+        let between = Planes::new(axes, 1, true).pitch() - width;
+        let (of_line, of_next) = (lanes.min(width), lanes.saturating_sub(width + between).min(width));
+        if (of_line + of_next) * 4 < lanes {
+            return None;
+        }
         let lines = axes[0].output;
         let toom = Toom::new(isa, dims, axes);
         let band = lines.div_ceil(dims.out_area().div_ceil(BAND).min(lines));
