@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::ConvAxis;
-use crate::kernels::simd::{Isa, Job, Simd};
+use crate::kernels::simd::{Isa, Job, Simd, pad_rows};
 
 /// The most spatial axes: blobs have at most 32 axes, two of which are images and channels.
 pub const MAX_AXES: usize = 30;
@@ -72,6 +72,13 @@ impl Axis {
     fn source(&self, i: usize) -> Option<usize> {
         let position = self.line.first + (i * self.grain) as isize;
         usize::try_from(position).ok().filter(|&p| p < self.line.input)
+    }
+
+    /// Which of the kept positions lie inside the image.
+    fn kept_inside(&self) -> Range<usize> {
+        let start = self.line.first.min(0).unsigned_abs().div_ceil(self.grain).min(self.kept);
+        let end = (self.line.input as isize - self.line.first).max(0).unsigned_abs().div_ceil(self.grain);
+        start..end.clamp(start, self.kept)
     }
 
     /// Values of a row of the last axis.
@@ -355,6 +362,20 @@ impl Job for FillPlanes<'_> {
         let (row_len, input) = (last.row_len(), last.line.input);
         let images = image.chunks_exact(lines.inputs());
         for (image, plane) in images.zip(planes.chunks_exact_mut(lines.plane_len())) {
+            if let [axis] = outer
+                && ahead == 0
+                && last.line.stride == 1
+            {
+                let (rows, (inside, first)) = (axis.kept_inside(), last.inside(0));
+                let (before, rest) = plane.split_at_mut(rows.start * row_len);
+                let (rows_inside, behind) = rest.split_at_mut(rows.len() * row_len);
+                clear(simd, before);
+                clear(simd, behind);
+                let at = axis.source(rows.start).map_or(0, |line| line * input + first);
+                let within = (inside.start, inside.len());
+                pad_rows(simd, (&image[at..], input), within, rows_inside, row_len);
+                continue;
+            }
             // Two remainders are taken apart at once.
             let pair = last.stride == 2 && last.line.stride == 2;
             let together = if pair { 2 } else { 1 };

@@ -19,6 +19,7 @@ mod gather;
 mod images;
 mod lines;
 pub mod long;
+mod margins;
 mod matrix;
 pub mod maxima;
 mod nine;
@@ -60,6 +61,7 @@ pub use functions::{
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
 pub use lines::Lines;
+pub use margins::pad_rows;
 pub use matrix::{Mat, MatMut};
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
