@@ -107,7 +107,9 @@ impl<'a> Way<InputGradient<'a>> {
 
 impl<'a> Way<Gradient<'a>> {
     fn backward_weights(isa: Isa, dims: &'a ConvDims) -> Self {
-        Self::of(dims, Winograd::gradient(isa, dims), || Gradient::new(isa, dims))
+        let few = Gradient::new(isa, dims);
+        let fast = Winograd::gradient(isa, dims).filter(|_| !few.as_ref().is_some_and(Gradient::comes_first));
+        Self::of(dims, fast, || few)
     }
 }
 

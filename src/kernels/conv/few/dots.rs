@@ -11,8 +11,8 @@ use crate::kernels::conv::lines::{Line, Lines};
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Run};
 
-/// The most taps, over all channels of a group.
-const TAPS: usize = 32;
+/// The most taps, over all channels of a group: 3 x 3 of four.
+const TAPS: usize = 36;
 /// Runs handed to the micro-kernel at a time.
 const RUNS: usize = 64;
 

@@ -2,6 +2,7 @@
 //! are added in order.
 
 use super::dots::Dots;
+use super::few_pairs;
 use super::strips::Strips;
 use crate::kernels::conv::ConvDims;
 use crate::kernels::parallel;
@@ -44,6 +45,11 @@ impl<'a> Gradient<'a> {
         // Equal ones.
         let units = (dims.batch * bands).max(1);
         Some(Self { dims, how, band, bands, splits: units.div_ceil(units.div_ceil(most)) })
+    }
+
+    /// Whether tiles at points would take longer.
+    pub fn comes_first(&self) -> bool {
+        few_pairs(self.dims) && matches!(self.how, How::Dots(_))
     }
 
     /// Floats of scratch: the splits' sums.
