@@ -77,14 +77,14 @@ enum Way<F> {
 
 impl<F> Way<F> {
     /// The first that serves.
-    fn of(dims: &ConvDims, fast: Option<Winograd>, few: impl FnOnce() -> Option<F>) -> Self {
-        if whole::serves(dims) {
-            return Self::Whole;
+    fn of(dims: &ConvDims, whole: bool, fast: Option<Winograd>, few: Option<F>) -> Self {
+        match (fast, few) {
+            _ if whole => Self::Whole,
+            _ if depthwise::serves(dims) => Self::Depthwise,
+            (Some(fast), _) => Self::Fast(fast),
+            (None, Some(few)) => Self::Few(few),
+            (None, None) => Self::Plain,
         }
-        if depthwise::serves(dims) {
-            return Self::Depthwise;
-        }
-        fast.map(Self::Fast).or_else(|| few().map(Self::Few)).unwrap_or(Self::Plain)
     }
 }
 
@@ -92,7 +92,7 @@ impl<'a> Way<Forward<'a>> {
     fn forward(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = Forward::new(isa, dims);
         let many = few.is_none() || !few::few_pairs(dims);
-        Self::of(dims, Winograd::forward(isa, dims).filter(|_| many), || few)
+        Self::of(dims, whole::serves(dims), Winograd::forward(isa, dims).filter(|_| many), few)
     }
 }
 
@@ -101,7 +101,8 @@ impl<'a> Way<InputGradient<'a>> {
         let few = InputGradient::new(isa, dims);
         // Tiles at points of fewer rows than that would be nearly empty.
         let rows_serve = few.is_none() || dims.group_in() > few::CHANNELS && !few::few_pairs(dims);
-        Self::of(dims, Winograd::backward(isa, dims).filter(|_| rows_serve), || few)
+        let fast = Winograd::backward(isa, dims).filter(|_| rows_serve);
+        Self::of(dims, whole::serves_input(dims), fast, few)
     }
 }
 
@@ -109,7 +110,7 @@ impl<'a> Way<Gradient<'a>> {
     fn backward_weights(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = Gradient::new(isa, dims);
         let fast = Winograd::gradient(isa, dims).filter(|_| !few.as_ref().is_some_and(Gradient::comes_first));
-        Self::of(dims, fast, || few)
+        Self::of(dims, whole::serves(dims), fast, few)
     }
 }
 

@@ -6,10 +6,15 @@ use crate::kernels::gemm::{Gemm, Matrix, gemm_parallel};
 use crate::kernels::parallel;
 use crate::kernels::simd::Isa;
 
-/// Whether this way serves `dims`: kernels of one tap have ways of their own.
+/// Whether this way serves `dims`.
 pub fn serves(dims: &ConvDims) -> bool {
     let whole = dims.axes.iter().all(|axis| axis.pad == 0 && axis.dilation == 1 && axis.kernel == axis.input);
-    whole && dims.group == 1 && dims.kernel_area() > 1
+    whole && dims.group == 1
+}
+
+/// Whether it serves the input's gradient: that of one tap is the way of [`super::add_backward_input`], to the bit.
+pub fn serves_input(dims: &ConvDims) -> bool {
+    serves(dims) && dims.kernel_area() > 1
 }
 
 /// Rows of the batch, and of the weights.
@@ -29,7 +34,7 @@ pub fn forward(
     let weights = rows(dims, weights).transposed();
     let channels = dims.out_channels;
     gemm_parallel(&Gemm::new(dims.batch, channels, dims.depth(), rows(dims, input), weights), output);
-    parallel::for_chunks_mut(output, channels, |_, image| epilogue.finish_column(isa, image));
+    parallel::for_chunks_mut(output, channels.max(1), |_, image| epilogue.finish_column(isa, image));
 }
 
 /// Overwrites the input's gradient.
