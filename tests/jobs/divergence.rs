@@ -55,18 +55,23 @@ fn a_diverged_run_stops_and_names_the_place() {
     assert_eq!(metrics(&folder).len(), 7, "the iteration that diverged is none");
 }
 
-/// A softmax of NaN counts as a sure mistake, 87.3, so that no loss shows what has become of the weights.
+/// Weights that no loss reaches are decayed all the same: by so much that they pass the largest number.
 #[test]
 fn weights_that_diverge_behind_a_finite_loss_are_not_saved() {
-    let folder = Folder::new();
-    folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 1e30");
+    let folder = line(0.5, 20);
+    let idle = r#"
+layer { name: "idle" type: "InnerProduct" bottom: "x" top: "z" param { decay_mult: 1e20 }
+  inner_product_param { num_output: 1 bias_term: false weight_filler { type: "constant" value: 1 } } }
+layer { name: "unused" type: "Silence" bottom: "z" }"#;
+    folder.write("net.prototxt", format!("{NET}{idle}"));
+    folder.edit("solver.prototxt", "net:", "weight_decay: 0.01 net:");
     let (status, log) = train(&folder, &[]);
     assert_eq!(status, 4, "{log}");
     let error = log.lines().rfind(|l| l.starts_with("error: ")).unwrap_or_default();
-    let wanted = "error: before iteration 10 a weight is no finite number, though no loss was NaN: training has diverged, \
-                  first in parameter 0 of layer `conv` (learning rate 1000000000000000000000000000000); a lower base_lr";
+    let wanted = "error: before iteration 5 a weight is no finite number, though no loss was NaN: training has diverged, \
+                  first in parameter 0 of layer `idle` (learning rate 0.5); a lower base_lr";
     assert!(error.starts_with(wanted), "{log}");
-    assert!(!folder.path("tiny_iter_10.solverstate").exists());
+    assert!(!folder.path("a_iter_5.solverstate").exists());
 }
 
 #[test]

@@ -23,6 +23,14 @@ use crate::kernels::simd::{Grid, Isa};
 /// Channels that a task transforms: some registers.
 const CHANNELS: usize = 32;
 
+/// Products that a point sums at least where there are eight: over channels, or over tiles. With fewer, rounding errors are larger
+/// than those of plain sums.
+const ENOUGH_CHANNELS: usize = 20;
+const ENOUGH_TILES: usize = 192;
+/// Multiply-adds that the weights cost at each point, a pair of channels: transformed and written, or used while they are near.
+const WRITTEN: f64 = 45.0;
+const NEAR: f64 = 20.0;
+
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
@@ -59,7 +67,7 @@ impl Winograd {
     /// The forward pass, `None` where plain sums serve better.
     pub fn forward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let this = Self::new(isa, dims)?;
-        let this = this.with_points(this.channels, 20);
+        let this = this.with_points(this.channels, ENOUGH_CHANNELS);
         this.if_it_pays(this.cost_of_weights())
     }
 
@@ -68,7 +76,7 @@ impl Winograd {
         let forward = Self::new(isa, dims)?;
         let exchanged =
             Self { channels: forward.rows, rows: forward.channels, pass: Pass::Spread, ..forward };
-        let spread = exchanged.with_points(exchanged.channels, 20);
+        let spread = exchanged.with_points(exchanged.channels, ENOUGH_CHANNELS);
         let turned = Self {
             input: forward.output,
             output: forward.input,
@@ -90,7 +98,7 @@ impl Winograd {
     pub fn gradient(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let this = Self::new(isa, dims)?;
         let eight = Self { points: 8, ..this };
-        this.with_points(eight.images * eight.tiles(), 192).if_it_pays(45.0)
+        this.with_points(eight.images * eight.tiles(), ENOUGH_TILES).if_it_pays(WRITTEN)
     }
 
     /// Square kernels of 3 to 5 taps that move by one, with six points.
@@ -135,7 +143,7 @@ impl Winograd {
 
     /// What the weights cost in the forward pass and the input's gradient.
     fn cost_of_weights(&self) -> f64 {
-        if self.weights_pass() { 20.0 } else { 45.0 }
+        if self.weights_pass() { NEAR } else { WRITTEN }
     }
 
     /// Floats of scratch that [`Winograd::run`] needs.
