@@ -99,9 +99,8 @@ impl<'a> Way<Forward<'a>> {
 impl<'a> Way<InputGradient<'a>> {
     fn backward_input(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = InputGradient::new(isa, dims);
-        // Tiles at points of fewer rows than that would be nearly empty.
-        let rows_serve = few.is_none() || dims.group_in() > few::CHANNELS && !few::few_pairs(dims);
-        let fast = Winograd::backward(isa, dims).filter(|_| rows_serve);
+        let comes_first = few.as_ref().is_some_and(|few| few.comes_first(dims));
+        let fast = Winograd::backward(isa, dims).filter(|_| !comes_first);
         Self::of(dims, whole::serves_input(dims), fast, few)
     }
 }

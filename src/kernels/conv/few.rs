@@ -49,6 +49,11 @@ impl<'a> InputGradient<'a> {
         }
     }
 
+    /// Whether tiles at points would take longer: of so few rows they would be nearly empty.
+    pub fn comes_first(&self, dims: &ConvDims) -> bool {
+        matches!(self, Self::Turned(_)) || dims.group_in() <= CHANNELS
+    }
+
     /// Floats of scratch: the packed weights.
     pub fn scratch_len(&self) -> usize {
         match self {
