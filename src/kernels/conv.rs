@@ -11,6 +11,7 @@ mod few;
 mod gradient;
 mod lines;
 mod phases;
+mod spaced;
 mod strided;
 #[cfg(test)]
 mod tests;

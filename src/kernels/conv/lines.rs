@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::ConvAxis;
+use super::spaced::{clear, copy_every, take_apart};
 use crate::kernels::simd::{Isa, Job, Simd, pad_rows};
 
 /// The most spatial axes: blobs have at most 32 axes, two of which are images and channels.
@@ -94,55 +95,6 @@ impl Axis {
         let end = (self.line.input as isize - first).max(0).unsigned_abs().div_ceil(step);
         let end = end.clamp(start, self.run);
         (start..end, if start == end { 0 } else { (first + (start * step) as isize).unsigned_abs() })
-    }
-}
-
-/// `out` = every `step`th value of a row, which may be longer than needed.
-#[inline(always)]
-pub fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
-    match step {
-        1 => {
-            let row = &row[..out.len()];
-            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                simd.write_first(out, simd.read_first(row));
-            }
-        }
-        2 => {
-            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(2 * S::LANES)) {
-                let (low, high) = row.split_at(row.len().min(S::LANES));
-                simd.write_first(out, simd.unzip(simd.read_first(low), simd.read_first(high)).0);
-            }
-        }
-        4 => {
-            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(4 * S::LANES)) {
-                let part = |i: usize| simd.read_first(&row[row.len().min(i * S::LANES)..]);
-                let low = simd.unzip(part(0), part(1)).0;
-                let high = simd.unzip(part(2), part(3)).0;
-                simd.write_first(out, simd.unzip(low, high).0);
-            }
-        }
-        _ => out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, &v)| *o = v),
-    }
-}
-
-/// The values of a row, which may be longer than needed, in turns.
-#[inline(always)]
-fn take_apart<S: Simd>(simd: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    for at in (0..even.len().max(odd.len())).step_by(S::LANES) {
-        let part = |at: usize| simd.read_first(&row[at.min(row.len())..]);
-        let (low, high) = simd.unzip(part(2 * at), part(2 * at + S::LANES));
-        for (out, v) in [(&mut *even, low), (&mut *odd, high)] {
-            let at = at.min(out.len());
-            simd.write_first(&mut out[at..], v);
-        }
-    }
-}
-
-/// Zeros. Margins are short: a call would take longer.
-#[inline(always)]
-fn clear<S: Simd>(simd: S, out: &mut [f32]) {
-    for out in out.chunks_mut(S::LANES) {
-        simd.write_first(out, simd.splat(0.0));
     }
 }
 

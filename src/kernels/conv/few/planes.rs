@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::conv::lines::copy_every;
+use crate::kernels::conv::spaced::copy_every;
 use crate::kernels::conv::{ConvAxis, ConvDims};
 use crate::kernels::simd::{Isa, Job, MatMut, Simd};
 
