@@ -254,8 +254,18 @@ block!(ImagesMut);
 pub fn for_column_blocks<B: Columns>(whole: B, width: usize, f: &(impl Fn(usize, B) + Sync)) {
     let width = width.max(1);
     let count = whole.cols().div_ceil(width);
-    let cut = &|block: B, first, middle| block.split_cols((middle - first) * width);
-    halve(0..count, whole, cut, &|i, block| f(i * width, block));
+    for_column_parts(whole, 0..count, &|i| i * width, &|i, block| f(i * width, block));
+}
+
+/// Calls `f(index, block)` for the consecutive blocks of columns number `range`, of which each starts at `first(index)` of its
+/// matrix and `cols` are all.
+pub fn for_column_parts<B: Columns>(
+    cols: B,
+    range: Range<usize>,
+    first: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, B) + Sync),
+) {
+    halve(range, cols, &|cols: B, low, middle| cols.split_cols(first(middle) - first(low)), f);
 }
 
 /// Calls `f(first row, block)` for consecutive blocks of `height` rows but for the last.

@@ -1,20 +1,24 @@
-//! Fast convolution (Winograd, Toom-Cook) for square kernels that move by one, dilated or not: fewer multiplications, by sums.
+//! Fast convolution (Winograd, Toom-Cook) for square kernels: fewer multiplications, by sums.
 //!
 //! The output is cut into tiles of `side x side`, `side + taps = points + 1`. At each of `points x points` points the
 //! channels of a tile's input times a matrix of weights are the tile's products, from which its outputs are sums. So
 //! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. The transforms go
 //! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty. With a dilation of d
-//! the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image together.
+//! the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image together. Kernels that
+//! stride or are larger are several ([`parts`]), summed at the points; of the gradient of an input that was strided over, each
+//! part makes the positions of one remainder, a phase.
 
 mod blocks;
 mod gradient;
 mod outputs;
+mod parts;
 mod passing;
 mod product;
 mod source;
 mod spread;
 mod weights;
 
+use parts::Parts;
 use source::{Points, Source};
 
 use super::{ConvDims, Epilogue, WORK};
@@ -39,8 +43,8 @@ pub struct Winograd {
     groups: usize,
     channels: usize,
     rows: usize,
-    taps: usize,
-    /// Distance between taps, and between the values of a tile.
+    parts: Parts,
+    /// Distance between taps, where they do not stride.
     dilation: usize,
     /// Points of a tile along an axis.
     points: usize,
@@ -48,6 +52,9 @@ pub struct Winograd {
     input: [usize; 2],
     pad: [usize; 2],
     output: [usize; 2],
+    /// Height and width of what is computed, and how many lines and columns of the tiles' come before it.
+    result: [usize; 2],
+    crop: [usize; 2],
     pass: Pass,
 }
 
@@ -74,24 +81,35 @@ impl Winograd {
     /// The input's gradient.
     pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let forward = Self::new(isa, dims)?;
-        let exchanged =
-            Self { channels: forward.rows, rows: forward.channels, pass: Pass::Spread, ..forward };
-        let spread = exchanged.with_points(exchanged.channels, ENOUGH_CHANNELS);
-        let turned = Self {
-            input: forward.output,
-            output: forward.input,
-            pad: forward.pad.map(|pad| (forward.taps - 1) * forward.dilation - pad),
-            pass: Pass::Turned,
-            ..spread
+        let Parts { stride, taps, count, .. } = forward.parts;
+        let (exchanged, crop) =
+            (Self { channels: forward.rows, rows: forward.channels, ..forward }, forward.pad);
+        let turned = Self { input: forward.output, result: forward.input, pass: Pass::Turned, ..exchanged };
+        let turned = if stride == 1 {
+            let pad = crop.map(|pad| (turned.parts.padded() - 1) * turned.dilation - pad);
+            Self { pad, output: forward.input, crop: [0; 2], ..turned }
+        } else if stride == count && crop.iter().all(|&pad| pad <= 2 * stride) {
+            // Phases begin where the kernel does.
+            let output = [0, 1].map(|axis| (forward.input[axis] + crop[axis]).div_ceil(stride));
+            Self { pad: [taps - 1; 2], output, crop, ..turned }
+        } else {
+            return None;
         };
+        let turned = turned.with_points(turned.channels, ENOUGH_CHANNELS);
         let turned = turned.if_it_pays(turned.cost_of_weights())?;
+        let spread =
+            Self { result: forward.input, crop, pass: Pass::Spread, points: turned.points, ..exchanged };
         Some(if spread.is_less_than(&turned) { spread } else { turned })
     }
 
     /// Whether so many fewer tiles, each of which costs more, take less time, where a task has all of an image.
     fn is_less_than(&self, turned: &Self) -> bool {
         let fewer = self.tiles() * 5 <= turned.tiles() * 4;
-        self.dilation == 1 && fewer && self.tiles() <= self.tiles_together() && !turned.weights_pass()
+        self.dilation == 1
+            && self.parts.count == 1
+            && fewer
+            && self.tiles() <= self.tiles_together()
+            && !turned.weights_pass()
     }
 
     /// The weights' gradient.
@@ -101,32 +119,35 @@ impl Winograd {
         this.with_points(eight.images * eight.tiles(), ENOUGH_TILES).if_it_pays(WRITTEN)
     }
 
-    /// Square kernels of 3 to 5 taps that move by one, with six points.
+    /// Square kernels, strided or dilated, with six points.
     fn new(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let [y, x] = dims.axes.as_slice() else { return None };
-        let square = (x.kernel, x.dilation) == (y.kernel, y.dilation);
-        let serves = square && [y, x].iter().all(|a| a.stride == 1 && a.pad < a.extent());
+        let square = (x.kernel, x.stride, x.dilation) == (y.kernel, y.stride, y.dilation);
+        let serves =
+            square && [y, x].iter().all(|a| a.pad < a.extent() && (a.stride == 1 || a.dilation == 1));
         let this = Self {
             isa,
             images: dims.batch,
             groups: dims.group,
             channels: dims.group_in(),
             rows: dims.group_out(),
-            taps: y.kernel,
+            parts: Parts::new(y.kernel, y.stride)?,
             dilation: y.dilation,
             points: 6,
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
+            result: [y.output, x.output],
+            crop: [0; 2],
             pass: Pass::Forward,
         };
-        (serves && (3..=5).contains(&this.taps) && this.channels > 0 && this.rows > 0).then_some(this)
+        (serves && this.channels > 0 && this.rows > 0).then_some(this)
     }
 
     /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
     /// stay near those of plain sums, which have many more.
     fn with_points(self, products: usize, enough: usize) -> Self {
-        let points = if self.taps > 3 && products >= enough { 8 } else { 6 };
+        let points = if self.parts.taps > 3 && products >= enough { 8 } else { 6 };
         Self { points, ..self }
     }
 
@@ -134,9 +155,11 @@ impl Winograd {
     /// stands alone is the weights', transformed or packed at each step: `weights` at each point.
     fn if_it_pays(self, weights: f64) -> Option<Self> {
         let (c, k) = (self.channels as f64, self.rows as f64);
-        let (tiles, taps) = ((self.images * self.tiles()) as f64, (self.taps * self.taps) as f64);
-        let outputs = (self.images * self.area()) as f64;
-        let fast = self.square() as f64 * (tiles * (1.25 + 35.0 / c + 38.0 / k) + weights);
+        let (tiles, taps) = ((self.images * self.tiles()) as f64, self.kernel_area() as f64);
+        let (inputs, phases) = (self.inputs() as f64, self.phases() as f64);
+        let outputs = (self.images * self.result.iter().product::<usize>()) as f64 / phases;
+        let products = 1.25 * inputs * phases + 35.0 * phases / c + 38.0 * inputs / k;
+        let fast = self.square() as f64 * (tiles * products + inputs * phases * weights);
         let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
         (outputs > 0.0 && fast < plain).then_some(self)
     }
@@ -170,7 +193,26 @@ impl Winograd {
 
     /// Length of a tile of outputs.
     fn side(&self) -> usize {
-        self.points + 1 - self.taps
+        self.points + 1 - self.parts.taps
+    }
+
+    /// Weights of a pair of channels.
+    fn kernel_area(&self) -> usize {
+        self.parts.kernel * self.parts.kernel
+    }
+
+    /// Whether parts of the kernel make phases of what is computed, and not sums.
+    fn has_phases(&self) -> bool {
+        self.pass == Pass::Turned && self.parts.stride > 1
+    }
+
+    /// Parts of the kernel that each phase sums, and phases.
+    fn inputs(&self) -> usize {
+        if self.has_phases() { 1 } else { self.parts.square() }
+    }
+
+    fn phases(&self) -> usize {
+        if self.has_phases() { self.parts.square() } else { 1 }
     }
 
     /// Points of a tile.
@@ -178,18 +220,23 @@ impl Winograd {
         self.points * self.points
     }
 
+    /// Distance between the outputs of a tile.
+    fn apart(&self) -> usize {
+        if self.has_phases() { self.parts.stride } else { self.dilation }
+    }
+
     /// Length of the block of outputs that the tiles of a row fill together.
     fn block_side(&self) -> usize {
-        self.side() * self.dilation
+        self.side() * self.apart()
     }
 
     /// Rows of tiles, each of one block's height.
     fn tiles_down(&self) -> usize {
-        self.output[0].div_ceil(self.block_side())
+        self.output[0].div_ceil(self.side() * self.dilation)
     }
 
     fn blocks_across(&self) -> usize {
-        self.output[1].div_ceil(self.block_side())
+        self.output[1].div_ceil(self.side() * self.dilation)
     }
 
     /// Tiles of a row: those of each block that begin at one of its positions, then those that begin at the next.
@@ -204,11 +251,12 @@ impl Winograd {
         }
     }
 
-    /// Where the first of the tiles that begin at `start` lies among values a register a position, lines `pitch` apart.
-    fn grid(&self, [y, x]: [usize; 2], pitch: usize) -> Grid {
+    /// Where the first of the tiles that begin at `start` lies among values a register a position, lines `pitch` apart; those of a
+    /// tile are `apart`.
+    fn grid(&self, [y, x]: [usize; 2], pitch: usize, apart: usize) -> Grid {
         let lanes = self.isa.lanes();
-        let (row, col) = (self.dilation * pitch, self.dilation * lanes);
-        Grid { first: y * pitch + x * lanes, row, col, tile: self.block_side() * lanes }
+        let (row, col) = (apart * pitch, apart * lanes);
+        Grid { first: y * pitch + x * lanes, row, col, tile: self.side() * col }
     }
 
     /// Tiles of an image.
@@ -220,9 +268,14 @@ impl Winograd {
         self.output[0] * self.output[1]
     }
 
-    /// Height and width of what is computed.
-    fn result(&self) -> [usize; 2] {
-        if self.pass == Pass::Spread { self.input } else { self.output }
+    /// The line of what is computed at which this row of tiles begins.
+    fn line(&self, down: usize) -> usize {
+        (down * self.block_side()).saturating_sub(self.crop[0]).min(self.result[0])
+    }
+
+    /// Columns of the values at the points of so many channels.
+    fn columns(&self, channels: usize) -> usize {
+        channels.next_multiple_of(self.isa.lanes()) * self.inputs()
     }
 
     /// Output channels of a group, in whole registers.

@@ -29,7 +29,8 @@ impl Blocks {
     fn new(of: &Winograd) -> Self {
         let all = [of.channels, of.rows];
         let count = |block: [usize; 2]| all[0].div_ceil(block[0]) * all[1].div_ceil(block[1]);
-        let sizes = [[64, 64], [64, 32], [32, 32]];
+        let few = |channels: usize| (channels / of.inputs()).max(of.isa.lanes());
+        let sizes = [[few(64), 64], [few(64), 32], [few(32), 32]];
         let channels = sizes.into_iter().find(|&block| count(block) >= TASKS).unwrap_or(sizes[2]);
         let down = of.images * of.tiles_down();
         let rows = (TILES / of.tiles_across()).clamp(1, down);
@@ -40,7 +41,8 @@ impl Blocks {
 
     /// The values at the points of some rows of tiles, of a block of either side's channels.
     fn points(&self, of: &Winograd, rows: usize) -> [Points; 2] {
-        self.channels.map(|channels| Points::new(of, channels, rows * of.tiles_across()))
+        let [channels, outputs] = self.channels;
+        [of.columns(channels), outputs].map(|columns| Points::new(of, columns, rows * of.tiles_across()))
     }
 
     /// Number of blocks of either side's channels.
@@ -71,7 +73,7 @@ impl Winograd {
             self.fill_blocks(&blocks, 1, &sources[1], rows.clone(), gradients);
             let (inputs, gradients) = (&*inputs, &*gradients);
             let [channels, outputs] = blocks.channels;
-            let (area, row) = (self.taps * self.taps, self.channels * self.taps * self.taps);
+            let (area, row) = (self.kernel_area(), self.channels * self.kernel_area());
             parallel::for_chunks_mut(diff, outputs * row, |start, diff| {
                 let k = start / row / outputs;
                 let matrix = MatMut::new(diff, diff.len() / row, row, row);
@@ -107,8 +109,8 @@ impl Winograd {
 
     /// Adds the kernels of a block to `diff`: the tiles of each unit are summed at each point.
     fn sum_block(&self, blocks: &Blocks, rows: Range<usize>, sides: [(&[f32], usize); 2], diff: MatMut<'_>) {
-        let area = self.taps * self.taps;
-        let block = [diff.cols() / area, diff.rows().next_multiple_of(self.isa.lanes())];
+        let channels = diff.cols() / self.kernel_area();
+        let block = [self.summed(channels), diff.rows().next_multiple_of(self.isa.lanes())];
         let point = block[0] * block[1] + self.isa.lanes();
         let (len, counts) = (blocks.points(self, blocks.rows), blocks.counts(self));
         scratch::lend(self.square() * point, |sums| {
@@ -130,22 +132,34 @@ impl Winograd {
 
     /// Adds to `diff` the kernels that the sums at the points make.
     pub(super) fn add_kernels(&self, sums: &[f32], [c, k]: [usize; 2], diff: MatMut<'_>) {
-        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
+        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.kernel_area());
+        let (kernel, padded, channels) = (self.parts.kernel, self.parts.padded(), diff.cols() / area);
         let point = c * k + lanes;
         parallel::for_row_blocks(diff, lanes, &|panel, mut diff| {
             let start = panel / isa.tile_cols() * isa.tile_cols();
             let width = isa.tile_cols().min(k - start);
-            scratch::lend(lanes * area * lanes, |kernels| {
-                for channel in (0..c).step_by(lanes) {
-                    let some = lanes.min(c - channel);
-                    let first = start * c + channel * width + panel - start;
-                    let from = Grid { first, row: self.points * point, col: point, tile: width };
-                    let to = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                    let to = Target::Squares(kernels, to);
-                    simd::transform(isa, self.points, Map::Sums(self.taps), some, (sums, from), to);
+            scratch::lend(lanes * padded * padded * lanes, |kernels| {
+                for channel in (0..channels).step_by(lanes) {
+                    let some = lanes.min(channels - channel);
+                    for (index, part) in self.parts.all().enumerate() {
+                        let row = channel * self.parts.square() + index * lanes;
+                        let first = start * c + row * width + panel - start;
+                        let from = Grid { first, row: self.points * point, col: point, tile: width };
+                        let to = Target::Squares(kernels, self.part_of_kernel(part));
+                        let map = Map::Sums(self.parts.taps);
+                        simd::transform(isa, self.points, map, some, (sums, from), to);
+                    }
                     let how = Transposed { stride: lanes, add: true, epilogue: Epilogue::default() };
-                    let cols = channel * area..(channel + some) * area;
-                    simd::transpose(isa, kernels, how, diff.block(0..diff.rows(), cols));
+                    let (all, rows) = (channel * area, 0..diff.rows());
+                    if padded == kernel {
+                        simd::transpose(isa, kernels, how, diff.block(rows, all..all + some * area));
+                        continue;
+                    }
+                    for (channel, line) in (0..some).flat_map(|i| (0..kernel).map(move |y| (i, y))) {
+                        let from = &kernels[(channel * padded + line) * padded * lanes..];
+                        let first = all + channel * area + line * kernel;
+                        simd::transpose(isa, from, how, diff.block(rows.clone(), first..first + kernel));
+                    }
                 }
             });
         });

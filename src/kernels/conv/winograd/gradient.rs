@@ -26,7 +26,8 @@ struct Unit {
 impl Unit {
     fn new(of: &Winograd, rows: usize) -> Self {
         let tiles = rows * of.tiles_across();
-        Self { rows, input: Points::new(of, of.channels, tiles), gradient: Points::new(of, of.rows, tiles) }
+        let input = Points::new(of, of.columns(of.channels), tiles);
+        Self { rows, input, gradient: Points::new(of, of.rows, tiles) }
     }
 
     fn len(&self) -> usize {
@@ -38,7 +39,8 @@ impl Winograd {
     /// Tiles whose values at all points should stay in the second-level cache.
     fn unit(&self) -> Unit {
         const FLOATS: usize = 1 << 18;
-        let tiles = (FLOATS / (self.square() * (self.channels + self.rows))).clamp(FEWEST_TILES, 112);
+        let channels = self.channels * self.inputs() + self.rows;
+        let tiles = (FLOATS / (self.square() * channels)).clamp(FEWEST_TILES, 112);
         let rows = tiles.div_ceil(self.tiles_across());
         Unit::new(self, rows.min(self.images * self.tiles_down()))
     }
@@ -46,12 +48,18 @@ impl Winograd {
     /// Floats of the sums of a point: for each panel of output channels, for each input channel, the panel's values; and a
     /// register, so that points do not meet in the same lines of the cache.
     fn sums_len(&self) -> usize {
-        self.channels * self.padded_rows() + self.isa.lanes()
+        self.summed(self.channels) * self.padded_rows() + self.isa.lanes()
+    }
+
+    /// Columns of the values at the points of so many channels of which sums are made: those that fill a register of several
+    /// parts, too.
+    pub(super) fn summed(&self, channels: usize) -> usize {
+        if self.inputs() == 1 { channels } else { self.columns(channels) }
     }
 
     /// Channels of either side, those of the output in whole registers.
     fn block(&self) -> [usize; 2] {
-        [self.channels, self.padded_rows()]
+        [self.summed(self.channels), self.padded_rows()]
     }
 
     /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
@@ -80,14 +88,14 @@ impl Winograd {
     /// Adds the weights' gradient to `diff`.
     pub fn add_gradient(&self, input: &[f32], top_diff: &[f32], diff: &mut [f32], scratch: &mut [f32]) {
         let scratch = &mut scratch[..self.gradient_scratch_len()];
-        let group = self.rows * self.channels * self.taps * self.taps;
+        let group = self.rows * self.channels * self.kernel_area();
         for (group, diff) in diff.chunks_exact_mut(group).enumerate() {
             let sources = [Source::input(self, input, group), Source::gradient(self, top_diff, group)];
             if self.in_blocks() {
                 self.sum_blocks(&sources, scratch, diff);
             } else {
                 self.sum_apart(&sources, scratch);
-                let row = self.channels * self.taps * self.taps;
+                let row = self.channels * self.kernel_area();
                 self.add_kernels(scratch, self.block(), MatMut::new(diff, self.rows, row, row));
             }
         }

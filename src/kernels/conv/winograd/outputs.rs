@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::parts::MOST;
 use super::{Pass, Points, WORK, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::panels;
@@ -80,7 +81,7 @@ impl Winograd {
         output: &mut [f32],
         f: &(impl Fn(&Part<'_>, MatMut<'_>) + Sync),
     ) {
-        let (area, down, of) = (self.result().iter().product::<usize>(), self.tiles_down(), self);
+        let (area, down, of) = (self.result.iter().product::<usize>(), self.tiles_down(), self);
         let (group, image) = (self.rows * area, self.groups * self.rows * area);
         let together = cut.images > 1;
         let part = |images: Range<usize>, group: usize, down: Range<usize>| Part {
@@ -100,28 +101,48 @@ impl Winograd {
                 });
             });
         }
-        let width = if cut.band < down { cut.band * self.block_side() * self.output[1] } else { area };
+        let first = |band: usize| self.line(band * cut.band) * self.result[1];
         parallel::for_chunks_mut(output, group, |start, output| {
             let (image, group) = (start / image, start % image / group);
-            parallel::for_column_blocks(
-                MatMut::new(output, self.rows, area, area),
-                width,
-                &|first, block| {
-                    let first = first / width * cut.band;
-                    f(&part(image..image + 1, group, first..(first + cut.band).min(down)), block);
-                },
-            );
+            let matrix = MatMut::new(output, self.rows, area, area);
+            parallel::for_column_parts(matrix, 0..cut.bands(self), &first, &|band, block| {
+                let down = band * cut.band..((band + 1) * cut.band).min(down);
+                f(&part(image..image + 1, group, down), block);
+            });
         });
     }
 
     /// Channels whose products are summed before they are added to those of others: eight points need short sums.
     fn longest_sum(&self) -> Option<usize> {
-        let longest = match (self.points, self.channels) {
+        let channels = self.channels * self.inputs();
+        let longest = match (self.points, channels) {
             (6, _) => return None,
             (_, ..=64) => 16,
             _ => 32,
         };
-        Some(self.channels.div_ceil(self.channels.div_ceil(longest)))
+        Some(channels.div_ceil(channels.div_ceil(longest)))
+    }
+
+    /// Where the values of so many channels lie, part after part: together, but for those of the last register, if that is not
+    /// full.
+    fn runs(&self, channels: usize) -> ([Run; 1 + MOST * MOST], usize) {
+        let (inputs, rest) = (self.inputs(), channels % self.isa.lanes());
+        let mut runs = [Run::default(); 1 + MOST * MOST];
+        if inputs == 1 || rest == 0 {
+            runs[0].len = channels * inputs;
+            return (runs, 1);
+        }
+        let full = (channels - rest) * inputs;
+        runs[0].len = full;
+        for (part, run) in runs[1..=inputs].iter_mut().enumerate() {
+            *run = Run { from: full + part * self.isa.lanes(), len: rest };
+        }
+        (runs, 1 + inputs)
+    }
+
+    /// Columns of the products of `rows` output channels: those of each phase after the others.
+    pub(super) fn product_columns(&self, rows: usize) -> usize {
+        rows.next_multiple_of(self.isa.lanes()) * self.phases()
     }
 }
 
@@ -130,17 +151,18 @@ impl<'a> Part<'a> {
         self.images.len() * self.down.len() * self.of.tiles_across()
     }
 
-    /// At each point, the tiles' channels times the weights of a panel of output channels. `next` says what to fetch
-    /// meanwhile.
+    /// At each point, the tiles' channels times the weights of a panel of output channels, for a phase. `next` says what to
+    /// fetch meanwhile.
     pub fn multiply(
         &self,
-        rows: usize,
+        (rows, phase): (usize, usize),
         factors: &Factors<'a>,
         (to, products): (&Points, &mut [f32]),
         next: impl Fn(Turn<'a>) -> &'a [f32] + Sync,
     ) {
-        let (isa, channels, (from, inputs)) = (self.of.isa, factors.channels, factors.inputs);
-        let runs = &[Run { from: 0, len: channels }];
+        let (isa, (from, inputs)) = (self.of.isa, factors.inputs);
+        let (runs, count) = self.of.runs(factors.channels);
+        let (runs, channels) = (&runs[..count], factors.channels * self.of.inputs());
         let (cols, padded) = (isa.tile_cols(), rows.next_multiple_of(isa.lanes()));
         let together = (WORK / (to.tiles * channels * padded)).max(1);
         parallel::for_chunks_mut(products, together * to.point(), |start, products| {
@@ -148,6 +170,7 @@ impl<'a> Part<'a> {
                 let inputs = &inputs[point * from.point()..][..from.point()];
                 let mut c = MatMut::new(products, to.tiles, to.channels, to.channels);
                 let width = cols.min(padded);
+                let columns = phase * width..(phase + 1) * width;
                 let at = point * self.of.point_len(channels, width);
                 let (b, weights) = factors.weights[at..].split_at(channels * width);
                 let weights = weights.get(isa.lanes()..).unwrap_or_default();
@@ -158,7 +181,7 @@ impl<'a> Part<'a> {
                     let longest = self.of.longest_sum();
                     let next = next(Turn { point, index, weights });
                     let outer = Outer { data: inputs, offsets, runs, b, add: factors.add, longest, next };
-                    simd::outer(isa, &outer, c.block(tiles, 0..width));
+                    simd::outer(isa, &outer, c.block(tiles, columns.clone()));
                 }
             }
         });
@@ -183,6 +206,7 @@ impl<'a> Part<'a> {
         mut c: MatMut<'_>,
     ) {
         let (lanes, area) = (self.of.isa.lanes(), self.area());
+        let columns = panel.len().next_multiple_of(lanes);
         for image in 0..self.images.len() {
             for first in (0..panel.len()).step_by(lanes) {
                 let count = lanes.min(panel.len() - first);
@@ -194,7 +218,9 @@ impl<'a> Part<'a> {
                 if self.of.pass == Pass::Spread {
                     self.spread(image, first, plane, (to, products), c);
                 } else {
-                    self.transform(image, first, plane, (to, products));
+                    for phase in 0..self.of.phases() {
+                        self.transform(image, (phase * columns + first, phase), plane, (to, products));
+                    }
                     self.store(panel.start + first, plane, c);
                 }
             }
@@ -216,45 +242,40 @@ impl<'a> Part<'a> {
 
     /// Values of a channel of an image.
     fn area(&self) -> usize {
-        let ([height, width], side) = (self.of.result(), self.of.block_side());
+        let [height, width] = self.of.result;
         if self.down == (0..self.of.tiles_down()) {
             return height * width;
         }
-        ((self.down.end * side).min(height) - self.down.start * side) * width
+        (self.of.line(self.down.end) - self.of.line(self.down.start)) * width
     }
 
     /// Registers between lines of outputs: tiles of one block that reach beyond a row's end would meet in what comes next.
     fn pitch(&self) -> usize {
         let of = self.of;
-        if of.dilation > 1 { of.blocks_across() * of.block_side() } else { of.output[1] }
+        if of.apart() > 1 { of.blocks_across() * of.block_side() } else { of.output[1] }
     }
 
-    /// The outputs of a register of channels, a register a position. Tiles may reach beyond a row's end, over what comes
+    /// The outputs of a phase of a register of channels, the first of which is a column, a register a position. Tiles may reach beyond a row's end, over what comes
     /// next, which is therefore written later: the last tile of a row goes before the others.
     fn transform(
         &self,
         image: usize,
-        first: usize,
+        (column, phase): (usize, usize),
         plane: &mut [f32],
         (points, products): (&Points, &[f32]),
     ) {
         let (of, blocks) = (self.of, self.of.blocks_across());
-        let (lanes, pitch) = (of.isa.lanes(), self.pitch());
+        let (lanes, pitch, count) = (of.isa.lanes(), self.pitch(), of.parts.count);
+        let phase = (phase / count * pitch + phase % count) * lanes;
         for down in 0..self.down.len() {
             of.for_starts(|start, number| {
                 for tiles in [blocks - 1..blocks, 0..blocks - 1] {
                     let tile = (image * self.down.len() + down) * of.tiles_across() + number + tiles.start;
-                    let from = points.grid(tile, first);
-                    let place = (down * pitch + tiles.start) * of.block_side() * lanes;
-                    let to = Target::Squares(plane, of.grid(start, pitch * lanes).after(place));
-                    simd::transform(
-                        of.isa,
-                        of.points,
-                        Map::Sums(of.side()),
-                        tiles.len(),
-                        (products, from),
-                        to,
-                    );
+                    let from = points.grid(tile, column);
+                    let place = (down * pitch + tiles.start) * of.block_side() * lanes + phase;
+                    let to = Target::Squares(plane, of.grid(start, pitch * lanes, of.apart()).after(place));
+                    let map = Map::Sums(of.side());
+                    simd::transform(of.isa, of.points, map, tiles.len(), (products, from), to);
                 }
             });
         }
@@ -263,12 +284,15 @@ impl<'a> Part<'a> {
     /// Writes them to their channels, a row each.
     fn store(&self, first: usize, plane: &[f32], c: MatMut<'_>) {
         let channel = self.group * self.of.rows + first;
-        self.store_lines(plane, self.pitch(), self.epilogue.rows(channel..channel + c.rows()), c);
+        let [top, left] = self.of.crop;
+        let before = if self.down.start == 0 { top * self.pitch() } else { 0 } + left;
+        let lines = &plane[before * self.of.isa.lanes()..];
+        self.store_lines(lines, self.pitch(), self.epilogue.rows(channel..channel + c.rows()), c);
     }
 
     /// Writes lines of a register a position, `pitch` apart, to their channels, a row each.
     pub fn store_lines(&self, lines: &[f32], pitch: usize, epilogue: Epilogue<'_>, mut c: MatMut<'_>) {
-        let (isa, width) = (self.of.isa, self.of.result()[1]);
+        let (isa, width) = (self.of.isa, self.of.result[1]);
         let how = Transposed { stride: isa.lanes(), add: false, epilogue };
         if pitch == width {
             return simd::transpose(isa, lines, how, c);

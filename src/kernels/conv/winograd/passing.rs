@@ -31,7 +31,8 @@ impl Winograd {
 
     /// Channels of a stretch: whole registers.
     fn stretch(&self) -> usize {
-        self.channels.div_ceil(self.channels.div_ceil(STRETCH)).next_multiple_of(self.isa.lanes())
+        let most = (STRETCH / self.inputs()).max(1);
+        self.channels.div_ceil(self.channels.div_ceil(most)).next_multiple_of(self.isa.lanes())
     }
 
     /// The tiles of a task, which makes a panel of output channels.
@@ -49,7 +50,7 @@ impl Winograd {
 
     /// The values of the tiles of a task, for each stretch of channels.
     fn points(&self) -> Points {
-        Points::new(self, self.stretch(), self.cut_channels().tiles(self))
+        Points::new(self, self.columns(self.stretch()), self.cut_channels().tiles(self))
     }
 
     /// Floats of those of all tasks.
@@ -75,11 +76,11 @@ impl Winograd {
             let (group, part) =
                 (index / bands % self.groups, index / bands / self.groups * bands + index % bands);
             let rows = cut.tile_rows(self, part);
-            let points = Points::new(self, stretch, rows.len() * self.tiles_across());
+            let points = Points::new(self, self.columns(stretch), rows.len() * self.tiles_across());
             let source = Source::input(self, input, group).part(first..(first + stretch).min(self.channels));
             source.transform_rows(rows, points.images(values));
         });
-        let group = self.rows * self.channels * self.taps * self.taps;
+        let group = self.rows * self.channels * self.kernel_area();
         self.share_out(cut, epilogue, output, &|part, c| {
             let index = (part.images.start / cut.images * self.groups + part.group) * bands;
             let values = &values[(index + part.down.start / cut.band) * stretches * len..][..stretches * len];
@@ -92,29 +93,34 @@ impl Part<'_> {
     /// Overwrites `c`. `values` are those of its tiles, `weights` its group's.
     fn pass_channels(&self, values: &[f32], weights: &[f32], c: MatMut<'_>) {
         let (of, stretch) = (self.of, self.of.stretch());
-        let from = Points::new(of, stretch, self.tiles());
+        let from = Points::new(of, of.columns(stretch), self.tiles());
         self.for_panels(c, &|rows, c| {
-            let to = Points::new(of, rows.len(), self.tiles());
-            scratch::lend(self.plane_len() + to.len() + of.panels_len(stretch, rows.len()), |near| {
+            let to = Points::new(of, of.product_columns(rows.len()), self.tiles());
+            let panel = of.panels_len(stretch * of.inputs(), rows.len());
+            scratch::lend(self.plane_len() + to.len() + panel, |near| {
                 let (plane, near) = near.split_at_mut(self.plane_len());
                 let (products, near) = near.split_at_mut(to.len());
                 for (first, inputs) in
                     (0..of.channels).step_by(stretch).zip(values.chunks_exact(of.points().len()))
                 {
-                    let channels = first..(first + stretch).min(of.channels);
-                    of.transform_panel(weights, rows.start, channels.clone(), near);
-                    let inputs = &inputs[..from.len()];
-                    let factors = Factors {
-                        channels: channels.len(),
-                        inputs: (&from, inputs),
-                        weights: near,
-                        add: first > 0,
-                    };
-                    self.multiply(rows.len(), &factors, (&to, &mut *products), |turn| {
-                        // What follows are the inputs at the next point.
-                        let next = turn.index * channels.len() * of.isa.lanes();
-                        inputs.get((turn.point + 1) * from.point() + next..).unwrap_or_default()
-                    });
+                    let (channels, inputs) =
+                        (first..(first + stretch).min(of.channels), &inputs[..from.len()]);
+                    for phase in 0..of.phases() {
+                        let count = of.parts.count;
+                        let place = (rows.start, [phase / count, phase % count]);
+                        of.transform_panel(weights, place, channels.clone(), near);
+                        let factors = Factors {
+                            channels: channels.len(),
+                            inputs: (&from, inputs),
+                            weights: near,
+                            add: first > 0,
+                        };
+                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |turn| {
+                            // What follows are the inputs at the next point.
+                            let next = turn.index * channels.len() * of.inputs() * of.isa.lanes();
+                            inputs.get((turn.point + 1) * from.point() + next..).unwrap_or_default()
+                        });
+                    }
                 }
                 self.finish(rows, plane, (&to, products), c);
             });

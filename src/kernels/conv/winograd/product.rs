@@ -20,7 +20,11 @@ impl Winograd {
     }
 
     fn group_len(&self) -> usize {
-        self.panels_len(self.channels, self.rows)
+        self.phases() * self.phase_len()
+    }
+
+    fn phase_len(&self) -> usize {
+        self.panels_len(self.channels * self.inputs(), self.rows)
     }
 
     /// Overwrites `output`; `packed` is for the transformed weights.
@@ -41,12 +45,13 @@ impl Winograd {
 
     /// Transforms the weights of each group.
     fn pack(&self, weights: &[f32], packed: &mut [f32]) {
-        let (group, panel) =
-            (self.rows * self.channels * self.taps * self.taps, self.panel_len(self.channels));
-        parallel::for_chunks_mut(packed, self.group_len(), |start, packed| {
-            let weights = &weights[start / packed.len() * group..][..group];
+        let group = self.rows * self.channels * self.kernel_area();
+        let (panel, count) = (self.panel_len(self.channels * self.inputs()), self.parts.count);
+        parallel::for_chunks_mut(packed, self.phase_len(), |start, packed| {
+            let (index, phase) = (start / self.group_len(), start / self.phase_len() % self.phases());
+            let weights = &weights[index * group..][..group];
             parallel::for_chunks_mut(packed, panel, |start, packed| {
-                let first = start / panel * self.isa.tile_cols();
+                let first = (start / panel * self.isa.tile_cols(), [phase / count, phase % count]);
                 self.transform_panel(weights, first, 0..self.channels, packed);
             });
         });
@@ -63,7 +68,7 @@ impl Winograd {
     /// there should be enough of them to outweigh reading the weights.
     pub(super) fn tiles_together(&self) -> usize {
         const FLOATS: usize = 300_000;
-        (FLOATS / (self.square() * self.channels)).clamp(28, 56)
+        (FLOATS / (self.square() * self.channels * self.inputs())).clamp(28, 56)
     }
 
     /// Images of a task, at most `most`: fewer where that makes more tasks and the weights, which each task reads whole, are
@@ -79,23 +84,24 @@ impl Part<'_> {
     /// Overwrites `c`. `packed` are the group's weights.
     fn pass_weights(&self, input: &[f32], packed: &[f32], c: MatMut<'_>) {
         let (of, channels, tiles) = (self.of, self.of.channels, self.tiles());
-        let from = Points::new(of, channels, tiles);
+        let from = Points::new(of, of.columns(channels), tiles);
         scratch::lend(from.len(), |inputs| {
             Source::factor(of, input, self.group).transform_rows(self.tile_rows(), from.images(inputs));
             let inputs = (&from, &*inputs);
             self.for_panels(c, &|rows, c| {
-                let to = Points::new(of, rows.len(), tiles);
-                let weights = &packed[rows.start / of.isa.tile_cols() * of.panel_len(channels)..];
-                let factors = Factors { channels, inputs, weights, add: false };
+                let (to, depth) =
+                    (Points::new(of, of.product_columns(rows.len()), tiles), channels * of.inputs());
                 scratch::lend(self.plane_len() + to.len(), |near| {
                     let (plane, products) = near.split_at_mut(self.plane_len());
-                    // What follows are the weights of the next point or panel: two tiles fetch all of it.
-                    self.multiply(rows.len(), &factors, (&to, &mut *products), |turn| match turn.index {
-                        0 | 1 => {
-                            turn.weights.get(turn.index * channels * of.isa.lanes()..).unwrap_or_default()
-                        }
-                        _ => &[],
-                    });
+                    for (phase, packed) in packed.chunks_exact(of.phase_len()).enumerate() {
+                        let weights = &packed[rows.start / of.isa.tile_cols() * of.panel_len(depth)..];
+                        let factors = Factors { channels, inputs, weights, add: false };
+                        // What follows are the weights of the next point or panel: two tiles fetch all of it.
+                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |turn| {
+                            let at = turn.index * depth * of.isa.lanes();
+                            turn.weights.get(at..).filter(|_| turn.index < 2).unwrap_or_default()
+                        });
+                    }
                     self.finish(rows, plane, (&to, products), c);
                 });
             });

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::parts::Parts;
 use super::{CHANNELS, Pass, Winograd};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, ImagesMut, Map, Target};
 
-/// Values at the points: for each point, for each tile, one a channel.
+/// Values at the points: for each point, for each tile, one a channel. Of several parts of a kernel, each register of channels
+/// comes once for each.
 pub struct Points {
     /// Points along an axis.
     across: usize,
@@ -53,8 +55,11 @@ pub struct Source<'a> {
     /// Height and width, and zeros before them.
     size: [usize; 2],
     pad: [usize; 2],
-    /// Values that a tile reads beyond its own `side`.
+    /// Distance between the values of a tile, and how many it reads beyond its own `side`.
+    apart: usize,
     beyond: usize,
+    /// Parts of the kernel, each of which meets tiles that begin at its first tap.
+    parts: Parts,
     map: Map,
 }
 
@@ -69,7 +74,9 @@ impl<'a> Source<'a> {
             channels: of.channels,
             size: of.input,
             pad: of.pad,
-            beyond: of.taps - 1,
+            apart: if of.has_phases() { 1 } else { of.dilation * of.parts.stride },
+            beyond: if of.has_phases() { of.parts.taps } else { of.parts.padded() / of.parts.stride } - 1,
+            parts: if of.has_phases() { Parts::ONE } else { of.parts },
             map: Map::Input,
         }
     }
@@ -87,7 +94,9 @@ impl<'a> Source<'a> {
             channels: of.channels,
             size: of.output,
             pad: [0; 2],
+            apart: 1,
             beyond: 0,
+            parts: Parts::ONE,
             map: Map::Plain(of.side()),
         }
     }
@@ -101,7 +110,9 @@ impl<'a> Source<'a> {
             channels: of.rows,
             size: of.output,
             pad: [0; 2],
+            apart: of.dilation,
             beyond: 0,
+            parts: Parts::ONE,
             map: Map::Values(of.side()),
         }
     }
@@ -115,7 +126,7 @@ impl<'a> Source<'a> {
 
     /// Registers of as many blocks and what tiles read beyond them.
     fn length(&self, blocks: usize) -> usize {
-        blocks * self.of.block_side() + self.beyond * self.of.dilation
+        (blocks * self.of.side() + self.beyond) * self.apart
     }
 
     /// Registers of a row of a plane.
@@ -130,10 +141,11 @@ impl<'a> Source<'a> {
 
     /// The values at the points of rows of tiles, counted over all images: an image a point, a row a tile, a column a channel.
     pub fn transform_rows(&self, rows: Range<usize>, points: ImagesMut<'_>) {
-        let down = self.of.tiles_down();
-        let (points, _) = points.split_cols(self.channels.next_multiple_of(self.of.isa.lanes()));
-        parallel::for_column_blocks(points, CHANNELS, &|first, mut points| {
-            let source = self.part(first..(first + points.cols()).min(self.channels));
+        let (down, lanes, parts) = (self.of.tiles_down(), self.of.isa.lanes(), self.parts.square());
+        let (points, _) = points.split_cols(self.channels.next_multiple_of(lanes) * parts);
+        let block = (CHANNELS / parts).next_multiple_of(lanes) * parts;
+        parallel::for_column_blocks(points, block, &|first, mut points| {
+            let source = self.part(first / parts..((first + points.cols()) / parts).min(self.channels));
             scratch::lend(self.plane_len(rows.len().min(down)), |plane| {
                 let mut at = rows.start;
                 while at < rows.end {
@@ -148,7 +160,7 @@ impl<'a> Source<'a> {
     }
 
     /// The values at the points of rows `down` of an image's tiles, the first of which is `tile` of `points`: for each
-    /// register of channels a padded copy of the rows, a register a position, then its tiles.
+    /// register of channels a padded copy of the rows, a register a position, then its tiles for each part.
     fn transform(
         &self,
         image: usize,
@@ -157,7 +169,7 @@ impl<'a> Source<'a> {
         tile: usize,
         points: &mut ImagesMut<'_>,
     ) {
-        let (isa, side, across) = (self.of.isa, self.of.block_side(), self.of.tiles_across());
+        let (isa, side, across) = (self.of.isa, self.of.side() * self.apart, self.of.tiles_across());
         let ([height, width], lanes) = (self.size, isa.lanes());
         let pitch = self.width() * lanes;
         let plane = &mut plane[..self.plane_len(down.len())];
@@ -182,18 +194,17 @@ impl<'a> Source<'a> {
                     if together > 1 { rows } else { &mut rows[inside.start * lanes..inside.end * lanes] };
                 simd::interleave(isa, &from[y * width..], height * width, count, lanes, rows);
             }
-            for y in 0..down.len() {
+            for (y, (index, part)) in
+                (0..down.len()).flat_map(|y| self.parts.all().enumerate().map(move |part| (y, part)))
+            {
+                let [line, col] = part.map(|part| self.parts.first(part) * self.of.dilation);
                 self.of.for_starts(|start, first| {
-                    let from = self.of.grid(start, pitch).after(y * side * pitch);
-                    let to = Target::Points(points.again(), [tile + y * across + first, channel]);
-                    simd::transform(
-                        isa,
-                        self.of.points,
-                        self.map,
-                        self.of.blocks_across(),
-                        (plane, from),
-                        to,
-                    );
+                    let at = (y * side + line) * pitch + col * lanes;
+                    let from = self.of.grid(start, pitch, self.apart).after(at);
+                    let column = channel * self.parts.square() + index * lanes;
+                    let to = Target::Points(points.again(), [tile + y * across + first, column]);
+                    let blocks = self.of.blocks_across();
+                    simd::transform(isa, self.of.points, self.map, blocks, (plane, from), to);
                 });
             }
         }

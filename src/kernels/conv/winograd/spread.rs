@@ -10,7 +10,7 @@ use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target};
 impl Winograd {
     /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
     fn spread_size(&self) -> [usize; 2] {
-        [self.tiles_down(), self.tiles_across()].map(|tiles| tiles * self.side() + self.taps - 1)
+        [self.tiles_down(), self.tiles_across()].map(|tiles| tiles * self.side() + self.parts.taps - 1)
     }
 
     /// Floats of that for a register of channels.
@@ -32,7 +32,7 @@ impl Part<'_> {
     ) {
         let of = self.of;
         let (isa, lanes, side, across) = (of.isa, of.isa.lanes(), of.side(), of.tiles_across());
-        let ([_, pitch], [top, left]) = (of.spread_size(), of.pad);
+        let ([_, pitch], [top, left]) = (of.spread_size(), of.crop);
         plane.fill(0.0);
         for down in 0..of.tiles_down() {
             let from = points.grid((image * of.tiles_down() + down) * across, first);

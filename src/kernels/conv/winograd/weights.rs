@@ -1,8 +1,9 @@
-//! The weights at the points: for each panel of output channels, for each point, for each input channel the panel's values.
+//! The weights at the points: for each panel of output channels, for each point, for each input channel, and part of its kernel,
+//! the panel's values.
 
 use std::ops::Range;
 
-use super::{CHANNELS, Pass, Winograd};
+use super::{CHANNELS, Parts, Pass, Winograd};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, ImagesMut, Map, Target};
@@ -25,53 +26,85 @@ impl Winograd {
         self.square() * (channels * rows.next_multiple_of(lanes) + panels * lanes)
     }
 
-    /// Transforms a group's weights to the panel of output channels that starts at `first`, for some input channels. They
-    /// are taken some channels at a time, so that they stay in the first-level cache in between.
+    /// Transforms a group's weights for a phase to the panel of output channels that starts at `first`, for some input channels.
+    /// They are taken some channels at a time, so that they stay in the first-level cache in between.
     pub(super) fn transform_panel(
         &self,
         weights: &[f32],
-        first: usize,
+        (first, phase): (usize, [usize; 2]),
         channels: Range<usize>,
         panel: &mut [f32],
     ) {
-        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
-        let width = self.panel_width(first);
+        let (isa, lanes, inputs) = (self.isa, self.isa.lanes(), self.inputs());
+        let (width, area) = (self.panel_width(first), self.parts.padded() * self.parts.padded());
         let map = match self.pass {
-            Pass::Turned => Map::Turned(self.taps),
-            Pass::Forward | Pass::Spread => Map::Values(self.taps),
+            Pass::Turned => Map::Turned(self.parts.taps),
+            Pass::Forward | Pass::Spread => Map::Values(self.parts.taps),
         };
-        let point = self.point_len(channels.len(), width);
-        let points = ImagesMut::spaced(panel, self.square(), point, [channels.len(), width]);
-        parallel::for_row_blocks(points, CHANNELS, &|start, mut points| {
+        let rows = channels.len() * inputs;
+        let points = ImagesMut::spaced(panel, self.square(), self.point_len(rows, width), [rows, width]);
+        let block = (CHANNELS / inputs).next_multiple_of(lanes) * inputs;
+        parallel::for_row_blocks(points, block, &|start, mut points| {
             scratch::lend(lanes * area * lanes, |plain| {
-                let rows = points.rows();
-                for (at, row) in (0..width)
+                let count = points.rows() / inputs;
+                for (at, channel) in (0..width)
                     .step_by(lanes)
-                    .flat_map(|at| (0..rows).step_by(lanes).map(move |row| (at, row)))
+                    .flat_map(|at| (0..count).step_by(lanes).map(move |channel| (at, channel)))
                 {
-                    let some = lanes.min(rows - row);
+                    let some = lanes.min(count - channel);
                     let plain = &mut plain[..some * area * lanes];
-                    self.interleave(weights, first + at, channels.start + start + row, plain);
-                    let from = Grid { first: 0, row: self.taps * lanes, col: lanes, tile: area * lanes };
-                    let to = Target::Points(points.again(), [row, at]);
-                    simd::transform(isa, self.points, map, some, (plain, from), to);
+                    self.interleave(weights, first + at, channels.start + start / inputs + channel, plain);
+                    for input in 0..inputs {
+                        let from = self.part_of_kernel(self.part(phase, input));
+                        let to = Target::Points(points.again(), [channel * inputs + input * some, at]);
+                        simd::transform(isa, self.points, map, some, (plain, from), to);
+                    }
                 }
             });
         });
     }
 
-    /// The kernels of some input channels from `channel` on: for each tap a register of output channels.
+    /// The part of the kernel that meets part `input` of a tile's input.
+    fn part(&self, phase: [usize; 2], input: usize) -> [usize; 2] {
+        let Parts { count, .. } = self.parts;
+        let part = [input / count, input % count];
+        match self.pass {
+            Pass::Turned if self.has_phases() => phase,
+            Pass::Turned => part.map(|part| count - 1 - part),
+            Pass::Forward | Pass::Spread => part,
+        }
+    }
+
+    /// Where a part lies among the taps of padded kernels, a register a tap, of channel after channel.
+    pub(super) fn part_of_kernel(&self, part: [usize; 2]) -> Grid {
+        let (lanes, length, stride) = (self.isa.lanes(), self.parts.padded(), self.parts.stride);
+        let [y, x] = part.map(|part| self.parts.first(part));
+        let (row, col) = (stride * length * lanes, stride * lanes);
+        Grid { first: (y * length + x) * lanes, row, col, tile: length * length * lanes }
+    }
+
+    /// The padded kernels of some input channels from `channel` on: for each tap a register of output channels.
     fn interleave(&self, weights: &[f32], row: usize, channel: usize, plain: &mut [f32]) {
-        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.taps * self.taps);
-        let count = lanes.min(self.rows - row);
-        if self.pass != Pass::Forward {
-            for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(area * lanes)) {
-                let from = &weights[(channel * self.rows + row) * area..];
-                simd::interleave(isa, from, area, count, lanes, plain);
-            }
-        } else {
+        let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.kernel_area());
+        let (kernel, padded, count) = (self.parts.kernel, self.parts.padded(), lanes.min(self.rows - row));
+        let forward = self.pass == Pass::Forward;
+        let stride = if forward { self.channels * area } else { area };
+        if forward && padded == kernel {
             let from = &weights[(row * self.channels + channel) * area..];
-            simd::interleave(isa, from, self.channels * area, count, lanes, plain);
+            return simd::interleave(isa, from, stride, count, lanes, plain);
+        }
+        for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(padded * padded * lanes)) {
+            let at = if forward { row * self.channels + channel } else { channel * self.rows + row };
+            let from = &weights[at * area..];
+            if padded == kernel {
+                simd::interleave(isa, from, stride, count, lanes, plain);
+                continue;
+            }
+            for (y, line) in plain.chunks_exact_mut(padded * lanes).enumerate() {
+                let (line, zeros) = line.split_at_mut(if y < kernel { kernel * lanes } else { 0 });
+                simd::interleave(isa, from.get(y * kernel..).unwrap_or_default(), stride, count, lanes, line);
+                zeros.fill(0.0);
+            }
         }
     }
 }
