@@ -345,12 +345,13 @@ fn each_way_is_tested() {
     let names = |name: fn(Isa, &ConvDims) -> &'static str| {
         let cases = cases();
         let of = |way: &str| cases.iter().filter(|d| name(isa, d) == way).count();
-        ["whole", "depthwise", "fast", "few", "plain"].map(of)
+        ["whole", "depthwise", "fast", "in parts", "few", "plain"].map(of)
     };
     fn name<F>(way: Way<F>) -> &'static str {
         match way {
             Way::Whole => "whole",
             Way::Depthwise => "depthwise",
+            Way::Fast(fast) if fast.parts() > 1 => "in parts",
             Way::Fast(_) => "fast",
             Way::Few(_) => "few",
             Way::Plain => "plain",

@@ -34,6 +34,8 @@ const ENOUGH_TILES: usize = 192;
 /// Multiply-adds that the weights cost at each point, a pair of channels: transformed and written, or used while they are near.
 const WRITTEN: f64 = 45.0;
 const NEAR: f64 = 20.0;
+/// How much longer several parts take than is counted.
+const SEVERAL_PARTS: f64 = 1.2;
 
 /// A convolution of a batch: `groups` times `channels` to `rows` channels.
 #[derive(Clone, Copy, Debug)]
@@ -158,8 +160,11 @@ impl Winograd {
         let (tiles, taps) = ((self.images * self.tiles()) as f64, self.kernel_area() as f64);
         let (inputs, phases) = (self.inputs() as f64, self.phases() as f64);
         let outputs = (self.images * self.result.iter().product::<usize>()) as f64 / phases;
-        let products = 1.25 * inputs * phases + 35.0 * phases / c + 38.0 * inputs / k;
-        let fast = self.square() as f64 * (tiles * products + inputs * phases * weights);
+        // Parts of too few channels leave lanes empty.
+        let inputs_filled = self.summed(self.channels) as f64 / c;
+        let products = inputs_filled * (1.25 * phases + 38.0 / k) + 35.0 * phases / c;
+        let margin = if self.parts.count > 1 { SEVERAL_PARTS } else { 1.0 };
+        let fast = margin * self.square() as f64 * (tiles * products + inputs * phases * weights);
         let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
         (outputs > 0.0 && fast < plain).then_some(self)
     }
@@ -189,6 +194,12 @@ impl Winograd {
         } else {
             self.run_tiles(input, weights, epilogue, output, scratch);
         }
+    }
+
+    /// Parts of the kernel.
+    #[cfg(test)]
+    pub fn parts(&self) -> usize {
+        self.parts.square()
     }
 
     /// Length of a tile of outputs.
