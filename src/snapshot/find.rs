@@ -32,7 +32,8 @@ fn beside(prefix: &str) -> Option<(impl Iterator<Item = String>, &str)> {
     let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    Some((names, prefix.file_name()?.to_str()?))
+    let stem = if prefix == Path::new("") { "" } else { prefix.file_name()?.to_str()? };
+    Some((names, stem))
 }
 
 /// The newest solver state at `prefix` that is whole and whose weights are, and why newer ones are not.
@@ -169,6 +170,15 @@ mod tests {
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
         assert!(!folder.path().join("a_iter_9.caffemodel.h5").exists());
         assert!(!folder.path().join("a_iter_9.residuals").exists());
+    }
+
+    #[test]
+    fn an_empty_prefix_begins_every_name() {
+        let (names, stem) = beside("").unwrap();
+        assert_eq!(stem, "");
+        assert!(names.into_iter().any(|name| name == "Cargo.toml"), "of the working directory");
+        assert!(is_left_over("._iter_10.caffemodel.x1Y2z3", stem));
+        assert!(beside("..").is_none());
     }
 
     #[test]
