@@ -131,8 +131,7 @@ impl Net {
         // The plan may move values: what this pass has made so far, and what sources hold, is carried over.
         let made =
             self.nodes[..i].iter().chain(self.nodes[i..].iter().filter(|n| n.kind.role == Role::Source));
-        let kept: Vec<(BlobId, Vec<f32>)> =
-            made.flat_map(|n| &n.tops).map(|&t| (t, self.values(t).to_vec())).collect();
+        let kept = self.copy_of(made.flat_map(|n| &n.tops).copied());
         for (node, shapes) in now {
             self.nodes[node].tops.iter().zip(shapes).for_each(|(&t, shape)| self.blobs[t].shape = shape);
         }
@@ -140,11 +139,7 @@ impl Net {
         self.outdated = (i + 1..all).find(|&next| self.nodes[next].kind.shaped_by_values);
         self.outline(i + 1..self.outdated.map_or(all, |next| next + 1))?;
         self.lay_out()?;
-        for (b, values) in kept {
-            let slot = self.blobs[b].slot;
-            let len = values.len().min(self.blobs[b].shape.count());
-            self.slots[slot][..len].copy_from_slice(&values[..len]);
-        }
+        self.put_back(kept);
         Ok(())
     }
 

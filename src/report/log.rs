@@ -82,9 +82,7 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             }
         }
         Event::Debug(stage) => debug::show(solver, *stage),
-        Event::DebugTest { net, batch, layer } => {
-            debug::forward(solver.tester(*net, *batch), *layer, solver.params())
-        }
+        Event::DebugTest { net, layer } => debug::forward(solver.test_net(*net), *layer, solver.params()),
         Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
         Event::Test { outputs, loss, .. } => {
             if let Some(loss) = loss {
