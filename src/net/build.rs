@@ -1,7 +1,7 @@
 //! From a `NetParameter` to a wired net with memory.
 
 use super::{
-    BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params,
+    BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params, params,
     plan::{
         filter, fuse,
         memory::{self, Lives},
@@ -294,9 +294,7 @@ fn build_layers(
         let ids = (outline.params.iter().enumerate())
             .map(|(i, p)| params.bind(config, i, p, options.seed, before))
             .collect::<Result<Vec<_>, _>>()?;
-        if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
-            return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
-        }
+        params::refuse_double_statistics(config, &outline, &ids)?;
         tracing::debug!("layer `{}` ({}): {bottoms:?} -> {:?}", config.name(), wired.kind.name, outline.tops);
         built.push((layer, outline, ids));
     }

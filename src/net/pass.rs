@@ -203,9 +203,14 @@ impl Net {
                 self.slots[slot] = buffer;
             }
         }
-        for (&id, buffer) in node.run.learned.iter().zip(param_diffs.iter_mut()) {
-            if let Some(buffer) = buffer.take() {
-                params[id].diff = buffer;
+        for (k, buffer) in param_diffs.iter_mut().enumerate() {
+            let id = node.run.learned[k];
+            match buffer.take() {
+                Some(more) if node.run.repeats(k) => {
+                    params[id].diff.iter_mut().zip(more.iter()).for_each(|(diff, more)| *diff += more);
+                }
+                Some(buffer) => params[id].diff = buffer,
+                None => {}
             }
         }
     }
@@ -239,10 +244,13 @@ impl Net {
             })
             .collect();
         let product = taken.and_then(|id| Some((id, node.layer.product(&bottoms, &tops)?)));
-        let mut param_diffs: Few<Option<Buffer>> = (learned.iter().zip(&node.run.wanted))
-            .map(|(&id, &wanted)| {
+        let mut param_diffs: Few<Option<Buffer>> = (learned.iter().zip(&node.run.wanted).enumerate())
+            .map(|(k, (&id, &wanted))| {
                 let own = wanted && product.as_ref().is_none_or(|(taken, _)| *taken != id);
-                own.then(|| take(&mut params[id].diff))
+                own.then(|| match node.run.repeats(k) {
+                    true => Buffer::zeroed(params[id].data.len()),
+                    false => take(&mut params[id].diff),
+                })
             })
             .collect();
         // What comes with the product is not the layer's to make.
@@ -346,5 +354,36 @@ mod tests {
             net.forward(&mut params).unwrap();
             assert_eq!(net.values(net.blob("e").unwrap()), want, "{selector:?}");
         }
+    }
+
+    /// y = s x + s: the gradient of s is the sum of both, over what it has been before.
+    #[test]
+    fn weight_and_bias_may_be_one() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [2, 2] } } }
+            layer { name: 's' type: 'Scale' bottom: 'x' top: 'y' param { name: 'a' } param { name: 'a' }
+              scale_param { bias_term: true bias_filler { type: 'constant' value: 7 } } }
+            layer { name: 'r' type: 'Reduction' bottom: 'y' top: 'r' loss_weight: 1 }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let mut params = Params::new();
+        let mut net = Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap();
+        net.set_input("x", &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(net.forward(&mut params).unwrap(), 14.0);
+        assert_eq!(net.params().len(), 1);
+        for passes in [1.0, 2.0] {
+            net.backward(&mut params);
+            assert_eq!(params[net.params()[0]].diff[..], [6.0 * passes, 8.0 * passes]);
+        }
+    }
+
+    #[test]
+    fn running_statistics_may_not_be_one() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [2, 2] } } }
+            layer { name: 'n' type: 'BatchNorm' bottom: 'x' top: 'y'
+              param { name: 'a' lr_mult: 0 } param { name: 'a' lr_mult: 0 } }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let refused = Net::new(&net, Options::new(Phase::Train, 1), &mut Params::new()).err().unwrap();
+        assert!(refused.to_string().contains("shares one running statistic with another"), "{refused}");
     }
 }
