@@ -86,3 +86,62 @@ fn tests_over_whole_sets_leave_resuming_exact() {
     };
     assert_eq!(last_test(&whole), last_test(&parts));
 }
+
+/// Layers that write what the test net makes of each of five samples to `rows.h5`; an LSTM makes it depend on all before.
+const ROWS: &str = r#"
+layer {
+  name: "mark" type: "Power" bottom: "label" top: "mark" include { phase: TEST }
+  power_param { scale: 0 shift: 1 }
+}
+layer {
+  name: "marks" type: "Reshape" bottom: "mark" top: "marks" include { phase: TEST }
+  reshape_param { shape { dim: 0 dim: 1 } }
+}
+layer {
+  name: "lstm" type: "LSTM" bottom: "data" bottom: "marks" top: "lstm" include { phase: TEST }
+  recurrent_param { num_output: 3 weight_filler { type: "xavier" } }
+}
+layer {
+  name: "rows" type: "HDF5Output" bottom: "lstm" bottom: "label" include { phase: TEST }
+  hdf5_output_param { file_name: "rows.h5" }
+}
+"#;
+
+/// A folder whose test net reads five samples in such batches, and writes rows.
+fn five_by(batch: usize) -> Folder {
+    let folder = Folder::new();
+    let set = format!("batch_size: {batch} begin: 1000 end: 1005");
+    folder.edit("net.prototxt", "batch_size: 50 begin: 1000", &set);
+    folder.edit("solver.prototxt", "test_iter: 2", "test_iter: 0");
+    let net = [folder.read("net.prototxt"), ROWS.into()].concat();
+    folder.write("net.prototxt", net);
+    folder
+}
+
+/// The data and labels in `rows.h5`.
+fn rows(folder: &Folder) -> (Vec<f32>, Vec<f32>) {
+    let file = hdf5_pure::File::open(folder.path("rows.h5")).unwrap();
+    let set = |name| file.dataset(name).unwrap().read_f32().unwrap();
+    (set("data"), set("label"))
+}
+
+#[test]
+fn rows_of_a_whole_set_are_in_one_file_each_once() {
+    let whole = five_by(5);
+    whole.done(&["train", "--solver", "solver.prototxt"]);
+    // Tests at 0, 10 and 20.
+    let (data, labels) = rows(&whole);
+    assert_eq!((data.len(), labels.len()), (3 * 15, 15));
+    assert!(labels[..5] == labels[5..10] && labels[..5] == labels[10..]);
+    // The snapshot has no LSTM, so it starts with other weights.
+    test_exact(&whole);
+    let exact = rows(&whole);
+    assert_eq!(exact.1, labels[..5]);
+    for batch in [2, 3, 4, 1, 9] {
+        let folder = five_by(batch);
+        folder.done(&["train", "--solver", "solver.prototxt"]);
+        assert_eq!(rows(&folder), (data.clone(), labels.clone()), "train by {batch}");
+        test_exact(&folder);
+        assert_eq!(rows(&folder), exact, "test by {batch}");
+    }
+}

@@ -31,6 +31,13 @@ fn a_file_gets_caffes_lines_and_a_summary() {
     assert!(speed.iter().all(|part| end[1].contains(part)), "{}", end[1]);
     assert!(end[2].starts_with("Best test: accuracy 0."), "{}", end[2]);
     assert_eq!(end[3], "Last weights: tiny_iter_20.caffemodel");
+    // Programs take the end of these lines for the name of the file.
+    for file in [
+        "binary proto file tiny_iter_10.caffemodel\n",
+        "state to binary proto file tiny_iter_10.solverstate\n",
+    ] {
+        assert!(log.contains(file), "{log}");
+    }
 }
 
 /// Between the loss and the rate where these are shown, and in other iterations by itself.

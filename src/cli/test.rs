@@ -67,40 +67,34 @@ impl TestArgs {
         let mut params = Params::new();
         let mut options = Options::new(Phase::Test, 1);
         options.state = self.state.state(Phase::Test, &file.net);
-        let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
+        let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
         for layer in net.layers().filter(|layer| layer.kind.name == "Input") {
             let name = layer.config.name();
             report::warn(&format!("layer `{name}` is an Input, which reads no data: the net sees zeros"));
         }
-        let mut whole = match self.exact {
-            true => Some(whole_set(&net, &file, options, &mut params)?),
+        let whole = match self.exact {
+            true => Some(whole_set(&mut net, &file)?),
             false => None,
         };
         if self.on_bad_sample == OnBadSample::Skip {
             net.skip_bad_samples();
-            whole.iter_mut().for_each(WholeSet::skip_bad_samples);
         }
         weights::copy(weights, &net, &mut params, &file)?;
         let iterations = whole.as_ref().map_or(self.iterations as usize, WholeSet::batches);
         report::info(&format!("Running for {iterations} iterations."));
         let mut means = Means::default();
         for i in 0..iterations {
-            let (passed, weight) = match &mut whole {
-                Some(whole) => {
-                    let weight = whole.weight(i);
-                    (whole.forward(i, 0, &mut net, &mut params), weight)
-                }
-                None => (net.forward(&mut params).map(|loss| (loss, &net)), 1.0),
+            let (loss, weight) = match &whole {
+                Some(whole) => (whole.forward(i, &mut net, &mut params), whole.weight(i)),
+                None => (net.forward(&mut params), 1.0),
             };
-            let (loss, net) = passed.map_err(fail)?;
-            means.add(net, loss, weight);
-            report::batch(i, net);
+            means.add(&net, loss.map_err(fail)?, weight);
+            report::batch(i, &net);
         }
         net.finish().map_err(fail)?;
         let (outputs, loss) = (means.outputs(), means.loss());
         report::means(&outputs, loss);
-        let smaller = whole.as_ref().and_then(WholeSet::smaller_net);
-        report::BadSampleNotes::default().sum_up(std::iter::once(&net).chain(smaller));
+        report::BadSampleNotes::default().sum_up(std::iter::once(&net));
         if self.format == Format::Json {
             let line = report::test_json(iterations, &outputs, loss) + "\n";
             output::print(&line)?;
@@ -110,8 +104,8 @@ impl TestArgs {
 }
 
 /// The whole set that the net reads.
-fn whole_set(net: &Net, file: &NetFile, options: Options, params: &mut Params) -> Result<WholeSet, Failure> {
-    let whole = WholeSet::of(net, &file.net, options, params).map_err(|e| Failure::net(&e, Some(file)))?;
+fn whole_set(net: &mut Net, file: &NetFile) -> Result<WholeSet, Failure> {
+    let whole = WholeSet::of(net).map_err(|e| Failure::net(&e, Some(file)))?;
     whole
         .ok_or_else(|| Failure::new(CONFIG, "--exact needs a net that reads a data set: this one reads none"))
 }

@@ -5,3 +5,13 @@ include!(concat!(env!("OUT_DIR"), "/caffe.rs"));
 
 /// The compiled schema as an encoded `FileDescriptorSet`.
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/caffe.bin"));
+
+impl PoolingParameter {
+    /// `kernel_h` and `kernel_w`, unless there is only one of them beside `kernel_size`, where Caffe does not look at it.
+    pub fn kernel_sides(&self) -> [Option<u32>; 2] {
+        match (self.kernel_size, self.kernel_h, self.kernel_w) {
+            (Some(_), None, _) | (Some(_), _, None) => [None; 2],
+            (_, h, w) => [h, w],
+        }
+    }
+}

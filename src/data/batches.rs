@@ -115,6 +115,13 @@ impl Batches {
         Ok(())
     }
 
+    /// Makes batches of another size than [`Settings`] said, from the current position on.
+    pub fn set_batch_size(&mut self, batch_size: usize) {
+        debug_assert!(batch_size > 0, "a batch has samples");
+        self.spare = None;
+        self.change(|job| job.batch_size = batch_size);
+    }
+
     /// Treats bad samples otherwise than [`Settings`] said.
     pub fn set_on_bad(&mut self, on_bad: OnBad) {
         self.change(|job| job.on_bad = on_bad);

@@ -51,6 +51,10 @@ impl Layer for BatchLayer {
         self.0.set_shard(shard).map_err(|e| LayerError::value(e.with_reason()))
     }
 
+    fn set_batch_size(&mut self, batch_size: usize) {
+        self.0.set_batch_size(batch_size);
+    }
+
     fn expect_labels(&mut self, top: usize, range: LabelRange) {
         self.0.expect_labels(top, range);
     }

@@ -18,10 +18,12 @@ pub const KIND: Kind = Kind {
 
 /// Cuts values at both ends.
 ///
-/// y = min(max(x, `min`), `max`)       dE/dx = dE/dy where `min` <= x <= `max`, else 0
+/// y = max(min(x, `max`), `min`)       dE/dx = dE/dy where `min` <= x <= `max`, else 0
+///
+/// So all is `min` where that is above `max`.
 ///
 /// Shapes: bottom any, top the same. Params: none.
-/// Differs from Caffe: without `clip_param`, or with `min` above `max`, it is refused.
+/// Differs from Caffe: without `clip_param`, or with an end that is NaN, it is refused.
 #[derive(Clone, Copy)]
 struct Clip {
     min: f32,
@@ -32,9 +34,10 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
     let param =
         config.clip_param.ok_or_else(|| LayerError::setting("clip_param", "min and max must be given"))?;
     let (min, max) = (param.min, param.max);
-    if min.is_nan() || max.is_nan() || min > max {
-        let message = format!("min must not exceed max, found min {min} and max {max}");
-        return Err(LayerError::setting("clip_param.min", message));
+    for (name, end) in [("min", min), ("max", max)] {
+        if end.is_nan() {
+            return Err(LayerError::setting(format!("clip_param.{name}"), format!("{name} is NaN")));
+        }
     }
     Ok(Box::new(Pointwise(Clip { min, max })))
 }
@@ -46,7 +49,7 @@ impl Activation for Clip {
 
     #[inline(always)]
     fn value<S: Simd>(self, simd: S, x: S::V) -> S::V {
-        simd.min(simd.splat(self.max), simd.max(simd.splat(self.min), x))
+        simd.max(simd.splat(self.min), simd.min(simd.splat(self.max), x))
     }
 
     #[inline(always)]
@@ -76,9 +79,18 @@ mod tests {
     }
 
     #[test]
+    fn all_is_min_where_that_is_above_max() {
+        let text = "type: 'Clip' clip_param { min: 1 max: -1 }";
+        assert_eq!(forward(text, &[(&[4], &[-3.0, -1.0, 0.5, 3.0])])[0], [1.0; 4]);
+        let clip = Clip { min: 1.0, max: -1.0 };
+        assert_eq!([-1.0, 0.0, 1.0].map(|x| derivative_of(clip, x, 0.0)), [0.0; 3]);
+        assert!(forward(text, &[(&[1], &[f32::NAN])])[0][0].is_nan());
+    }
+
+    #[test]
     fn bad_ends_are_refused() {
         assert_eq!(refusal("type: 'Clip'", &[&[1]]), "min and max must be given");
-        let refused = refusal("type: 'Clip' clip_param { min: 2 max: 1 }", &[&[1]]);
-        assert_eq!(refused, "min must not exceed max, found min 2 and max 1");
+        let refused = refusal("type: 'Clip' clip_param { min: 2 max: nan }", &[&[1]]);
+        assert_eq!(refused, "max is NaN");
     }
 }

@@ -284,6 +284,9 @@ pub trait Layer: Send {
         Ok(())
     }
 
+    /// For a layer that reads a data set: how many samples a batch has from now on; [`Layer::outline`] is called again.
+    fn set_batch_size(&mut self, _batch_size: usize) {}
+
     /// For a layer whose second bottom holds labels: those that it can take.
     fn label_range(&self) -> Option<LabelRange> {
         None

@@ -91,9 +91,10 @@ impl PoolingSettings {
         {
             return Err(setting("sigma", format!("sigma must be above 0, found {sigma}")));
         }
+        let [kernel_h, kernel_w] = p.kernel_sides();
         let kernel = sizes(
             ["kernel_size", "kernel_h", "kernel_w", "kernel_sizes"],
-            [p.kernel_size, p.kernel_h, p.kernel_w],
+            [p.kernel_size, kernel_h, kernel_w],
             &p.kernel_sizes,
         )?;
         let stride = sizes(
@@ -325,6 +326,13 @@ mod tests {
         let x: Vec<f32> = (0..16).map(|v| v as f32).collect();
         let tops = forward(&pooling("kernel_sizes: [1, 2, 4] strides: [1, 2, 1]"), &[(&[1, 1, 2, 2, 4], &x)]);
         assert_eq!(tops[0], [7.0, 15.0]);
+    }
+
+    #[test]
+    fn a_single_side_beside_kernel_size_means_nothing() {
+        let [one, other] = ["kernel_size: 2 kernel_h: 3", "kernel_size: 2 kernel_w: 1"]
+            .map(|text| forward(&pooling(text), &[X]));
+        assert_eq!((&one, &other), (&forward(&pooling("kernel_size: 2"), &[X]), &one));
     }
 
     #[test]

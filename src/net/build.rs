@@ -1,9 +1,7 @@
 //! From a `NetParameter` to a wired net with memory.
 
-use std::ops::Range;
-
 use super::{
-    BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params,
+    BlobId, BlobPlan, Net, NetError, Node, Options, ParamId, Params, params,
     plan::{
         filter, fuse,
         memory::{self, Lives},
@@ -98,52 +96,6 @@ impl Net {
         net.make_diffs(params)?;
         net.expect_labels();
         Ok(net)
-    }
-
-    /// Gives blobs of `Input` layers (or other sources) new shapes, and then every layer above its new shapes.
-    ///
-    /// # Errors
-    /// When a blob is not a source's, or a layer cannot take the new shapes.
-    pub fn reshape(&mut self, shapes: &[(&str, Shape)]) -> Result<(), NetError> {
-        let mut changed = false;
-        for (name, shape) in shapes {
-            let sources = self.nodes.iter().filter(|n| n.kind.role == Role::Source);
-            let Some(id) =
-                sources.flat_map(|n| n.tops.iter().copied()).find(|&t| self.blobs[t].name == *name)
-            else {
-                return Err(NetError::Net(format!("no source layer makes a blob `{name}`")));
-            };
-            changed |= self.blobs[id].shape != *shape;
-            self.blobs[id].shape = shape.clone();
-        }
-        if changed {
-            self.outline(0..self.nodes.len())?;
-            self.lay_out()?;
-        }
-        Ok(())
-    }
-
-    /// Outlines some layers again, after shapes have changed; sources keep their blobs' shapes.
-    pub(super) fn outline(&mut self, layers: Range<usize>) -> Result<(), NetError> {
-        for node in &mut self.nodes[layers] {
-            if node.kind.role == Role::Source {
-                continue;
-            }
-            let bottoms: Vec<Shape> = node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
-            let outline = node.layer.outline(&bottoms).map_err(|e| NetError::of(&node.config, e))?;
-            check_sizes(&node.config, &outline, self.planned.is_some())?;
-            let same =
-                (outline.params.iter().zip(&node.outline.params)).all(|(new, old)| new.shape == old.shape);
-            if !same {
-                let message = "the new shapes of its bottoms ask for parameters of another shape";
-                return Err(NetError::layer(&node.config, "", message));
-            }
-            for (&t, shape) in node.tops.iter().zip(&outline.tops) {
-                self.blobs[t].shape = shape.clone();
-            }
-            node.outline = outline;
-        }
-        Ok(())
     }
 
     /// Plans the memory of all blobs and takes it. Buffers only grow, so values of the sources stay.
@@ -342,9 +294,7 @@ fn build_layers(
         let ids = (outline.params.iter().enumerate())
             .map(|(i, p)| params.bind(config, i, p, options.seed, before))
             .collect::<Result<Vec<_>, _>>()?;
-        if (1..ids.len()).any(|i| ids[..i].contains(&ids[i])) {
-            return Err(NetError::layer(config, "param[0].name", "shares one parameter with itself"));
-        }
+        params::refuse_double_statistics(config, &outline, &ids)?;
         tracing::debug!("layer `{}` ({}): {bottoms:?} -> {:?}", config.name(), wired.kind.name, outline.tops);
         built.push((layer, outline, ids));
     }
@@ -353,7 +303,11 @@ fn build_layers(
 
 /// Refuses tops, parameters and scratch that no memory can hold, before a layer above takes memory by their sizes;
 /// of a net that is only planned, those that cannot be counted.
-fn check_sizes(config: &LayerParameter, outline: &Outline, only_planned: bool) -> Result<(), NetError> {
+pub(super) fn check_sizes(
+    config: &LayerParameter,
+    outline: &Outline,
+    only_planned: bool,
+) -> Result<(), NetError> {
     let scratch = Shape::from([outline.workspace]);
     let tops = outline.tops.iter().map(|shape| ("top", shape));
     let params = outline.params.iter().map(|p| ("parameter", &p.shape));

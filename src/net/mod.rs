@@ -13,6 +13,7 @@ mod labels;
 mod params;
 mod pass;
 pub mod plan;
+mod reshape;
 pub mod summary;
 
 pub use error::NetError;

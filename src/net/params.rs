@@ -6,7 +6,7 @@ use super::{NetError, blobs};
 use crate::{
     config::proto::{LayerParameter, ParamSpec, param_spec::DimCheckMode},
     kernels::random::Draw,
-    layers::{ParamOutline, filler},
+    layers::{Outline, ParamOutline, filler},
     tensor::{Buffer, Shape},
 };
 
@@ -263,6 +263,23 @@ impl Params {
             (*theirs, *given) = (mine, true);
         }
         Ok(())
+    }
+}
+
+/// Refuses a running statistic that is another parameter of its layer as well: a pass writes both.
+pub(super) fn refuse_double_statistics(
+    config: &LayerParameter,
+    outline: &Outline,
+    ids: &[ParamId],
+) -> Result<(), NetError> {
+    let learned = |i: usize| outline.params[i].learned;
+    let double = |&i: &usize| (0..i).any(|j| ids[j] == ids[i] && !(learned(i) && learned(j)));
+    match (1..ids.len()).find(double) {
+        Some(i) => {
+            let message = "shares one running statistic with another of the same layer";
+            Err(NetError::layer(config, format!("param[{i}].name"), message))
+        }
+        None => Ok(()),
     }
 }
 

@@ -131,8 +131,7 @@ impl Net {
         // The plan may move values: what this pass has made so far, and what sources hold, is carried over.
         let made =
             self.nodes[..i].iter().chain(self.nodes[i..].iter().filter(|n| n.kind.role == Role::Source));
-        let kept: Vec<(BlobId, Vec<f32>)> =
-            made.flat_map(|n| &n.tops).map(|&t| (t, self.values(t).to_vec())).collect();
+        let kept = self.copy_of(made.flat_map(|n| &n.tops).copied());
         for (node, shapes) in now {
             self.nodes[node].tops.iter().zip(shapes).for_each(|(&t, shape)| self.blobs[t].shape = shape);
         }
@@ -140,11 +139,7 @@ impl Net {
         self.outdated = (i + 1..all).find(|&next| self.nodes[next].kind.shaped_by_values);
         self.outline(i + 1..self.outdated.map_or(all, |next| next + 1))?;
         self.lay_out()?;
-        for (b, values) in kept {
-            let slot = self.blobs[b].slot;
-            let len = values.len().min(self.blobs[b].shape.count());
-            self.slots[slot][..len].copy_from_slice(&values[..len]);
-        }
+        self.put_back(kept);
         Ok(())
     }
 
@@ -208,9 +203,14 @@ impl Net {
                 self.slots[slot] = buffer;
             }
         }
-        for (&id, buffer) in node.run.learned.iter().zip(param_diffs.iter_mut()) {
-            if let Some(buffer) = buffer.take() {
-                params[id].diff = buffer;
+        for (k, buffer) in param_diffs.iter_mut().enumerate() {
+            let id = node.run.learned[k];
+            match buffer.take() {
+                Some(more) if node.run.repeats(k) => {
+                    params[id].diff.iter_mut().zip(more.iter()).for_each(|(diff, more)| *diff += more);
+                }
+                Some(buffer) => params[id].diff = buffer,
+                None => {}
             }
         }
     }
@@ -244,10 +244,13 @@ impl Net {
             })
             .collect();
         let product = taken.and_then(|id| Some((id, node.layer.product(&bottoms, &tops)?)));
-        let mut param_diffs: Few<Option<Buffer>> = (learned.iter().zip(&node.run.wanted))
-            .map(|(&id, &wanted)| {
+        let mut param_diffs: Few<Option<Buffer>> = (learned.iter().zip(&node.run.wanted).enumerate())
+            .map(|(k, (&id, &wanted))| {
                 let own = wanted && product.as_ref().is_none_or(|(taken, _)| *taken != id);
-                own.then(|| take(&mut params[id].diff))
+                own.then(|| match node.run.repeats(k) {
+                    true => Buffer::zeroed(params[id].data.len()),
+                    false => take(&mut params[id].diff),
+                })
             })
             .collect();
         // What comes with the product is not the layer's to make.
@@ -351,5 +354,36 @@ mod tests {
             net.forward(&mut params).unwrap();
             assert_eq!(net.values(net.blob("e").unwrap()), want, "{selector:?}");
         }
+    }
+
+    /// y = s x + s: the gradient of s is the sum of both, over what it has been before.
+    #[test]
+    fn weight_and_bias_may_be_one() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [2, 2] } } }
+            layer { name: 's' type: 'Scale' bottom: 'x' top: 'y' param { name: 'a' } param { name: 'a' }
+              scale_param { bias_term: true bias_filler { type: 'constant' value: 7 } } }
+            layer { name: 'r' type: 'Reduction' bottom: 'y' top: 'r' loss_weight: 1 }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let mut params = Params::new();
+        let mut net = Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap();
+        net.set_input("x", &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(net.forward(&mut params).unwrap(), 14.0);
+        assert_eq!(net.params().len(), 1);
+        for passes in [1.0, 2.0] {
+            net.backward(&mut params);
+            assert_eq!(params[net.params()[0]].diff[..], [6.0 * passes, 8.0 * passes]);
+        }
+    }
+
+    #[test]
+    fn running_statistics_may_not_be_one() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [2, 2] } } }
+            layer { name: 'n' type: 'BatchNorm' bottom: 'x' top: 'y'
+              param { name: 'a' lr_mult: 0 } param { name: 'a' lr_mult: 0 } }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let refused = Net::new(&net, Options::new(Phase::Train, 1), &mut Params::new()).err().unwrap();
+        assert!(refused.to_string().contains("shares one running statistic with another"), "{refused}");
     }
 }

@@ -146,7 +146,8 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
                 return whole;
             }
             let list = |all: Option<u32>| all.into_iter().collect::<Vec<u32>>();
-            let kernel = both(&list(p.kernel_size), p.kernel_h, p.kernel_w, 1);
+            let [kernel_h, kernel_w] = p.kernel_sides();
+            let kernel = both(&list(p.kernel_size), kernel_h, kernel_w, 1);
             Some((kernel, both(&list(p.stride), p.stride_h, p.stride_w, 1)))
         }
         "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,

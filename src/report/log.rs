@@ -82,9 +82,7 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
             }
         }
         Event::Debug(stage) => debug::show(solver, *stage),
-        Event::DebugTest { net, batch, layer } => {
-            debug::forward(solver.tester(*net, *batch), *layer, solver.params())
-        }
+        Event::DebugTest { net, layer } => debug::forward(solver.test_net(*net), *layer, solver.params()),
         Event::TestStart { iter, net } => info(&format!("Iteration {iter}, Testing net (#{net})")),
         Event::Test { outputs, loss, .. } => {
             if let Some(loss) = loss {
@@ -99,11 +97,8 @@ pub fn event(solver: &Solver, event: &Event<'_>) {
                 Format::Hdf5 => "HDF5",
             };
             info(&format!("Snapshotting to {kind} file {}", weights.display()));
-            let took = took.as_secs_f64();
-            info(&format!(
-                "Snapshotting solver state to {kind} file {} ({took:.3} s in all)",
-                state.display()
-            ));
+            info(&format!("Snapshotting solver state to {kind} file {}", state.display()));
+            info(&format!("The snapshot took {:.3} s", took.as_secs_f64()));
             if *format == Format::BinaryProto && written.bytes > i32::MAX as u64 {
                 warn(&format!(
                     "{} has more than 2 GB: Caffe cannot read it; with snapshot_format: HDF5 it could",

@@ -106,10 +106,10 @@ impl Observer for Reporter {
         self.metrics.iter_mut().for_each(|metrics| metrics.event(solver, event));
         self.board.iter_mut().for_each(|board| board.event(solver, event));
         if matches!(event, Event::Train { shown: true, .. } | Event::Test { .. }) {
-            self.bad.tell(solver.all_nets());
+            self.bad.tell(solver.nets());
         }
         if matches!(event, Event::End(_)) {
-            self.bad.sum_up(solver.all_nets());
+            self.bad.sum_up(solver.nets());
             self.outcome.sum_up(solver);
         }
     }
@@ -121,7 +121,7 @@ impl Observer for Reporter {
 
 /// How long the layers of all nets have waited for data.
 fn waited_for_data(solver: &Solver) -> Duration {
-    solver.all_nets().map(Net::waited_for_data).sum()
+    solver.nets().map(Net::waited_for_data).sum()
 }
 
 /// Writes data to stdout. A reader that has seen enough, as in `cnnctl layers | head`, is no error.

@@ -50,11 +50,11 @@ impl Solver {
             let mut options = Options::new(Phase::Test, seed);
             options.fuse = !config.debug_info();
             options.state = nets::state_of(Phase::Test, &test.net, config.test_state.get(i));
-            let net = Net::new(&test.net, options.clone(), &mut params).map_err(net_error(test))?;
+            let mut net = Net::new(&test.net, options, &mut params).map_err(net_error(test))?;
             let whole = match config.test_iter[i] {
                 0 => {
-                    let whole = WholeSet::of(&net, &test.net, options, &mut params);
-                    Some(whole.map_err(net_error(test))?.ok_or_else(|| epoch::no_set(i))?)
+                    let whole = WholeSet::of(&mut net).map_err(net_error(test))?;
+                    Some(whole.ok_or_else(|| epoch::no_set(i))?)
                 }
                 _ => None,
             };

@@ -2,8 +2,8 @@
 
 use super::{Solver, SolverError};
 use crate::{
-    config::proto::{NetParameter, SolverParameter},
-    net::{Net, NetError, Options, Params},
+    config::proto::SolverParameter,
+    net::{Net, NetError, Params},
 };
 
 impl Solver {
@@ -124,114 +124,70 @@ pub(super) fn no_set(test_net: usize) -> SolverError {
     SolverError::setting(format!("test_iter[{test_net}]"), message)
 }
 
-/// A test over a whole set: all full batches, and a net of its own for what is left over.
-pub struct WholeSet {
-    epoch: Epoch,
-    rest: Option<Net>,
-}
+/// A test over a whole set: all full batches, and a smaller one of what is left over.
+pub struct WholeSet(Epoch);
 
 impl WholeSet {
-    /// Of `net`, which was made of `source` with these options; shares its parameters. `None` if it reads no data set.
+    /// Of `net`; `None` if it reads no data set.
     ///
     /// # Errors
-    /// When data layers do not read alike, and when the net cannot be built with a smaller batch.
-    pub fn of(
-        net: &Net,
-        source: &NetParameter,
-        options: Options,
-        params: &mut Params,
-    ) -> Result<Option<Self>, NetError> {
+    /// When data layers do not read alike, and when the net cannot take a smaller batch.
+    pub fn of(net: &mut Net) -> Result<Option<Self>, NetError> {
         let Some(epoch) = Epoch::of(net).map_err(NetError::Net)? else { return Ok(None) };
-        let left = epoch.samples % epoch.batch;
-        let rest = match left {
-            0 => None,
-            left => Some(Net::new(&with_batch_size(source, left), options, params)?),
-        };
-        Ok(Some(Self { epoch, rest }))
-    }
-
-    /// Leaves out samples that cannot be used; see [`Net::skip_bad_samples`].
-    pub fn skip_bad_samples(&mut self) {
-        self.rest.iter_mut().for_each(Net::skip_bad_samples);
-    }
-
-    /// The net for what is left over.
-    pub fn smaller_net(&self) -> Option<&Net> {
-        self.rest.as_ref()
+        let whole = Self(epoch);
+        // What is wrong with the last batch shows now, not after all others.
+        net.set_batch_size(whole.size(whole.batches().saturating_sub(1)))?;
+        whole.end(net)?;
+        Ok(Some(whole))
     }
 
     /// Batches, the last one included that is not full.
     pub fn batches(&self) -> usize {
-        self.epoch.samples.div_ceil(self.epoch.batch)
+        self.0.samples.div_ceil(self.0.batch)
     }
 
     /// How much batch `number` counts: how many samples it has.
     pub fn weight(&self, number: usize) -> f64 {
-        self.left(number).min(self.epoch.batch) as f64
+        self.left(number).min(self.0.batch) as f64
     }
 
     /// Samples from the start of batch `number` on.
     fn left(&self, number: usize) -> usize {
-        self.epoch.samples.saturating_sub(number * self.epoch.batch)
+        self.0.samples.saturating_sub(number * self.0.batch)
     }
 
-    /// Runs batch `number`, from 0. Gives the loss and the net that has run: `net` or the smaller one. With several ranks,
-    /// `net` is known to skip the batches of the ranks before this one.
+    /// How many samples the net is given at once in batch `number`: beyond the end of the set as many as before it.
+    fn size(&self, number: usize) -> usize {
+        match self.left(number) {
+            0 => self.0.batch,
+            left => left.min(self.0.batch),
+        }
+    }
+
+    /// Runs batch `number`, from 0, on `net`. Gives the loss.
     ///
     /// # Errors
     /// For values that a layer cannot take.
-    pub fn forward<'a>(
-        &'a mut self,
-        number: usize,
-        rank: usize,
-        net: &'a mut Net,
-        params: &mut Params,
-    ) -> Result<(f32, &'a Net), NetError> {
-        self.start(number, rank, net);
-        let net = self.rest_mut(number).unwrap_or(net);
-        let loss = net.forward(params)?;
-        Ok((loss, net))
+    pub fn forward(&self, number: usize, net: &mut Net, params: &mut Params) -> Result<f32, NetError> {
+        self.start(number, 0, net)?;
+        net.forward(params)
     }
 
-    /// Puts the net of batch `number` where the batch begins; see [`WholeSet::forward`].
-    pub(super) fn start(&mut self, number: usize, rank: usize, net: &mut Net) {
-        let batch = self.epoch.batch;
-        let (net, start) = match self.rest_mut(number) {
-            Some(rest) => (rest, number * batch),
-            None => (net, (number - rank) * batch),
-        };
+    /// Puts the net where batch `number` begins, and gives it the size of that batch. With several ranks, it is known to skip
+    /// the batches of the ranks before this one.
+    pub(super) fn start(&self, number: usize, rank: usize, net: &mut Net) -> Result<(), NetError> {
+        let size = self.size(number);
+        net.set_batch_size(size)?;
+        let start = (number * self.0.batch - rank * size) as u64;
         let sources = net.layers().filter(|layer| layer.source_position().is_some()).count();
-        net.rewind(net.passes(), &vec![start as u64; sources]);
+        net.rewind(net.passes(), &vec![start; sources]);
+        Ok(())
     }
 
-    /// The smaller net, if batch `number` is for it.
-    pub(super) fn rest(&self, number: usize) -> Option<&Net> {
-        self.rest.as_ref().filter(|_| self.is_rest(number))
+    /// Gives the net full batches again.
+    pub(super) fn end(&self, net: &mut Net) -> Result<(), NetError> {
+        net.set_batch_size(self.0.batch)
     }
-
-    /// See [`WholeSet::rest`].
-    pub(super) fn rest_mut(&mut self, number: usize) -> Option<&mut Net> {
-        if self.is_rest(number) { self.rest.as_mut() } else { None }
-    }
-
-    fn is_rest(&self, number: usize) -> bool {
-        (1..self.epoch.batch).contains(&self.left(number))
-    }
-}
-
-/// The net with another batch size in all layers that read data sets.
-fn with_batch_size(net: &NetParameter, batch: usize) -> NetParameter {
-    let (mut net, batch) = (net.clone(), batch as u32);
-    for layer in &mut net.layer {
-        let sizes = [
-            layer.data_param.as_mut().map(|p| &mut p.batch_size),
-            layer.image_data_param.as_mut().map(|p| &mut p.batch_size),
-            layer.hdf5_data_param.as_mut().map(|p| &mut p.batch_size),
-            layer.window_data_param.as_mut().map(|p| &mut p.batch_size),
-        ];
-        sizes.into_iter().flatten().for_each(|size| *size = Some(batch));
-    }
-    net
 }
 
 #[cfg(test)]

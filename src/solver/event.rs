@@ -34,8 +34,6 @@ pub enum Event<'a> {
     DebugTest {
         /// Which test net.
         net: usize,
-        /// Which batch of the test: the last one of a whole set may have a smaller net, [`Solver::tester`].
-        batch: usize,
         /// Which layer.
         layer: usize,
     },

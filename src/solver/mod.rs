@@ -128,11 +128,6 @@ impl Solver {
         std::iter::once(&mut self.train).chain(self.tests.iter_mut().map(|test| &mut test.net))
     }
 
-    /// These, and the nets for what is left over of whole sets.
-    pub fn all_nets(&self) -> impl Iterator<Item = &Net> + Clone {
-        self.nets().chain(self.tests.iter().filter_map(|test| test.whole.as_ref()?.smaller_net()))
-    }
-
     /// All parameters.
     pub fn params(&self) -> &Params {
         &self.params
@@ -156,8 +151,6 @@ impl Solver {
     /// Has all nets leave out samples that cannot be used, and not fail.
     pub fn skip_bad_samples(&mut self) {
         self.nets_mut().for_each(Net::skip_bad_samples);
-        let wholes = self.tests.iter_mut().filter_map(|test| test.whole.as_mut());
-        wholes.for_each(WholeSet::skip_bad_samples);
     }
 
     /// What to do when the loss is no longer a number.

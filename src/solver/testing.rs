@@ -11,17 +11,6 @@ pub(super) struct Test {
     pub whole: Option<WholeSet>,
 }
 
-impl Test {
-    /// The net that runs this batch: the last one of a whole set may be smaller.
-    fn tester(&self, batch: usize) -> &Net {
-        self.whole.as_ref().and_then(|whole| whole.rest(batch)).unwrap_or(&self.net)
-    }
-
-    fn tester_mut(&mut self, batch: usize) -> &mut Net {
-        self.whole.as_mut().and_then(|whole| whole.rest_mut(batch)).unwrap_or(&mut self.net)
-    }
-}
-
 impl Solver {
     /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
     /// and then goes back to where the test began, so that a resumed run makes it whole. A snapshot waits until the test
@@ -34,7 +23,7 @@ impl Solver {
         let goal = self.goal.clone();
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
-            let stopped = match self.test_net(i, observer) {
+            let stopped = match self.run_test(i, observer) {
                 Ok(ControlFlow::Continue(means)) => {
                     let loss = self.config.test_compute_loss().then(|| means.loss());
                     let outputs = &means.outputs();
@@ -54,7 +43,7 @@ impl Solver {
     }
 
     /// Runs test net `i` for its batches, which the ranks take in turn; breaks off with an action that is to stop.
-    fn test_net(
+    fn run_test(
         &mut self,
         i: usize,
         observer: &mut dyn Observer,
@@ -69,6 +58,7 @@ impl Solver {
             None => (0, 1),
         };
         let before = Mark::of(&self.tests[i].net);
+        let widths = widths(&self.tests[i].net);
         let rounds = batches.div_ceil(ranks);
         let mut rows = Vec::new();
         for round in 0..rounds {
@@ -81,17 +71,17 @@ impl Solver {
             let batch = round * ranks + rank;
             let Test { net, whole } = &mut self.tests[i];
             if let Some(whole) = whole {
-                whole.start(batch, rank, net);
+                whole.start(batch, rank, net).map_err(super::train_error)?;
             }
-            let loss = self.test_forward(i, batch, observer)?;
-            rows.push(row(self.tester(i, batch), loss));
+            let loss = self.test_forward(i, observer)?;
+            rows.push(row(&self.tests[i].net, loss, &widths));
         }
         if let Some(team) = &mut self.team {
-            let width = rows.first().map_or(0, Vec::len);
-            rows = team.in_turn(&rows, width, batches)?;
+            rows = team.in_turn(&rows, 1 + widths.iter().sum::<usize>(), batches)?;
         }
         let Test { net, whole } = &mut self.tests[i];
-        if whole.is_some() {
+        if let Some(whole) = whole {
+            whole.end(net).map_err(super::train_error)?;
             // A test of a whole set always begins at its first sample.
             before.restore(net);
         } else if ranks > 1 {
@@ -101,33 +91,28 @@ impl Solver {
         let mut means = Means::default();
         for (number, row) in rows.iter().enumerate() {
             let weight = whole.as_ref().map_or(1.0, |whole| whole.weight(number));
-            means.add_row(net, row, weight);
+            means.add_row(net, row, &widths, weight);
         }
         Ok(ControlFlow::Continue(means))
     }
 
     /// Runs a batch of test net `i`, with a word after each layer if `debug_info` asks for it. Gives the loss.
-    fn test_forward(
-        &mut self,
-        i: usize,
-        batch: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<f32, SolverError> {
+    fn test_forward(&mut self, i: usize, observer: &mut dyn Observer) -> Result<f32, SolverError> {
         let (mut loss, layers) = (0.0, self.tests[i].net.layers().len());
         for layer in 0..layers {
-            let net = self.tests[i].tester_mut(batch);
+            let net = &mut self.tests[i].net;
             loss += net.forward_layer(layer, &mut self.params).map_err(super::train_error)?;
             if self.config.debug_info() {
-                observer.see(self, &Event::DebugTest { net: i, batch, layer });
+                observer.see(self, &Event::DebugTest { net: i, layer });
             }
         }
-        self.tests[i].tester_mut(batch).end_pass();
+        self.tests[i].net.end_pass();
         Ok(loss as f32)
     }
 
-    /// The net that runs this batch of test net `i`: the last one of a whole set may be smaller.
-    pub fn tester(&self, i: usize, batch: usize) -> &Net {
-        self.tests[i].tester(batch)
+    /// Test net `i`.
+    pub fn test_net(&self, i: usize) -> &Net {
+        &self.tests[i].net
     }
 
     /// Compares the results of test net `i` with the best so far, if it is the first that has the output that is followed.
@@ -156,22 +141,23 @@ pub struct Means {
 impl Means {
     /// Adds the outputs of the net's last pass and its loss, which count by `weight`.
     pub fn add(&mut self, net: &Net, loss: f32, weight: f64) {
-        self.add_row(net, &row(net, loss), weight);
+        let widths = widths(net);
+        self.add_row(net, &row(net, loss, &widths), &widths, weight);
     }
 
-    /// Adds a pass whose loss and outputs are in `row`.
-    fn add_row(&mut self, net: &Net, row: &[f32], weight: f64) {
+    /// Adds a pass of `net` whose loss and outputs are in `row`, the outputs as long as `widths` says.
+    fn add_row(&mut self, net: &Net, row: &[f32], widths: &[usize], weight: f64) {
         let Some((&loss, mut values)) = row.split_first() else { return };
         self.weight += weight;
         self.loss += f64::from(loss) * weight;
-        for (k, output) in net.outputs().into_iter().enumerate() {
+        for (k, (output, &width)) in net.outputs().into_iter().zip(widths).enumerate() {
             if self.sums.len() == k {
                 let (name, loss_weight) = (output.name.to_owned(), output.loss_weight);
                 let mean = Mean { name, values: Vec::new(), loss_weight };
-                self.sums.push((mean, vec![0.0; output.values.len()]));
+                self.sums.push((mean, vec![0.0; width]));
             }
             self.sums[k].1.iter_mut().zip(values).for_each(|(s, &v)| *s += f64::from(v) * weight);
-            values = values.get(output.values.len()..).unwrap_or_default();
+            values = values.get(width..).unwrap_or_default();
         }
     }
 
@@ -193,8 +179,16 @@ impl Means {
     }
 }
 
-/// The loss of a net's last pass, then its outputs.
-fn row(net: &Net, loss: f32) -> Vec<f32> {
-    let outputs = net.outputs();
-    std::iter::once(&loss).chain(outputs.iter().flat_map(|o| o.values)).copied().collect()
+/// How many values each output of a net has.
+fn widths(net: &Net) -> Vec<usize> {
+    net.outputs().iter().map(|output| output.values.len()).collect()
+}
+
+/// The loss of a net's last pass, then its outputs, each as long as `widths` says: a smaller batch may give fewer values.
+fn row(net: &Net, loss: f32, widths: &[usize]) -> Vec<f32> {
+    let mut row = vec![loss];
+    for (output, &width) in net.outputs().iter().zip(widths) {
+        row.extend(output.values.iter().copied().chain(std::iter::repeat(0.0)).take(width));
+    }
+    row
 }

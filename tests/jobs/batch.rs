@@ -71,7 +71,7 @@ fn a_job_ends_before_slurm_ends_it() {
 fn a_snapshot_that_may_not_fit_into_the_grace_is_warned_of() {
     let warned = |log: &str| log.contains("but the batch system kills the job");
     let (_, log) = job(&Folder::new(), &[], &[]);
-    assert!(log.contains(" s in all)") && !warned(&log), "{log}");
+    assert!(log.contains("cnnctl] The snapshot took 0.") && !warned(&log), "{log}");
     let (_, log) = Folder::new().done(&[&TRAIN[..], &["--grace", "0s"]].concat());
     assert!(warned(&log) && log.contains("--signal=USR1@120"), "{log}");
 }

@@ -38,8 +38,8 @@ pub fn of_net(
     let fail = |e: NetError| Failure::net(&e, Some(file));
     let options = options(args, &file.net);
     let mut params = Params::new();
-    let mut net = Net::new(&file.net, options.clone(), &mut params).map_err(fail)?;
-    let mut whole = WholeSet::of(&net, &file.net, options, &mut params).map_err(fail)?.ok_or_else(|| {
+    let mut net = Net::new(&file.net, options, &mut params).map_err(fail)?;
+    let whole = WholeSet::of(&mut net).map_err(fail)?.ok_or_else(|| {
         Failure::new(CONFIG, "the net reads no data set in phase TEST: a net to deploy needs --data PATH")
     })?;
     weights::copy(weights, &net, &mut params, file)?;
@@ -51,8 +51,8 @@ pub fn of_net(
     let mut samples = Samples::new(verdict.classes);
     report::info(&format!("Running for {} iterations.", whole.batches()));
     for i in 0..whole.batches() {
-        let (_, net) = whole.forward(i, 0, &mut net, &mut params).map_err(fail)?;
-        let numbers = verdict.read(net, net.values(labels), &mut samples)?;
+        whole.forward(i, &mut net, &mut params).map_err(fail)?;
+        let numbers = verdict.read(&net, net.values(labels), &mut samples)?;
         for (row, number) in numbers.into_iter().enumerate() {
             if let (Some(number), Some((blob, mean))) = (number, &image)
                 && worst.wants(samples.losses[number])
@@ -64,6 +64,7 @@ pub fn of_net(
             }
         }
     }
+    net.finish().map_err(fail)?;
     Ok(samples)
 }
 

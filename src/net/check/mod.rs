@@ -135,6 +135,7 @@ const LINTS: &[Lint] = &[
     settings::data,
     settings::fillers,
     settings::ranges,
+    settings::unlikely,
     windows::unseen,
 ];
 

@@ -137,3 +137,33 @@ pub fn ranges(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
         }
     }
 }
+
+/// What Caffe takes, but hardly anybody means.
+pub fn unlikely(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
+    for layer in &sketch.layers {
+        if let Some(param) = &layer.config.clip_param
+            && param.min > param.max
+        {
+            let message = format!("min {} is above max {}: every value becomes {0}", param.min, param.max);
+            found.push(Finding::warning(layer.index, "clip_param.min", message));
+        }
+        if let Some(param) = &layer.config.pooling_param
+            && let Some(size) = param.kernel_size
+            && let Some(name) = match (param.kernel_h, param.kernel_w) {
+                (Some(_), None) => Some("kernel_h"),
+                (None, Some(_)) => Some("kernel_w"),
+                _ => None,
+            }
+        {
+            let message = format!("{name} means nothing beside kernel_size, which counts: {size} x {size}");
+            found.push(Finding::warning(layer.index, format!("pooling_param.{name}"), message));
+        }
+        let double = (1..layer.params.len()).find(|&i| layer.params[..i].contains(&layer.params[i]));
+        if let Some(i) = double
+            && layer.outline.as_ref().is_some_and(|o| o.params.iter().all(|p| p.learned))
+        {
+            let message = format!("parameter {i} of the layer is also one before it: they have one name");
+            found.push(Finding::warning(layer.index, format!("param[{i}].name"), message));
+        }
+    }
+}

@@ -12,6 +12,7 @@ use crate::{
     layers::{Kind, LAYERS, LayerError, Outline, Role, Setup},
     net::{
         NetError, Params,
+        params::refuse_double_statistics,
         plan::{filter, split, wire},
     },
     tensor::Shape,
@@ -274,6 +275,9 @@ impl Sketch {
                     break;
                 }
             }
+        }
+        if let Err(error) = refuse_double_statistics(config, &outline, &layer.params) {
+            found.push(Finding::of(index, error));
         }
         for (&top, shape) in layer.tops.iter().zip(&outline.tops) {
             if sizes::count(shape) > i32::MAX as f64 {

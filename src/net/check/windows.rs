@@ -156,8 +156,9 @@ fn of_convolution(p: &ConvolutionParameter, n: usize) -> Vec<Axis> {
 
 fn of_pooling(p: &PoolingParameter, n: usize) -> Vec<Axis> {
     let list = |all: Option<u32>, each: &[u32]| all.map_or(each.to_vec(), |v| vec![v]);
+    let [kernel_h, kernel_w] = p.kernel_sides();
     axes([
-        spread(&list(p.kernel_size, &p.kernel_sizes), p.kernel_h, p.kernel_w, 1, n),
+        spread(&list(p.kernel_size, &p.kernel_sizes), kernel_h, kernel_w, 1, n),
         spread(&list(p.stride, &p.strides), p.stride_h, p.stride_w, 1, n),
         spread(&list(p.pad, &p.pads), p.pad_h, p.pad_w, 0, n),
         vec![1; n],

@@ -40,6 +40,11 @@ impl Run {
         }
     }
 
+    /// Whether learned parameter `k` is one of those before it, too, so that its gradient is added to that one's.
+    pub fn repeats(&self, k: usize) -> bool {
+        self.learned[..k].contains(&self.learned[k])
+    }
+
     /// Takes in the run of the layer that reads the one top.
     fn extend(&mut self, next: Run) {
         self.tops = next.tops;

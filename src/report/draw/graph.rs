@@ -124,7 +124,8 @@ fn detail(layer: &SketchLayer) -> String {
         parts.extend(Some(p.group()).filter(|&g| g > 1).map(|g| format!("{g} groups")));
     } else if let Some(p) = &config.pooling_param {
         let list = |all: Option<u32>| all.into_iter().collect::<Vec<u32>>();
-        let kernel = both(&list(p.kernel_size), p.kernel_h, p.kernel_w);
+        let [kernel_h, kernel_w] = p.kernel_sides();
+        let kernel = both(&list(p.kernel_size), kernel_h, kernel_w);
         let stride = both(&list(p.stride), p.stride_h, p.stride_w);
         sized(kernel, stride, both(&list(p.pad), p.pad_h, p.pad_w));
         let method = p.pool().as_str_name().to_lowercase();

@@ -19,10 +19,11 @@ pub fn bnll(s: &mut Scene<'_>) -> Converted {
     one(s.graph.map("Softplus", &x))
 }
 
-/// `Clip`.
+/// `Clip`: where `min` is above `max`, ONNX gives the one and Caffe the other.
 pub fn clip(s: &mut Scene<'_>) -> Converted {
     let param = s.config().clip_param.unwrap_or_default();
-    let (x, min, max) = (s.x(), s.graph.scalar("min", param.min), s.graph.scalar("max", param.max));
+    let max = param.max.max(param.min);
+    let (x, min, max) = (s.x(), s.graph.scalar("min", param.min), s.graph.scalar("max", max));
     one(s.graph.op("Clip", &[&x, &min, &max], vec![], x.shape.clone()))
 }
 
