@@ -25,7 +25,7 @@ pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
     }
     assert_eq!(matrix.len() / row, out.len() / len);
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_pieces(out, len, len, [(&matrix[first / len * row + start..], row)], Same);
+        fill_pieces(out, len, len, [(&matrix[first / len * row + start..], row)], Unchanged);
     });
 }
 
@@ -51,7 +51,7 @@ pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
     assert_eq!(matrix.len() / row, values.len() / len);
     // Chunks hold about CHUNK copied values each, however long the rows are.
     for_chunks_mut(matrix, whole_rows(len) / len * row, |first, matrix| {
-        fill_pieces(&mut matrix[start..], row, len, [(&values[first / row * len..], len)], Same);
+        fill_pieces(&mut matrix[start..], row, len, [(&values[first / row * len..], len)], Unchanged);
     });
 }
 
@@ -133,9 +133,9 @@ pub fn sum_repeated_rows(values: &[f32], len: usize, times: usize, rows: &mut [f
 
 /// x.
 #[derive(Clone, Copy)]
-struct Same;
+struct Unchanged;
 
-impl Each<1, 1> for Same {
+impl Each<1, 1> for Unchanged {
     #[inline(always)]
     fn of<S: Simd>(self, _: S, x: [S::V; 1]) -> [S::V; 1] {
         x
@@ -159,7 +159,7 @@ fn fill_rows<'a>(out: &mut [f32], len: usize, row: impl Fn(usize) -> &'a [f32]) 
         return Isa::best().run(FillRows { out, len, row });
     }
     for (i, out) in out.chunks_mut(len).enumerate() {
-        evaluate([&row(i)[..len]], out, Same);
+        evaluate([&row(i)[..len]], out, Unchanged);
     }
 }
 
@@ -177,7 +177,7 @@ impl<'b, R: Fn(usize) -> &'b [f32]> Job for FillRows<'_, R> {
         let Self { out, len, row } = self;
         for (i, out) in out.chunks_mut(len).enumerate() {
             let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, len))] };
-            each(simd, [row(i)], [out], asked, Same);
+            each(simd, [row(i)], [out], asked, Unchanged);
         }
     }
 }

@@ -4,7 +4,8 @@ use super::{Axis, Pool};
 use crate::kernels::{
     scratch,
     simd::{
-        Ahead, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, quotient, sum_of,
+        Ahead, Divisors, Isa, Job, Simd, Windows, beside, largest_of, one_by_one, one_by_one_bytes, quotient,
+        sum_of,
     },
 };
 
@@ -42,9 +43,8 @@ pub fn largest(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8])
     }
 }
 
-/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm, behind which
-/// comes -1 over it.
-pub fn mean(isa: Isa, pool: &Pool, norms: [&[f32]; 2], x: &[f32], y: &mut [f32]) {
+/// The means of the first planes' windows, as many as `y` has; each sum is divided by its norm.
+pub fn mean(isa: Isa, pool: &Pool, norms: Divisors<'_>, x: &[f32], y: &mut [f32]) {
     make_all(isa, pool, Means { x, norms }, y, &mut []);
 }
 
@@ -108,14 +108,13 @@ impl Sheet {
     /// For outputs, of which a row has at most so many.
     fn new(pool: &Pool) -> Self {
         let (column, outer) = pool.split();
-        let row =
-            outer.first().copied().unwrap_or(Axis { input: 1, output: 1, kernel: 1, stride: 1, pad: 0 });
+        let row = outer.first().copied().unwrap_or(Axis::ONE);
         let advance = column.stride;
         let alike =
             Windows { advance, count: 1, line: column.input, kernel: column.kernel, ..Windows::default() };
         let (mut runs, mut count) = ([alike; FEW], 0);
         for to in 0..column.output {
-            let [first, columns, number] = span_of(column, to);
+            let Span { first, count: columns, tap: number } = Span::of(column, to);
             if let Some(last) = runs[..count].last_mut()
                 && (last.columns, last.number, last.first + last.count * advance) == (columns, number, first)
             {
@@ -135,10 +134,21 @@ impl Sheet {
     }
 }
 
-/// The window of an output: its first input, how many, and the tap that the first is.
-fn span_of(axis: &Axis, o: usize) -> [usize; 3] {
-    let window = axis.window(o);
-    [window.start, window.len(), axis.tap(o, window.start)]
+/// The window of an output.
+struct Span {
+    /// Its first input.
+    first: usize,
+    /// How many.
+    count: usize,
+    /// The tap that the first is.
+    tap: usize,
+}
+
+impl Span {
+    fn of(axis: &Axis, o: usize) -> Self {
+        let window = axis.window(o);
+        Self { first: window.start, count: window.len(), tap: axis.tap(o, window.start) }
+    }
 }
 
 /// The values of up to `LANES` planes.
@@ -159,7 +169,7 @@ impl<M: Make> Job for Group<'_, M> {
     fn run<S: Simd>(self, simd: S) {
         let Self { sheet, make, lines, values, taps, ahead } = self;
         for row in 0..sheet.height {
-            let [first, rows, tap] = span_of(&sheet.row, row);
+            let Span { first, count: rows, tap } = Span::of(&sheet.row, row);
             for run in &sheet.runs[..sheet.count] {
                 let windows = Windows {
                     first: first * run.line + run.first,
@@ -177,7 +187,7 @@ impl<M: Make> Job for Group<'_, M> {
 /// Divides each register by its norm.
 struct Divide<'a> {
     lines: &'a mut [f32],
-    norms: [&'a [f32]; 2],
+    norms: Divisors<'a>,
 }
 
 impl Job for Divide<'_> {
@@ -185,11 +195,10 @@ impl Job for Divide<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let [norms, minus_inverses] = self.norms;
-        for ((line, &norm), &minus_inverse) in
-            self.lines.chunks_exact_mut(S::LANES).zip(norms).zip(minus_inverses)
+        let Divisors { by, minus_inverse } = self.norms;
+        for ((line, &by), &minus_inverse) in self.lines.chunks_exact_mut(S::LANES).zip(by).zip(minus_inverse)
         {
-            let mean = quotient(simd, simd.read(line), simd.splat(norm), simd.splat(minus_inverse));
+            let mean = quotient(simd, simd.read(line), simd.splat(by), simd.splat(minus_inverse));
             simd.write_first(line, mean);
         }
     }
@@ -225,7 +234,7 @@ impl<const TAKE: bool> Make for Largest<'_, TAKE> {
 #[derive(Clone, Copy)]
 struct Means<'a> {
     x: &'a [f32],
-    norms: [&'a [f32]; 2],
+    norms: Divisors<'a>,
 }
 
 impl Make for Means<'_> {

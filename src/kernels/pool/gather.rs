@@ -22,29 +22,35 @@ pub struct Outputs<'a> {
     pub taps: &'a [u8],
 }
 
-/// dx, of planes from number `first` of all on, = the sum, in order, of each dy of the windows that took it; says whether windows
-/// are such as this is for.
-pub fn gather(isa: Isa, pool: &Pool, from: Outputs<'_>, dx: &mut [f32], first: usize) -> bool {
+/// Kernel, stride and margin of a window.
+fn kind(axis: Axis) -> (usize, usize, usize) {
+    (axis.kernel, axis.stride, axis.pad)
+}
+
+/// Whether windows are such as this is for, and few lanes are idle: else it is cheaper to go by the outputs, and the sooner the larger
+/// windows are.
+pub fn fits(isa: Isa, pool: &Pool) -> bool {
     let &[rows, columns] = &pool.axes[..] else { return false };
-    let of = |a: Axis| (a.kernel, a.stride, a.pad);
-    if of(rows) != of(columns) {
-        return false;
-    }
-    let Outputs { dy, taps } = from;
-    let kind = of(columns);
-    if kind == (3, 1, 1) {
-        isa.run(ByOne { height: rows.input, width: columns.input, dy, taps, dx, first });
-        return true;
-    }
-    // Where most lanes are idle, it is cheaper to go by the outputs, and the sooner the larger windows are.
     let idle = 2 * columns.output + 2 * 3usize.saturating_sub(columns.kernel) < isa.lanes();
-    if idle || !matches!(kind, (2, 2, 0) | (3, 2, 0 | 1)) || columns.input.div_ceil(2) > columns.output + 1 {
-        return false;
+    kind(rows) == kind(columns)
+        && match kind(columns) {
+            (3, 1, 1) => true,
+            (2, 2, 0) | (3, 2, 0 | 1) => !idle && columns.input.div_ceil(2) <= columns.output + 1,
+            _ => false,
+        }
+}
+
+/// dx, of planes from number `first` of all on, = the sum, in order, of each dy of the windows that took it; only where it [`fits`].
+pub fn add(isa: Isa, pool: &Pool, Outputs { dy, taps }: Outputs<'_>, dx: &mut [f32], first: usize) {
+    let (rows, columns) = (pool.axes[0], pool.axes[1]);
+    if columns.stride == 1 {
+        isa.run(ByOne { height: rows.input, width: columns.input, dy, taps, dx, first });
+        return;
     }
     let sides = [[rows.input, columns.input], [rows.output, columns.output]];
-    let run = |taps: &[u8], dy: &[f32], dx: &mut [f32]| match kind {
-        (2, ..) => isa.run(ByTwo::<2, 0> { sides, dy, taps, dx }),
-        (_, _, 0) => isa.run(ByTwo::<3, 0> { sides, dy, taps, dx }),
+    let run = |taps: &[u8], dy: &[f32], dx: &mut [f32]| match (columns.kernel, columns.pad) {
+        (2, _) => isa.run(ByTwo::<2, 0> { sides, dy, taps, dx }),
+        (_, 0) => isa.run(ByTwo::<3, 0> { sides, dy, taps, dx }),
         _ => isa.run(ByTwo::<3, 1> { sides, dy, taps, dx }),
     };
     let here = first * pool.outputs()..(first + dx.len() / pool.inputs()) * pool.outputs();
@@ -58,7 +64,6 @@ pub fn gather(isa: Isa, pool: &Pool, from: Outputs<'_>, dx: &mut [f32], first: u
             run(copy, dy, dx);
         });
     }
-    true
 }
 
 /// Windows of three by three that move by one, with a margin of one. Planes and rows follow one another: what a neighbour took

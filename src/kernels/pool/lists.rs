@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Axis, Pool, for_reaching_rows, for_rows};
 use crate::kernels::{
     scratch,
-    simd::rows::{Row, Term},
+    simd::rows::{Part, Row, Term},
 };
 
 /// For each row of outputs the rows of inputs that its windows meet, in order; or, back, for each row of inputs the rows of outputs
@@ -13,14 +13,10 @@ use crate::kernels::{
 #[derive(Clone, Copy)]
 pub struct Lists<'a> {
     rows: &'a [Row],
-    /// Rows of the other side, and the bits of their numbers.
-    pub terms: &'a [Term],
+    terms: &'a [Term],
 }
 
 impl Lists<'_> {
-    /// Of nothing.
-    pub const NONE: Self = Self { rows: &[], terms: &[] };
-
     /// Lends `f` the lists, `back` or not; `number(tap)` comes with a row that is number `tap` of a window.
     pub fn lend<R>(
         pool: &Pool,
@@ -33,13 +29,13 @@ impl Lists<'_> {
         let met = |a: &Axis| (0..a.output).map(|o| a.window(o).len()).sum::<usize>();
         let len = outer.iter().map(met).product::<usize>();
         scratch::lend(4 * count + 2 * len, |lent| {
-            let (rows, terms) = bytemuck::cast_slice_mut::<f32, u32>(lent).split_at_mut(4 * count);
+            let (rows, terms) = lent.split_at_mut(4 * count);
             let rows: &mut [Row] = bytemuck::cast_slice_mut(rows);
             let terms: &mut [Term] = bytemuck::cast_slice_mut(terms);
             let mut n = 0;
             for (row, of) in rows.iter_mut().enumerate() {
                 let add = |from: usize, tap: usize| {
-                    terms[n] = [from as u32, number(tap).to_bits()];
+                    terms[n] = Term { row: from as u32, number: number(tap) };
                     n += 1;
                 };
                 if back {
@@ -47,55 +43,72 @@ impl Lists<'_> {
                 } else {
                     for_rows(outer, row, add)
                 }
-                *of = [n as u32, 1, 0, 1];
+                *of = Row::alone(n as u32);
             }
             find_alike(rows, terms);
             f(Lists { rows, terms })
         })
     }
 
-    /// Those of some rows, and the first of their terms.
-    pub fn of(&self, rows: &Range<usize>) -> (&[Row], usize) {
-        (&self.rows[rows.clone()], begin(self.rows, rows.start))
+    /// Those of some rows.
+    pub fn of(&self, rows: &Range<usize>) -> Part<'_> {
+        Part { rows: &self.rows[rows.clone()], terms: self.terms, term: begin(self.rows, rows.start) }
+    }
+
+    /// The terms of a row.
+    pub fn terms(&self, row: usize) -> &[Term] {
+        terms_of(self.rows, self.terms, row)
     }
 }
 
 /// The first term of a row.
 fn begin(rows: &[Row], row: usize) -> usize {
-    row.checked_sub(1).map_or(0, |before| rows[before][0] as usize)
+    row.checked_sub(1).map_or(0, |before| rows[before].end as usize)
 }
 
-/// Notes of each row how many from it on are alike: their terms are as many, with the same numbers, and as far apart; or how many pairs
-/// of rows are, of two terms and one, or of one and the same.
+/// The terms of a row.
+fn terms_of<'a>(rows: &[Row], terms: &'a [Term], row: usize) -> &'a [Term] {
+    &terms[begin(rows, row)..rows[row].end as usize]
+}
+
+/// Notes of each row how many blocks of rows from it on are alike: their terms are as many, with the same numbers, and as far apart. A
+/// block is a pair of rows, of two terms and one, or of one and the same; or a row.
 fn find_alike(rows: &mut [Row], terms: &[Term]) {
     for height in [2, 1] {
         for row in (height..(rows.len() + 1).saturating_sub(height)).rev() {
             let before = row - height;
-            let [start, middle] = [begin(rows, before), begin(rows, row)];
-            let (these, next) = (&terms[start..middle], &terms[middle..rows[row + height - 1][0] as usize]);
-            let pair = |row: usize, terms: &[Term]| match terms {
-                [_, _, _] => rows[row][0] as usize - begin(rows, row) == 2,
-                [a, b] => a[0] == b[0] && rows[row][0] as usize - begin(rows, row) == 1,
-                _ => false,
-            };
-            let grow = these.first().zip(next.first()).and_then(|(a, b)| b[0].checked_sub(a[0])).unwrap_or(0);
-            let [_, alike, advance, of] = rows[row];
-            if these.len() == next.len()
-                && (height == 1 || pair(before, these) && pair(row, next))
-                && these.iter().zip(next).all(|(a, b)| (a[0] + grow, a[1]) == (b[0], b[1]))
-                && rows[before][1] == 1
-                && (alike == 1 || (advance, of) == (grow, height as u32))
-            {
-                rows[before] = [rows[before][0], alike + 1, grow, height as u32];
+            let [start, middle, end] = [before, row, row + height].map(|row| begin(rows, row));
+            let (these, next) = (&terms[start..middle], &terms[middle..end]);
+            let advance =
+                these.first().zip(next.first()).and_then(|(a, b)| b.row.checked_sub(a.row)).unwrap_or(0);
+            let moved =
+                |a: &Term, b: &Term| (a.row + advance, a.number.to_bits()) == (b.row, b.number.to_bits());
+            let pairs = || height == 1 || is_pair(rows, terms, before) && is_pair(rows, terms, row);
+            let alike =
+                these.len() == next.len() && these.iter().zip(next).all(|(a, b)| moved(a, b)) && pairs();
+            // They go on what begins at `row`, if that is of the same kind; what is part of something already stays so.
+            let Row { alike: count, advance: grows, height: high, .. } = rows[row];
+            let goes_on = count == 1 || (grows, high) == (advance, height as u32);
+            if alike && rows[before].alike == 1 && goes_on {
+                rows[before] = Row { alike: count + 1, advance, height: height as u32, ..rows[before] };
             }
         }
+    }
+}
+
+/// Whether a row and the next are of two terms and one, or of one and the same.
+fn is_pair(rows: &[Row], terms: &[Term], row: usize) -> bool {
+    match (terms_of(rows, terms, row), terms_of(rows, terms, row + 1)) {
+        ([_, _], [_]) => true,
+        ([a], [b]) => a.row == b.row,
+        _ => false,
     }
 }
 
 /// The outermost of the axes that choose rows, and the product of the sizes of those between it and the rows.
 pub fn outermost(outer: &[Axis], size: impl Fn(&Axis) -> usize) -> (Axis, usize) {
     match outer {
-        [] => (Axis { input: 1, output: 1, kernel: 1, stride: 1, pad: 0 }, 1),
+        [] => (Axis::ONE, 1),
         [first, rest @ ..] => (*first, rest.iter().map(size).product()),
     }
 }

@@ -1,8 +1,11 @@
 //! The largest value of each window, the first of equals, and which that is.
 
+use std::ops::Range;
+
 use super::{
     Axis, Pool, beside, for_rows,
-    gather::{Outputs, gather},
+    gather::{self, Outputs},
+    lists::Lists,
     maxima, same, square,
 };
 use crate::kernels::{
@@ -50,9 +53,9 @@ pub fn max(pool: &Pool, x: &[f32], y: &mut [f32]) {
 fn max_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    Way::of(isa, pool).ready(isa, pool, |ready| {
+    Way::lend(isa, pool, |way| {
         for_chunks_mut(y, planes * outputs, |start, y| {
-            ready.largest(isa, pool, &x[start / outputs * inputs..], (y, &mut []));
+            way.largest(isa, pool, &x[start / outputs * inputs..], (y, &mut []));
         });
     });
 }
@@ -68,18 +71,18 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
     assert!(inputs <= u32::MAX as usize, "a place in a plane fits 32 bits");
     let part = planes * outputs;
-    Way::of(isa, pool).ready(isa, pool, |ready| match taken {
+    Way::lend(isa, pool, |way| match taken {
         Taken::Taps(taps) => {
             assert_eq!(taps.len(), y.len());
             for_parts_mut(y, part, taps, part, |i, y, taps| {
-                ready.largest(isa, pool, &x[i * planes * inputs..], (y, taps));
+                way.largest(isa, pool, &x[i * planes * inputs..], (y, taps));
             });
         }
         Taken::Places(places) => {
             assert_eq!(places.len(), y.len());
             for_parts_mut(y, part, places, part, |i, y, places| {
                 let x = &x[i * planes * inputs..];
-                ready.largest(isa, pool, x, (&mut *y, &mut []));
+                way.largest(isa, pool, x, (&mut *y, &mut []));
                 let to = y.chunks_exact(outputs).zip(places.chunks_exact_mut(outputs));
                 x.chunks_exact(inputs).zip(to).for_each(|(x, (y, places))| find(pool, x, y, places));
             });
@@ -87,55 +90,38 @@ fn max_taking_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32], taken: &mut Ta
     });
 }
 
-/// How largest values are found.
+/// How largest values are found, and what all planes need for it.
 #[derive(Clone, Copy)]
-enum Way {
-    /// Of whole planes.
-    Global,
+enum Way<'a> {
+    /// Of whole planes, by the tap that meets each place.
+    Global(&'a [u8]),
+    /// Of small planes as one long row, by what is added to what taps meet.
+    Same(&'a [f32]),
+    /// Straight from the plane, windows of two by two or three by three that move by two.
+    ByTwo(&'a Squares),
     /// Of small planes side by side.
     Beside,
-    /// Straight from the plane, windows of two by two or three by three that move by two.
-    ByTwo,
     /// Along the rows, then down the columns.
-    Rows,
+    Rows(Lists<'a>),
 }
 
-impl Way {
-    fn of(isa: Isa, pool: &Pool) -> Self {
+impl Way<'_> {
+    /// Lends `f` the best.
+    fn lend<R>(isa: Isa, pool: &Pool, f: impl FnOnce(Way<'_>) -> R) -> R {
         if pool.is_global() && pool.inputs() >= isa.lanes() {
-            Self::Global
+            f(Way::Global(&taps_of_places(pool)))
         } else if same::fits(pool) {
-            Self::Rows
+            same::lend_edges(pool, maxima::ADDED, |edges| f(Way::Same(edges)))
         } else if square::fits(pool) && (square::fills(isa, pool) || !beside::maxima_pay(isa, pool)) {
-            Self::ByTwo
+            f(Way::ByTwo(&square::ready(isa, pool)))
         } else if beside::maxima_pay(isa, pool) {
-            Self::Beside
+            f(Way::Beside)
         } else {
-            Self::Rows
+            let kernel = pool.split().0.kernel;
+            Lists::lend(pool, false, |tap| (tap * kernel) as f32, |lists| f(Way::Rows(lists)))
         }
     }
 
-    /// Lends `f` what it needs.
-    fn ready<R>(self, isa: Isa, pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
-        match self {
-            Self::Global => f(Ready::Global(&taps_of_places(pool))),
-            Self::Beside => f(Ready::Beside),
-            Self::ByTwo => f(Ready::ByTwo(&square::ready(isa, pool))),
-            Self::Rows => maxima::Ready::lend(pool, |ready| f(Ready::Rows(ready))),
-        }
-    }
-}
-
-/// A way and what all planes need for it.
-#[derive(Clone, Copy)]
-enum Ready<'a> {
-    Global(&'a [u8]),
-    Beside,
-    ByTwo(&'a Squares),
-    Rows(maxima::Ready<'a>),
-}
-
-impl Ready<'_> {
     /// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
     fn largest(self, isa: Isa, pool: &Pool, x: &[f32], (y, taps): (&mut [f32], &mut [u8])) {
         match self {
@@ -143,9 +129,10 @@ impl Ready<'_> {
                 let plane = pool.inputs();
                 plane_maxima(isa, &x[..y.len() * plane], plane, y, (taps, tap_of));
             }
-            Self::Beside => beside::largest(isa, pool, x, y, taps),
+            Self::Same(edges) => maxima::largest_same(isa, pool, edges, x, y, taps),
             Self::ByTwo(how) => square::largest(isa, pool, how, x, y, taps),
-            Self::Rows(ready) => maxima::largest(isa, pool, ready, x, y, taps),
+            Self::Beside => beside::largest(isa, pool, x, y, taps),
+            Self::Rows(lists) => maxima::largest_rows(isa, pool, lists, x, y, taps),
         }
     }
 }
@@ -159,35 +146,36 @@ pub fn max_backward(pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f32]) {
 fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    let offsets = if let Taken::Taps(_) = taken { offsets(pool) } else { [0; 256] };
-    // Where the only window of a plane begins.
-    let (axis, outer) = pool.split();
-    let only = pool.is_global().then(|| first_of_row(outer, axis.input, 0).wrapping_sub(axis.pad));
-    for_chunks_mut(dx, planes * inputs, |start, dx| {
-        let first = start / inputs * outputs;
-        if let Taken::Taps(taps) = taken
-            && gather(isa, pool, Outputs { dy, taps }, dx, start / inputs)
-        {
-            return;
-        }
-        if let (Taken::Taps(taps), Some(only)) = (taken, only) {
-            let planes = dx.chunks_exact_mut(inputs).zip(&dy[first..]).zip(&taps[first..]);
-            planes.for_each(|((dx, d), &tap)| {
-                dx.fill(0.0);
-                dx[only.wrapping_add(offsets[usize::from(tap)])] += d;
+    match taken {
+        Taken::Taps(taps) if gather::fits(isa, pool) => {
+            for_chunks_mut(dx, planes * inputs, |start, dx| {
+                gather::add(isa, pool, Outputs { dy, taps }, dx, start / inputs);
             });
-            return;
         }
-        for (i, dx) in dx.chunks_exact_mut(inputs).enumerate() {
-            let range = first + i * outputs..first + (i + 1) * outputs;
-            let dy = &dy[range.clone()];
+        Taken::Taps(taps) if pool.is_global() => {
+            let ((axis, outer), offsets) = (pool.split(), offsets(pool));
+            let first = first_of_row(outer, axis.input, 0).wrapping_sub(axis.pad);
+            for_planes(pool, dx, |dx, o| {
+                dx[first.wrapping_add(offsets[usize::from(taps[o.start])])] += dy[o.start];
+            });
+        }
+        Taken::Taps(taps) => {
+            let offsets = offsets(pool);
+            for_planes(pool, dx, |dx, o| plane_backward(pool, &offsets, &dy[o.clone()], &taps[o], dx));
+        }
+        Taken::Places(places) => for_planes(pool, dx, |dx, o| {
+            dy[o.clone()].iter().zip(&places[o]).for_each(|(d, &place)| dx[place as usize] += d);
+        }),
+    }
+}
+
+/// Calls `f` for each plane of inputs, which is 0, with the numbers of its outputs.
+fn for_planes(pool: &Pool, dx: &mut [f32], f: impl Fn(&mut [f32], Range<usize>) + Sync) {
+    let (inputs, outputs) = (pool.inputs(), pool.outputs());
+    for_chunks_mut(dx, pool.planes_per_chunk() * inputs, |start, dx| {
+        for (plane, dx) in (start / inputs..).zip(dx.chunks_exact_mut(inputs)) {
             dx.fill(0.0);
-            match taken {
-                Taken::Taps(taps) => plane_backward(pool, &offsets, dy, &taps[range], dx),
-                Taken::Places(places) => {
-                    dy.iter().zip(&places[range]).for_each(|(d, &place)| dx[place as usize] += d);
-                }
-            }
+            f(dx, plane * outputs..(plane + 1) * outputs);
         }
     });
 }

@@ -13,43 +13,39 @@ use crate::kernels::{
     scratch,
     simd::{
         Isa, Job, MOST_LANES, Simd,
+        copy::{Layout, Unchanged, copy},
         maxima::{Found, all_finite, along, down_list, down_plane},
-        rows::{Same as Unchanged, copy},
     },
 };
 
 /// About how many values of rows are gone over at a time.
 const BAND: usize = 1024;
 
-/// What all chunks of planes need.
-#[derive(Clone, Copy)]
-pub struct Ready<'a> {
-    lists: Lists<'a>,
-    /// Of planes that are one long row what is added to what a tap of each column, and then of each row, meets: nothing, or, where that
-    /// is in the padding, what makes it the least.
-    edges: &'a [f32],
-}
+/// What [`same::lend_edges`] puts inside and outside for [`largest_same`]: what is added to what a tap meets, nothing, or what makes
+/// it the least.
+pub const ADDED: [f32; 2] = [-0.0, f32::NEG_INFINITY];
 
-impl Ready<'_> {
-    /// Lends it to `f`.
-    pub fn lend<R>(pool: &Pool, f: impl FnOnce(Ready<'_>) -> R) -> R {
-        let (axis, _) = pool.split();
-        if !same::fits(pool) {
-            let number = |tap| (tap * axis.kernel) as f32;
-            return Lists::lend(pool, false, number, |lists| f(Ready { lists, edges: &[] }));
-        }
-        same::lend_edges(pool, [-0.0, f32::NEG_INFINITY], |edges| f(Ready { lists: Lists::NONE, edges }))
+/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps: by the edges of planes that
+/// are one long row.
+pub fn largest_same(isa: Isa, pool: &Pool, edges: &[f32], x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+    let x = &x[..y.len() / pool.outputs() * pool.inputs()];
+    let done = if taps.is_empty() {
+        SamePlanes::<false>::of(isa, pool, edges, x, y, taps)
+    } else {
+        SamePlanes::<true>::of(isa, pool, edges, x, y, taps)
+    };
+    if !done {
+        tap_by_tap(pool, x, y, taps);
     }
 }
 
-/// The largest values of the first planes, as many as `y` has, and, where `taps` is not empty, their taps.
-pub fn largest(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
+/// Likewise by lists of rows, whose numbers are those of their first taps.
+pub fn largest_rows(isa: Isa, pool: &Pool, lists: Lists<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
     let x = &x[..y.len() / pool.outputs() * pool.inputs()];
-    let done = match (same::fits(pool), taps.is_empty()) {
-        (true, true) => Same::<false>::of(isa, pool, ready, x, y, taps),
-        (true, false) => Same::<true>::of(isa, pool, ready, x, y, taps),
-        (false, true) => Rows::<false>::of(isa, pool, ready, x, y, taps),
-        (false, false) => Rows::<true>::of(isa, pool, ready, x, y, taps),
+    let done = if taps.is_empty() {
+        PlaneRows::<false>::of(isa, pool, lists, x, y, taps)
+    } else {
+        PlaneRows::<true>::of(isa, pool, lists, x, y, taps)
     };
     if !done {
         tap_by_tap(pool, x, y, taps);
@@ -80,7 +76,7 @@ fn tap_by_tap(pool: &Pool, x: &[f32], y: &mut [f32], taps: &mut [u8]) {
 }
 
 /// Planes that are one long row, windows as high as wide.
-struct Same<'a, const TAKE: bool> {
+struct SamePlanes<'a, const TAKE: bool> {
     pool: &'a Pool,
     x: &'a [f32],
     y: &'a mut [f32],
@@ -90,20 +86,20 @@ struct Same<'a, const TAKE: bool> {
     found: Found<'a>,
 }
 
-impl<const TAKE: bool> Same<'_, TAKE> {
-    fn of(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
+impl<const TAKE: bool> SamePlanes<'_, TAKE> {
+    fn of(isa: Isa, pool: &Pool, edges: &[f32], x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
         let (axis, _) = pool.split();
-        let (edges, wide) = (ready.edges, same::room(pool) + 2 * axis.pad * axis.input + MOST_LANES);
+        let wide = same::room(pool) + 2 * axis.pad * axis.input + MOST_LANES;
         scratch::lend(3 * wide, |lent| {
             lent.fill(0.0);
             let (long, lent) = lent.split_at_mut(wide);
             let (best, tap) = lent.split_at_mut(wide);
-            isa.run(Same::<TAKE> { pool, x, y, taps, edges, long, found: Found { best, tap } })
+            isa.run(SamePlanes::<TAKE> { pool, x, y, taps, edges, long, found: Found { best, tap } })
         })
     }
 }
 
-impl<const TAKE: bool> Job for Same<'_, TAKE> {
+impl<const TAKE: bool> Job for SamePlanes<'_, TAKE> {
     type Output = bool;
 
     #[inline(always)]
@@ -118,7 +114,7 @@ impl<const TAKE: bool> Job for Same<'_, TAKE> {
             let long = if start >= pad && start + around <= all.len() {
                 &all[start - pad..]
             } else {
-                copy::<S, false, false>(simd, [1; 2], x.len(), [0; 2], (x, Unchanged), &mut long[pad..]);
+                copy::<S, false, false>(simd, Layout::row(x.len()), (x, Unchanged), &mut long[pad..]);
                 &*long
             };
             if !along::<S, TAKE>(simd, kernel, columns, x.len(), long, found.from(pad * width)) {
@@ -133,7 +129,7 @@ impl<const TAKE: bool> Job for Same<'_, TAKE> {
 }
 
 /// Planes whose rows lie in scratch with margins.
-struct Rows<'a, const TAKE: bool> {
+struct PlaneRows<'a, const TAKE: bool> {
     pool: &'a Pool,
     lists: Lists<'a>,
     x: &'a [f32],
@@ -148,9 +144,9 @@ struct Rows<'a, const TAKE: bool> {
     made: Found<'a>,
 }
 
-impl<const TAKE: bool> Rows<'_, TAKE> {
-    fn of(isa: Isa, pool: &Pool, ready: Ready<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
-        let (lists, (axis, outer)) = (ready.lists, pool.split());
+impl<const TAKE: bool> PlaneRows<'_, TAKE> {
+    fn of(isa: Isa, pool: &Pool, lists: Lists<'_>, x: &[f32], y: &mut [f32], taps: &mut [u8]) -> bool {
+        let (axis, outer) = pool.split();
         let Axis { input, output, kernel, stride, pad } = *axis;
         let pitch = (pad + input).max((output - 1) * stride + kernel);
         let (first, below) = outermost(outer, |a| a.input);
@@ -169,12 +165,12 @@ impl<const TAKE: bool> Rows<'_, TAKE> {
             let (tap, lent) = lent.split_at_mut(room);
             let (found, (best, tap)) = (Found { best, tap }, lent.split_at_mut(row));
             let made = Found { best, tap };
-            isa.run(Rows::<TAKE> { pool, lists, x, y, taps, pitch, bands, long, found, made })
+            isa.run(PlaneRows::<TAKE> { pool, lists, x, y, taps, pitch, bands, long, found, made })
         })
     }
 }
 
-impl<const TAKE: bool> Job for Rows<'_, TAKE> {
+impl<const TAKE: bool> Job for PlaneRows<'_, TAKE> {
     type Output = bool;
 
     #[inline(always)]
@@ -194,13 +190,13 @@ impl<const TAKE: bool> Job for Rows<'_, TAKE> {
             if !all_finite(simd, x) {
                 return false;
             }
-            let (line, to) = ([axis.input, pitch], &mut long[axis.pad..]);
-            copy::<S, false, false>(simd, [1, count], axis.input, line, (x, Unchanged), to);
+            let line = [axis.input, pitch];
+            let layout = Layout { planes: 1, rows: count, width: axis.input, line };
+            copy::<S, false, false>(simd, layout, (x, Unchanged), &mut long[axis.pad..]);
             along::<S, TAKE>(simd, axis.kernel, &[], count * pitch, long, found.from(0));
             for (slot, plane) in planes.enumerate() {
                 for row in steps.start * below..steps.end * below {
-                    let (list, begin) = lists.of(&(row..row + 1));
-                    let terms = &lists.terms[begin..list[0][0] as usize];
+                    let terms = lists.terms(row);
                     let rows = found.from(slot * held.len() * pitch);
                     let at = plane * outputs + row * axis.output;
                     let y = &mut y[at..][..axis.output];

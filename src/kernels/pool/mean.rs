@@ -4,12 +4,12 @@ use super::{
     Axis, Pool, beside,
     lists::Lists,
     picks, same,
-    sums::{Finish, Sums},
+    sums::{Share, Sums},
 };
 use crate::kernels::{
     elementwise::vectorized,
     parallel::for_chunks_mut,
-    simd::{Isa, Job, Simd, picks::Picks, plane_sums},
+    simd::{Divisor, Divisors, Isa, Job, Simd, picks::Picks, plane_sums},
 };
 
 /// What the sum over a window is divided by.
@@ -28,7 +28,8 @@ pub struct Weights {
     rows: Vec<f32>,
     columns: Vec<f32>,
     /// By output of a plane, and -1 over each.
-    norms: [Vec<f32>; 2],
+    norms: Vec<f32>,
+    minus_inverses: Vec<f32>,
     /// Whether all weights are 1.
     even: bool,
 }
@@ -66,75 +67,82 @@ impl Weights {
         let rows = outer.iter().fold(vec![1.0], |all, weights| product(&all, weights));
         let norms = norms.fold(vec![1.0], |all, norms| product(&all, &norms));
         let minus_inverses = norms.iter().map(|norm| -1.0 / norm).collect();
-        Self { rows, columns: columns.clone(), norms: [norms, minus_inverses], even: false }
+        Self { rows, columns: columns.clone(), norms, minus_inverses, even: false }
     }
 
     /// What sums are divided by.
-    fn norms(&self) -> [&[f32]; 2] {
-        self.norms.each_ref().map(|norms| &norms[..])
+    fn norms(&self) -> Divisors<'_> {
+        Divisors { by: &self.norms, minus_inverse: &self.minus_inverses }
     }
 
     /// Whether all sums are divided by the same.
     fn has_one_norm(&self) -> bool {
-        self.norms[0].iter().all(|norm| *norm == self.norms[0][0])
+        self.norms.iter().all(|norm| *norm == self.norms[0])
     }
 
     /// Lends `f` the lists of rows that sums, or, `back`, gradients go by, with the weights of rows.
     fn lists<R>(&self, pool: &Pool, back: bool, f: impl FnOnce(Lists<'_>) -> R) -> R {
         Lists::lend(pool, back, |tap| self.rows[tap], f)
     }
+}
 
-    /// How sums are taken, or, `back`, their gradients.
-    fn way(&self, isa: Isa, pool: &Pool, back: bool) -> Way {
-        match self.even {
-            true if pool.is_global() => Way::Global,
-            true if same::fits(pool) && self.has_one_norm() => Way::Same,
-            true if back && picks::pay(isa, pool) => Way::Picks,
-            true if !back && beside::sums_pay(isa, pool) => Way::Beside,
-            _ => Way::Rows,
+/// How sums are taken, and what all planes need for it.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// Of whole planes.
+    Global(Divisor),
+    /// Of small planes as one long row, by what counts of what taps meet.
+    Same(&'a [f32], Divisor),
+    /// Of small planes side by side.
+    Beside,
+    /// Along the rows and down.
+    Rows(Lists<'a>),
+}
+
+impl Way<'_> {
+    /// Lends `f` the best for sums, or, with `SQUARES`, for those of squares.
+    fn lend<const SQUARES: bool, R>(
+        isa: Isa,
+        pool: &Pool,
+        weights: &Weights,
+        f: impl FnOnce(Way<'_>) -> R,
+    ) -> R {
+        let norm = Divisor::new(weights.norms[0]);
+        match weights.even {
+            true if pool.is_global() => f(Way::Global(norm)),
+            true if !SQUARES && same::fits(pool) && weights.has_one_norm() => {
+                same::lend_edges(pool, same::KEPT, |edges| f(Way::Same(edges, norm)))
+            }
+            true if !SQUARES && beside::sums_pay(isa, pool) => f(Way::Beside),
+            _ => weights.lists(pool, false, |lists| f(Way::Rows(lists))),
         }
     }
 }
 
-/// How sums are taken.
+/// How gradients of sums are taken, and what all planes need for it.
 #[derive(Clone, Copy)]
-enum Way {
+enum WayBack<'a> {
     /// Of whole planes.
-    Global,
-    /// Small planes as one long row both ways.
-    Same,
-    /// Small planes side by side.
-    Beside,
-    /// Of small planes, registers that are picked, back only.
-    Picks,
-    /// Along and down their rows.
-    Rows,
+    Global(Divisor),
+    /// Of small planes as one long row, by what counts of what taps meet.
+    Same(&'a [f32], Divisor),
+    /// Of small planes, registers that are picked.
+    Picks(Picks<'a>),
+    /// Along the rows and down.
+    Rows(Lists<'a>),
 }
 
-/// The lists, edges or picks that a way goes by.
-#[derive(Clone, Copy)]
-struct Ready<'a> {
-    lists: Lists<'a>,
-    edges: &'a [f32],
-    picks: Picks<'a>,
-}
-
-impl Way {
-    /// Lends `f` what it goes by.
-    fn ready<R>(
-        self,
-        isa: Isa,
-        pool: &Pool,
-        weights: &Weights,
-        back: bool,
-        f: impl FnOnce(Ready<'_>) -> R,
-    ) -> R {
-        let none = Ready { lists: Lists::NONE, edges: &[], picks: Picks::NONE };
-        match self {
-            Way::Rows => weights.lists(pool, back, |lists| f(Ready { lists, ..none })),
-            Way::Same => same::lend_edges(pool, same::KEPT, |edges| f(Ready { edges, ..none })),
-            Way::Picks => picks::lend(isa, pool, |picks| f(Ready { picks, ..none })),
-            _ => f(none),
+impl WayBack<'_> {
+    /// Lends `f` the best.
+    fn lend<R>(isa: Isa, pool: &Pool, weights: &Weights, f: impl FnOnce(WayBack<'_>) -> R) -> R {
+        let norm = Divisor::new(weights.norms[0]);
+        match weights.even {
+            true if pool.is_global() => f(WayBack::Global(norm)),
+            true if same::fits(pool) && weights.has_one_norm() => {
+                same::lend_edges(pool, same::KEPT, |edges| f(WayBack::Same(edges, norm)))
+            }
+            true if picks::pay(isa, pool) => picks::lend(isa, pool, |picks| f(WayBack::Picks(picks))),
+            _ => weights.lists(pool, true, |lists| f(WayBack::Rows(lists))),
         }
     }
 }
@@ -153,17 +161,16 @@ pub fn weighted_mean_backward(pool: &Pool, weights: &Weights, dy: &[f32], dx: &m
 fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(dx.len() == pool.planes * inputs && dy.len() == pool.planes * outputs);
-    let norms = weights.norms();
-    let way = weights.way(isa, pool, true);
-    way.ready(isa, pool, weights, true, |Ready { lists, edges, picks }| {
+    WayBack::lend(isa, pool, weights, |way| {
         for_chunks_mut(dx, planes * inputs, |start, dx| {
             let dy = &dy[start / inputs * outputs..];
             match way {
-                Way::Global => isa.run(Fill { norm: norms[0][0], plane: inputs, dy, dx }),
-                Way::Same => same::means::<true>(isa, pool, norms[0][0], edges, dy, dx),
-                Way::Picks => picks::mean_backward(isa, pool, norms, picks, dy, dx),
-                Way::Beside | Way::Rows => {
-                    Sums::back(pool, &weights.columns, lists).backward(isa, dy, dx, Finish::Over(norms))
+                WayBack::Global(norm) => isa.run(Fill { norm: norm.by, plane: inputs, dy, dx }),
+                WayBack::Same(edges, norm) => same::means::<true>(isa, pool, norm, edges, dy, dx),
+                WayBack::Picks(picks) => picks::mean_backward(isa, pool, weights.norms(), picks, dy, dx),
+                WayBack::Rows(lists) => {
+                    let sums = Sums::back(pool, &weights.columns, lists);
+                    sums.backward(isa, dy, dx, Share::Over(weights.norms()));
                 }
             }
         });
@@ -189,7 +196,7 @@ fn norm_backward(isa: Isa, pool: &Pool, weights: &Weights, [x, y, dy]: [&[f32]; 
         for_chunks_mut(dx, planes * inputs, |start, part| {
             let first = start / inputs * outputs;
             let sums = Sums::back(pool, &weights.columns, lists);
-            sums.backward(isa, &dy[first..], part, Finish::Root(&y[first..]));
+            sums.backward(isa, &dy[first..], part, Share::OverRoot(&y[first..]));
             let x = &x[start..][..part.len()];
             vectorized(
                 #[inline(always)]
@@ -203,24 +210,19 @@ fn norm_backward(isa: Isa, pool: &Pool, weights: &Weights, [x, y, dy]: [&[f32]; 
 fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f32], y: &mut [f32]) {
     let (inputs, outputs, planes) = (pool.inputs(), pool.outputs(), pool.planes_per_chunk());
     assert!(x.len() == pool.planes * inputs && y.len() == pool.planes * outputs);
-    let norms = weights.norms();
-    let finish = if SQUARES { Finish::Root(&[]) } else { Finish::Over(norms) };
-    let way = match weights.way(isa, pool, false) {
-        Way::Same | Way::Beside if SQUARES => Way::Rows,
-        way => way,
-    };
-    way.ready(isa, pool, weights, false, |Ready { lists, edges, .. }| {
+    Way::lend::<SQUARES, _>(isa, pool, weights, |way| {
         for_chunks_mut(y, planes * outputs, |start, y| {
             let x = &x[start / outputs * inputs..];
             match way {
-                Way::Global => {
+                Way::Global(norm) => {
                     plane_sums::<SQUARES>(isa, &x[..y.len() * inputs], inputs, y);
-                    y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norms[0][0] });
+                    y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norm.by });
                 }
-                Way::Same => same::means::<false>(isa, pool, norms[0][0], edges, x, y),
-                Way::Beside => beside::mean(isa, pool, norms, x, y),
-                Way::Picks | Way::Rows => {
-                    Sums::new(pool, &weights.columns, lists).forward::<SQUARES>(isa, x, y, finish)
+                Way::Same(edges, norm) => same::means::<false>(isa, pool, norm, edges, x, y),
+                Way::Beside => beside::mean(isa, pool, weights.norms(), x, y),
+                Way::Rows(lists) => {
+                    let sums = Sums::new(pool, &weights.columns, lists);
+                    sums.forward::<SQUARES>(isa, x, y, weights.norms());
                 }
             }
         });

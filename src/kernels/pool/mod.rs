@@ -54,6 +54,9 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// One window on one value, as of an axis that is not there.
+    const ONE: Self = Self { input: 1, output: 1, kernel: 1, stride: 1, pad: 0 };
+
     /// An axis with as many windows as fit; `ceil` counts a last one that hangs over the end, if any of it lies on
     /// the input. `None` if there are none.
     pub fn fit(input: usize, kernel: usize, stride: usize, pad: usize, ceil: bool) -> Option<Self> {

@@ -5,9 +5,9 @@ use super::{Pool, for_reaching_rows};
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, MOST_LANES, Simd,
+        Divisors, Isa, Job, MOST_LANES, Simd,
+        copy::{Layout, Over, copy},
         picks::{Picks, sum_picks},
-        rows::{Over, copy},
     },
 };
 
@@ -80,11 +80,11 @@ pub fn lend<R>(isa: Isa, pool: &Pool, f: impl FnOnce(Picks<'_>) -> R) -> R {
     })
 }
 
-/// dx of the first planes, as many as it has, given dy of the means, and what each is divided by, behind which comes -1 over it.
+/// dx of the first planes, as many as it has, given dy of the means, and what each is divided by.
 pub fn mean_backward(
     isa: Isa,
     pool: &Pool,
-    norms: [&[f32]; 2],
+    norms: Divisors<'_>,
     picks: Picks<'_>,
     dy: &[f32],
     dx: &mut [f32],
@@ -97,7 +97,7 @@ pub fn mean_backward(
 
 struct Back<'a> {
     pool: &'a Pool,
-    norms: [&'a [f32]; 2],
+    norms: Divisors<'a>,
     picks: Picks<'a>,
     /// How many planes go together.
     planes: usize,
@@ -114,8 +114,8 @@ impl Job for Back<'_> {
         let Self { pool, norms, picks, planes, shares, dy, dx } = self;
         let (inputs, outputs) = (pool.inputs(), pool.outputs());
         for (dx, dy) in dx.chunks_mut(planes * inputs).zip(dy.chunks(planes * outputs)) {
-            let counts = [dx.len() / inputs, 1];
-            copy::<S, true, false>(simd, counts, outputs, [outputs; 2], (dy, Over(norms)), shares);
+            let layout = Layout::whole_planes(dx.len() / inputs, outputs);
+            copy::<S, true, false>(simd, layout, (dy, Over(norms)), shares);
             sum_picks(simd, picks, [outputs, inputs], shares, dx);
         }
     }

@@ -5,9 +5,9 @@ use super::Pool;
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, MOST_LANES, Simd,
+        Divisor, Isa, Job, MOST_LANES, Simd,
+        copy::{Layout, OverOne, Unchanged, copy},
         long::around,
-        rows::{OverOne, Same, copy},
     },
 };
 
@@ -64,7 +64,7 @@ pub const KEPT: [f32; 2] = [f32::from_bits(u32::MAX), 0.0];
 pub fn means<const BACK: bool>(
     isa: Isa,
     pool: &Pool,
-    norm: f32,
+    norm: Divisor,
     edges: &[f32],
     from: &[f32],
     to: &mut [f32],
@@ -80,7 +80,7 @@ pub fn means<const BACK: bool>(
 
 struct Means<'a, const BACK: bool> {
     pool: &'a Pool,
-    norm: f32,
+    norm: Divisor,
     edges: &'a [f32],
     from: &'a [f32],
     to: &'a mut [f32],
@@ -97,20 +97,14 @@ impl<const BACK: bool> Job for Means<'_, BACK> {
         let (axis, _) = pool.split();
         let part = planes(pool) * pool.inputs();
         let (columns, rows) = edges.split_at(edges.len() / 2);
-        let over = OverOne([norm, -1.0 / norm]);
+        let over = OverOne(norm);
         for (i, (from, to)) in all.chunks(part).zip(to.chunks_mut(part)).enumerate() {
-            let made = &mut made[..];
+            let (made, row) = (&mut made[..], Layout::row(from.len()));
             if BACK {
-                copy::<S, true, false>(simd, [1; 2], from.len(), [0; 2], (from, over), &mut long[axis.pad..]);
-                let (middle, sums) = (axis.pad * axis.input, from.len());
-                around::<S, false, false>(
-                    simd,
-                    [axis.kernel, 1],
-                    columns,
-                    long,
-                    (&mut made[middle..][..sums], Same),
-                );
-                around::<S, false, true>(simd, [axis.kernel, axis.input], rows, made, (to, Same));
+                copy::<S, true, false>(simd, row, (from, over), &mut long[axis.pad..]);
+                let sums = &mut made[axis.pad * axis.input..][..from.len()];
+                around::<S, false, false>(simd, [axis.kernel, 1], columns, long, (sums, Unchanged));
+                around::<S, false, true>(simd, [axis.kernel, axis.input], rows, made, (to, Unchanged));
                 continue;
             }
             // What lies around a group is not met; only around all there is nothing.
@@ -118,11 +112,11 @@ impl<const BACK: bool> Job for Means<'_, BACK> {
             let long = if start >= margin && start + part + MOST_LANES + margin <= all.len() {
                 &all[start - margin..]
             } else {
-                copy::<S, false, false>(simd, [1; 2], from.len(), [0; 2], (from, Same), &mut long[margin..]);
+                copy::<S, false, false>(simd, row, (from, Unchanged), &mut long[margin..]);
                 &*long
             };
             let sums = &mut made[axis.pad..][..from.len()];
-            around::<S, true, false>(simd, [axis.kernel, axis.input], rows, long, (sums, Same));
+            around::<S, true, false>(simd, [axis.kernel, axis.input], rows, long, (sums, Unchanged));
             around::<S, false, true>(simd, [axis.kernel, 1], columns, made, (to, over));
         }
     }

@@ -12,22 +12,23 @@ use super::{
 use crate::kernels::{
     scratch,
     simd::{
-        Isa, Job, MOST_LANES, Simd,
+        Divisors, Isa, Job, MOST_LANES, Simd,
+        copy::{Layout, Over, OverRoot, Root, copy},
         long::{Long, along},
-        rows::{Over, OverRoot, Root, Rows, copy, down},
+        rows::{Rows, down},
     },
 };
 
 /// About how many values of the long row lie in scratch at a time.
 const BAND: usize = 2048;
 
-/// What becomes of sums, or is made of gradients, of outputs.
+/// What each input of a window gets of the gradient of its output.
 #[derive(Clone, Copy)]
-pub enum Finish<'a> {
-    /// A mean: divided by the norm of each output of a plane; behind them comes -1 over each.
-    Over([&'a [f32]; 2]),
-    /// The root of a sum of squares; backward divided by this, by output, where it is above 0.
-    Root(&'a [f32]),
+pub enum Share<'a> {
+    /// Of a mean: the gradient over what it was divided by.
+    Over(Divisors<'a>),
+    /// Of the root of a sum of squares: over the output, one of these, where that is above 0.
+    OverRoot(&'a [f32]),
 }
 
 /// Windows, and how sums of them lie in scratch.
@@ -74,14 +75,15 @@ impl<'a> Sums<'a> {
         Self { pool, weights, lists, step, apart, before, pitch, bands }
     }
 
-    /// y = the sums of the windows of the first planes of `x`, as many as `y` has, or, with `SQUARES`, of their squares.
-    pub fn forward<const SQUARES: bool>(&self, isa: Isa, x: &[f32], y: &mut [f32], finish: Finish<'_>) {
-        self.lend(|long, made| isa.run(Forward::<SQUARES> { sums: self, x, y, finish, long, made }));
+    /// y = the sums of the windows of the first planes of `x`, as many as `y` has, divided by `norms`, or, with `SQUARES`, the roots
+    /// of sums of squares.
+    pub fn forward<const SQUARES: bool>(&self, isa: Isa, x: &[f32], y: &mut [f32], norms: Divisors<'_>) {
+        self.lend(|long, made| isa.run(Forward::<SQUARES> { sums: self, x, y, norms, long, made }));
     }
 
     /// dx of the first planes, as many as it has, = the sum of the shares of all windows that hold it.
-    pub fn backward(&self, isa: Isa, dy: &[f32], dx: &mut [f32], finish: Finish<'_>) {
-        self.lend(|long, wide| isa.run(Backward { sums: self, dy, dx, finish, long, wide }));
+    pub fn backward(&self, isa: Isa, dy: &[f32], dx: &mut [f32], share: Share<'_>) {
+        self.lend(|long, wide| isa.run(Backward { sums: self, dy, dx, share, long, wide }));
     }
 
     /// Lends `f` a long row of zeros, and room for what is made of it.
@@ -110,7 +112,7 @@ struct Forward<'a, const SQUARES: bool> {
     sums: &'a Sums<'a>,
     x: &'a [f32],
     y: &'a mut [f32],
-    finish: Finish<'a>,
+    norms: Divisors<'a>,
     long: &'a mut [f32],
     made: &'a mut [f32],
 }
@@ -120,7 +122,7 @@ impl<const SQUARES: bool> Job for Forward<'_, SQUARES> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { sums, x, y, finish, long, made } = self;
+        let Self { sums, x, y, norms, long, made } = self;
         let (axis, outer) = sums.pool.split();
         let (inputs, outputs) = (sums.pool.inputs(), sums.pool.outputs());
         let (first, below) = outermost(outer, |a| a.output);
@@ -128,38 +130,28 @@ impl<const SQUARES: bool> Job for Forward<'_, SQUARES> {
         for (planes, steps) in sums.bands.all(y.len() / outputs, first.output) {
             let rows = steps.start * below..steps.end * below;
             let (plane, line) = ([inputs, rows.len() * line], [axis.input, line]);
-            let ((list, term), terms) = (sums.lists.of(&rows), sums.lists.terms);
-            let how = Rows {
-                rows: list,
-                terms,
-                term,
-                first: 0,
-                planes: planes.len(),
-                plane,
-                line,
-                width: axis.input,
-            };
+            let (part, width) = (sums.lists.of(&rows), axis.input);
+            let how = Rows { part, first: 0, planes: planes.len(), plane, line, width };
             let x = &x[planes.start * inputs..planes.end * inputs];
             down::<S, SQUARES, false>(simd, &how, x, &mut long[axis.pad..]);
             along::<S, false>(simd, sums.along(planes.len() * rows.len() * sums.pitch), long, made);
-            let (columns, counts) = (axis.output, [planes.len(), rows.len()]);
-            let y = &mut y[planes.start * outputs + rows.start * columns..];
-            let mut lines = (counts, columns, [sums.pitch, columns]);
-            if sums.apart > 1 {
+            let columns = axis.output;
+            let outputs_of_plane = rows.start * columns..rows.end * columns;
+            let y = &mut y[planes.start * outputs + outputs_of_plane.start..];
+            let layout = if sums.apart == 1 {
+                Layout { planes: planes.len(), rows: rows.len(), width: columns, line: [sums.pitch, columns] }
+            } else {
                 for i in 0..planes.len() * rows.len() {
                     for j in 0..columns {
                         made[i * columns + j] = made[i * sums.pitch + j * sums.apart];
                     }
                 }
-                lines = ([planes.len(), 1], rows.len() * columns, [rows.len() * columns; 2]);
-            }
-            let (counts, width, line) = lines;
-            match finish {
-                Finish::Over(norms) => {
-                    let over = Over(norms.map(|norms| &norms[rows.start * columns..]));
-                    copy::<S, false, true>(simd, counts, width, line, (made, over), y);
-                }
-                Finish::Root(_) => copy::<S, false, true>(simd, counts, width, line, (made, Root), y),
+                Layout::whole_planes(planes.len(), outputs_of_plane.len())
+            };
+            if SQUARES {
+                copy::<S, false, true>(simd, layout, (made, Root), y);
+            } else {
+                copy::<S, false, true>(simd, layout, (made, Over(norms.of(outputs_of_plane))), y);
             }
         }
     }
@@ -169,7 +161,7 @@ struct Backward<'a> {
     sums: &'a Sums<'a>,
     dy: &'a [f32],
     dx: &'a mut [f32],
-    finish: Finish<'a>,
+    share: Share<'a>,
     long: &'a mut [f32],
     wide: &'a mut [f32],
 }
@@ -179,7 +171,7 @@ impl Job for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { sums, dy, dx, finish, long, wide } = self;
+        let Self { sums, dy, dx, share, long, wide } = self;
         let (axis, outer) = sums.pool.split();
         let (inputs, outputs) = (sums.pool.inputs(), sums.pool.outputs());
         let ((first, below), (_, above)) = (outermost(outer, |a| a.input), outermost(outer, |a| a.output));
@@ -192,18 +184,15 @@ impl Job for Backward<'_> {
             let first = planes.start * outputs + at.start;
             let dy = &dy[first..];
             let long_row = &mut long[sums.before..];
-            let (counts, width, lines, to) = match sums.apart {
-                1 => ([planes.len(), held.len()], columns, [columns, sums.pitch], &mut *long_row),
-                _ => ([planes.len(), 1], at.len(), [at.len(); 2], &mut *wide),
+            let (layout, to) = if sums.apart == 1 {
+                let (rows, line) = (held.len(), [columns, sums.pitch]);
+                (Layout { planes: planes.len(), rows, width: columns, line }, &mut *long_row)
+            } else {
+                (Layout::whole_planes(planes.len(), at.len()), &mut *wide)
             };
-            match finish {
-                Finish::Over(norms) => {
-                    let over = Over(norms.map(|norms| &norms[at.clone()]));
-                    copy::<S, true, false>(simd, counts, width, lines, (dy, over), to);
-                }
-                Finish::Root(y) => {
-                    copy::<S, true, false>(simd, counts, width, lines, (dy, OverRoot(&y[first..])), to);
-                }
+            match share {
+                Share::Over(norms) => copy::<S, true, false>(simd, layout, (dy, Over(norms.of(at))), to),
+                Share::OverRoot(y) => copy::<S, true, false>(simd, layout, (dy, OverRoot(&y[first..])), to),
             }
             if sums.apart > 1 {
                 for (share, to) in wide.chunks_exact(columns).zip(long_row.chunks_mut(sums.pitch)).take(count)
@@ -215,9 +204,8 @@ impl Job for Backward<'_> {
             let rows = steps.start * below..steps.end * below;
             along::<S, true>(simd, sums.along(count * sums.pitch), long, wide);
             let (plane, line) = ([held.len() * line, inputs], [line, axis.input]);
-            let ((list, term), terms) = (sums.lists.of(&rows), sums.lists.terms);
-            let (first, width) = (held.start, axis.input);
-            let how = Rows { rows: list, terms, term, first, planes: planes.len(), plane, line, width };
+            let (part, first, width) = (sums.lists.of(&rows), held.start, axis.input);
+            let how = Rows { part, first, planes: planes.len(), plane, line, width };
             let dx = &mut dx[planes.start * inputs + rows.start * axis.input..];
             down::<S, false, true>(simd, &how, &wide[axis.pad..], dx);
         }

@@ -3,7 +3,7 @@
 //! Errors are in units in the last place, the largest of every 29th `f32`, of results that are normal numbers; results below
 //! them may be 0. NaN stays.
 
-use std::f32::consts::LOG2_E;
+use std::{f32::consts::LOG2_E, ops::Range};
 
 use super::Simd;
 
@@ -284,6 +284,38 @@ pub fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
     let scale = simd.power_of_two(k);
     let m1 = simd.fma(scale, m1, simd.add(scale, simd.splat(-1.0)));
     simd.with_sign_of(simd.div(m1, simd.add(m1, simd.splat(2.0))), x)
+}
+
+/// A number to divide by, as [`quotient`] needs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Divisor {
+    /// The number.
+    pub by: f32,
+    /// -1 over it.
+    pub minus_inverse: f32,
+}
+
+impl Divisor {
+    /// Of a number.
+    pub fn new(by: f32) -> Self {
+        Self { by, minus_inverse: -1.0 / by }
+    }
+}
+
+/// As many numbers to divide by, one for each value of a plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Divisors<'a> {
+    /// The numbers.
+    pub by: &'a [f32],
+    /// -1 over each.
+    pub minus_inverse: &'a [f32],
+}
+
+impl Divisors<'_> {
+    /// Those of some of the values.
+    pub fn of(&self, values: Range<usize>) -> Self {
+        Self { by: &self.by[values.clone()], minus_inverse: &self.minus_inverse[values] }
+    }
 }
 
 /// a / b, given -1 / b, in a quarter of the time: the same bits where b is a whole number up to 1100 and the result a normal number.

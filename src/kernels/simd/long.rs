@@ -2,7 +2,7 @@
 
 use super::{
     Simd,
-    rows::{Change, ask},
+    copy::{Change, ask},
 };
 
 /// A row of windows that follow one another, whatever rows of planes they come from.
@@ -153,7 +153,7 @@ unsafe fn back_by<S: Simd, const STEP: usize, const K: usize>(
 
 /// to = the sums of `kernel` values of `long`, 3 or 5, that are `distance` apart, changed; the first sum begins with the first. Of what the
 /// taps meet those bits count that are set in `edges`, of which there are as many for each tap, whole registers; all of the middle tap.
-/// What is read and written is asked for ahead as in [`copy`](super::rows::copy).
+/// What is read and written is asked for ahead as in [`copy`](super::copy::copy).
 ///
 /// # Panics
 /// When `kernel` is another, windows reach outside of `long` or `edges`, or the change is for fewer values.
@@ -218,7 +218,7 @@ unsafe fn around_by<S: Simd, const FROM: bool, const TO: bool, const K: usize>(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Isa, Job, rows::OverOne},
+        super::{Divisor, Isa, Job, copy::OverOne},
         *,
     };
 
@@ -235,7 +235,7 @@ mod tests {
                 let mut edges = vec![f32::from_bits(u32::MAX); kernel * 48];
                 edges[..48].iter_mut().step_by(3).for_each(|edge| *edge = 0.0);
                 let mut to = vec![f32::NAN; count];
-                let over = OverOne([9.0, -1.0 / 9.0]);
+                let over = OverOne(Divisor::new(9.0));
                 around::<S, true, true>(simd, [kernel, distance], &edges, &x, (&mut to, over));
                 for (at, to) in to.into_iter().enumerate() {
                     let counts = |k: &usize| *k > 0 || at % 3 > 0;
@@ -258,7 +258,7 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            let over = OverOne([1.0, -1.0]);
+            let over = OverOne(Divisor::new(1.0));
             around::<S, true, true>(simd, [4, 1], &[0.0; 64], &[0.0; 64], (&mut [0.0; 16], over));
         }
     }

@@ -270,14 +270,10 @@ fn largest_of<S: Simd, const TAKE: bool>(
     at: usize,
 ) -> (S::V, S::V) {
     let (mut best, mut tap) = (simd.splat(0.0), simd.splat(0.0));
-    for (i, &[row, number]) in terms.iter().enumerate() {
+    for (i, &Term { row, number }) in terms.iter().enumerate() {
         let from = (row as usize - first) * pitch + at;
         let v = simd.read(&found.best[from..]);
-        let number = if TAKE {
-            simd.add(simd.read(&found.tap[from..]), simd.splat(f32::from_bits(number)))
-        } else {
-            v
-        };
+        let number = if TAKE { simd.add(simd.read(&found.tap[from..]), simd.splat(number)) } else { v };
         if i == 0 {
             (best, tap) = (v, number);
         } else {
@@ -338,7 +334,7 @@ mod tests {
                     assert_eq!((y, usize::from(tap)), (value, 1 + kernel * row));
                 }
             }
-            let terms = [2, 5, 3].map(|row: u32| [row, (10.0 * row as f32).to_bits()]);
+            let terms = [2u8, 5, 3].map(|row| Term { row: row.into(), number: 10.0 * f32::from(row) });
             let (mut y, mut taps) = ([0.0; 19], [0; 19]);
             let found = Found { best: &mut best, tap: &mut tap };
             down_list::<S, true>(simd, &terms, [1, 40], found, &mut y, &mut taps);

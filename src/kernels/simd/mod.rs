@@ -7,6 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod chacha;
+pub mod copy;
 mod direct;
 mod dots;
 mod each;
@@ -55,8 +56,8 @@ pub use each::{Asked, Cut, Each, Own, Renew, each, each_past, each_piece, renew,
 pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Block, Filter, PASS, Pass, correlate, filter};
 pub use functions::{
-    exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power, power_of_quarters, quotient,
-    sigmoid, softplus, softplus_below_0, tanh,
+    Divisor, Divisors, exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power,
+    power_of_quarters, quotient, sigmoid, softplus, softplus_below_0, tanh,
 };
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;

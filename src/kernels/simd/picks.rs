@@ -16,11 +16,6 @@ pub struct Picks<'a> {
     pub lanes: &'a [f32],
 }
 
-impl Picks<'_> {
-    /// Of nothing.
-    pub const NONE: Self = Self { each: 0, first: &[], lanes: &[] };
-}
-
 /// to = the sums of what is picked for each value, plane by plane, `plane` being values of what is read, and of what is written. What is
 /// written is asked for ahead.
 ///
