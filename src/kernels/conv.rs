@@ -24,7 +24,7 @@ pub use columns::{col2im, im2col};
 pub use dims::{ConvAxis, ConvDims};
 pub use lines::MAX_AXES;
 
-use convolve::Convolve;
+use convolve::{Convolve, Weights};
 use few::{Forward, Gradient, InputGradient};
 use gradient::Cut;
 use lines::{Line, Lines};
@@ -38,6 +38,8 @@ use super::gemm::DEPTH;
 use super::simd::Isa;
 use super::{affine, parallel};
 
+/// Outputs of a channel, of the whole batch, that are too few to pack weights for.
+const FEW_OUTPUTS: usize = 100;
 /// Multiply-adds that outweigh the start of a task.
 const WORK: usize = 1 << 20;
 
@@ -120,6 +122,7 @@ pub fn forward_scratch_len(dims: &ConvDims) -> usize {
         Way::Whole | Way::Depthwise => 0,
         Way::Fast(fast) => fast.scratch_len(),
         Way::Few(few) => few.scratch_len(),
+        Way::Plain if has_few_outputs(dims) => 0,
         Way::Plain => dims.weight_len(),
     }
 }
@@ -181,7 +184,12 @@ pub fn forward(
     }
 }
 
-/// [`forward`] by way of packed weights and panels of taps.
+/// Whether weights meet so few outputs that they are read where they lie.
+fn has_few_outputs(dims: &ConvDims) -> bool {
+    dims.batch.saturating_mul(dims.out_area()) <= FEW_OUTPUTS
+}
+
+/// [`forward`] by way of weights, packed where they meet many outputs, and panels of taps.
 fn plain_forward(
     dims: &ConvDims,
     input: &[f32],
@@ -191,8 +199,13 @@ fn plain_forward(
     scratch: &mut [f32],
 ) {
     let isa = Isa::best();
-    let packed = &mut scratch[..dims.weight_len()];
-    weights::pack_forward(isa, dims, weights, packed);
+    let weights = if has_few_outputs(dims) {
+        Weights::Rows(weights)
+    } else {
+        let packed = &mut scratch[..dims.weight_len()];
+        weights::pack_forward(isa, dims, weights, packed);
+        Weights::Packed(packed)
+    };
     let lines = Lines::new(dims.axes.iter().map(Line::forward));
     let whole = Convolve {
         isa,
@@ -200,7 +213,7 @@ fn plain_forward(
         channels: dims.group_in(),
         input,
         image_stride: dims.in_channels * dims.in_area(),
-        weights: packed,
+        weights,
         epilogue,
         onto: Onto::Nothing,
         row_tasks: 1,
@@ -293,7 +306,7 @@ fn plain_backward_input(
         channels: dims.group_out(),
         input: top_diff,
         image_stride: dims.out_channels * dims.out_area(),
-        weights: packed,
+        weights: Weights::Packed(packed),
         epilogue: Epilogue::default(),
         onto,
         row_tasks: 1,

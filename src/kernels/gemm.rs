@@ -250,6 +250,7 @@ pub(super) fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mu
                 k,
                 a: &a[rows.start * k..rows.end * k],
                 a_stride: rows.len(),
+                a_row: 1,
                 b: &b[j * k..(j + width) * k],
                 b_stride: width,
                 alpha,

@@ -51,6 +51,44 @@ pub fn images_together(batch: usize, outputs: usize, taps: usize) -> usize {
     full.or_else(|| (least..=most).max_by_key(|&images| filled(images))).unwrap_or(1)
 }
 
+/// A group's weights.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// As [`super::weights`] packs them.
+    Packed(&'a [f32]),
+    /// As they are: of so few outputs to pack them would take as long as to multiply.
+    Rows(&'a [f32]),
+}
+
+impl<'a> Weights<'a> {
+    /// `len` of them from `start` on.
+    fn part(self, start: usize, len: usize) -> Self {
+        match self {
+            Self::Packed(all) => Self::Packed(&all[start..][..len]),
+            Self::Rows(all) => Self::Rows(&all[start..][..len]),
+        }
+    }
+
+    /// Those of `rows` for `k` taps from number `depth` on, of `m` rows of `all` taps: values, and the distance between taps and
+    /// between rows.
+    fn panel(self, rows: &Range<usize>, m: usize, [depth, k, all]: [usize; 3]) -> (&'a [f32], usize, usize) {
+        match self {
+            Self::Packed(packed) => {
+                (&packed[depth * m + rows.start * k..depth * m + rows.end * k], rows.len(), 1)
+            }
+            Self::Rows(weights) => (&weights[rows.start * all + depth..rows.end * all], 1, all),
+        }
+    }
+
+    /// What follows that panel, if it lies together.
+    fn after(self, rows: &Range<usize>, m: usize, [depth, k, _]: [usize; 3]) -> &'a [f32] {
+        match self {
+            Self::Packed(packed) => &packed[depth * m + rows.end * k..(depth + k) * m],
+            Self::Rows(_) => &[],
+        }
+    }
+}
+
 /// A convolution of some images.
 #[derive(Clone, Copy)]
 pub struct Convolve<'a> {
@@ -61,8 +99,7 @@ pub struct Convolve<'a> {
     /// The first image's group; the next follows `image_stride` later.
     pub input: &'a [f32],
     pub image_stride: usize,
-    /// As [`super::weights`] packs them.
-    pub weights: &'a [f32],
+    pub weights: Weights<'a>,
     pub epilogue: Epilogue<'a>,
     pub onto: Onto<'a>,
     /// How many tasks may share the rows of a block.
@@ -102,7 +139,7 @@ impl Convolve<'_> {
                 let group = first / m;
                 let of_group = Convolve {
                     input: &self.input[start / image * self.image_stride + group * in_group..],
-                    weights: &self.weights[group * weights..][..weights],
+                    weights: self.weights.part(group * weights, weights),
                     epilogue: self.epilogue.rows(first..first + m),
                     row_tasks,
                     ..*self
@@ -206,19 +243,21 @@ impl Convolve<'_> {
     /// Multiplies a block by the weights of `c`'s rows, which are those from `first` on, of `m`.
     fn tiles(&self, block: &Block<'_>, first: usize, m: usize, c: &mut ImagesMut<'_>) {
         let Block { depth, k, ref cols, values } = *block;
-        let last = depth + k == self.channels * self.lines.taps();
-        let weights = &self.weights[depth * m..(depth + k) * m];
+        let all = self.channels * self.lines.taps();
+        let (last, taps) = (depth + k == all, [depth, k, all]);
         let end = first + c.rows();
         for rows in panels(m, self.isa.tile_rows()).filter(|rows| first <= rows.start && rows.start < end) {
             // The next rows' weights may lie in slow memory.
-            let next = &weights[rows.end * k..];
+            let next = self.weights.after(&rows, m, taps);
+            let (a, a_stride, a_row) = self.weights.panel(&rows, m, taps);
             // Along the rows of C, which then stream through the cache.
             for cols in self.panels(cols) {
                 let next = if cols.end == block.cols.end { next } else { &[] };
                 let tile = Tile {
                     k,
-                    a: &weights[rows.start * k..rows.end * k],
-                    a_stride: rows.len(),
+                    a,
+                    a_stride,
+                    a_row,
                     b: &values[(cols.start - block.cols.start) * k..],
                     b_stride: cols.len().next_multiple_of(self.isa.lanes()),
                     alpha: 1.0,

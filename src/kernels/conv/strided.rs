@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::convolve::{Convolve, images_together, row_tasks};
+use super::convolve::{Convolve, Weights, images_together, row_tasks};
 use super::lines::Lines;
 use super::phases::{self, Phase};
 use super::{ConvDims, Onto};
@@ -109,7 +109,7 @@ impl Strided<'_> {
             channels,
             input: &self.top_diff[index * group..],
             image_stride: group,
-            weights,
+            weights: Weights::Packed(weights),
             epilogue: Epilogue::default(),
             onto: Onto::Nothing,
             row_tasks,

@@ -12,10 +12,12 @@ const AHEAD: usize = 16;
 pub struct Tile<'a> {
     /// Depth of the product.
     pub k: usize,
-    /// `k` groups of one value per row of the tile, `a_stride` apart.
+    /// `k` groups of one value per row of the tile, `a_stride` apart; or the rows, `a_row` apart, with a stride of one.
     pub a: &'a [f32],
     /// Distance between groups of `a`.
     pub a_stride: usize,
+    /// Distance between the values of a group.
+    pub a_row: usize,
     /// `k` rows, `b_stride` apart, each readable to the end of the last register the tile's columns need.
     pub b: &'a [f32],
     /// Distance between rows of `b`.
@@ -97,7 +99,9 @@ fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
     }
     let width = place.cols.next_multiple_of(isa.lanes());
     assert!(rows <= isa.tile_rows() && width <= isa.tile_cols(), "tile {rows} x {}", place.cols);
-    assert!(tile.k == 0 || tile.a.len() >= (tile.k - 1) * tile.a_stride + rows, "a is too short");
+    assert!(tile.a_row == 1 || tile.a_stride == 1, "a lies group by group, or row by row");
+    let last = tile.k.saturating_sub(1) * tile.a_stride + (rows - 1) * tile.a_row;
+    assert!(tile.k == 0 || last < tile.a.len(), "a is too short");
     assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
     assert!(tile.epilogue.serves(rows), "settings of the epilogue are too few");
     let cleared = place.beside.is_some();
@@ -147,7 +151,9 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
         // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
         unsafe {
             let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
-            let mut sum = if tile.a_stride > MR {
+            let mut sum = if tile.a_row > 1 {
+                product_of_rows::<S, MR, NV>(simd, tile.k, (a.0, tile.a_row), b)
+            } else if tile.a_stride > MR {
                 product::<S, MR, NV, true>(simd, tile.k, a, b, next)
             } else {
                 product::<S, MR, NV, false>(simd, tile.k, a, b, next)
@@ -227,6 +233,37 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
             next = next.wrapping_add(step);
         }
         a = a.wrapping_add(a_stride);
+        b = b.wrapping_add(b_stride);
+    }
+    sum
+}
+
+/// The same of contiguous rows of `a`, `a_row` apart.
+///
+/// # Safety
+/// `a` has `MR` rows of `k` values; `b` has `k` rows of `NV * LANES` readable values.
+#[inline(always)]
+unsafe fn product_of_rows<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    k: usize,
+    (a, a_row): (*const f32, usize),
+    (mut b, b_stride): (*const f32, usize),
+) -> [[S::V; NV]; MR] {
+    let mut sum = [[simd.splat(0.0); NV]; MR];
+    let rows: [*const f32; MR] = std::array::from_fn(|i| a.wrapping_add(i * a_row));
+    for x in 0..k {
+        let mut row = [simd.splat(0.0); NV];
+        for (v, lanes) in row.iter_mut().enumerate() {
+            // SAFETY: row `x` of `b` has `NV * LANES` values.
+            *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
+        }
+        for (sums, &a) in sum.iter_mut().zip(&rows) {
+            // SAFETY: each row of `a` has `k` values.
+            let a = simd.splat(unsafe { *a.add(x) });
+            for (s, &lanes) in sums.iter_mut().zip(&row) {
+                *s = simd.fma(a, lanes, *s);
+            }
+        }
         b = b.wrapping_add(b_stride);
     }
     sum
@@ -317,8 +354,17 @@ mod tests {
                     (Some(&standards), true, 2.0, false),
                 ] {
                     let epilogue = Epilogue { bias, standards, relu };
-                    let tile =
-                        Tile { k: 1, a: &ones, a_stride: m, b: &b, b_stride: n, alpha: 1.0, beta, epilogue };
+                    let tile = Tile {
+                        k: 1,
+                        a: &ones,
+                        a_stride: m,
+                        a_row: 1,
+                        b: &b,
+                        b_stride: n,
+                        alpha: 1.0,
+                        beta,
+                        epilogue,
+                    };
                     let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
                     let mut data = vec![0.5; images * (m + 1) * area];
                     let beside: Vec<f32> =

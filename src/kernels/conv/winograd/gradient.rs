@@ -175,6 +175,7 @@ impl Winograd {
                 k: inputs.tiles,
                 a: &a[rows.start..],
                 a_stride: inputs.channels,
+                a_row: 1,
                 b,
                 b_stride: gradients.channels,
                 alpha: 1.0,
