@@ -147,23 +147,23 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
         at += count * height;
         begin = list[at - 1].end as usize;
         let planes = Steps { count: planes, read: plane[0], written: plane[1] };
-        let blocks = Steps { count, read: advance * line[0], written: height * line[1] };
+        let steps = [planes, Steps { count, read: advance * line[0], written: height * line[1] }];
         let block = Block { width, line: line[0], second: line[1] };
         // SAFETY: all rows lie inside, as `check` saw.
         unsafe {
             if height == 2 {
                 match terms.len() {
-                    2 => alike::<S, 1, 1, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                    3 => alike::<S, 2, 1, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
+                    2 => alike::<S, 1, 1, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                    3 => alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, block, terms, from, to),
                     _ => panic!("pairs of two or three terms"),
                 }
                 continue;
             }
             match terms.len() {
-                1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
+                1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
             }
         }
     }
@@ -195,8 +195,7 @@ struct Block {
 #[inline(always)]
 unsafe fn alike<S: Simd, const N: usize, const M: usize, const SQUARES: bool, const NEAR: bool>(
     simd: S,
-    planes: Steps,
-    blocks: Steps,
+    [planes, blocks]: [Steps; 2],
     Block { width, line, second }: Block,
     terms: &[Term],
     mut from: *const f32,
