@@ -1,7 +1,7 @@
 //! Powers of one value: of a register, or written so that loops over them vectorize: no tables, no calls, no branches but
 //! selections.
 
-use super::simd::{Simd, inverse_root, not_below_0, power, power_of_quarters};
+use super::simd::{MOST_LANES, Simd, inverse_root, not_below_0, power, power_of_quarters};
 
 /// The polynomial with these coefficients, lowest power first, written out: a loop over them would be unrolled too
 /// late for the loop around it to become vectors.
@@ -56,7 +56,7 @@ impl Power {
         if S::FUSED && self.p.abs() < 8.0 && self.p.fract() != 0.0 {
             return self.of_register(simd, x);
         }
-        let mut lanes = [1.0; 16];
+        let mut lanes = [1.0; MOST_LANES];
         simd.write_first(&mut lanes[..S::LANES], x);
         // A loop whose length is known is unrolled before it could vectorize.
         for x in &mut lanes[..std::hint::black_box(S::LANES)] {

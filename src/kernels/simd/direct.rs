@@ -4,7 +4,7 @@
 //! So little is read for so many products that nothing needs to be gathered first, although most loads cross lines of the
 //! cache.
 
-use super::{Epilogue, Isa, Job, MatMut, Simd};
+use super::{Epilogue, Isa, Job, MatMut, Simd, limits::by_rows};
 
 /// A register of outputs. Its lanes follow the plane, over the end of a line of outputs, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,15 +73,7 @@ pub fn direct(isa: Isa, factors: &Direct<'_>, mut c: MatMut<'_>) {
         assert!(spot.to + spot.first + spot.rest <= c.cols(), "columns of a spot");
     }
     let c = &mut c;
-    macro_rules! rows {
-        ($($mr:literal)*) => {
-            match c.rows() {
-                $($mr => isa.run(Fixed::<$mr> { factors, c }),)*
-                _ => unreachable!("no instruction set has more rows"),
-            }
-        };
-    }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    by_rows!(c.rows(), MR => isa.run(Fixed::<MR> { factors, c }));
 }
 
 /// Tiles of `MR` rows, whose sizes `direct` has checked.

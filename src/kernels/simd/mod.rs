@@ -18,6 +18,7 @@ mod fma;
 mod functions;
 mod gather;
 mod images;
+mod limits;
 mod lines;
 pub mod long;
 mod margins;
@@ -61,6 +62,7 @@ pub use functions::{
 };
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
+pub use limits::{MOST_COLS, MOST_LANES, MOST_ROWS};
 pub use lines::Lines;
 pub use margins::pad_rows;
 pub use matrix::{Mat, MatMut};
@@ -81,9 +83,6 @@ pub use toom::{COLUMN, OUTPUTS, POINTS, Toom, toom, transform_lines};
 pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
 pub use wide::{Wide, wide_correlate, wide_filter, wide_spread};
 pub use winograd::{Grid, Map, Target, transform};
-
-/// Values of the widest register of all sets.
-pub const MOST_LANES: usize = 16;
 
 /// Vector arithmetic of one instruction set. Implemented by tokens that prove the processor supports it.
 pub trait Simd: Copy + Send + Sync + 'static {
@@ -283,7 +282,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
 const SQRT_HALF: i32 = 0x3f35_04f3;
 
 /// The numbers of lanes.
-static NUMBERS: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+static NUMBERS: [f32; MOST_LANES] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
 /// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it.
 pub trait Job {
@@ -403,6 +402,7 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
+            assert!(S::LANES <= MOST_LANES && S::ROWS <= MOST_ROWS);
             let n = S::LANES;
             let numbers: Vec<f32> = (0..2 * n).map(|v| v as f32).collect();
             let lanes = |v: S::V| {

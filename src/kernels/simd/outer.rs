@@ -5,7 +5,7 @@
 //! the plane, one broadcast at a time.
 
 use super::tile::prefetch;
-use super::{Isa, Job, MatMut, Simd};
+use super::{Isa, Job, MatMut, Simd, limits::by_rows};
 
 /// Neighbouring positions: a tap's values are contiguous over them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,16 +63,11 @@ pub fn outer_ahead(isa: Isa, factors: &Outer<'_>, ahead: usize, mut c: MatMut<'_
     let two = width > isa.lanes();
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
     let c = &mut c;
-    macro_rules! rows {
-        ($($mr:literal)*) => {
-            match (c.rows(), two) {
-                $(($mr, false) => isa.run(Fixed::<$mr, 1> { factors, ahead, c }),
-                  ($mr, true) => isa.run(Fixed::<$mr, 2> { factors, ahead, c }),)*
-                _ => unreachable!("no instruction set has more rows"),
-            }
-        };
+    if two {
+        by_rows!(c.rows(), MR => isa.run(Fixed::<MR, 2> { factors, ahead, c }))
+    } else {
+        by_rows!(c.rows(), MR => isa.run(Fixed::<MR, 1> { factors, ahead, c }))
     }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// A tile of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::{Isa, Job, Simd};
+use super::{Isa, Job, MOST_LANES, Simd};
 
 /// Products under way at the same time: as many as two units of a latency of five finish without waiting, and some.
 const CHAINS: usize = 12;
@@ -44,8 +44,8 @@ impl Job for Chains {
         for chain in chains {
             sum = simd.add(sum, chain);
         }
-        let mut lanes = [0.0; 16];
-        // SAFETY: no register is wider than sixteen values.
+        let mut lanes = [0.0; MOST_LANES];
+        // SAFETY: no register is wider.
         unsafe { simd.store(lanes.as_mut_ptr(), sum) };
         lanes[0]
     }

@@ -1,9 +1,7 @@
 //! The largest of whole planes: those of as many planes as a register has lanes are turned round and compared at once.
 
-use super::{Isa, Job, Lines, MOST_LANES, Simd};
+use super::{Isa, Job, Lines, Simd, limits::SQUARE};
 
-/// A square of the widest registers.
-const SQUARE: usize = MOST_LANES * MOST_LANES;
 /// Values ahead of the last read whose lines are asked for.
 const FAR: usize = 1024;
 /// Bits that are looked through at once.

@@ -1,9 +1,7 @@
 //! Sums over whole planes: those of as many planes as a register has lanes are turned round and added at once.
 
-use super::{Isa, Job, Lines, Simd};
+use super::{Isa, Job, Lines, Simd, limits::SQUARE};
 
-/// A square of the widest registers.
-const SQUARE: usize = 16 * 16;
 /// Lanes in which a plane is summed, whatever the registers.
 const SUMS: usize = 16;
 /// Values ahead of the last read whose lines are asked for.

@@ -1,10 +1,8 @@
 //! Planes side by side: lane p of register i is value i of plane p. So no lane is idle, however small planes are, and
 //! windows of any kind are met by whole registers.
 
-use super::{Isa, Job, Lines, Simd};
+use super::{Isa, Job, Lines, Simd, limits::SQUARE};
 
-/// A square of the widest registers.
-const SQUARE: usize = 16 * 16;
 /// Windows that are folded together.
 const TOGETHER: usize = 4;
 

@@ -139,38 +139,31 @@ pub fn down<S: Simd, const SQUARES: bool, const NEAR: bool>(
     rows.check([from.len(), to.len()]);
     let (from, to) = (from.as_ptr().wrapping_sub(rows.first * rows.line[0]), to.as_mut_ptr());
     let &Rows { part: Part { rows: list, terms, term }, planes, plane, line, width, .. } = rows;
-    let (mut first, mut done) = (term, 0);
-    // All rows are gone over, so that no step waits for what the last one found out; those that are alike are made together, of
-    // all planes.
-    for (at, row) in list.iter().enumerate() {
-        let (begin, end) = (first, row.end as usize);
-        first = end;
-        if at < done {
-            continue;
-        }
+    let (mut begin, mut at) = (term, 0);
+    // Those that are alike are made together, of all planes.
+    while at < list.len() {
         let Blocks { count, advance, height } = Blocks::from(list, at);
-        done = at + count * height;
-        let to = to.wrapping_add(at * line[1]);
+        let (terms, to) = (&terms[begin..list[at + height - 1].end as usize], to.wrapping_add(at * line[1]));
+        at += count * height;
+        begin = list[at - 1].end as usize;
         let planes = Steps { count: planes, read: plane[0], written: plane[1] };
-        let blocks = Steps { count, read: advance * line[0], written: height * line[1] };
+        let steps = [planes, Steps { count, read: advance * line[0], written: height * line[1] }];
         let block = Block { width, line: line[0], second: line[1] };
         // SAFETY: all rows lie inside, as `check` saw.
         unsafe {
             if height == 2 {
-                let terms = &terms[begin..list[at + 1].end as usize];
                 match terms.len() {
-                    2 => alike::<S, 1, 1, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                    3 => alike::<S, 2, 1, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
+                    2 => alike::<S, 1, 1, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                    3 => alike::<S, 2, 1, SQUARES, NEAR>(simd, steps, block, terms, from, to),
                     _ => panic!("pairs of two or three terms"),
                 }
                 continue;
             }
-            let terms = &terms[begin..end];
             match terms.len() {
-                1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
-                _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, planes, blocks, block, terms, from, to),
+                1 => alike::<S, 1, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                2 => alike::<S, 2, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                3 => alike::<S, 3, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
+                _ => alike::<S, 0, 0, SQUARES, NEAR>(simd, steps, block, terms, from, to),
             }
         }
     }
@@ -202,8 +195,7 @@ struct Block {
 #[inline(always)]
 unsafe fn alike<S: Simd, const N: usize, const M: usize, const SQUARES: bool, const NEAR: bool>(
     simd: S,
-    planes: Steps,
-    blocks: Steps,
+    [planes, blocks]: [Steps; 2],
     Block { width, line, second }: Block,
     terms: &[Term],
     mut from: *const f32,

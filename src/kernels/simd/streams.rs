@@ -1,6 +1,6 @@
 //! The micro-kernel of products with a matrix that is read once, where it lies: a few of its rows at a time, side by side.
 
-use super::{Isa, Job, Mat, MatMut, Simd};
+use super::{Isa, Job, Mat, MatMut, Simd, limits::by_rows};
 
 /// The factors.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +27,7 @@ pub fn streams(isa: Isa, factors: &Streams<'_>, c: MatMut<'_>) {
     assert!(rows <= isa.tile_rows(), "{rows} rows");
     assert!(factors.a.len() >= factors.b.rows() * rows, "a is too short");
     assert_eq!(factors.b.cols(), cols, "as many columns of b");
-    macro_rules! rows {
-        ($($mr:literal)*) => {
-            match rows {
-                $($mr => isa.run(Fixed::<$mr> { factors, c }),)*
-                _ => unreachable!("no instruction set has more rows"),
-            }
-        };
-    }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    by_rows!(rows, MR => isa.run(Fixed::<MR> { factors, c }));
 }
 
 /// A panel of `MR` rows of C, whose sizes `streams` has checked.

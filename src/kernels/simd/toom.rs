@@ -2,7 +2,7 @@
 //! the eight points of [`super::winograd`].
 
 use super::winograd::{Map, input, sums, values};
-use super::{Epilogue, Isa, Job, MatMut, Simd, Spot};
+use super::{Epilogue, Isa, Job, MOST_COLS, MOST_ROWS, MatMut, Simd, Spot, limits::by_rows};
 
 /// Points, and so the lines that a tile reads.
 pub const POINTS: usize = 8;
@@ -10,9 +10,6 @@ pub const POINTS: usize = 8;
 pub const OUTPUTS: usize = 4;
 /// Taps down a column of the kernel.
 pub const COLUMN: usize = POINTS + 1 - OUTPUTS;
-/// The widest two registers, and the most rows of a tile of products.
-const WIDE: usize = 32;
-const ROWS: usize = 14;
 
 /// What `map` makes of each of `len` columns of lines: line i is read at `from.0[i * from.1..]` and written at
 /// `to.0[i * to.1..]`.
@@ -113,15 +110,7 @@ pub fn toom(isa: Isa, factors: &Toom<'_>, mut c: MatMut<'_>) {
         assert!(spot.first <= isa.lanes() && spot.rest == 0, "lanes of a spot");
     }
     let c = &mut c;
-    macro_rules! rows {
-        ($($mr:literal)*) => {
-            match c.rows() {
-                $($mr => isa.run(Fixed::<$mr> { factors, c }),)*
-                _ => unreachable!("no instruction set has more rows"),
-            }
-        };
-    }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    by_rows!(c.rows(), MR => isa.run(Fixed::<MR> { factors, c }));
 }
 
 /// Tiles of `MR` rows, whose sizes `toom` has checked.
@@ -132,7 +121,7 @@ struct Fixed<'a, 'c, const MR: usize> {
 
 /// Products at all points: for each point and row two registers.
 #[repr(align(64))]
-struct Products([[[f32; WIDE]; ROWS]; POINTS]);
+struct Products([[[f32; MOST_COLS]; MOST_ROWS]; POINTS]);
 
 impl<const MR: usize> Job for Fixed<'_, '_, MR> {
     type Output = ();
@@ -144,7 +133,7 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
             return;
         }
         let Self { factors, c } = self;
-        let mut products = Products([[[0.0; WIDE]; ROWS]; POINTS]);
+        let mut products = Products([[[0.0; MOST_COLS]; MOST_ROWS]; POINTS]);
         let (pairs, last) = factors.spots.as_chunks::<2>();
         // SAFETY: `toom` checked that weights are long enough, and that a register is readable from every spot
         // and tap on; `c` has `MR` rows.

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Isa, Job, Lines, MatMut, Simd};
+use super::{Epilogue, Isa, Job, Lines, MatMut, Simd, limits::SQUARE};
 
 /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
 const AHEAD: usize = 4;
-/// A square of the widest registers.
-const SQUARE: usize = 16 * 16;
 
 /// `out[k * width + i] = data[i * stride + k]` for `i < count`, and 0 for i from `count` to `width`; `out` is as
 /// many groups of `width` values as it holds.

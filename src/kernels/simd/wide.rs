@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Isa, Job, Simd};
+use super::{Epilogue, Isa, Job, MOST_LANES, Simd};
 
 /// Sizes, height before width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Job for Apply<'_> {
         let epilogue = self.epilogue.row(self.row);
         let mut x = 0;
         for out in self.out.chunks_mut(S::LANES) {
-            let mut values = [0.0; 16];
+            let mut values = [0.0; MOST_LANES];
             for value in &mut values[..out.len()] {
                 let (column, taps) = wide.meets(1, x);
                 let mut sums = [simd.splat(0.0); 4];
@@ -95,7 +95,7 @@ impl Job for Apply<'_> {
                     sums = dot(simd, plane, weights, sums);
                 }
                 let [a, b, c, d] = sums;
-                let mut lanes = [0.0; 16];
+                let mut lanes = [0.0; MOST_LANES];
                 simd.write_first(&mut lanes, simd.add(simd.add(a, b), simd.add(c, d)));
                 *value = lanes[..S::LANES].iter().sum();
                 x += 1;

@@ -2,7 +2,7 @@
 
 use super::columns::{Columns, load};
 use super::{MANY, MET, Nine, met};
-use crate::kernels::simd::{Isa, Job, Simd};
+use crate::kernels::simd::{Isa, Job, MOST_LANES, Simd};
 
 /// Where planes lie: those of image i and channel c are the `i * channels + c`-th of both slices.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +77,8 @@ impl Correlate<'_> {
                 }
             }
             for (total, sum) in totals.iter_mut().zip(sums) {
-                let mut lanes = [0.0; 16];
-                // SAFETY: no register is wider than sixteen values.
+                let mut lanes = [0.0; MOST_LANES];
+                // SAFETY: no register is wider.
                 unsafe { simd.store(lanes.as_mut_ptr(), sum) };
                 *total += lanes[..S::LANES].iter().sum::<f32>();
             }
