@@ -123,6 +123,49 @@ fn a_run_goes_on_from_a_snapshot_on_the_same_or_another_number_of_ranks() {
     }
 }
 
+/// Recurrent layers hand a hidden state from batch to batch, also in tests.
+fn recurrent() -> Folder {
+    let folder = Folder::new();
+    folder.write(
+        "net.prototxt",
+        r#"layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
+  shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
+  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }
+layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "rnn" type: "RNN" bottom: "h" bottom: "cont" top: "y"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "goal" top: "loss" }
+"#,
+    );
+    folder
+}
+
+#[test]
+fn hidden_states_of_all_ranks_are_saved() {
+    const OTHERS: &str = "recurrent layers start without";
+    for launcher in launchers() {
+        let whole = recurrent();
+        done(&whole, &launcher, 2, &TRAIN);
+        let half = || {
+            let folder = recurrent();
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+            done(&folder, &launcher, 2, &TRAIN);
+            folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+            folder
+        };
+        let go_on = [&TRAIN[..], &["--resume", "auto"]].concat();
+        let (parts, more, alone) = (half(), half(), half());
+        assert!(!done(&parts, &launcher, 2, &go_on).contains(OTHERS));
+        for file in ["tiny_iter_20.caffemodel", "tiny_iter_20.solverstate", "m"] {
+            assert!(whole.read(file) == parts.read(file), "{launcher:?}: {file} differs");
+        }
+        for said in [done(&more, &launcher, 3, &go_on), alone.done(&go_on).1] {
+            assert!(said.contains("hidden states of 2 ranks") && said.contains(OTHERS), "{said}");
+        }
+    }
+}
+
 #[test]
 fn a_test_is_divided_among_ranks_and_comes_out_the_same() {
     for launcher in launchers() {

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use super::{
     NetSources, OnNan, Solver, SolverError, WholeSet, divergence, epoch,
+    hidden::Hidden,
     lr_policy::{self, Progress},
     nets, rules,
     save::Saved,
@@ -85,6 +86,7 @@ impl Solver {
             saved: Saved::default(),
             mark: divergence::Mark::default(),
             team: None,
+            hidden: Hidden::default(),
         })
     }
 }

@@ -91,6 +91,7 @@ impl Solver {
         }
         let factor = self.rate_factor / 2.0;
         self.restore(&state)?;
+        self.hidden.ranks = self.gather_hidden()?;
         self.rollbacks += 1;
         self.rate_factor = factor;
         observer.see(self, &Event::RolledBack { error: &error, iter: self.iter, rate_factor: factor });

@@ -12,6 +12,7 @@ mod epoch;
 mod error;
 mod event;
 mod goal;
+mod hidden;
 mod identity;
 mod interrupt;
 mod lars;
@@ -80,6 +81,7 @@ pub struct Solver {
     mark: divergence::Mark,
     /// The ranks that train together, if this is one of several.
     team: Option<Team>,
+    hidden: hidden::Hidden,
 }
 
 /// How a run ended.
@@ -257,9 +259,11 @@ impl Solver {
             self.backward(pass == size, rate, observer);
         }
         loss /= size as f32;
+        let hidden = self.gather_hidden()?;
         if let Some(team) = &mut self.team {
             loss = team.finish(&mut self.train, &mut self.params, loss)?;
         }
+        self.hidden.ranks = hidden;
         let (smoothed, rate) = known.unwrap_or_else(|| self.rate(loss));
         self.last_rate = rate;
         if !loss.is_finite() && self.on_nan != OnNan::Continue {

@@ -40,6 +40,8 @@ impl Solver {
             None => None,
         };
         self.team = Some(team);
+        self.hidden.shard = shard;
+        self.hidden.ranks = self.gather_hidden()?;
         Ok(without)
     }
 
@@ -57,6 +59,7 @@ impl Solver {
             format!("a net of hash {}", hash(self.source.encode_to_vec())),
             format!("iteration {}", self.iter),
             format!("seed {}", self.seed),
+            format!("{} hidden values", self.count_hidden()),
         ];
         for layer in self.nets().flat_map(Net::layers) {
             if let Some(samples) = layer.layer.samples() {

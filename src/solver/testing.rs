@@ -21,25 +21,41 @@ impl Solver {
     pub(super) fn test_all(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
         let before: Vec<Mark> = self.tests.iter().map(|test| Mark::of(&test.net)).collect();
         let goal = self.goal.clone();
+        let stopped = match self.test_each(observer) {
+            Ok(ControlFlow::Continue(())) => match self.gather_hidden() {
+                Ok(hidden) => {
+                    self.hidden.ranks = hidden;
+                    let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
+                    return Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue });
+                }
+                Err(error) => Err(error),
+            },
+            Ok(ControlFlow::Break(action)) => Ok(action),
+            Err(error) => Err(error),
+        };
+        for (Test { net, whole }, mark) in self.tests.iter_mut().zip(&before) {
+            // A hidden state has the size of full batches.
+            whole.iter().try_for_each(|whole| whole.end(net)).map_err(super::train_error)?;
+            mark.restore(net);
+        }
+        self.goal = goal;
+        stopped
+    }
+
+    /// Runs the test nets one after the other; breaks off with an action that is to stop.
+    fn test_each(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<Action>, SolverError> {
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
-            let stopped = match self.run_test(i, observer) {
-                Ok(ControlFlow::Continue(means)) => {
-                    let loss = self.config.test_compute_loss().then(|| means.loss());
-                    let outputs = &means.outputs();
-                    observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
-                    self.follow(i, outputs, observer);
-                    continue;
-                }
-                Ok(ControlFlow::Break(action)) => Ok(action),
-                Err(error) => Err(error),
+            let means = match self.run_test(i, observer)? {
+                ControlFlow::Continue(means) => means,
+                ControlFlow::Break(action) => return Ok(ControlFlow::Break(action)),
             };
-            self.tests.iter_mut().zip(&before).for_each(|(test, mark)| mark.restore(&mut test.net));
-            self.goal = goal;
-            return stopped;
+            let loss = self.config.test_compute_loss().then(|| means.loss());
+            let outputs = &means.outputs();
+            observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
+            self.follow(i, outputs, observer);
         }
-        let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
-        Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Runs test net `i` for its batches, which the ranks take in turn; breaks off with an action that is to stop.
