@@ -13,8 +13,8 @@ pub(super) struct Test {
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
-    /// and then goes back to where the test began, so that a resumed run makes it whole. A snapshot waits until the test
-    /// is over.
+    /// and then goes back to where the test began, so that a resumed run makes it whole. So does a test that ends the run: one
+    /// that is started again makes it again, and ends again. A snapshot waits until the test is over.
     ///
     /// # Errors
     /// For values that a layer cannot take.
@@ -22,11 +22,13 @@ impl Solver {
         let before: Vec<Mark> = self.tests.iter().map(|test| Mark::of(&test.net)).collect();
         let goal = self.goal.clone();
         let stopped = match self.test_each(observer) {
+            Ok(ControlFlow::Continue(())) if self.goal.as_ref().is_some_and(Goal::is_given_up) => {
+                Ok(Action::Stop(Why::Patience))
+            }
             Ok(ControlFlow::Continue(())) => match self.gather_hidden() {
                 Ok(hidden) => {
                     self.hidden.ranks = hidden;
-                    let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
-                    return Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue });
+                    return Ok(Action::Continue);
                 }
                 Err(error) => Err(error),
             },
