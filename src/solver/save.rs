@@ -24,7 +24,7 @@ pub(super) struct Saved {
     pub state: Option<PathBuf>,
     /// The checksum of what rounding had kept back then, if anything was saved.
     pub residuals: Option<u32>,
-    /// The iteration of the last snapshot that was written.
+    /// The iteration of the last snapshot that was written, or taken up from where this run would write it.
     pub iter: Option<i32>,
     /// The iteration of the weights that were written last, with a state or without.
     pub weights: Option<i32>,
@@ -159,6 +159,9 @@ impl Solver {
             let _without = team.take_up_carries(path, extra.residuals)?;
         }
         self.iter = state.iter();
+        // A snapshot of this run's own is whole, and needs no second writing.
+        let is_own = state.cnnctl.is_some() && path == self.snapshot_path("solverstate");
+        self.saved.iter = is_own.then_some(self.iter);
         self.progress = Progress {
             current_step: state.current_step(),
             least_loss: extra.least_loss.unwrap_or(f32::MAX),
