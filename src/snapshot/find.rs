@@ -12,27 +12,30 @@ use super::{
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
-    let Some((names, stem)) = beside(prefix) else { return Vec::new() };
+    let (names, stem) = beside(prefix);
     let start = format!("{stem}_iter_");
     let mut found: Vec<(i32, PathBuf)> = names
         .filter_map(|name| {
             let rest = name.strip_prefix(&start)?;
             let rest = rest.strip_suffix(Format::Hdf5.suffix()).unwrap_or(rest);
             let iter = rest.strip_suffix(".solverstate")?.parse().ok()?;
-            Some((iter, Path::new(prefix).with_file_name(name)))
+            Some((iter, PathBuf::from(format!("{}{name}", parts(prefix).0))))
         })
         .collect();
     found.sort_by_key(|(iter, _)| std::cmp::Reverse(*iter));
     found
 }
 
-/// The names of the files in the folder of `prefix`, and what those of its snapshots begin with; `None` if it names none.
-fn beside(prefix: &str) -> Option<(impl Iterator<Item = String>, &str)> {
-    let prefix = Path::new(prefix);
-    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    Some((names, prefix.file_name()?.to_str()?))
+/// The names of the files in the folder of `prefix`, and what those of its snapshots begin with, which may be nothing.
+fn beside(prefix: &str) -> (impl Iterator<Item = String>, &str) {
+    let (folder, stem) = parts(prefix);
+    let entries = fs::read_dir(if folder.is_empty() { "." } else { folder }).into_iter().flatten().flatten();
+    (entries.filter_map(|entry| entry.file_name().into_string().ok()), stem)
+}
+
+/// The folder of a prefix, with its last slash, and the rest.
+fn parts(prefix: &str) -> (&str, &str) {
+    prefix.split_at(prefix.rfind('/').map_or(0, |at| at + 1))
 }
 
 /// The newest solver state at `prefix` that is whole and whose weights are, and why newer ones are not.
@@ -107,9 +110,9 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
 /// Removes what a kill in the middle of a write has left beside the snapshots at `prefix`: hidden files named
 /// `.FILE.XXXXXX`. Nobody else may be writing there. What cannot be removed stays, and harms nobody.
 pub fn sweep(prefix: &str) {
-    let Some((names, stem)) = beside(prefix) else { return };
+    let (names, stem) = beside(prefix);
     for name in names.filter(|name| is_left_over(name, stem)) {
-        let _ = fs::remove_file(Path::new(prefix).with_file_name(name));
+        let _ = fs::remove_file(format!("{}{name}", parts(prefix).0));
     }
 }
 
@@ -169,6 +172,20 @@ mod tests {
         assert_eq!(states(&prefix).iter().map(|s| s.0).collect::<Vec<_>>(), [200, 100, 10]);
         assert!(!folder.path().join("a_iter_9.caffemodel.h5").exists());
         assert!(!folder.path().join("a_iter_9.residuals").exists());
+    }
+
+    #[test]
+    fn a_prefix_may_end_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = format!("{}/", folder.path().display());
+        let state = folder.path().join("_iter_3.solverstate");
+        fs::write(&state, "").unwrap();
+        let half = folder.path().join("._iter_3.solverstate.abcdef");
+        fs::write(&half, "").unwrap();
+        assert_eq!(states(&prefix), [(3, state)]);
+        sweep(&prefix);
+        assert!(!half.exists());
+        assert_eq!((parts(""), parts("a"), parts("b/a")), (("", ""), ("", "a"), ("b/", "a")));
     }
 
     #[test]
