@@ -235,6 +235,54 @@ fn a_panic_on_one_rank_ends_all() {
 }
 
 #[test]
+fn ranks_that_would_train_apart_are_refused() {
+    let two = |folder: &Folder, launcher: &[&str], more: &[&str], other: &str, others: &[&str]| {
+        let mut command = start(launcher, 1, CNNCTL);
+        command.args(TRAIN).args(more).args([":", "-n", "1", "env", "-C", other, CNNCTL]).args(TRAIN);
+        let output = command.args(more).args(others).current_dir(folder.path("")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let refused = |(status, said): (Option<i32>, String), expected: &str| {
+        assert!(status == Some(2) && said.contains(expected), "{expected}: {status:?}: {said}");
+    };
+    for launcher in launchers() {
+        let folder = folder();
+        for (others, expected) in [
+            (&["--global-batch"][..], "16 a batch, but rank 1 has 1000 samples in layer `digits`, 8 a batch"),
+            (&["--sync-batch-norm"], "rank 0 has no --sync-batch-norm, but rank 1 has --sync-batch-norm"),
+            (&["--no-overlap"], "rank 0 has no --no-overlap, but rank 1 has --no-overlap"),
+            (&["--keep-best", "loss"], "rank 0 has no --keep-best, but rank 1 has --keep-best without"),
+        ] {
+            refused(two(&folder, &launcher, &[], ".", others), expected);
+        }
+        // Rank 1 works beside another test net, and then another state of the same iteration.
+        fs::create_dir(folder.path("other")).unwrap();
+        folder.edit(
+            "solver.prototxt",
+            "net: \"net.prototxt\"",
+            "train_net: \"net.prototxt\" test_net: \"test.prototxt\"",
+        );
+        folder.write("test.prototxt", folder.read("net.prototxt"));
+        for file in ["net.prototxt", "solver.prototxt", "test.prototxt"] {
+            fs::copy(folder.path(file), folder.path("other").join(file)).unwrap();
+        }
+        folder.edit("other/test.prototxt", "batch_size: 50", "batch_size: 50 end: 1700");
+        refused(two(&folder, &launcher, &[], "other", &[]), "a test net 0 of hash");
+        folder.write("other/test.prototxt", folder.read("test.prototxt"));
+        folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+        folder.edit("solver.prototxt", "momentum: 0.9", "momentum: 0.8");
+        done(&folder, &launcher, 2, &TRAIN);
+        for file in ["tiny_iter_10.solverstate", "tiny_iter_10.caffemodel"] {
+            fs::copy(folder.path(file), folder.path("other").join(file)).unwrap();
+        }
+        folder.edit("solver.prototxt", "momentum: 0.8", "momentum: 0.9");
+        done(&folder, &launcher, 2, &TRAIN);
+        fs::copy(folder.path("solver.prototxt"), folder.path("other/solver.prototxt")).unwrap();
+        refused(two(&folder, &launcher, &["--resume", "auto"], "other", &[]), "a solver state of hash");
+    }
+}
+
+#[test]
 fn an_error_on_the_ranks_ends_the_job_with_its_status() {
     for launcher in launchers() {
         let folder = folder();

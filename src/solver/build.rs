@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, path::PathBuf};
 
+use prost::Message as _;
+
 use super::{
     NetSources, OnNan, Solver, SolverError, WholeSet, divergence, epoch,
     hidden::Hidden,
@@ -59,7 +61,8 @@ impl Solver {
                 }
                 _ => None,
             };
-            tests.push(Test { net, whole });
+            let hash = crc32fast::hash(&test.net.encode_to_vec());
+            tests.push(Test { net, whole, hash });
         }
         let arrays = params.iter().take(learned).map(|p| p.data.len());
         let history =
@@ -80,6 +83,7 @@ impl Solver {
             losses: VecDeque::new(),
             goal: None,
             on_nan: OnNan::default(),
+            skips_bad_samples: false,
             rate_factor: 1.0,
             rollbacks: 0,
             last_rate: 0.0,

@@ -72,6 +72,7 @@ pub struct Solver {
     losses: VecDeque<f32>,
     goal: Option<Goal>,
     on_nan: OnNan,
+    skips_bad_samples: bool,
     /// Rolling back makes the learning rate smaller by this.
     rate_factor: f64,
     rollbacks: u32,
@@ -152,6 +153,7 @@ impl Solver {
 
     /// Has all nets leave out samples that cannot be used, and not fail.
     pub fn skip_bad_samples(&mut self) {
+        self.skips_bad_samples = true;
         self.nets_mut().for_each(Net::skip_bad_samples);
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use prost::Message as _;
 
-use super::{Action, Ending, Event, Observer, Solver, SolverError, Team, Why, epoch, train_error};
+use super::{Action, Ending, Event, Goal, Observer, Solver, SolverError, Team, Why, epoch, train_error};
 use crate::{comm::CommError, net::Net};
 
 /// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
@@ -27,12 +27,12 @@ impl Solver {
         for net in self.nets_mut() {
             net.take_part(shard).map_err(train_error)?;
         }
+        let mut facts = self.facts(one_batch);
+        facts.extend(team.facts());
+        team.compare(&facts)?;
         if one_batch {
             self.train.join(&team.peers());
         }
-        let mut facts = self.facts();
-        facts.push(format!("gradients as {}", team.gradients));
-        team.compare(&facts)?;
         team.share(&mut self.params)?;
         team.plan(&self.train, &self.params);
         let without = match &self.saved.state {
@@ -50,8 +50,8 @@ impl Solver {
         self.team.as_ref().is_none_or(Team::leads)
     }
 
-    /// What must be the same on every rank.
-    fn facts(&self) -> Vec<String> {
+    /// What must be the same on every rank. `one_batch` as for [`Solver::join`].
+    fn facts(&self, one_batch: bool) -> Vec<String> {
         let hash = |bytes: Vec<u8>| format!("{:08x}", crc32fast::hash(&bytes));
         let mut facts = vec![
             format!("cnnctl {}", env!("CARGO_PKG_VERSION")),
@@ -60,10 +60,30 @@ impl Solver {
             format!("iteration {}", self.iter),
             format!("seed {}", self.seed),
             format!("{} hidden values", self.count_hidden()),
+            String::from(if one_batch { "--sync-batch-norm" } else { "no --sync-batch-norm" }),
+            format!("--on-nan {:?}", self.on_nan).to_lowercase(),
+            String::from(if self.skips_bad_samples {
+                "--on-bad-sample skip"
+            } else {
+                "--on-bad-sample fail"
+            }),
         ];
+        for (i, test) in self.tests.iter().enumerate() {
+            facts.push(format!("a test net {i} of hash {:08x}", test.hash));
+        }
+        if let Some(head) = self.saved.head {
+            facts.push(format!("a solver state of hash {head:08x} to resume from"));
+        }
+        facts.push(match &self.goal {
+            Some(Goal { patience: Some(tests), .. }) => format!("--keep-best and --patience {tests}"),
+            Some(_) => "--keep-best without --patience".into(),
+            None => "no --keep-best".into(),
+        });
         for layer in self.nets().flat_map(Net::layers) {
             if let Some(samples) = layer.layer.samples() {
-                facts.push(format!("{samples} samples in layer `{}`", layer.config.name()));
+                let batch = layer.outline.tops.first().and_then(|top| top.first()).copied().unwrap_or(0);
+                let name = layer.config.name();
+                facts.push(format!("{samples} samples in layer `{name}`, {batch} a batch"));
             }
         }
         facts

@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use prost::Message as _;
+
 use super::{
     Event, Goal, Observer, OnNan, Solver, SolverError,
     identity::{self, Resumed},
@@ -22,6 +24,8 @@ use crate::{
 pub(super) struct Saved {
     /// The last snapshot that was written or taken up.
     pub state: Option<PathBuf>,
+    /// The checksum of the one that was taken up, with its arrays.
+    pub head: Option<u32>,
     /// The checksum of what rounding had kept back then, if anything was saved.
     pub residuals: Option<u32>,
     /// The iteration of the last snapshot that was written, or taken up from where this run would write it.
@@ -148,7 +152,14 @@ impl Solver {
                 self.rule.name
             )));
         }
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(&state.encode_to_vec());
         self.restore_history(history).map_err(fail)?;
+        for array in self.history.iter().filter(|_| self.hidden.shard.count > 1) {
+            let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+            array.chunks(1 << 14).for_each(|values| hash.update(&bytes(values)));
+        }
+        self.saved.head = Some(hash.finalize());
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();

@@ -9,6 +9,8 @@ use crate::net::Net;
 pub(super) struct Test {
     pub net: Net,
     pub whole: Option<WholeSet>,
+    /// The checksum of its file.
+    pub hash: u32,
 }
 
 impl Solver {
@@ -35,7 +37,7 @@ impl Solver {
             Ok(ControlFlow::Break(action)) => Ok(action),
             Err(error) => Err(error),
         };
-        for (Test { net, whole }, mark) in self.tests.iter_mut().zip(&before) {
+        for (Test { net, whole, .. }, mark) in self.tests.iter_mut().zip(&before) {
             // A hidden state has the size of full batches.
             whole.iter().try_for_each(|whole| whole.end(net)).map_err(super::train_error)?;
             mark.restore(net);
@@ -87,7 +89,7 @@ impl Solver {
                 stop @ Action::Stop(_) => return Ok(ControlFlow::Break(stop)),
             }
             let batch = round * ranks + rank;
-            let Test { net, whole } = &mut self.tests[i];
+            let Test { net, whole, .. } = &mut self.tests[i];
             if let Some(whole) = whole {
                 whole.start(batch, rank, net).map_err(super::train_error)?;
             }
@@ -97,7 +99,7 @@ impl Solver {
         if let Some(team) = &mut self.team {
             rows = team.in_turn(&rows, 1 + widths.iter().sum::<usize>(), batches)?;
         }
-        let Test { net, whole } = &mut self.tests[i];
+        let Test { net, whole, .. } = &mut self.tests[i];
         if let Some(whole) = whole {
             whole.end(net).map_err(super::train_error)?;
             // A test of a whole set always begins at its first sample.
