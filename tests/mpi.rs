@@ -327,7 +327,7 @@ fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String
         assert!(child.try_wait().unwrap().is_none(), "{launcher:?} ended too early");
         std::thread::yield_now();
     }
-    let pid = rank_1(folder).to_string();
+    let pid = rank(folder, 1).unwrap().to_string();
     assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     // A stopped process that the launcher has not reached.
@@ -335,20 +335,52 @@ fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// The process of rank 1 that works in a folder.
-fn rank_1(folder: &Folder) -> u32 {
+/// The process of a rank that works in a folder.
+fn rank(folder: &Folder, rank: usize) -> Option<u32> {
     let here = fs::canonicalize(folder.path("")).unwrap();
     let mut processes =
         fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let of = |pid: u32, file: &str| PathBuf::from(format!("/proc/{pid}/{file}"));
-    let is_rank_1 = |&pid: &u32| {
+    let names = ["OMPI_COMM_WORLD_RANK", "PMI_RANK"].map(|name| format!("{name}={rank}"));
+    let is_it = |&pid: &u32| {
         let environment = fs::read(of(pid, "environ")).unwrap_or_default();
         let mut variables = environment.split(|&b| b == 0);
         fs::read_link(of(pid, "cwd")).is_ok_and(|cwd| cwd == here)
             && fs::read_link(of(pid, "exe")).is_ok_and(|exe| exe.ends_with("cnnctl"))
-            && variables.any(|v| v == b"OMPI_COMM_WORLD_RANK=1" || v == b"PMI_RANK=1")
+            && variables.any(|v| names.iter().any(|name| v == name.as_bytes()))
     };
-    processes.find(is_rank_1).unwrap()
+    processes.find(is_it)
+}
+
+#[test]
+fn a_signal_before_all_ranks_are_there_is_not_lost() {
+    for launcher in launchers() {
+        let folder = folder();
+        assert!(Command::new("mkfifo").arg(folder.path("go")).status().unwrap().success());
+        let late = format!("read go < go; exec '{CNNCTL}' {}", TRAIN.join(" "));
+        let mut command = start(&launcher, 1, CNNCTL);
+        command.args(TRAIN).args([":", "-n", "1", "sh", "-c", &late]).current_dir(folder.path(""));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let heeds = |pid: u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            // XFSZ is the last that it heeds.
+            caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 << (25 - 1) != 0)
+        };
+        let pid = loop {
+            assert!(child.try_wait().unwrap().is_none(), "{launcher:?} ended too early");
+            if let Some(pid) = rank(&folder, 0).filter(|&pid| heeds(pid)) {
+                break pid.to_string();
+            }
+            std::thread::yield_now();
+        };
+        assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
+        folder.write("go", "go\n");
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(75), "{launcher:?}: {said}");
+        assert!(folder.path("tiny_iter_0.solverstate").exists(), "{said}");
+    }
 }
 
 fn long_folder() -> Folder {

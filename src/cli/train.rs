@@ -162,15 +162,16 @@ impl From<OnNanArg> for OnNan {
 
 impl TrainArgs {
     pub(super) fn run(self, launch: Option<&Launch>) -> Done {
-        ranks::together(launch, self.stall_timeout, |comm| self.train(comm))
+        // Ranks may have to wait for each other before they begin.
+        let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
+        let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
+        ranks::together(launch, self.stall_timeout, |comm| self.train(comm, signals))
     }
 
     /// Trains, as one of several ranks if there is a `comm`.
-    fn train(&self, mut comm: Option<Comm>) -> Done {
+    fn train(&self, mut comm: Option<Comm>, signals: Signals) -> Done {
         let begin = Instant::now();
         let leads = comm.as_ref().is_none_or(|c| c.rank() == 0);
-        let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
-        let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
         self.gpu.note();
