@@ -116,6 +116,14 @@ pub fn sweep(prefix: &str) {
     }
 }
 
+/// Whether a snapshot of this iteration is half written, or only its weights are there yet.
+pub fn is_being_written(prefix: &str, iter: i32) -> bool {
+    let (names, stem) = beside(prefix);
+    let (whole, half) = (format!("{stem}_iter_{iter}.caffemodel"), format!(".{stem}_iter_{iter}."));
+    let mut names = names.filter(|name| name.starts_with(&whole) || name.starts_with(&half));
+    names.any(|name| name.starts_with(&whole) || is_left_over(&name, stem))
+}
+
 /// Whether a name is that of a half-written snapshot, or best weights, of the prefix that ends in `stem`.
 fn is_left_over(name: &str, stem: &str) -> bool {
     let inner = || {
@@ -221,7 +229,10 @@ mod tests {
             ".ab_iter_10.caffemodel.abcdef",
         ];
         swept.iter().chain(&kept).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
-        sweep(&folder.path().join("a").display().to_string());
+        let prefix = folder.path().join("a").display().to_string();
+        assert_eq!([7, 8, 10].map(|iter| is_being_written(&prefix, iter)), [true, false, true]);
+        sweep(&prefix);
+        assert_eq!([7, 10].map(|iter| is_being_written(&prefix, iter)), [false, true]);
         swept.iter().for_each(|name| assert!(!folder.path().join(name).exists(), "{name}"));
         kept.iter().for_each(|name| assert!(folder.path().join(name).exists(), "{name}"));
     }

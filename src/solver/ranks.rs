@@ -9,10 +9,16 @@ use std::{
 use prost::Message as _;
 
 use super::{Action, Ending, Event, Goal, Observer, Solver, SolverError, Team, Why, epoch, train_error};
-use crate::{comm::CommError, net::Net};
+use crate::{comm::CommError, net::Net, snapshot};
 
-/// How long the other ranks wait for rank 0 to write the snapshot of a run that has come apart.
+/// How long rank 1 waits for rank 0 to write the snapshot of a run that has come apart.
 const TAKE_OVER: Duration = Duration::from_secs(10);
+
+/// How long the others wait for one of these two to begin: the launcher ends all ranks when the first leaves.
+const BEGINNING: Duration = Duration::from_secs(30);
+
+/// How long they let it write: a file system that takes longer is as good as gone.
+const WRITING: Duration = Duration::from_secs(600);
 
 impl Solver {
     /// Trains with other ranks from now on; every rank stands at the same iteration. Rank 0's weights become everybody's.
@@ -109,9 +115,13 @@ impl Solver {
         self.mark.restore(&mut self.train);
         observer.see(self, &Event::Lost { error });
         let state = self.snapshot_path("solverstate");
-        let there = self.is_saved() || (!team.leads() && appears(&state, TAKE_OVER));
-        if !there && team.rank() < 2 {
-            self.snapshot(observer)?;
+        let writing = || snapshot::is_being_written(self.config.snapshot_prefix(), self.iter);
+        match team.rank() {
+            _ if self.is_saved() => {}
+            0 => self.snapshot(observer)?,
+            1 if appears(&state, TAKE_OVER, || false) => {}
+            1 => self.snapshot(observer)?,
+            _ => drop(appears(&state, BEGINNING, writing)),
         }
         let ending = Ending::Stopped(Why::Lost);
         observer.see(self, &Event::End(ending));
@@ -119,14 +129,43 @@ impl Solver {
     }
 }
 
-/// Whether a file is there within a time.
-fn appears(path: &Path, within: Duration) -> bool {
-    let start = Instant::now();
+/// Whether a file is there within a time, which begins when nobody is `writing` it.
+fn appears(path: &Path, within: Duration, writing: impl Fn() -> bool) -> bool {
+    let first = Instant::now();
+    let mut start = first;
     while start.elapsed() < within {
         if path.exists() {
             return true;
         }
+        if writing() && first.elapsed() < WRITING {
+            start = Instant::now();
+        }
         thread::sleep(Duration::from_millis(100));
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, fs};
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_is_being_written_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a_iter_3.solverstate");
+        let within = Duration::from_millis(1);
+        assert!(!appears(&path, within, || false));
+        // It takes far longer than `within`, but it comes.
+        let asked = Cell::new(0);
+        let writing = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 3 {
+                fs::write(&path, "").unwrap();
+            }
+            true
+        };
+        assert!(appears(&path, Duration::from_millis(150), writing));
+    }
 }
