@@ -28,6 +28,29 @@ fn broken_off(arguments: &[&str]) -> Folder {
 }
 
 #[test]
+fn lines_that_a_full_disk_has_cost_are_missed_at_a_resume() {
+    for name in ["m.jsonl", "m.csv"] {
+        let folder = Folder::new();
+        folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+        let train = ["train", "--solver", "solver.prototxt", "--resume", "auto", "--metrics", name];
+        folder.done(&train);
+        folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+        let text = String::from_utf8(folder.read(name)).unwrap();
+        // A test and five iterations; the table has a head, too.
+        folder.write(name, text.lines().take(6).map(|line| format!("{line}\n")).collect::<String>());
+        let (_, log) = folder.done(&train);
+        let last = if name == "m.csv" { 3 } else { 4 };
+        let expected = format!(
+            "{name} ends with iteration {last}, and the run goes on from 10: the lines between are lost"
+        );
+        assert_eq!(log.matches(&expected).count(), 1, "{log}");
+        // Where nothing is missing there is nothing to say.
+        let (_, log) = folder.done(&train);
+        assert!(!log.contains("the lines between are lost"), "{log}");
+    }
+}
+
+#[test]
 fn a_resumed_run_leaves_the_table_of_an_unbroken_one() {
     let whole = Folder::new();
     let both = ["--metrics", "m.csv", "--metrics", "m.jsonl"];

@@ -123,6 +123,49 @@ fn a_run_goes_on_from_a_snapshot_on_the_same_or_another_number_of_ranks() {
     }
 }
 
+/// Recurrent layers hand a hidden state from batch to batch, also in tests.
+fn recurrent() -> Folder {
+    let folder = Folder::new();
+    folder.write(
+        "net.prototxt",
+        r#"layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
+  shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
+  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }
+layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "rnn" type: "RNN" bottom: "h" bottom: "cont" top: "y"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "goal" top: "loss" }
+"#,
+    );
+    folder
+}
+
+#[test]
+fn hidden_states_of_all_ranks_are_saved() {
+    const OTHERS: &str = "recurrent layers start without";
+    for launcher in launchers() {
+        let whole = recurrent();
+        done(&whole, &launcher, 2, &TRAIN);
+        let half = || {
+            let folder = recurrent();
+            folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+            done(&folder, &launcher, 2, &TRAIN);
+            folder.edit("solver.prototxt", "max_iter: 10", "max_iter: 20");
+            folder
+        };
+        let go_on = [&TRAIN[..], &["--resume", "auto"]].concat();
+        let (parts, more, alone) = (half(), half(), half());
+        assert!(!done(&parts, &launcher, 2, &go_on).contains(OTHERS));
+        for file in ["tiny_iter_20.caffemodel", "tiny_iter_20.solverstate", "m"] {
+            assert!(whole.read(file) == parts.read(file), "{launcher:?}: {file} differs");
+        }
+        for said in [done(&more, &launcher, 3, &go_on), alone.done(&go_on).1] {
+            assert!(said.contains("hidden states of 2 ranks") && said.contains(OTHERS), "{said}");
+        }
+    }
+}
+
 #[test]
 fn a_test_is_divided_among_ranks_and_comes_out_the_same() {
     for launcher in launchers() {
@@ -192,6 +235,54 @@ fn a_panic_on_one_rank_ends_all() {
 }
 
 #[test]
+fn ranks_that_would_train_apart_are_refused() {
+    let two = |folder: &Folder, launcher: &[&str], more: &[&str], other: &str, others: &[&str]| {
+        let mut command = start(launcher, 1, CNNCTL);
+        command.args(TRAIN).args(more).args([":", "-n", "1", "env", "-C", other, CNNCTL]).args(TRAIN);
+        let output = command.args(more).args(others).current_dir(folder.path("")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let refused = |(status, said): (Option<i32>, String), expected: &str| {
+        assert!(status == Some(2) && said.contains(expected), "{expected}: {status:?}: {said}");
+    };
+    for launcher in launchers() {
+        let folder = folder();
+        for (others, expected) in [
+            (&["--global-batch"][..], "16 a batch, but rank 1 has 1000 samples in layer `digits`, 8 a batch"),
+            (&["--sync-batch-norm"], "rank 0 has no --sync-batch-norm, but rank 1 has --sync-batch-norm"),
+            (&["--no-overlap"], "rank 0 has no --no-overlap, but rank 1 has --no-overlap"),
+            (&["--keep-best", "loss"], "rank 0 has no --keep-best, but rank 1 has --keep-best without"),
+        ] {
+            refused(two(&folder, &launcher, &[], ".", others), expected);
+        }
+        // Rank 1 works beside another test net, and then another state of the same iteration.
+        fs::create_dir(folder.path("other")).unwrap();
+        folder.edit(
+            "solver.prototxt",
+            "net: \"net.prototxt\"",
+            "train_net: \"net.prototxt\" test_net: \"test.prototxt\"",
+        );
+        folder.write("test.prototxt", folder.read("net.prototxt"));
+        for file in ["net.prototxt", "solver.prototxt", "test.prototxt"] {
+            fs::copy(folder.path(file), folder.path("other").join(file)).unwrap();
+        }
+        folder.edit("other/test.prototxt", "batch_size: 50", "batch_size: 50 end: 1700");
+        refused(two(&folder, &launcher, &[], "other", &[]), "a test net 0 of hash");
+        folder.write("other/test.prototxt", folder.read("test.prototxt"));
+        folder.edit("solver.prototxt", "max_iter: 20", "max_iter: 10");
+        folder.edit("solver.prototxt", "momentum: 0.9", "momentum: 0.8");
+        done(&folder, &launcher, 2, &TRAIN);
+        for file in ["tiny_iter_10.solverstate", "tiny_iter_10.caffemodel"] {
+            fs::copy(folder.path(file), folder.path("other").join(file)).unwrap();
+        }
+        folder.edit("solver.prototxt", "momentum: 0.8", "momentum: 0.9");
+        done(&folder, &launcher, 2, &TRAIN);
+        fs::copy(folder.path("solver.prototxt"), folder.path("other/solver.prototxt")).unwrap();
+        refused(two(&folder, &launcher, &["--resume", "auto"], "other", &[]), "a solver state of hash");
+    }
+}
+
+#[test]
 fn an_error_on_the_ranks_ends_the_job_with_its_status() {
     for launcher in launchers() {
         let folder = folder();
@@ -236,7 +327,7 @@ fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String
         assert!(child.try_wait().unwrap().is_none(), "{launcher:?} ended too early");
         std::thread::yield_now();
     }
-    let pid = rank_1(folder).to_string();
+    let pid = rank(folder, 1).unwrap().to_string();
     assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     // A stopped process that the launcher has not reached.
@@ -244,20 +335,52 @@ fn interrupted(folder: &Folder, launcher: &[&str], signal: &str) -> (i32, String
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// The process of rank 1 that works in a folder.
-fn rank_1(folder: &Folder) -> u32 {
+/// The process of a rank that works in a folder.
+fn rank(folder: &Folder, rank: usize) -> Option<u32> {
     let here = fs::canonicalize(folder.path("")).unwrap();
     let mut processes =
         fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let of = |pid: u32, file: &str| PathBuf::from(format!("/proc/{pid}/{file}"));
-    let is_rank_1 = |&pid: &u32| {
+    let names = ["OMPI_COMM_WORLD_RANK", "PMI_RANK"].map(|name| format!("{name}={rank}"));
+    let is_it = |&pid: &u32| {
         let environment = fs::read(of(pid, "environ")).unwrap_or_default();
         let mut variables = environment.split(|&b| b == 0);
         fs::read_link(of(pid, "cwd")).is_ok_and(|cwd| cwd == here)
             && fs::read_link(of(pid, "exe")).is_ok_and(|exe| exe.ends_with("cnnctl"))
-            && variables.any(|v| v == b"OMPI_COMM_WORLD_RANK=1" || v == b"PMI_RANK=1")
+            && variables.any(|v| names.iter().any(|name| v == name.as_bytes()))
     };
-    processes.find(is_rank_1).unwrap()
+    processes.find(is_it)
+}
+
+#[test]
+fn a_signal_before_all_ranks_are_there_is_not_lost() {
+    for launcher in launchers() {
+        let folder = folder();
+        assert!(Command::new("mkfifo").arg(folder.path("go")).status().unwrap().success());
+        let late = format!("read go < go; exec '{CNNCTL}' {}", TRAIN.join(" "));
+        let mut command = start(&launcher, 1, CNNCTL);
+        command.args(TRAIN).args([":", "-n", "1", "sh", "-c", &late]).current_dir(folder.path(""));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let heeds = |pid: u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            // XFSZ is the last that it heeds.
+            caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 << (25 - 1) != 0)
+        };
+        let pid = loop {
+            assert!(child.try_wait().unwrap().is_none(), "{launcher:?} ended too early");
+            if let Some(pid) = rank(&folder, 0).filter(|&pid| heeds(pid)) {
+                break pid.to_string();
+            }
+            std::thread::yield_now();
+        };
+        assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
+        folder.write("go", "go\n");
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(75), "{launcher:?}: {said}");
+        assert!(folder.path("tiny_iter_0.solverstate").exists(), "{said}");
+    }
 }
 
 fn long_folder() -> Folder {

@@ -1,6 +1,6 @@
 //! One run on several ranks: what the command line has to do with it.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, str::FromStr, thread, time::Duration};
 
 use clap::{Args, ValueEnum};
 
@@ -93,6 +93,19 @@ pub fn together(
         last.0.abort(failure.status);
     }
     done
+}
+
+/// What rank 0 has found, on every rank.
+///
+/// # Errors
+/// When the exchange fails or stalls.
+pub fn of_rank_0<T: ToString + FromStr>(
+    comm: &mut Option<Comm>,
+    found: Option<T>,
+) -> Result<Option<T>, Failure> {
+    let Some(comm) = comm else { return Ok(found) };
+    let bytes = comm.broadcast(found.map(|f| f.to_string()).unwrap_or_default().into_bytes())?;
+    Ok(String::from_utf8_lossy(&bytes).parse().ok().filter(|_| !bytes.is_empty()))
 }
 
 /// Exit status of a program that has panicked.

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    str::FromStr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -163,15 +162,16 @@ impl From<OnNanArg> for OnNan {
 
 impl TrainArgs {
     pub(super) fn run(self, launch: Option<&Launch>) -> Done {
-        ranks::together(launch, self.stall_timeout, |comm| self.train(comm))
+        // Ranks may have to wait for each other before they begin.
+        let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
+        let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
+        ranks::together(launch, self.stall_timeout, |comm| self.train(comm, signals))
     }
 
     /// Trains, as one of several ranks if there is a `comm`.
-    fn train(&self, mut comm: Option<Comm>) -> Done {
+    fn train(&self, mut comm: Option<Comm>, signals: Signals) -> Done {
         let begin = Instant::now();
         let leads = comm.as_ref().is_none_or(|c| c.rank() == 0);
-        let signals = Signals::heed(self.sigint_effect.into(), self.sighup_effect.into());
-        let signals = signals.map_err(|e| Failure::new(FAILED, format!("cannot heed signals: {e}")))?;
         let file = config::load_solver(&self.solver)?;
         report::warn_all(&file.warnings);
         self.gpu.note();
@@ -186,9 +186,13 @@ impl TrainArgs {
         let context = Context { solver: &file, sources: &sources };
         let _lock = if leads { Some(Lock::take(settings.snapshot_prefix())?) } else { None };
         let state = if leads { self.state(&settings) } else { None };
-        let state = of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
-        let seed = of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
+        let state =
+            ranks::of_rank_0(&mut comm, state.map(|path| path.display().to_string()))?.map(PathBuf::from);
+        let seed = ranks::of_rank_0(&mut comm, Some(seed(state.as_deref(), &file)?))?.unwrap_or_default();
         let mut solver = self.solver(settings, seed, leads, &context)?;
+        if let Some(comm) = &comm {
+            solver.take_place(comm.rank(), comm.size());
+        }
         self.start(&mut solver, state.as_deref(), &context)?;
         if let Some(comm) = comm {
             let joined = solver.join(self.exchange.team(comm), self.sync_batch_norm);
@@ -357,13 +361,6 @@ fn warn_of_zeros(net: &Net) {
     if sources.peek().is_some() && sources.all(|layer| layer.kind.name == "Input") {
         report::warn("all data layers are Inputs, which read no data: the net trains on zeros");
     }
-}
-
-/// What rank 0 has found, on every rank.
-fn of_rank_0<T: ToString + FromStr>(comm: &mut Option<Comm>, found: Option<T>) -> Result<Option<T>, Failure> {
-    let Some(comm) = comm else { return Ok(found) };
-    let bytes = comm.broadcast(found.map(|f| f.to_string()).unwrap_or_default().into_bytes())?;
-    Ok(String::from_utf8_lossy(&bytes).parse().ok().filter(|_| !bytes.is_empty()))
 }
 
 /// The seed: the snapshot's, the solver's, or a new one.

@@ -51,6 +51,14 @@ pub fn resumed(path: &Path, resumed: &Resumed) {
             path.display()
         ));
     }
+    if let Some(ranks) = resumed.hidden_of {
+        warn(&format!(
+            "{} holds hidden states of {ranks} rank{}, but this run has another number: recurrent layers start without, so \
+             this run will not equal an unbroken one byte for byte",
+            path.display(),
+            if ranks == 1 { "" } else { "s" }
+        ));
+    }
 }
 
 /// Says what lengths in epochs have become.

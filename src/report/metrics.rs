@@ -36,9 +36,18 @@ impl Metrics {
         {
             columns.check(path)?;
         }
+        let mut last = None;
         let file = Appender::open(path, |file| {
-            if iter == 0 { Ok(0) } else { end_of_earlier(file, iter, columns.as_ref()) }
+            let end;
+            (end, last) = if iter == 0 { (0, None) } else { end_of_earlier(file, iter, columns.as_ref())? };
+            Ok(end)
         })?;
+        if let Some(last) = last.filter(|last| last + 1 < i64::from(iter)) {
+            tracing::warn!(
+                "{} ends with iteration {last}, and the run goes on from {iter}: the lines between are lost",
+                path.display()
+            );
+        }
         let mut metrics = Self { file, columns, timed };
         metrics.begin();
         Ok(metrics)
@@ -59,7 +68,7 @@ impl Metrics {
             Event::Snapshot { .. } => return self.file.sync(),
             Event::RolledBack { iter, .. } => {
                 let columns = self.columns.as_ref();
-                self.file.cut(|file| end_of_earlier(file, *iter, columns));
+                self.file.cut(|file| Ok(end_of_earlier(file, *iter, columns)?.0));
                 return self.begin();
             }
             Event::Train { iter, loss, rate, .. } => {
@@ -92,11 +101,11 @@ pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Where the lines of the iterations before `iter` end. A line that a kill has cut short is none.
-fn end_of_earlier(mut file: &File, iter: i32, columns: Option<&Columns>) -> io::Result<u64> {
+/// Where the lines of the iterations before `iter` end, and the iteration of the last of them. A line that a kill has cut short is none.
+fn end_of_earlier(mut file: &File, iter: i32, columns: Option<&Columns>) -> io::Result<(u64, Option<i64>)> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
-    let (mut end, mut line) = (0, Vec::new());
+    let (mut end, mut last, mut line) = (0, None, Vec::new());
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
@@ -107,8 +116,9 @@ fn end_of_earlier(mut file: &File, iter: i32, columns: Option<&Columns>) -> io::
         };
         let earlier = found.is_some_and(|found| found < i64::from(iter));
         if read == 0 || !line.ends_with(b"\n") || !earlier {
-            return Ok(end);
+            return Ok((end, last));
         }
+        last = found.filter(|&found| found >= 0);
         end += read as u64;
     }
 }
@@ -152,8 +162,13 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let lines = "{\"iter\":0}\n{\"iter\":1}\n{\"iter\":2}\n{\"iter\":3";
         io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
-        for (iter, kept) in [(0, ""), (1, "{\"iter\":0}\n"), (3, &lines[..33]), (9, &lines[..33])] {
-            assert_eq!(end_of_earlier(&file, iter, None).unwrap(), kept.len() as u64, "{iter}");
+        for (iter, kept, last) in [
+            (0, "", None),
+            (1, "{\"iter\":0}\n", Some(0)),
+            (3, &lines[..33], Some(2)),
+            (9, &lines[..33], Some(2)),
+        ] {
+            assert_eq!(end_of_earlier(&file, iter, None).unwrap(), (kept.len() as u64, last), "{iter}");
         }
     }
 

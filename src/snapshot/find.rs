@@ -12,28 +12,30 @@ use super::{
 
 /// The solver states at `prefix`, newest first, with their iterations.
 pub fn states(prefix: &str) -> Vec<(i32, PathBuf)> {
-    let Some((names, stem)) = beside(prefix) else { return Vec::new() };
+    let (names, stem) = beside(prefix);
     let start = format!("{stem}_iter_");
     let mut found: Vec<(i32, PathBuf)> = names
         .filter_map(|name| {
             let rest = name.strip_prefix(&start)?;
             let rest = rest.strip_suffix(Format::Hdf5.suffix()).unwrap_or(rest);
             let iter = rest.strip_suffix(".solverstate")?.parse().ok()?;
-            Some((iter, Path::new(prefix).with_file_name(name)))
+            Some((iter, PathBuf::from(format!("{}{name}", parts(prefix).0))))
         })
         .collect();
     found.sort_by_key(|(iter, _)| std::cmp::Reverse(*iter));
     found
 }
 
-/// The names of the files in the folder of `prefix`, and what those of its snapshots begin with; `None` if it names none.
-fn beside(prefix: &str) -> Option<(impl Iterator<Item = String>, &str)> {
-    let prefix = Path::new(prefix);
-    let folder = prefix.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let stem = if prefix == Path::new("") { "" } else { prefix.file_name()?.to_str()? };
-    Some((names, stem))
+/// The names of the files in the folder of `prefix`, and what those of its snapshots begin with, which may be nothing.
+fn beside(prefix: &str) -> (impl Iterator<Item = String>, &str) {
+    let (folder, stem) = parts(prefix);
+    let entries = fs::read_dir(if folder.is_empty() { "." } else { folder }).into_iter().flatten().flatten();
+    (entries.filter_map(|entry| entry.file_name().into_string().ok()), stem)
+}
+
+/// The folder of a prefix, with its last slash, and the rest.
+fn parts(prefix: &str) -> (&str, &str) {
+    prefix.split_at(prefix.rfind('/').map_or(0, |at| at + 1))
 }
 
 /// The newest solver state at `prefix` that is whole and whose weights are, and why newer ones are not.
@@ -108,10 +110,18 @@ pub fn prune(prefix: &str, keep: usize, last: i32) -> Result<(), SnapshotError> 
 /// Removes what a kill in the middle of a write has left beside the snapshots at `prefix`: hidden files named
 /// `.FILE.XXXXXX`. Nobody else may be writing there. What cannot be removed stays, and harms nobody.
 pub fn sweep(prefix: &str) {
-    let Some((names, stem)) = beside(prefix) else { return };
+    let (names, stem) = beside(prefix);
     for name in names.filter(|name| is_left_over(name, stem)) {
-        let _ = fs::remove_file(Path::new(prefix).with_file_name(name));
+        let _ = fs::remove_file(format!("{}{name}", parts(prefix).0));
     }
+}
+
+/// Whether a snapshot of this iteration is half written, or only its weights are there yet.
+pub fn is_being_written(prefix: &str, iter: i32) -> bool {
+    let (names, stem) = beside(prefix);
+    let (whole, half) = (format!("{stem}_iter_{iter}.caffemodel"), format!(".{stem}_iter_{iter}."));
+    let mut names = names.filter(|name| name.starts_with(&whole) || name.starts_with(&half));
+    names.any(|name| name.starts_with(&whole) || is_left_over(&name, stem))
 }
 
 /// Whether a name is that of a half-written snapshot, or best weights, of the prefix that ends in `stem`.
@@ -173,12 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_prefix_begins_every_name() {
-        let (names, stem) = beside("").unwrap();
-        assert_eq!(stem, "");
-        assert!(names.into_iter().any(|name| name == "Cargo.toml"), "of the working directory");
-        assert!(is_left_over("._iter_10.caffemodel.x1Y2z3", stem));
-        assert!(beside("..").is_none());
+    fn a_prefix_may_end_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = format!("{}/", folder.path().display());
+        let state = folder.path().join("_iter_3.solverstate");
+        fs::write(&state, "").unwrap();
+        let half = folder.path().join("._iter_3.solverstate.abcdef");
+        fs::write(&half, "").unwrap();
+        assert_eq!(states(&prefix), [(3, state)]);
+        sweep(&prefix);
+        assert!(!half.exists());
+        assert_eq!((parts(""), parts("a"), parts("b/a")), (("", ""), ("", "a"), ("b/", "a")));
     }
 
     #[test]
@@ -214,7 +229,10 @@ mod tests {
             ".ab_iter_10.caffemodel.abcdef",
         ];
         swept.iter().chain(&kept).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
-        sweep(&folder.path().join("a").display().to_string());
+        let prefix = folder.path().join("a").display().to_string();
+        assert_eq!([7, 8, 10].map(|iter| is_being_written(&prefix, iter)), [true, false, true]);
+        sweep(&prefix);
+        assert_eq!([7, 10].map(|iter| is_being_written(&prefix, iter)), [false, true]);
         swept.iter().for_each(|name| assert!(!folder.path().join(name).exists(), "{name}"));
         kept.iter().for_each(|name| assert!(folder.path().join(name).exists(), "{name}"));
     }

@@ -29,7 +29,7 @@ pub use atomic::{Written, write_whole, write_whole_with};
 pub use blob::{BlobValues, Values};
 pub use content::{LayerBlobs, WeightsToSave};
 pub use error::{Access, SnapshotError};
-pub use find::{is_locked, lock_path, newest_whole, prune, states, sweep};
+pub use find::{is_being_written, is_locked, lock_path, newest_whole, prune, states, sweep};
 pub use format::Format;
 pub use matching::{Fate, Match};
 pub use residuals::{load_residuals, residuals_beside, save_residuals};

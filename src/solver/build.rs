@@ -2,8 +2,11 @@
 
 use std::{collections::VecDeque, path::PathBuf};
 
+use prost::Message as _;
+
 use super::{
     NetSources, OnNan, Solver, SolverError, WholeSet, divergence, epoch,
+    hidden::Hidden,
     lr_policy::{self, Progress},
     nets, rules,
     save::Saved,
@@ -58,7 +61,8 @@ impl Solver {
                 }
                 _ => None,
             };
-            tests.push(Test { net, whole });
+            let hash = crc32fast::hash(&test.net.encode_to_vec());
+            tests.push(Test { net, whole, hash });
         }
         let arrays = params.iter().take(learned).map(|p| p.data.len());
         let history =
@@ -79,12 +83,14 @@ impl Solver {
             losses: VecDeque::new(),
             goal: None,
             on_nan: OnNan::default(),
+            skips_bad_samples: false,
             rate_factor: 1.0,
             rollbacks: 0,
             last_rate: 0.0,
             saved: Saved::default(),
             mark: divergence::Mark::default(),
             team: None,
+            hidden: Hidden::default(),
         })
     }
 }

@@ -91,6 +91,9 @@ impl Solver {
         }
         let factor = self.rate_factor / 2.0;
         self.restore(&state)?;
+        self.hidden.ranks = self.gather_hidden()?;
+        // The smaller rate is not in that snapshot.
+        self.saved.iter = None;
         self.rollbacks += 1;
         self.rate_factor = factor;
         observer.see(self, &Event::RolledBack { error: &error, iter: self.iter, rate_factor: factor });

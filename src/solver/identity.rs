@@ -12,6 +12,8 @@ pub struct Resumed {
     pub lost: Vec<&'static str>,
     /// What is not as it was when the file was written.
     pub changed: Vec<&'static str>,
+    /// The number of ranks it holds hidden states of, if that is another and so they start anew.
+    pub hidden_of: Option<u32>,
 }
 
 /// All that Caffe's states do not hold.

@@ -12,6 +12,7 @@ mod epoch;
 mod error;
 mod event;
 mod goal;
+mod hidden;
 mod identity;
 mod interrupt;
 mod lars;
@@ -71,6 +72,7 @@ pub struct Solver {
     losses: VecDeque<f32>,
     goal: Option<Goal>,
     on_nan: OnNan,
+    skips_bad_samples: bool,
     /// Rolling back makes the learning rate smaller by this.
     rate_factor: f64,
     rollbacks: u32,
@@ -80,6 +82,7 @@ pub struct Solver {
     mark: divergence::Mark,
     /// The ranks that train together, if this is one of several.
     team: Option<Team>,
+    hidden: hidden::Hidden,
 }
 
 /// How a run ended.
@@ -150,6 +153,7 @@ impl Solver {
 
     /// Has all nets leave out samples that cannot be used, and not fail.
     pub fn skip_bad_samples(&mut self) {
+        self.skips_bad_samples = true;
         self.nets_mut().for_each(Net::skip_bad_samples);
     }
 
@@ -257,9 +261,11 @@ impl Solver {
             self.backward(pass == size, rate, observer);
         }
         loss /= size as f32;
+        let hidden = self.gather_hidden()?;
         if let Some(team) = &mut self.team {
             loss = team.finish(&mut self.train, &mut self.params, loss)?;
         }
+        self.hidden.ranks = hidden;
         let (smoothed, rate) = known.unwrap_or_else(|| self.rate(loss));
         self.last_rate = rate;
         if !loss.is_finite() && self.on_nan != OnNan::Continue {

@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use prost::Message as _;
+
 use super::{
     Event, Goal, Observer, OnNan, Solver, SolverError,
     identity::{self, Resumed},
@@ -13,7 +15,7 @@ use super::{
 use crate::{
     config::proto::{CnnctlCarry, CnnctlState, SolverState},
     kernels::simd::Isa,
-    net::{Carry, LayerView, Net, NetError},
+    net::{LayerView, Net, NetError},
     snapshot::{self, Array, BlobValues, Copied, Format, SnapshotError, Weights, WeightsToSave},
 };
 
@@ -22,9 +24,11 @@ use crate::{
 pub(super) struct Saved {
     /// The last snapshot that was written or taken up.
     pub state: Option<PathBuf>,
+    /// The checksum of the one that was taken up, with its arrays.
+    pub head: Option<u32>,
     /// The checksum of what rounding had kept back then, if anything was saved.
     pub residuals: Option<u32>,
-    /// The iteration of the last snapshot that was written.
+    /// The iteration of the last snapshot that was written, or taken up from where this run would write it.
     pub iter: Option<i32>,
     /// The iteration of the weights that were written last, with a state or without.
     pub weights: Option<i32>,
@@ -100,7 +104,7 @@ impl Solver {
 
     /// Everything but the arrays.
     fn state(&self, weights: &Path, checksum: u32) -> SolverState {
-        SolverState {
+        let mut state = SolverState {
             iter: Some(self.iter),
             learned_net: Some(weights.display().to_string()),
             history: Vec::new(),
@@ -110,7 +114,6 @@ impl Solver {
                 solver_type: Some(self.rule.name.into()),
                 seed: Some(self.seed),
                 loss_window: self.losses.iter().copied().collect(),
-                carry: self.nets().enumerate().flat_map(|(i, net)| carries(i, net)).collect(),
                 net_passes: self.nets().map(Net::passes).collect(),
                 checksum: Some(checksum),
                 best: self.goal.as_ref().and_then(|g| g.best),
@@ -123,9 +126,12 @@ impl Solver {
                 solver_hash: Some(identity::of_solver(&self.config, self.policy)),
                 residuals: self.saved.residuals,
                 isa: Some(Isa::best().key().into()),
+                ..CnnctlState::default()
             }),
             cnnctl_checksum: None,
-        }
+        };
+        state.cnnctl.iter_mut().for_each(|extra| self.save_carried(extra));
+        state
     }
 
     fn net_digest(&self) -> Vec<u8> {
@@ -146,7 +152,14 @@ impl Solver {
                 self.rule.name
             )));
         }
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(&state.encode_to_vec());
         self.restore_history(history).map_err(fail)?;
+        for array in self.history.iter().filter(|_| self.hidden.shard.count > 1) {
+            let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+            array.chunks(1 << 14).for_each(|values| hash.update(&bytes(values)));
+        }
+        self.saved.head = Some(hash.finalize());
         self.restore_weights(path, &state)?;
         // A run that goes back leaves the gradients of the pass that diverged.
         self.params.zero_diffs();
@@ -157,6 +170,9 @@ impl Solver {
             let _without = team.take_up_carries(path, extra.residuals)?;
         }
         self.iter = state.iter();
+        // A snapshot of this run's own is whole, and needs no second writing.
+        let is_own = state.cnnctl.is_some() && path == self.snapshot_path("solverstate");
+        self.saved.iter = is_own.then_some(self.iter);
         self.progress = Progress {
             current_step: state.current_step(),
             least_loss: extra.least_loss.unwrap_or(f32::MAX),
@@ -172,8 +188,8 @@ impl Solver {
         if let Some(own) = self.goal.as_mut().filter(same) {
             (own.best, own.since) = (extra.best, extra.tests_since_best());
         }
-        self.take_up(&extra).map_err(fail)?;
-        Ok(Resumed { changed: self.changed_since(extra), ..Resumed::default() })
+        let hidden_of = self.take_up(&extra).map_err(fail)?;
+        Ok(Resumed { changed: self.changed_since(extra), hidden_of, ..Resumed::default() })
     }
 
     /// Takes up the rule's arrays.
@@ -267,24 +283,10 @@ impl Solver {
         let trained = self.train.layers().flat_map(|layer| layer.params).max().map_or(0, |&last| last + 1);
         self.params.len() > trained
     }
-
-    /// Takes up what the layers of all nets carried.
-    fn take_up(&mut self, extra: &CnnctlState) -> Result<(), String> {
-        for (i, net) in self.nets_mut().enumerate() {
-            net.resume_passes(extra.net_passes.get(i).copied().unwrap_or(0));
-            for carry in extra.carry.iter().filter(|c| c.net() as usize == i) {
-                let Some((_, layer)) = net.layers_mut().find(|(name, _)| *name == carry.layer()) else {
-                    continue;
-                };
-                let value = Carry { consumed: carry.consumed(), values: carry.values.clone() };
-                layer.resume(&value).map_err(|e| format!("layer `{}`: {e}", carry.layer()))?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn carries(net: usize, of: &Net) -> Vec<CnnctlCarry> {
+/// What the layers of a net carry on this rank.
+pub(super) fn carries(net: usize, of: &Net) -> Vec<CnnctlCarry> {
     let carry = |layer: LayerView<'_>| {
         let carry = layer.layer.carry()?;
         Some(CnnctlCarry {
@@ -292,6 +294,7 @@ fn carries(net: usize, of: &Net) -> Vec<CnnctlCarry> {
             layer: Some(layer.config.name().to_owned()),
             consumed: Some(carry.consumed),
             values: carry.values,
+            rank: None,
         })
     };
     of.layers().filter_map(carry).collect()

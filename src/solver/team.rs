@@ -234,6 +234,12 @@ impl Team {
         Ok((0..count).map(batch).collect())
     }
 
+    /// What must be the same on every rank.
+    pub(super) fn facts(&self) -> [String; 2] {
+        let overlap = if self.overlap { "no --no-overlap" } else { "--no-overlap" };
+        [format!("gradients as {}", self.gradients), overlap.into()]
+    }
+
     /// Refuses ranks that train something else than rank 0; `facts` are lines that must be the same everywhere.
     ///
     /// # Errors
@@ -241,10 +247,12 @@ impl Team {
     pub(super) fn compare(&mut self, facts: &[String]) -> Result<(), CommError> {
         const WIDTH: usize = 4096;
         let mut bytes = facts.join("\n").into_bytes();
+        let hash = crc32fast::hash(&bytes);
         bytes.resize(WIDTH, 0);
+        bytes.extend(hash.to_le_bytes());
         let all = self.comm.gather(bytes)?;
         let lines = |bytes: &[u8]| -> Vec<String> {
-            let text = String::from_utf8_lossy(bytes);
+            let text = String::from_utf8_lossy(&bytes[..WIDTH]);
             text.trim_end_matches('\0').lines().map(String::from).collect()
         };
         let ours = lines(&all[0]);
@@ -260,7 +268,13 @@ impl Team {
                 }
             }
         }
-        Ok(())
+        match all.iter().position(|theirs| theirs != &all[0]) {
+            Some(rank) => {
+                let message = format!("ranks 0 and {rank} do not train the same: their data layers differ");
+                Err(CommError::Mismatch(message))
+            }
+            None => Ok(()),
+        }
     }
 }
 

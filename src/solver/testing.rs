@@ -9,37 +9,57 @@ use crate::net::Net;
 pub(super) struct Test {
     pub net: Net,
     pub whole: Option<WholeSet>,
+    /// The checksum of its file.
+    pub hash: u32,
 }
 
 impl Solver {
     /// Runs every test net for its `test_iter` batches, or over its whole set; stops early when the observer asks to stop,
-    /// and then goes back to where the test began, so that a resumed run makes it whole. A snapshot waits until the test
-    /// is over.
+    /// and then goes back to where the test began, so that a resumed run makes it whole. So does a test that ends the run: one
+    /// that is started again makes it again, and ends again. A snapshot waits until the test is over.
     ///
     /// # Errors
     /// For values that a layer cannot take.
     pub(super) fn test_all(&mut self, observer: &mut dyn Observer) -> Result<Action, SolverError> {
         let before: Vec<Mark> = self.tests.iter().map(|test| Mark::of(&test.net)).collect();
         let goal = self.goal.clone();
+        let stopped = match self.test_each(observer) {
+            Ok(ControlFlow::Continue(())) if self.goal.as_ref().is_some_and(Goal::is_given_up) => {
+                Ok(Action::Stop(Why::Patience))
+            }
+            Ok(ControlFlow::Continue(())) => match self.gather_hidden() {
+                Ok(hidden) => {
+                    self.hidden.ranks = hidden;
+                    return Ok(Action::Continue);
+                }
+                Err(error) => Err(error),
+            },
+            Ok(ControlFlow::Break(action)) => Ok(action),
+            Err(error) => Err(error),
+        };
+        for (Test { net, whole, .. }, mark) in self.tests.iter_mut().zip(&before) {
+            // A hidden state has the size of full batches.
+            whole.iter().try_for_each(|whole| whole.end(net)).map_err(super::train_error)?;
+            mark.restore(net);
+        }
+        self.goal = goal;
+        stopped
+    }
+
+    /// Runs the test nets one after the other; breaks off with an action that is to stop.
+    fn test_each(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<Action>, SolverError> {
         for i in 0..self.tests.len() {
             observer.see(self, &Event::TestStart { iter: self.iter, net: i });
-            let stopped = match self.run_test(i, observer) {
-                Ok(ControlFlow::Continue(means)) => {
-                    let loss = self.config.test_compute_loss().then(|| means.loss());
-                    let outputs = &means.outputs();
-                    observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
-                    self.follow(i, outputs, observer);
-                    continue;
-                }
-                Ok(ControlFlow::Break(action)) => Ok(action),
-                Err(error) => Err(error),
+            let means = match self.run_test(i, observer)? {
+                ControlFlow::Continue(means) => means,
+                ControlFlow::Break(action) => return Ok(ControlFlow::Break(action)),
             };
-            self.tests.iter_mut().zip(&before).for_each(|(test, mark)| mark.restore(&mut test.net));
-            self.goal = goal;
-            return stopped;
+            let loss = self.config.test_compute_loss().then(|| means.loss());
+            let outputs = &means.outputs();
+            observer.see(self, &Event::Test { iter: self.iter, net: i, outputs, loss });
+            self.follow(i, outputs, observer);
         }
-        let given_up = self.goal.as_ref().is_some_and(Goal::is_given_up);
-        Ok(if given_up { Action::Stop(Why::Patience) } else { Action::Continue })
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Runs test net `i` for its batches, which the ranks take in turn; breaks off with an action that is to stop.
@@ -69,7 +89,7 @@ impl Solver {
                 stop @ Action::Stop(_) => return Ok(ControlFlow::Break(stop)),
             }
             let batch = round * ranks + rank;
-            let Test { net, whole } = &mut self.tests[i];
+            let Test { net, whole, .. } = &mut self.tests[i];
             if let Some(whole) = whole {
                 whole.start(batch, rank, net).map_err(super::train_error)?;
             }
@@ -79,7 +99,7 @@ impl Solver {
         if let Some(team) = &mut self.team {
             rows = team.in_turn(&rows, 1 + widths.iter().sum::<usize>(), batches)?;
         }
-        let Test { net, whole } = &mut self.tests[i];
+        let Test { net, whole, .. } = &mut self.tests[i];
         if let Some(whole) = whole {
             whole.end(net).map_err(super::train_error)?;
             // A test of a whole set always begins at its first sample.

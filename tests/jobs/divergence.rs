@@ -144,6 +144,33 @@ fn patience_ends_a_run_and_the_best_weights_are_kept() {
     same("patience", &whole, &killed, &["m.jsonl", "tiny_best.caffemodel", "tiny_iter_32.solverstate"]);
 }
 
+/// Tests read other samples each time, so that one more might well be better.
+#[test]
+fn a_run_that_patience_has_ended_ends_again() {
+    for more in ["", " snapshot: 2"] {
+        let folder = Folder::new();
+        folder.edit("solver.prototxt", "base_lr: 0.05", "base_lr: 0");
+        folder.edit("solver.prototxt", "test_interval: 10", &format!("test_interval: 2{more}"));
+        folder.edit("solver.prototxt", "snapshot: 10", "");
+        let follow = ["--keep-best", "accuracy", "--patience", "2", "--resume", "auto"];
+        let (status, log) = train(&folder, &follow);
+        assert!(status == 0 && log.contains("no longer gets better"), "{log}");
+        let iter = metrics(&folder).last().unwrap()["iter"].as_i64().unwrap();
+        assert!(iter < 20, "{log}");
+        let state = format!("tiny_iter_{iter}.solverstate");
+        let files = ["m.jsonl", "tiny_best.caffemodel", &state];
+        let before = files.map(|name| folder.read(name));
+        for _ in 0..3 {
+            let (status, log) = train(&folder, &follow);
+            assert!(status == 0 && log.contains("no longer gets better"), "{log}");
+            assert!(!log.contains("Best so far"), "{log}");
+            for (name, before) in files.iter().zip(&before) {
+                assert!(folder.read(name) == *before, "{name} differs");
+            }
+        }
+    }
+}
+
 /// Of two test nets with an output of this name the first counts, once a test.
 #[test]
 fn patience_counts_tests_and_not_test_nets() {

@@ -57,6 +57,30 @@ snapshot_prefix: "snaps/a"
 random_seed: 11
 "#;
 
+/// Diffs are those of the last step, which a run that is over does not make again.
+#[test]
+fn the_last_snapshot_of_a_run_that_is_over_stays() {
+    for more in ["", " snapshot_format: HDF5"] {
+        let folder = Folder::new();
+        folder.edit("solver.prototxt", "max_iter: 20", &format!("max_iter: 20 snapshot_diff: true{more}"));
+        let suffix = if more.is_empty() { "" } else { ".h5" };
+        let files = ["caffemodel", "solverstate"].map(|kind| format!("tiny_iter_20.{kind}{suffix}"));
+        let train = ["train", "--solver", "solver.prototxt", "--resume", "auto"];
+        folder.done(&train);
+        let before = files.each_ref().map(|name| folder.read(name));
+        let (_, log) = folder.done(&train);
+        assert!(!log.contains("Snapshotting"), "{log}");
+        for (name, before) in files.iter().zip(&before) {
+            assert!(folder.read(name) == *before, "{name} differs");
+        }
+        // Elsewhere there is none yet.
+        folder.edit("solver.prototxt", "snapshot_prefix: \"tiny\"", "snapshot_prefix: \"other\"");
+        let state = format!("tiny_iter_20.solverstate{suffix}");
+        folder.done(&["train", "--solver", "solver.prototxt", "--snapshot", &state]);
+        assert!(folder.path(&format!("other_iter_20.solverstate{suffix}")).exists());
+    }
+}
+
 /// A folder with a net on `source`, the text of its `type` and settings, and more lines for the solver.
 fn folder(source: &str, solver: &str) -> Folder {
     let folder = Folder::new();
