@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Arity, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
+use super::{Arity, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup, Shard};
 use crate::{config::proto::LayerParameter, data::RowFile, tensor::Shape};
 
 /// The row of `HDF5Output`.
@@ -54,6 +54,18 @@ impl Layer for Hdf5Output {
         if self.passes.is_power_of_two() { self.finish() } else { Ok(()) }
     }
 
+    /// Ranks would replace each other's file.
+    fn take_part(&mut self, shard: Shard) -> Result<(), LayerError> {
+        if shard.count <= 1 {
+            return Ok(());
+        }
+        let message = format!(
+            "{} ranks cannot write one file: leave this layer out, or run it on one rank",
+            shard.count
+        );
+        Err(LayerError::setting("hdf5_output_param.file_name", message))
+    }
+
     fn finish(&mut self) -> Result<(), LayerError> {
         self.file.write().map_err(|e| LayerError::value(e.with_reason()))
     }
@@ -61,7 +73,16 @@ impl Layer for Hdf5Output {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::layers::gradient_check::refusal_of;
+
+    #[test]
+    fn ranks_do_not_write_one_file() {
+        let mut layer = Hdf5Output { file: RowFile::new(Path::new("x.h5"), &["data", "label"]), passes: 0 };
+        assert!(layer.take_part(Shard { rank: 0, count: 1 }).is_ok());
+        let refused = layer.take_part(Shard { rank: 1, count: 2 }).unwrap_err();
+        assert!(refused.to_string().starts_with("2 ranks cannot write one file"), "{refused}");
+    }
 
     #[test]
     fn bad_input_is_refused() {
