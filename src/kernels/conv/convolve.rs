@@ -11,10 +11,8 @@ use super::{Onto, WORK};
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Epilogue, ImagesMut, Isa, Piece, Tile};
+use crate::kernels::simd::{self, Epilogue, ImagesMut, Isa, MOST_COLS, MOST_LANES, Piece, Tile};
 
-/// The most lanes of a panel on any instruction set, and so the most pieces it may consist of.
-const MAX_LANES: usize = 32;
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
 /// Images are taken together up to so many outputs, and those of fewer than the least always.
@@ -43,7 +41,7 @@ pub fn images_together(batch: usize, outputs: usize, taps: usize) -> usize {
     }
     let filled = |images: usize| {
         let values = (images * outputs).max(1);
-        100 * values / values.next_multiple_of(MAX_LANES / 2)
+        100 * values / values.next_multiple_of(MOST_LANES)
     };
     let most = (TOGETHER / outputs.max(1)).clamp(1, batch.max(1));
     let least = LEAST.div_ceil(outputs.max(1)).min(most);
@@ -309,8 +307,9 @@ impl Convolve<'_> {
     /// Packs the taps at `offsets` of the outputs `cols`.
     fn gather(&self, planes: &Planes<'_>, offsets: &[u32], cols: Range<usize>, panel: &mut [f32]) {
         let lanes = self.isa.lanes();
-        let (mut pieces, mut count) = ([Piece::default(); MAX_LANES], 0);
-        self.lines.for_runs(cols.clone(), planes.image, MAX_LANES, |at, from, len| {
+        // A panel may consist of as many pieces as it has columns.
+        let (mut pieces, mut count) = ([Piece::default(); MOST_COLS], 0);
+        self.lines.for_runs(cols.clone(), planes.image, MOST_COLS, |at, from, len| {
             for i in (0..len).step_by(lanes) {
                 pieces[count] = Piece { lane: at - cols.start + i, from: from + i, len: lanes.min(len - i) };
                 count += 1;

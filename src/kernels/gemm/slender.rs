@@ -6,10 +6,8 @@
 use super::{DEPTH, Gemm, TASKS, WORK, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Epilogue, Isa, MatMut, Outer, Run, Transposed};
+use crate::kernels::simd::{self, Epilogue, Isa, MOST_ROWS, MatMut, Outer, Run, Transposed};
 
-/// The most rows of a tile on any instruction set.
-const MAX_ROWS: usize = 14;
 /// The most rows of A, in tiles, and where columns are long enough to outweigh that C is written across its lines.
 const TILES: usize = 2;
 const MORE_TILES: usize = 4;
@@ -67,7 +65,7 @@ fn block(isa: Isa, product: &Gemm<'_>, packed: &[f32], first: usize, mut c: MatM
     if beta != 0.0 && beta != 1.0 {
         (0..m).for_each(|i| c.row(i).iter_mut().for_each(|c| *c *= beta));
     }
-    let offsets: [u32; MAX_ROWS] = std::array::from_fn(|i| (i * b.col_stride) as u32);
+    let offsets: [u32; MOST_ROWS] = std::array::from_fn(|i| (i * b.col_stride) as u32);
     let group = GROUP * isa.tile_rows();
     scratch::lend(c.cols().min(group) * width, |sums| {
         for start in (0..c.cols()).step_by(group) {

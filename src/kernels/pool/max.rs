@@ -155,8 +155,12 @@ fn max_backward_on(isa: Isa, pool: &Pool, taken: &Taken, dy: &[f32], dx: &mut [f
         Taken::Taps(taps) if pool.is_global() => {
             let ((axis, outer), offsets) = (pool.split(), offsets(pool));
             let first = first_of_row(outer, axis.input, 0).wrapping_sub(axis.pad);
-            for_planes(pool, dx, |dx, o| {
-                dx[first.wrapping_add(offsets[usize::from(taps[o.start])])] += dy[o.start];
+            for_chunks_mut(dx, planes * inputs, |start, dx| {
+                let outputs = dy[start / inputs..].iter().zip(&taps[start / inputs..]);
+                for (dx, (d, &tap)) in dx.chunks_exact_mut(inputs).zip(outputs) {
+                    dx.fill(0.0);
+                    dx[first.wrapping_add(offsets[usize::from(tap)])] += d;
+                }
             });
         }
         Taken::Taps(taps) => {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, standardize};
+use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, limits::by_rows, standardize};
 
 /// Rows of B that are fetched ahead, where they are.
 const AHEAD: usize = 16;
@@ -108,16 +108,11 @@ fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
     assert!(!cleared || tile.beta != 0.0 && tile.epilogue.standards.is_none(), "plain sums are cleared");
     let two = width > isa.lanes();
     // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
-    macro_rules! rows {
-        ($($mr:literal)*) => {
-            match (rows, two) {
-                $(($mr, false) => isa.run(Fixed::<$mr, 1> { tile, next, place }),
-                  ($mr, true) => isa.run(Fixed::<$mr, 2> { tile, next, place }),)*
-                _ => unreachable!("no instruction set has more rows"),
-            }
-        };
+    if two {
+        by_rows!(rows, MR => isa.run(Fixed::<MR, 2> { tile, next, place }))
+    } else {
+        by_rows!(rows, MR => isa.run(Fixed::<MR, 1> { tile, next, place }))
     }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// A tile of `MR` rows and `NV` registers a row, whose sizes `run` has checked.

@@ -7,10 +7,7 @@ use super::{Pass, Points, WORK, Winograd};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
-use crate::kernels::simd::{self, Map, MatMut, Outer, Run, Target, Transposed};
-
-/// The most rows of a tile of products on any instruction set.
-const MAX_ROWS: usize = 14;
+use crate::kernels::simd::{self, MOST_ROWS, Map, MatMut, Outer, Run, Target, Transposed};
 
 /// The tiles of a task: those of some images, or of a band of one.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +172,7 @@ impl<'a> Part<'a> {
                 let (b, weights) = factors.weights[at..].split_at(channels * width);
                 let weights = weights.get(isa.lanes()..).unwrap_or_default();
                 for (index, tiles) in panels(to.tiles, isa.tile_rows()).enumerate() {
-                    let mut offsets = [0; MAX_ROWS];
+                    let mut offsets = [0; MOST_ROWS];
                     let offsets = &mut offsets[..tiles.len()];
                     offsets.iter_mut().zip(tiles.clone()).for_each(|(o, t)| *o = (t * from.channels) as u32);
                     let longest = self.of.longest_sum();
