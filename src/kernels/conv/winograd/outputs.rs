@@ -252,8 +252,9 @@ impl<'a> Part<'a> {
         if of.apart() > 1 { of.blocks_across() * of.block_side() } else { of.output[1] }
     }
 
-    /// The outputs of a phase of a register of channels, the first of which is a column, a register a position. Tiles may reach beyond a row's end, over what comes
-    /// next, which is therefore written later: the last tile of a row goes before the others.
+    /// The outputs of a phase of a register of channels, the first of which is column `column` of the products, a register a
+    /// position. Tiles may reach beyond a row's end, over what comes next, which is therefore written later: the last tile of a
+    /// row goes before the others.
     fn transform(
         &self,
         image: usize,
@@ -262,8 +263,8 @@ impl<'a> Part<'a> {
         (points, products): (&Points, &[f32]),
     ) {
         let (of, blocks) = (self.of, self.of.blocks_across());
-        let (lanes, pitch, count) = (of.isa.lanes(), self.pitch(), of.parts.count);
-        let phase = (phase / count * pitch + phase % count) * lanes;
+        let (lanes, pitch, [line, col]) = (of.isa.lanes(), self.pitch(), of.parts.pair(phase));
+        let phase = (line * pitch + col) * lanes;
         for down in 0..self.down.len() {
             of.for_starts(|start, number| {
                 for tiles in [blocks - 1..blocks, 0..blocks - 1] {

@@ -37,10 +37,14 @@ impl Parts {
         self.count * self.count
     }
 
-    /// Those of both axes, the last the quickest.
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = [usize; 2]> + use<> {
-        let count = self.count;
-        (0..count * count).map(move |part| [part / count, part % count])
+    /// Part number `index` of both axes, the last the quickest.
+    pub fn pair(&self, index: usize) -> [usize; 2] {
+        [index / self.count, index % self.count]
+    }
+
+    /// Those of both axes.
+    pub fn all(self) -> impl Iterator<Item = [usize; 2]> {
+        (0..self.square()).map(move |index| self.pair(index))
     }
 
     /// The first tap of a part; the next is a stride away.

@@ -106,8 +106,7 @@ impl Part<'_> {
                     let (channels, inputs) =
                         (first..(first + stretch).min(of.channels), &inputs[..from.len()]);
                     for phase in 0..of.phases() {
-                        let count = of.parts.count;
-                        let place = (rows.start, [phase / count, phase % count]);
+                        let place = (rows.start, of.parts.pair(phase));
                         of.transform_panel(weights, place, channels.clone(), near);
                         let factors = Factors {
                             channels: channels.len(),

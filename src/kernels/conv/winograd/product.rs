@@ -46,12 +46,12 @@ impl Winograd {
     /// Transforms the weights of each group.
     fn pack(&self, weights: &[f32], packed: &mut [f32]) {
         let group = self.rows * self.channels * self.kernel_area();
-        let (panel, count) = (self.panel_len(self.channels * self.inputs()), self.parts.count);
+        let panel = self.panel_len(self.channels * self.inputs());
         parallel::for_chunks_mut(packed, self.phase_len(), |start, packed| {
             let (index, phase) = (start / self.group_len(), start / self.phase_len() % self.phases());
             let weights = &weights[index * group..][..group];
             parallel::for_chunks_mut(packed, panel, |start, packed| {
-                let first = (start / panel * self.isa.tile_cols(), [phase / count, phase % count]);
+                let first = (start / panel * self.isa.tile_cols(), self.parts.pair(phase));
                 self.transform_panel(weights, first, 0..self.channels, packed);
             });
         });

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{CHANNELS, Parts, Pass, Winograd};
+use super::{CHANNELS, Pass, Winograd};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Grid, ImagesMut, Map, Target};
@@ -66,11 +66,10 @@ impl Winograd {
 
     /// The part of the kernel that meets part `input` of a tile's input.
     fn part(&self, phase: [usize; 2], input: usize) -> [usize; 2] {
-        let Parts { count, .. } = self.parts;
-        let part = [input / count, input % count];
+        let part = self.parts.pair(input);
         match self.pass {
             Pass::Turned if self.has_phases() => phase,
-            Pass::Turned => part.map(|part| count - 1 - part),
+            Pass::Turned => part.map(|part| self.parts.count - 1 - part),
             Pass::Forward | Pass::Spread => part,
         }
     }
