@@ -10,7 +10,7 @@ use std::{
 };
 
 use cnnctl::config::proto::NetParameter;
-use common::Folder;
+use common::{Folder, RECURRENT};
 use prost::Message as _;
 
 const CNNCTL: &str = env!("CARGO_BIN_EXE_cnnctl");
@@ -123,21 +123,10 @@ fn a_run_goes_on_from_a_snapshot_on_the_same_or_another_number_of_ranks() {
     }
 }
 
-/// Recurrent layers hand a hidden state from batch to batch, also in tests.
+/// A folder with layers that carry hidden states.
 fn recurrent() -> Folder {
     let folder = Folder::new();
-    folder.write(
-        "net.prototxt",
-        r#"layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
-  shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
-  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }
-layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
-  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
-layer { name: "rnn" type: "RNN" bottom: "h" bottom: "cont" top: "y"
-  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "goal" top: "loss" }
-"#,
-    );
+    folder.write("net.prototxt", RECURRENT);
     folder
 }
 

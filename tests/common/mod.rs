@@ -10,6 +10,18 @@ use std::{
     process::{Command, Output},
 };
 
+/// Recurrent layers hand a hidden state from batch to batch.
+pub const RECURRENT: &str = r#"
+layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
+  shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
+  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }
+layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "rnn" type: "RNN" bottom: "h" bottom: "cont" top: "y"
+  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "goal" top: "loss" }
+"#;
+
 /// A folder with `net.prototxt` and `solver.prototxt`.
 pub struct Folder(tempfile::TempDir);
 

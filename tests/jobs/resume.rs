@@ -7,7 +7,7 @@ use cnnctl::{config::proto::SolverParameter, solver::rules::RULES};
 use hdf5_pure::FileBuilder;
 
 use crate::{
-    common::{Folder, IMAGES, LABELS, digits},
+    common::{Folder, IMAGES, LABELS, RECURRENT, digits},
     run::{Run, paced, same},
 };
 
@@ -24,18 +24,6 @@ layer { name: "drop" type: "Dropout" bottom: "pool" top: "pool" dropout_param { 
 layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
   inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"#;
-
-/// Recurrent layers hand a hidden state from batch to batch.
-pub const RECURRENT: &str = r#"
-layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "goal" dummy_data_param {
-  shape { dim: 3 dim: 2 dim: 5 } shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 4 }
-  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } data_filler { type: "uniform" } } }
-layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
-  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
-layer { name: "rnn" type: "RNN" bottom: "h" bottom: "cont" top: "y"
-  recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -0.5 max: 0.5 } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "goal" top: "loss" }
 "#;
 
 const SOLVER: &str = r#"

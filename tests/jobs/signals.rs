@@ -7,8 +7,7 @@ use std::{
 };
 
 use crate::{
-    common::Folder,
-    resume::RECURRENT,
+    common::{Folder, RECURRENT},
     run::{Run, paced, same, skip},
 };
 
