@@ -333,6 +333,49 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_of_a_may_lie_together() {
+        const K: usize = 5;
+        for isa in Isa::all() {
+            let n = isa.tile_cols();
+            let value = |i: usize, k: usize| (i * 7 + k * 3) as f32 % 11.0 - 5.0;
+            let b: Vec<f32> = (0..K * n).map(|at| value(at % n, at / n)).collect();
+            for (m, n) in (1..=isa.tile_rows()).flat_map(|m| [1, n].map(|n| (m, n))) {
+                let mut products = [false, true].into_iter().map(|by_rows| {
+                    let (a_stride, a_row) = if by_rows { (1, K + 2) } else { (m, 1) };
+                    let mut a = vec![f32::NAN; (K - 1) * a_stride + (m - 1) * a_row + 1];
+                    for (i, k) in (0..m).flat_map(|i| (0..K).map(move |k| (i, k))) {
+                        a[i * a_row + k * a_stride] = value(i, 2 * k);
+                    }
+                    let epilogue = Epilogue::default();
+                    let b_stride = isa.tile_cols();
+                    let tile = Tile {
+                        k: K,
+                        a: &a,
+                        a_stride,
+                        a_row,
+                        b: &b,
+                        b_stride,
+                        alpha: 1.0,
+                        beta: 0.0,
+                        epilogue,
+                    };
+                    let mut c = vec![f32::NAN; m * n];
+                    multiply(isa, &tile, MatMut::new(&mut c, m, n, n));
+                    c
+                });
+                let [packed, rows] = [products.next(), products.next()].map(Option::unwrap);
+                let want = |i: usize, j: usize| (0..K).map(|k| value(i, 2 * k) * value(j, k)).sum::<f32>();
+                assert!(
+                    packed.iter().enumerate().all(|(at, &c)| c == want(at / n, at % n)),
+                    "{}",
+                    isa.name()
+                );
+                assert_eq!(packed, rows, "{} {m} x {n}", isa.name());
+            }
+        }
+    }
+
+    #[test]
     fn columns_go_to_their_images() {
         for isa in Isa::all() {
             let (m, n) = (isa.tile_rows(), isa.tile_cols());
