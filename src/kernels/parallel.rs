@@ -4,12 +4,13 @@
 //! partial sums are merged in the order of their chunks. So 1 and 64 threads give the same bits.
 //!
 //! Loops are halved down to single chunks, so that threads end together, and a thread that waits for another stays awake
-//! for a while ([`join`]): the loops of a small net take some microseconds, as long as it takes to wake a thread.
+//! for a while ([`join`]), as one does from loop to loop ([`awake`]): the loops of a small net take some microseconds, as long
+//! as it takes to wake a thread.
 
 use std::{
     hint, mem,
     ops::Range,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,8 @@ pub const CHUNK: usize = 16 * 1024;
 
 /// How long a thread waits awake for the other half of a loop.
 const PATIENCE: Duration = Duration::from_micros(50);
+/// How long one waits awake for the next loop.
+const LONG_PATIENCE: Duration = Duration::from_micros(200);
 
 /// The chunk of a loop over `len` values: two chunks are one, as they are done before another thread is awake.
 pub fn chunk_of(len: usize) -> usize {
@@ -49,12 +52,7 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
             // What no other thread has begun is this one's next work. Else it does what there is to do elsewhere, and would
             // sleep after some ten microseconds.
             if state.load(Ordering::Relaxed) == BEGUN {
-                let start = Instant::now();
-                while state.load(Ordering::Relaxed) != DONE && start.elapsed() < PATIENCE {
-                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                        hint::spin_loop();
-                    }
-                }
+                work_until(PATIENCE, || state.load(Ordering::Relaxed) == DONE);
             }
         },
         || {
@@ -63,6 +61,36 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
             state.store(DONE, Ordering::Relaxed);
         },
     );
+}
+
+/// Does `f`, some loops with little between them, while another thread, if one is idle, waits for them awake. It begins their
+/// second halves at once, and wakes others for what those are cut into.
+pub fn awake<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    let Some(caller) = rayon::current_thread_index() else { return f() };
+    let done = AtomicBool::new(false);
+    let watch = || {
+        if rayon::current_thread_index() != Some(caller) {
+            work_until(LONG_PATIENCE, || done.load(Ordering::Relaxed));
+        }
+    };
+    let whole = || {
+        let result = f();
+        done.store(true, Ordering::Relaxed);
+        result
+    };
+    rayon::join(whole, watch).0
+}
+
+/// Does what there is to do for other threads until `is_done`, or until there has been nothing for as long as `patience`.
+fn work_until(patience: Duration, is_done: impl Fn() -> bool) {
+    let mut idle = Instant::now();
+    while !is_done() && idle.elapsed() < patience {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            idle = Instant::now();
+        } else {
+            hint::spin_loop();
+        }
+    }
 }
 
 /// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two.
@@ -365,6 +393,26 @@ mod tests {
         assert_eq!((a, b), (11, 12));
         let half_panics = || pool.install(|| join(|| (), || panic!("the second half")));
         assert!(panic::catch_unwind(panic::AssertUnwindSafe(half_panics)).is_err());
+    }
+
+    #[test]
+    fn who_is_awake_does_its_share_and_ends() {
+        let halves = || {
+            let (mut a, mut b) = (None, None);
+            join(|| a = rayon::current_thread_index(), || b = rayon::current_thread_index());
+            (a, b)
+        };
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            // However often, and however long nothing is to be done meanwhile.
+            for _ in 0..100 {
+                assert!(pool.install(|| awake(|| (halves(), halves()))).1.1.is_some());
+            }
+            pool.install(|| awake(|| thread::sleep(2 * LONG_PATIENCE)));
+            let panics = || pool.install(|| awake(|| panic!("within")));
+            assert!(panic::catch_unwind(panic::AssertUnwindSafe(panics)).is_err());
+        }
+        assert_eq!(awake(|| 1), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     kernels::{
         elementwise::{rectified, update},
         gemm::Gemm,
+        parallel,
         random::Draw,
     },
     layers::{Backward, Blob, BlobMut, Few, Forward, Role, TopDiff},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Whoever learns parameters in the midst of a backward pass, as soon as nothing else reads their old values.
-pub trait Learner {
+pub trait Learner: Send {
     /// Whether it learns this parameter, whose diff is then left as it is.
     fn takes(&self, param: &Param) -> bool;
     /// Learns a parameter by its gradient. `back`, if given, becomes the gradient's left factor, transposed, times the
@@ -59,7 +60,7 @@ impl Net {
                 node.run.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
             let mut running: Few<Buffer> =
                 node.run.state.iter().map(|&id| take(&mut params[id].data)).collect();
-            let result = {
+            let result = parallel::awake(|| {
                 let (blobs, slots) = (&self.blobs, &self.slots);
                 let learned: Few<&[f32]> = node.run.learned.iter().map(|&id| &params[id].data[..]).collect();
                 let mut state: Few<&mut [f32]> = running.iter_mut().map(|b| &mut b[..]).collect();
@@ -79,7 +80,7 @@ impl Net {
                     tops: &mut tops,
                     workspace: &mut self.workspace[..node.outline.workspace],
                 })
-            };
+            });
             for (&t, buffer) in node.run.tops.iter().zip(tops.iter_mut()) {
                 self.slots[self.blobs[t].slot] = take(buffer);
             }
@@ -196,7 +197,8 @@ impl Net {
                 self.blobs[b].diff.filter(|_| wanted).map(|slot| take(&mut self.slots[slot]))
             })
             .collect();
-        let mut param_diffs = self.run_backward(i, params, taken, learner, &mut bottom_diffs);
+        let mut param_diffs =
+            parallel::awake(|| self.run_backward(i, params, taken, learner, &mut bottom_diffs));
         let node = &self.nodes[i];
         for (&b, buffer) in node.bottoms.iter().zip(bottom_diffs.iter_mut()) {
             if let (Some(buffer), Some(slot)) = (buffer.take(), self.blobs[b].diff) {

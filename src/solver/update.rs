@@ -9,6 +9,7 @@ use crate::{
     kernels::{
         elementwise::sum,
         gemm::Gemm,
+        parallel,
         update::{Gradient, by_product},
     },
     net::{Learner, Param, ParamId},
@@ -26,27 +27,30 @@ impl Solver {
         let config = &self.config;
         let arrays = self.history_arrays();
         let (first, second) = self.history.split_at_mut(arrays);
-        for (i, param) in self.params.iter_mut().take(arrays).enumerate() {
-            if param.lr_mult == 0.0 {
-                // `force_backward` gives it a diff all the same, which must not pile up.
-                param.diff.fill(0.0);
+        let update_all = || {
+            for (i, param) in self.params.iter_mut().take(arrays).enumerate() {
+                if param.lr_mult == 0.0 {
+                    // `force_backward` gives it a diff all the same, which must not pile up.
+                    param.diff.fill(0.0);
+                }
+                if param.diff.is_empty() || param.lr_mult == 0.0 || self.learned_early.contains(&i) {
+                    continue;
+                }
+                (self.rule.update)(
+                    config,
+                    Update {
+                        iter: self.iter,
+                        rate: lars::rate(config, rate, param, scale),
+                        gradient: gradient(config, param.decay_mult, scale, keep_step),
+                        data: &mut param.data,
+                        diff: &mut param.diff,
+                        history: &mut first[i],
+                        history2: second.get_mut(i).map_or(&mut [], |h| &mut h[..]),
+                    },
+                );
             }
-            if param.diff.is_empty() || param.lr_mult == 0.0 || self.learned_early.contains(&i) {
-                continue;
-            }
-            (self.rule.update)(
-                config,
-                Update {
-                    iter: self.iter,
-                    rate: lars::rate(config, rate, param, scale),
-                    gradient: gradient(config, param.decay_mult, scale, keep_step),
-                    data: &mut param.data,
-                    diff: &mut param.diff,
-                    history: &mut first[i],
-                    history2: second.get_mut(i).map_or(&mut [], |h| &mut h[..]),
-                },
-            );
-        }
+        };
+        parallel::awake(update_all);
         self.learned_early.clear();
     }
 
