@@ -152,6 +152,18 @@ fn cases() -> Vec<ConvDims> {
         dims([5, 90, 80, 1], &[[8, 4, 2, 1, 1], [8, 4, 2, 1, 1]]),
         dims([3, 70, 80, 1], &[[6, 7, 1, 3, 1], [7, 7, 1, 3, 1]]),
         dims([2, 40, 40, 1], &[[20, 2, 1, 1, 1], [21, 2, 1, 0, 1]]),
+        // A row or a column of taps: one part, several, dilated; no margins, groups, bands, weights that pass, images of one line.
+        dims([3, 40, 48, 1], &[[17, 1, 1, 0, 1], [17, 7, 1, 3, 1]]),
+        dims([2, 40, 66, 2], &[[19, 7, 1, 3, 1], [17, 1, 1, 0, 1]]),
+        dims([5, 33, 40, 1], &[[8, 1, 1, 0, 1], [9, 3, 1, 1, 1]]),
+        dims([4, 40, 33, 1], &[[11, 3, 1, 0, 1], [8, 1, 1, 0, 1]]),
+        dims([2, 32, 40, 1], &[[30, 1, 1, 0, 1], [70, 5, 1, 0, 1]]),
+        dims([3, 24, 32, 1], &[[29, 5, 1, 4, 2], [21, 1, 1, 0, 3]]),
+        dims([2, 24, 32, 1], &[[30, 1, 1, 0, 1], [27, 6, 1, 6, 2]]),
+        dims([1, 40, 36, 1], &[[70, 3, 1, 3, 3], [40, 1, 1, 0, 1]]),
+        dims([2, 90, 80, 1], &[[4, 1, 1, 0, 1], [4, 3, 1, 1, 1]]),
+        dims([1, 90, 80, 1], &[[7, 13, 1, 6, 1], [5, 1, 1, 0, 1]]),
+        dims([3, 32, 64, 1], &[[1, 1, 1, 0, 1], [130, 9, 1, 4, 1]]),
         // Tiles so few that weights pass: two tasks' images, bands of groups, eight points.
         dims([20, 90, 80, 1], &[[7, 3, 1, 1, 1], [7, 3, 1, 1, 1]]),
         dims([1, 146, 150, 2], &[[40, 3, 1, 1, 1], [27, 3, 1, 0, 1]]),
@@ -345,12 +357,13 @@ fn each_way_is_tested() {
     let names = |name: fn(Isa, &ConvDims) -> &'static str| {
         let cases = cases();
         let of = |way: &str| cases.iter().filter(|d| name(isa, d) == way).count();
-        ["whole", "depthwise", "fast", "in parts", "few", "plain"].map(of)
+        ["whole", "depthwise", "fast", "in parts", "lines", "few", "plain"].map(of)
     };
     fn name<F>(way: Way<F>) -> &'static str {
         match way {
             Way::Whole => "whole",
             Way::Depthwise => "depthwise",
+            Way::Fast(fast) if fast.lines() => "lines",
             Way::Fast(fast) if fast.parts() > 1 => "in parts",
             Way::Fast(_) => "fast",
             Way::Few(_) => "few",

@@ -1,9 +1,10 @@
-//! Fast convolution (Winograd, Toom-Cook) for square kernels: fewer multiplications, by sums.
+//! Fast convolution (Winograd, Toom-Cook) for kernels that are square or a line: fewer multiplications, by sums.
 //!
 //! The output is cut into tiles of `side x side`, `side + taps = points + 1`. At each of `points x points` points the
 //! channels of a tile's input times a matrix of weights are the tile's products, from which its outputs are sums. So
-//! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. The transforms go
-//! over a register of channels at a time: neither the size of the image nor its margins leave lanes empty. With a dilation of d
+//! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. Of one row or column of taps
+//! tiles are lines at as many points: 1 x 3 takes 6 products for 4 outputs instead of 12. The transforms go over a register of
+//! channels at a time: neither the size of the image nor its margins leave lanes empty. With a dilation of d
 //! the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image together. Kernels that
 //! stride or are larger are several ([`parts`]), summed at the points; of the gradient of an input that was strided over, each
 //! part makes the positions of one remainder, a phase.
@@ -46,10 +47,10 @@ pub struct Winograd {
     channels: usize,
     rows: usize,
     parts: Parts,
-    /// Distance between taps, where they do not stride.
-    dilation: usize,
-    /// Points of a tile along an axis.
-    points: usize,
+    /// Distance between taps, where they do not stride; 1 along an axis with a single one.
+    dilation: [usize; 2],
+    /// Points of a tile along each axis.
+    points: [usize; 2],
     /// Height and width.
     input: [usize; 2],
     pad: [usize; 2],
@@ -83,17 +84,18 @@ impl Winograd {
     /// The input's gradient.
     pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let forward = Self::new(isa, dims)?;
-        let Parts { stride, taps, count, .. } = forward.parts;
+        let Parts { stride, taps, counts, .. } = forward.parts;
         let (exchanged, crop) =
             (Self { channels: forward.rows, rows: forward.channels, ..forward }, forward.pad);
         let turned = Self { input: forward.output, result: forward.input, pass: Pass::Turned, ..exchanged };
         let turned = if stride == 1 {
-            let pad = crop.map(|pad| (turned.parts.padded() - 1) * turned.dilation - pad);
+            let reach = |axis: usize| (turned.parts.padded()[axis] - 1) * turned.dilation[axis];
+            let pad = [0, 1].map(|axis| reach(axis) - crop[axis]);
             Self { pad, output: forward.input, crop: [0; 2], ..turned }
-        } else if stride == count && crop.iter().all(|&pad| pad <= 2 * stride) {
+        } else if counts == [stride; 2] && crop.iter().all(|&pad| pad <= 2 * stride) {
             // Phases begin where the kernel does.
             let output = [0, 1].map(|axis| (forward.input[axis] + crop[axis]).div_ceil(stride));
-            Self { pad: [taps - 1; 2], output, crop, ..turned }
+            Self { pad: taps.map(|taps| taps - 1), output, crop, ..turned }
         } else {
             return None;
         };
@@ -107,8 +109,8 @@ impl Winograd {
     /// Whether so many fewer tiles, each of which costs more, take less time, where a task has all of an image.
     fn is_less_than(&self, turned: &Self) -> bool {
         let fewer = self.tiles() * 5 <= turned.tiles() * 4;
-        self.dilation == 1
-            && self.parts.count == 1
+        self.dilation == [1; 2]
+            && self.parts.count() == 1
             && fewer
             && self.tiles() <= self.tiles_together()
             && !turned.weights_pass()
@@ -117,25 +119,27 @@ impl Winograd {
     /// The weights' gradient.
     pub fn gradient(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let this = Self::new(isa, dims)?;
-        let eight = Self { points: 8, ..this };
+        let eight = this.with_points(1, 0);
         this.with_points(eight.images * eight.tiles(), ENOUGH_TILES).if_it_pays(WRITTEN)
     }
 
-    /// Square kernels, strided or dilated, with six points.
+    /// Square kernels, strided or dilated, and rows or columns, dilated, with six points.
     fn new(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let [y, x] = dims.axes.as_slice() else { return None };
-        let square = (x.kernel, x.stride, x.dilation) == (y.kernel, y.stride, y.dilation);
-        let serves =
-            square && [y, x].iter().all(|a| a.pad < a.extent() && (a.stride == 1 || a.dilation == 1));
+        let square = (x.kernel, x.dilation) == (y.kernel, y.dilation) && x.kernel > 1;
+        let line = x.kernel.min(y.kernel) == 1 && x.kernel.max(y.kernel) > 1 && x.stride == 1;
+        let serves = (square || line)
+            && x.stride == y.stride
+            && [y, x].iter().all(|a| a.pad < a.extent() && (a.stride == 1 || a.dilation == 1));
         let this = Self {
             isa,
             images: dims.batch,
             groups: dims.group,
             channels: dims.group_in(),
             rows: dims.group_out(),
-            parts: Parts::new(y.kernel, y.stride)?,
-            dilation: y.dilation,
-            points: 6,
+            parts: Parts::new([y.kernel, x.kernel], y.stride)?,
+            dilation: [y, x].map(|axis| if axis.kernel == 1 { 1 } else { axis.dilation }),
+            points: [6; 2],
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
@@ -143,14 +147,14 @@ impl Winograd {
             crop: [0; 2],
             pass: Pass::Forward,
         };
-        (serves && this.channels > 0 && this.rows > 0).then_some(this)
+        (serves && this.channels > 0 && this.rows > 0).then(|| this.with_points(0, 1))
     }
 
     /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
     /// stay near those of plain sums, which have many more.
     fn with_points(self, products: usize, enough: usize) -> Self {
-        let points = if self.parts.taps > 3 && products >= enough { 8 } else { 6 };
-        Self { points, ..self }
+        let points = if self.parts.most_taps() > 3 && products >= enough { 8 } else { 6 };
+        Self { points: self.parts.taps.map(|taps| if taps == 1 { 1 } else { points }), ..self }
     }
 
     /// `None` where plain sums take less time, as measured: both sides are multiply-adds for each pair of channels. What
@@ -162,9 +166,12 @@ impl Winograd {
         let outputs = (self.images * self.result.iter().product::<usize>()) as f64 / phases;
         // Parts of too few channels leave lanes empty.
         let inputs_filled = self.summed(self.channels) as f64 / c;
-        let products = inputs_filled * (1.25 * phases + 38.0 / k) + 35.0 * phases / c;
-        let margin = if self.parts.count > 1 { SEVERAL_PARTS } else { 1.0 };
-        let fast = margin * self.square() as f64 * (tiles * products + inputs * phases * weights);
+        // Lines are transformed along one axis.
+        let transforms = if self.lines() { 0.5 } else { 1.0 };
+        let products =
+            inputs_filled * (1.25 * phases + transforms * 38.0 / k) + transforms * 35.0 * phases / c;
+        let margin = if self.parts.count() > 1 { SEVERAL_PARTS } else { 1.0 };
+        let fast = margin * self.all_points() as f64 * (tiles * products + inputs * phases * weights);
         let plain = taps * (outputs * (1.0 + 40.0 / k) + 60.0);
         (outputs > 0.0 && fast < plain).then_some(self)
     }
@@ -196,20 +203,31 @@ impl Winograd {
         }
     }
 
+    /// Whether tiles have points along one axis only.
+    pub fn lines(&self) -> bool {
+        self.points.contains(&1)
+    }
+
     /// Parts of the kernel.
     #[cfg(test)]
     pub fn parts(&self) -> usize {
-        self.parts.square()
+        self.parts.count()
     }
 
-    /// Length of a tile of outputs.
+    /// Height and width of a tile of outputs.
+    fn sides(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.points[axis] + 1 - self.parts.taps[axis])
+    }
+
+    /// Its length along the axes that have points.
     fn side(&self) -> usize {
-        self.points + 1 - self.parts.taps
+        let [height, width] = self.sides();
+        height.max(width)
     }
 
     /// Weights of a pair of channels.
     fn kernel_area(&self) -> usize {
-        self.parts.kernel * self.parts.kernel
+        self.parts.kernel.iter().product()
     }
 
     /// Whether parts of the kernel make phases of what is computed, and not sums.
@@ -219,55 +237,62 @@ impl Winograd {
 
     /// Parts of the kernel that each phase sums, and phases.
     fn inputs(&self) -> usize {
-        if self.has_phases() { 1 } else { self.parts.square() }
+        if self.has_phases() { 1 } else { self.parts.count() }
     }
 
     fn phases(&self) -> usize {
-        if self.has_phases() { self.parts.square() } else { 1 }
+        if self.has_phases() { self.parts.count() } else { 1 }
     }
 
     /// Points of a tile.
-    fn square(&self) -> usize {
-        self.points * self.points
+    fn all_points(&self) -> usize {
+        self.points[0] * self.points[1]
     }
 
     /// Distance between the outputs of a tile.
-    fn apart(&self) -> usize {
-        if self.has_phases() { self.parts.stride } else { self.dilation }
+    fn apart(&self) -> [usize; 2] {
+        if self.has_phases() { [self.parts.stride; 2] } else { self.dilation }
     }
 
-    /// Length of the block of outputs that the tiles of a row fill together.
-    fn block_side(&self) -> usize {
-        self.side() * self.apart()
+    /// Height and width of the block of outputs that the tiles of a row fill together.
+    fn block_sides(&self) -> [usize; 2] {
+        let (sides, apart) = (self.sides(), self.apart());
+        [0, 1].map(|axis| sides[axis] * apart[axis])
     }
 
     /// Rows of tiles, each of one block's height.
     fn tiles_down(&self) -> usize {
-        self.output[0].div_ceil(self.side() * self.dilation)
+        self.output[0].div_ceil(self.sides()[0] * self.dilation[0])
     }
 
     fn blocks_across(&self) -> usize {
-        self.output[1].div_ceil(self.side() * self.dilation)
+        self.output[1].div_ceil(self.sides()[1] * self.dilation[1])
+    }
+
+    /// Tiles of a block.
+    fn starts(&self) -> usize {
+        self.dilation[0] * self.dilation[1]
     }
 
     /// Tiles of a row: those of each block that begin at one of its positions, then those that begin at the next.
     fn tiles_across(&self) -> usize {
-        self.dilation * self.dilation * self.blocks_across()
+        self.starts() * self.blocks_across()
     }
 
     /// Calls `f` with the position in their blocks at which tiles of a row begin, and the number of the first of them.
     fn for_starts(&self, mut f: impl FnMut([usize; 2], usize)) {
-        for start in 0..self.dilation * self.dilation {
-            f([start / self.dilation, start % self.dilation], start * self.blocks_across());
+        let across = self.dilation[1];
+        for start in 0..self.starts() {
+            f([start / across, start % across], start * self.blocks_across());
         }
     }
 
     /// Where the first of the tiles that begin at `start` lies among values a register a position, lines `pitch` apart; those of a
     /// tile are `apart`.
-    fn grid(&self, [y, x]: [usize; 2], pitch: usize, apart: usize) -> Grid {
+    fn grid(&self, [y, x]: [usize; 2], pitch: usize, apart: [usize; 2]) -> Grid {
         let lanes = self.isa.lanes();
-        let (row, col) = (apart * pitch, apart * lanes);
-        Grid { first: y * pitch + x * lanes, row, col, tile: self.side() * col }
+        let (row, col) = (apart[0] * pitch, apart[1] * lanes);
+        Grid { first: y * pitch + x * lanes, row, col, tile: self.sides()[1] * col }
     }
 
     /// Tiles of an image.
@@ -281,7 +306,7 @@ impl Winograd {
 
     /// The line of what is computed at which this row of tiles begins.
     fn line(&self, down: usize) -> usize {
-        (down * self.block_side()).saturating_sub(self.crop[0]).min(self.result[0])
+        (down * self.block_sides()[0]).saturating_sub(self.crop[0]).min(self.result[0])
     }
 
     /// Columns of the values at the points of so many channels.

@@ -1,4 +1,4 @@
-//! The transforms of fast convolution: Toom-Cook with six or eight points along each of two axes.
+//! The transforms of fast convolution: Toom-Cook with six or eight points along each of two axes, or along one.
 //!
 //! A tile of `n` outputs and a kernel of `r` taps, `n + r = points + 1`, are polynomials whose product is found by its
 //! values at 0, infinity and pairs of points: +-sqrt(1/2) and +-sqrt(2) of six, +-1/2, +-1 and +-2 of eight. No others
@@ -13,7 +13,7 @@ use super::{ImagesMut, Isa, Job, Simd};
 /// Most pairs of points.
 const PAIRS: usize = 3;
 
-/// What a transform computes along each axis.
+/// What a transform computes along each axis that has points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Map {
     /// The tile's input: as many values as there are points to as many.
@@ -50,9 +50,14 @@ impl Grid {
         Self { first: self.first + by, ..self }
     }
 
-    /// The end of what `tiles` tiles of `side x side` registers of `lanes` values touch.
-    fn end(&self, side: usize, tiles: usize, lanes: usize) -> usize {
-        self.first + (side - 1) * (self.row + self.col) + (tiles - 1) * self.tile + lanes
+    /// The end of what `tiles` tiles of `height x width` registers of `lanes` values touch.
+    fn end(&self, [height, width]: [usize; 2], tiles: usize, lanes: usize) -> usize {
+        self.first + (height - 1) * self.row + (width - 1) * self.col + (tiles - 1) * self.tile + lanes
+    }
+
+    /// The same registers, rows and columns exchanged.
+    fn turned(self) -> Self {
+        Self { row: self.col, col: self.row, ..self }
     }
 }
 
@@ -68,32 +73,34 @@ impl Target<'_> {
     /// The first value, and where the registers lie.
     ///
     /// # Panics
-    /// When `tiles` tiles of `side x side` registers of `lanes` values do not lie in the slice, or are not all of the images.
-    fn place(&mut self, side: usize, tiles: usize, lanes: usize) -> (*mut f32, Grid) {
+    /// When `tiles` tiles of `height x width` registers of `lanes` values do not lie in the slice, or are not all of the images.
+    fn place(&mut self, [height, width]: [usize; 2], tiles: usize, lanes: usize) -> (*mut f32, Grid) {
         match self {
             Self::Squares(to, grid) => {
-                assert!(grid.end(side, tiles, lanes) <= to.len(), "tiles reach outside what is written");
+                let end = grid.end([height, width], tiles, lanes);
+                assert!(end <= to.len(), "tiles reach outside what is written");
                 (to.as_mut_ptr().wrapping_add(grid.first), *grid)
             }
             Self::Points(images, [row, col]) => {
-                assert_eq!(images.images(), side * side, "one image a point");
+                assert_eq!(images.images(), height * width, "one image a point");
                 let inside = *row + tiles <= images.rows() && *col + lanes <= images.cols();
                 assert!(inside, "tiles reach outside what is written");
                 let (col_step, tile) = (images.image_stride(), images.stride());
-                let grid = Grid { first: 0, row: side * col_step, col: col_step, tile };
+                let grid = Grid { first: 0, row: width * col_step, col: col_step, tile };
                 (images.row_ptr(0, *row).wrapping_add(*col), grid)
             }
         }
     }
 }
 
-/// Transforms `tiles` tiles, register by register, by so many `points`.
+/// Transforms `tiles` tiles, register by register, by so many `points` down and across: as many, or one of either, along which
+/// tiles are one register wide and nothing is done.
 ///
 /// # Panics
 /// When a tile reaches outside its slice, or `map` has not 2 to 5 coefficients with six points, 4 or 5 with eight.
 pub fn transform(
     isa: Isa,
-    points: usize,
+    points: [usize; 2],
     map: Map,
     tiles: usize,
     (from, at): (&[f32], Grid),
@@ -102,37 +109,46 @@ pub fn transform(
     if tiles == 0 {
         return;
     }
+    let most = points[0].max(points[1]);
     let (reads, writes) = match map {
-        Map::Input | Map::Spread => (points, points),
-        Map::Values(n) | Map::Turned(n) | Map::Plain(n) => (n, points),
-        Map::Sums(n) => (points, n),
+        Map::Input | Map::Spread => (most, most),
+        Map::Values(n) | Map::Turned(n) | Map::Plain(n) => (n, most),
+        Map::Sums(n) => (most, n),
     };
-    assert!(at.end(reads, tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
-    let (to, place) = to.place(writes, tiles, isa.lanes());
+    let sides = |side: usize| points.map(|points| if points == 1 { 1 } else { side });
+    assert!(at.end(sides(reads), tiles, isa.lanes()) <= from.len(), "tiles reach outside what is read");
+    let (to, place) = to.place(sides(writes), tiles, isa.lanes());
     macro_rules! maps {
-        ($($points:literal: $($side:literal)*;)*) => {
-            match (points, map) {
+        ($line:literal, $at:expr, $place:expr, $($points:literal: $($side:literal)*;)*) => {{
+            let (at, place) = ($at, $place);
+            match (most, map) {
                 $(
-                    ($points, Map::Input) => isa.run(Input::<$points> { tiles, from, at, to, place }),
-                    ($points, Map::Spread) => isa.run(Spread::<$points> { tiles, from, at, to, place }),
+                    ($points, Map::Input) => isa.run(Input::<$line, $points> { tiles, from, at, to, place }),
+                    ($points, Map::Spread) => isa.run(Spread::<$line, $points> { tiles, from, at, to, place }),
                     $(
-                        ($points, Map::Values($side)) => isa.run(Values::<$points, $side> { tiles, from, at, to, place }),
-                        ($points, Map::Turned($side)) => isa.run(Turned::<$points, $side> { tiles, from, at, to, place }),
-                        ($points, Map::Plain($side)) => isa.run(Plain::<$points, $side> { tiles, from, at, to, place }),
-                        ($points, Map::Sums($side)) => isa.run(Sums::<$points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Values($side)) => isa.run(Values::<$line, $points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Turned($side)) => isa.run(Turned::<$line, $points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Plain($side)) => isa.run(Plain::<$line, $points, $side> { tiles, from, at, to, place }),
+                        ($points, Map::Sums($side)) => isa.run(Sums::<$line, $points, $side> { tiles, from, at, to, place }),
                     )*
                 )*
-                _ => panic!("{points} points, {map:?}"),
+                _ => panic!("{points:?} points, {map:?}"),
             }
-        };
+        }};
+        ($line:literal, $at:expr, $place:expr) => { maps!($line, $at, $place, 6: 2 3 4 5; 8: 4 5;) };
     }
-    maps!(6: 2 3 4 5; 8: 4 5;);
+    match points {
+        [down, across] if down == across => maps!(false, at, place),
+        [1, _] => maps!(true, at, place),
+        [_, 1] => maps!(true, at.turned(), place.turned()),
+        _ => panic!("{points:?} points"),
+    }
 }
 
 macro_rules! job {
-    ($(#[$doc:meta])* $name:ident<$(const $side:ident),*>, $reads:expr, $writes:expr, $map:ident, $add:expr) => {
-        $(#[$doc])*
-        struct $name<'a, $(const $side: usize),*> {
+    ($name:ident<$(const $side:ident),*>, $reads:expr, $writes:expr, $map:ident, $add:expr) => {
+        /// Of squares, or of the first rows of them.
+        struct $name<'a, const LINE: bool, $(const $side: usize),*> {
             tiles: usize,
             from: &'a [f32],
             at: Grid,
@@ -140,7 +156,7 @@ macro_rules! job {
             place: Grid,
         }
 
-        impl<$(const $side: usize),*> Job for $name<'_, $($side),*> {
+        impl<const LINE: bool, $(const $side: usize),*> Job for $name<'_, LINE, $($side),*> {
             type Output = ();
 
             #[inline(always)]
@@ -153,8 +169,13 @@ macro_rules! job {
                     unsafe {
                         let from = from.add(self.at.first + tile * self.at.tile);
                         let to = to.add(tile * self.place.tile);
+                        let rows = if LINE { 1 } else { $writes };
                         // Columns first, then rows.
                         for j in 0..$reads {
+                            if LINE {
+                                half[0][j] = simd.load(from.add(j * self.at.col));
+                                continue;
+                            }
                             let mut column = [simd.splat(0.0); $reads];
                             for (i, v) in column.iter_mut().enumerate() {
                                 *v = simd.load(from.add(i * self.at.row + j * self.at.col));
@@ -164,7 +185,7 @@ macro_rules! job {
                                 half[i][j] = column[i];
                             }
                         }
-                        for (i, row) in half.iter().enumerate() {
+                        for (i, row) in half[..rows].iter().enumerate() {
                             let row: [S::V; $writes] = $map(simd, *row);
                             for (j, v) in row.into_iter().enumerate() {
                                 let p = to.add(i * self.place.row + j * self.place.col);
@@ -369,60 +390,51 @@ fn spread<S: Simd, const P: usize>(simd: S, v: [S::V; P]) -> [S::V; P] {
 mod tests {
     use super::*;
 
-    /// Products of a tile with a kernel, both read from squares of registers whose lanes are all alike.
-    fn tile(isa: Isa, points: usize, taps: usize, d: &[f32], g: &[f32]) -> Vec<f32> {
-        let (lanes, outputs) = (isa.lanes(), points + 1 - taps);
-        let spread = |values: &[f32]| values.iter().flat_map(|&v| vec![v; lanes]).collect::<Vec<_>>();
-        let square = |side: usize| Grid { first: 0, row: side * lanes, col: lanes, tile: 0 };
-        let (mut v, mut u) = (vec![0.0; points * points * lanes], vec![0.0; points * points * lanes]);
-        transform(
-            isa,
-            points,
-            Map::Input,
-            1,
-            (&spread(d), square(points)),
-            Target::Squares(&mut v, square(points)),
-        );
-        transform(
-            isa,
-            points,
-            Map::Values(taps),
-            1,
-            (&spread(g), square(taps)),
-            Target::Squares(&mut u, square(points)),
-        );
-        let (turned, mut same) = (g.iter().rev().copied().collect::<Vec<_>>(), vec![0.0; u.len()]);
-        let from = (&spread(&turned)[..], square(taps));
-        transform(isa, points, Map::Turned(taps), 1, from, Target::Squares(&mut same, square(points)));
+    /// Registers with equal lanes, and where they lie.
+    fn spread_out(isa: Isa, [height, width]: [usize; 2], values: &[f32]) -> (Vec<f32>, Grid) {
+        let lanes = isa.lanes();
+        let values = values[..height * width].iter().flat_map(|&v| vec![v; lanes]).collect();
+        (values, Grid { first: 0, row: width * lanes, col: lanes, tile: 0 })
+    }
+
+    /// Products of a tile with a kernel, of registers whose lanes are all alike.
+    fn tile(isa: Isa, points: [usize; 2], taps: [usize; 2], d: &[f32], g: &[f32]) -> Vec<f32> {
+        let sides = [0, 1].map(|axis| points[axis] + 1 - taps[axis]);
+        let most = |sides: [usize; 2]| sides[0].max(sides[1]);
+        let at_points = |map: Map, (from, at): (Vec<f32>, Grid)| {
+            let (mut to, place) = spread_out(isa, points, &[f32::NAN; 64]);
+            transform(isa, points, map, 1, (&from, at), Target::Squares(&mut to, place));
+            to
+        };
+        let mut v = at_points(Map::Input, spread_out(isa, points, d));
+        let u = at_points(Map::Values(most(taps)), spread_out(isa, taps, g));
+        let turned: Vec<f32> = g.iter().rev().copied().collect();
+        let same = at_points(Map::Turned(most(taps)), spread_out(isa, taps, &turned));
         assert_eq!(u, same, "weights turned round");
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
-        let mut y = vec![f32::NAN; outputs * outputs * lanes];
-        transform(
-            isa,
-            points,
-            Map::Sums(outputs),
-            1,
-            (&v, square(points)),
-            Target::Squares(&mut y, square(outputs)),
-        );
-        y.into_iter().step_by(lanes).collect()
+        let (mut y, place) = spread_out(isa, sides, &[f32::NAN; 64]);
+        let (_, at) = spread_out(isa, points, d);
+        transform(isa, points, Map::Sums(most(sides)), 1, (&v, at), Target::Squares(&mut y, place));
+        y.into_iter().step_by(isa.lanes()).collect()
     }
 
     #[test]
     fn transforms_convolve() {
         let number = |i: usize| ((i * 7919 + 13) % 64) as f32 / 32.0 - 1.0;
         let d: Vec<f32> = (0..64).map(number).collect();
-        for isa in Isa::all() {
-            for (points, taps) in [(6, 2), (6, 3), (6, 4), (6, 5), (8, 4), (8, 5)] {
-                let g: Vec<f32> = (100..100 + taps * taps).map(number).collect();
-                let outputs = points + 1 - taps;
-                for (at, got) in tile(isa, points, taps, &d[..points * points], &g).into_iter().enumerate() {
-                    let (y, x) = (at / outputs, at % outputs);
-                    let products = (0..taps * taps).map(|t| d[(y + t / taps) * points + x + t % taps] * g[t]);
-                    let want: f32 = products.sum();
-                    let told = format!("{points} points, {taps} taps, output {at}: {got}, not {want}");
-                    assert!((got - want).abs() < 1e-5, "{told}");
-                }
+        let cases = [(6, 2), (6, 3), (6, 4), (6, 5), (8, 4), (8, 5)]
+            .into_iter()
+            .flat_map(|(p, t)| [([p; 2], [t; 2]), ([1, p], [1, t]), ([p, 1], [t, 1])]);
+        for (isa, (points, taps)) in Isa::all().flat_map(|isa| cases.clone().map(move |case| (isa, case))) {
+            let g: Vec<f32> = (100..100 + taps[0] * taps[1]).map(number).collect();
+            let width = points[1] + 1 - taps[1];
+            for (at, got) in tile(isa, points, taps, &d, &g).into_iter().enumerate() {
+                let (y, x) = (at / width, at % width);
+                let products =
+                    (0..g.len()).map(|t| d[(y + t / taps[1]) * points[1] + x + t % taps[1]] * g[t]);
+                let want: f32 = products.sum();
+                let told = format!("{points:?} points, {taps:?} taps, output {at}: {got}, not {want}");
+                assert!((got - want).abs() < 1e-5, "{told}");
             }
         }
     }
@@ -436,7 +448,7 @@ mod tests {
             let mut out = vec![0.0; points * points * lanes];
             transform(
                 isa,
-                points,
+                [points; 2],
                 map,
                 1,
                 (&spread, square(side)),
@@ -447,7 +459,14 @@ mod tests {
         let (mut v, u) = (at_points(Map::Plain(a.1), a), at_points(Map::Values(b.1), b));
         v.iter_mut().zip(&u).for_each(|(v, u)| *v *= u);
         let mut y = vec![1.0; points * points * lanes];
-        transform(isa, points, Map::Spread, 1, (&v, square(points)), Target::Squares(&mut y, square(points)));
+        transform(
+            isa,
+            [points; 2],
+            Map::Spread,
+            1,
+            (&v, square(points)),
+            Target::Squares(&mut y, square(points)),
+        );
         y.into_iter().step_by(lanes).collect()
     }
 
@@ -477,6 +496,13 @@ mod tests {
     #[should_panic(expected = "outside what is written")]
     fn tiles_stay_inside() {
         let grid = Grid { first: 0, row: 0, col: 0, tile: 16 };
-        transform(Isa::best(), 6, Map::Input, 2, (&[0.0; 64], grid), Target::Squares(&mut [0.0; 16], grid));
+        transform(
+            Isa::best(),
+            [6; 2],
+            Map::Input,
+            2,
+            (&[0.0; 64], grid),
+            Target::Squares(&mut [0.0; 16], grid),
+        );
     }
 }

@@ -113,9 +113,9 @@ impl Winograd {
         let block = [self.summed(channels), diff.rows().next_multiple_of(self.isa.lanes())];
         let point = block[0] * block[1] + self.isa.lanes();
         let (len, counts) = (blocks.points(self, blocks.rows), blocks.counts(self));
-        scratch::lend(self.square() * point, |sums| {
+        scratch::lend(self.all_points() * point, |sums| {
             // Values of some points follow each other.
-            let together = (WORK / (rows.len() * self.tiles_across() * point)).max(self.square() / 4);
+            let together = (WORK / (rows.len() * self.tiles_across() * point)).max(self.all_points() / 4);
             parallel::for_chunks_mut(sums, together * point, |start, sums| {
                 for (unit, first) in rows.clone().step_by(blocks.rows).enumerate() {
                     let points = blocks.points(self, blocks.rows.min(rows.end - first));
@@ -138,15 +138,15 @@ impl Winograd {
         parallel::for_row_blocks(diff, lanes, &|panel, mut diff| {
             let start = panel / isa.tile_cols() * isa.tile_cols();
             let width = isa.tile_cols().min(k - start);
-            scratch::lend(lanes * padded * padded * lanes, |kernels| {
+            scratch::lend(lanes * padded[0] * padded[1] * lanes, |kernels| {
                 for channel in (0..channels).step_by(lanes) {
                     let some = lanes.min(channels - channel);
                     for (index, part) in self.parts.all().enumerate() {
-                        let row = channel * self.parts.square() + index * lanes;
+                        let row = channel * self.parts.count() + index * lanes;
                         let first = start * c + row * width + panel - start;
-                        let from = Grid { first, row: self.points * point, col: point, tile: width };
+                        let from = Grid { first, row: self.points[1] * point, col: point, tile: width };
                         let to = Target::Squares(kernels, self.part_of_kernel(part));
-                        let map = Map::Sums(self.parts.taps);
+                        let map = Map::Sums(self.parts.most_taps());
                         simd::transform(isa, self.points, map, some, (sums, from), to);
                     }
                     let how = Transposed { stride: lanes, add: true, epilogue: Epilogue::default() };
@@ -155,10 +155,11 @@ impl Winograd {
                         simd::transpose(isa, kernels, how, diff.block(rows, all..all + some * area));
                         continue;
                     }
-                    for (channel, line) in (0..some).flat_map(|i| (0..kernel).map(move |y| (i, y))) {
-                        let from = &kernels[(channel * padded + line) * padded * lanes..];
-                        let first = all + channel * area + line * kernel;
-                        simd::transpose(isa, from, how, diff.block(rows.clone(), first..first + kernel));
+                    let [height, length] = kernel;
+                    for (channel, line) in (0..some).flat_map(|i| (0..height).map(move |y| (i, y))) {
+                        let from = &kernels[(channel * padded[0] + line) * padded[1] * lanes..];
+                        let first = all + channel * area + line * length;
+                        simd::transpose(isa, from, how, diff.block(rows.clone(), first..first + length));
                     }
                 }
             });

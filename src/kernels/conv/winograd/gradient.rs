@@ -40,7 +40,7 @@ impl Winograd {
     fn unit(&self) -> Unit {
         const FLOATS: usize = 1 << 18;
         let channels = self.channels * self.inputs() + self.rows;
-        let tiles = (FLOATS / (self.square() * channels)).clamp(FEWEST_TILES, 112);
+        let tiles = (FLOATS / (self.all_points() * channels)).clamp(FEWEST_TILES, 112);
         let rows = tiles.div_ceil(self.tiles_across());
         Unit::new(self, rows.min(self.images * self.tiles_down()))
     }
@@ -65,7 +65,7 @@ impl Winograd {
     /// Parts of the tiles that have sums of their own, where those are small: a part's values and sums then stay in the
     /// second-level cache. Otherwise 1.
     fn splits(&self) -> usize {
-        let most = SUMS / (self.square() * self.sums_len());
+        let most = SUMS / (self.all_points() * self.sums_len());
         if most < FEW {
             1
         } else {
@@ -82,7 +82,7 @@ impl Winograd {
 
     /// Floats of scratch that [`Winograd::add_gradient`] needs.
     pub fn gradient_scratch_len(&self) -> usize {
-        if self.in_blocks() { self.blocks_len() } else { self.splits() * self.square() * self.sums_len() }
+        if self.in_blocks() { self.blocks_len() } else { self.splits() * self.all_points() * self.sums_len() }
     }
 
     /// Adds the weights' gradient to `diff`.
@@ -104,7 +104,7 @@ impl Winograd {
     /// The sums of each part of the tiles, and then those of all.
     fn sum_apart(&self, sources: &[Source<'_>; 2], sums: &mut [f32]) {
         let (unit, all, block) = (self.unit(), self.images * self.tiles_down(), self.block());
-        let (point, len) = (self.sums_len(), self.square() * self.sums_len());
+        let (point, len) = (self.sums_len(), self.all_points() * self.sums_len());
         let share = all.div_ceil(self.splits());
         parallel::for_chunks_mut(sums, len, |start, sums| {
             let first = (start / len * share).min(all);

@@ -112,11 +112,10 @@ impl Winograd {
     /// Channels whose products are summed before they are added to those of others: eight points need short sums.
     fn longest_sum(&self) -> Option<usize> {
         let channels = self.channels * self.inputs();
-        let longest = match (self.points, channels) {
-            (6, _) => return None,
-            (_, ..=64) => 16,
-            _ => 32,
-        };
+        if !self.points.contains(&8) {
+            return None;
+        }
+        let longest = if channels <= 64 { 16 } else { 32 };
         Some(channels.div_ceil(channels.div_ceil(longest)))
     }
 
@@ -227,7 +226,8 @@ impl<'a> Part<'a> {
     /// Floats of what tiles make of a register of channels; they may reach beyond the last output.
     pub fn plane_len(&self) -> usize {
         let of = self.of;
-        let ends = (self.down.len() * self.pitch() + of.blocks_across()) * of.block_side();
+        let [height, width] = of.block_sides();
+        let ends = self.down.len() * height * self.pitch() + of.blocks_across() * width;
         if of.pass == Pass::Spread { of.spread_len() } else { ends * of.isa.lanes() }
     }
 
@@ -249,7 +249,7 @@ impl<'a> Part<'a> {
     /// Registers between lines of outputs: tiles of one block that reach beyond a row's end would meet in what comes next.
     fn pitch(&self) -> usize {
         let of = self.of;
-        if of.apart() > 1 { of.blocks_across() * of.block_side() } else { of.output[1] }
+        if of.apart() != [1; 2] { of.blocks_across() * of.block_sides()[1] } else { of.output[1] }
     }
 
     /// The outputs of a phase of a register of channels, the first of which is column `column` of the products, a register a
@@ -264,13 +264,13 @@ impl<'a> Part<'a> {
     ) {
         let (of, blocks) = (self.of, self.of.blocks_across());
         let (lanes, pitch, [line, col]) = (of.isa.lanes(), self.pitch(), of.parts.pair(phase));
-        let phase = (line * pitch + col) * lanes;
+        let (phase, [height, width]) = ((line * pitch + col) * lanes, of.block_sides());
         for down in 0..self.down.len() {
             of.for_starts(|start, number| {
                 for tiles in [blocks - 1..blocks, 0..blocks - 1] {
                     let tile = (image * self.down.len() + down) * of.tiles_across() + number + tiles.start;
                     let from = points.grid(tile, column);
-                    let place = (down * pitch + tiles.start) * of.block_side() * lanes + phase;
+                    let place = (down * height * pitch + tiles.start * width) * lanes + phase;
                     let to = Target::Squares(plane, of.grid(start, pitch * lanes, of.apart()).after(place));
                     let map = Map::Sums(of.side());
                     simd::transform(of.isa, of.points, map, tiles.len(), (products, from), to);

@@ -9,53 +9,65 @@ pub const MOST: usize = 4;
 /// The most taps of a part.
 const MOST_TAPS: usize = 5;
 
-/// How the taps along an axis are shared out.
+/// How the taps along both axes are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// All taps.
-    pub kernel: usize,
+    pub kernel: [usize; 2],
     pub stride: usize,
     /// Taps of a part, and how many parts there are.
-    pub taps: usize,
-    pub count: usize,
+    pub taps: [usize; 2],
+    pub counts: [usize; 2],
 }
 
 impl Parts {
     /// A single tap.
-    pub const ONE: Self = Self { kernel: 1, stride: 1, taps: 1, count: 1 };
+    pub const ONE: Self = Self { kernel: [1; 2], stride: 1, taps: [1; 2], counts: [1; 2] };
 
-    /// As few parts as there can be, all alike; `None` of a single tap, or of too many.
-    pub fn new(kernel: usize, stride: usize) -> Option<Self> {
-        let of_remainder = kernel.div_ceil(stride);
-        let stretches = of_remainder.div_ceil(MOST_TAPS);
-        let (taps, count) = (of_remainder.div_ceil(stretches), stride.checked_mul(stretches)?);
-        (taps > 1 && count <= MOST).then_some(Self { kernel, stride, taps, count })
+    /// As few parts as there can be, all alike; `None` of single taps that stride, or of too many.
+    pub fn new(kernel: [usize; 2], stride: usize) -> Option<Self> {
+        let [(y, down), (x, across)] = [along(kernel[0], stride)?, along(kernel[1], stride)?];
+        Some(Self { kernel, stride, taps: [y, x], counts: [down, across] })
     }
 
     /// Parts of both axes.
-    pub fn square(&self) -> usize {
-        self.count * self.count
+    pub fn count(&self) -> usize {
+        self.counts[0] * self.counts[1]
     }
 
     /// Part number `index` of both axes, the last the quickest.
     pub fn pair(&self, index: usize) -> [usize; 2] {
-        [index / self.count, index % self.count]
+        [index / self.counts[1], index % self.counts[1]]
     }
 
     /// Those of both axes.
     pub fn all(self) -> impl Iterator<Item = [usize; 2]> {
-        (0..self.square()).map(move |index| self.pair(index))
+        (0..self.count()).map(move |index| self.pair(index))
     }
 
     /// The first tap of a part; the next is a stride away.
-    pub fn first(&self, part: usize) -> usize {
-        part / self.stride * self.taps * self.stride + part % self.stride
+    pub fn first(&self, part: [usize; 2]) -> [usize; 2] {
+        let Self { stride, taps, .. } = self;
+        [0, 1].map(|axis| part[axis] / stride * taps[axis] * stride + part[axis] % stride)
     }
 
     /// Taps, those of zeros included.
-    pub fn padded(&self) -> usize {
-        self.count * self.taps
+    pub fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.counts[axis] * self.taps[axis])
     }
+
+    /// Taps of a part along the axes that have more than one.
+    pub fn most_taps(&self) -> usize {
+        self.taps[0].max(self.taps[1])
+    }
+}
+
+/// Taps of a part, and parts, along an axis.
+fn along(kernel: usize, stride: usize) -> Option<(usize, usize)> {
+    let of_remainder = kernel.div_ceil(stride);
+    let stretches = of_remainder.div_ceil(MOST_TAPS);
+    let (taps, count) = (of_remainder.div_ceil(stretches), stride.checked_mul(stretches)?);
+    ((taps > 1 || kernel * stride == 1) && count <= MOST).then_some((taps, count))
 }
 
 #[cfg(test)]
@@ -65,17 +77,25 @@ mod tests {
     #[test]
     fn parts_have_each_tap_once() {
         for (kernel, stride) in (1..=16).flat_map(|kernel| (1..=5).map(move |stride| (kernel, stride))) {
-            let Some(parts) = Parts::new(kernel, stride) else {
+            let Some(parts) = Parts::new([kernel; 2], stride) else {
                 assert!(
                     kernel <= stride || stride > MOST || kernel.div_ceil(stride) > MOST / stride * MOST_TAPS
                 );
                 continue;
             };
-            let taps = |part| (0..parts.taps).map(move |tap| parts.first(part) + tap * stride);
-            let mut all: Vec<usize> = (0..parts.count).flat_map(taps).collect();
+            let (taps, count, padded) = (parts.taps[1], parts.counts[1], parts.padded()[1]);
+            let of_part = |part| (0..taps).map(move |tap| parts.first([0, part])[1] + tap * stride);
+            let mut all: Vec<usize> = (0..count).flat_map(of_part).collect();
             all.sort_unstable();
-            assert_eq!(all, (0..parts.padded()).collect::<Vec<_>>(), "{parts:?}");
-            assert!(parts.padded() >= kernel && (2..=MOST_TAPS).contains(&parts.taps), "{parts:?}");
+            assert_eq!(all, (0..padded).collect::<Vec<_>>(), "{parts:?}");
+            assert!(padded >= kernel && (taps == kernel || (2..=MOST_TAPS).contains(&taps)), "{parts:?}");
         }
+    }
+
+    #[test]
+    fn an_axis_may_have_a_single_tap() {
+        let parts = Parts::new([1, 7], 1);
+        assert_eq!(parts, Some(Parts { kernel: [1, 7], stride: 1, taps: [1, 4], counts: [1, 2] }));
+        assert_eq!(Parts::new([1, 7], 2), None);
     }
 }

@@ -68,7 +68,7 @@ impl Winograd {
     /// there should be enough of them to outweigh reading the weights.
     pub(super) fn tiles_together(&self) -> usize {
         const FLOATS: usize = 300_000;
-        (FLOATS / (self.square() * self.channels * self.inputs())).clamp(28, 56)
+        (FLOATS / (self.all_points() * self.channels * self.inputs())).clamp(28, 56)
     }
 
     /// Images of a task, at most `most`: fewer where that makes more tasks and the weights, which each task reads whole, are

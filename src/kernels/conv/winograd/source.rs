@@ -11,8 +11,8 @@ use crate::kernels::simd::{self, Grid, ImagesMut, Map, Target};
 /// Values at the points: for each point, for each tile, one a channel. Of several parts of a kernel, each register of channels
 /// comes once for each.
 pub struct Points {
-    /// Points along an axis.
-    across: usize,
+    /// Points along each axis.
+    points: [usize; 2],
     pub channels: usize,
     pub tiles: usize,
     lanes: usize,
@@ -21,7 +21,7 @@ pub struct Points {
 impl Points {
     pub fn new(of: &Winograd, channels: usize, tiles: usize) -> Self {
         let lanes = of.isa.lanes();
-        Self { across: of.points, channels: channels.next_multiple_of(lanes), tiles, lanes }
+        Self { points: of.points, channels: channels.next_multiple_of(lanes), tiles, lanes }
     }
 
     /// Distance between points: a register more than they need, so that points do not meet in the same lines of the cache.
@@ -30,17 +30,22 @@ impl Points {
     }
 
     pub fn len(&self) -> usize {
-        self.across * self.across * self.point()
+        self.count() * self.point()
     }
 
     /// Where they lie: an image a point, a row a tile, a column a channel.
     pub fn images<'a>(&self, values: &'a mut [f32]) -> ImagesMut<'a> {
-        ImagesMut::spaced(values, self.across * self.across, self.point(), [self.tiles, self.channels])
+        ImagesMut::spaced(values, self.count(), self.point(), [self.tiles, self.channels])
+    }
+
+    /// Points of a tile.
+    fn count(&self) -> usize {
+        self.points[0] * self.points[1]
     }
 
     /// `tile` and its neighbours, from `channel` on.
     pub fn grid(&self, tile: usize, channel: usize) -> Grid {
-        let (row, col) = (self.across * self.point(), self.point());
+        let (row, col) = (self.points[1] * self.point(), self.point());
         Grid { first: tile * self.channels + channel, row, col, tile: self.channels }
     }
 }
@@ -55,9 +60,9 @@ pub struct Source<'a> {
     /// Height and width, and zeros before them.
     size: [usize; 2],
     pad: [usize; 2],
-    /// Distance between the values of a tile, and how many it reads beyond its own `side`.
-    apart: usize,
-    beyond: usize,
+    /// Distance between the values of a tile, and how many it reads beyond its own sides.
+    apart: [usize; 2],
+    beyond: [usize; 2],
     /// Parts of the kernel, each of which meets tiles that begin at its first tap.
     parts: Parts,
     map: Map,
@@ -74,8 +79,13 @@ impl<'a> Source<'a> {
             channels: of.channels,
             size: of.input,
             pad: of.pad,
-            apart: if of.has_phases() { 1 } else { of.dilation * of.parts.stride },
-            beyond: if of.has_phases() { of.parts.taps } else { of.parts.padded() / of.parts.stride } - 1,
+            apart: if of.has_phases() { [1; 2] } else { of.dilation.map(|d| d * of.parts.stride) },
+            beyond: (if of.has_phases() {
+                of.parts.taps
+            } else {
+                of.parts.padded().map(|n| n / of.parts.stride)
+            })
+            .map(|reads| reads - 1),
             parts: if of.has_phases() { Parts::ONE } else { of.parts },
             map: Map::Input,
         }
@@ -94,8 +104,8 @@ impl<'a> Source<'a> {
             channels: of.channels,
             size: of.output,
             pad: [0; 2],
-            apart: 1,
-            beyond: 0,
+            apart: [1; 2],
+            beyond: [0; 2],
             parts: Parts::ONE,
             map: Map::Plain(of.side()),
         }
@@ -111,7 +121,7 @@ impl<'a> Source<'a> {
             size: of.output,
             pad: [0; 2],
             apart: of.dilation,
-            beyond: 0,
+            beyond: [0; 2],
             parts: Parts::ONE,
             map: Map::Values(of.side()),
         }
@@ -124,24 +134,24 @@ impl<'a> Source<'a> {
         Self { values, channels: channels.len(), ..*self }
     }
 
-    /// Registers of as many blocks and what tiles read beyond them.
-    fn length(&self, blocks: usize) -> usize {
-        (blocks * self.of.side() + self.beyond) * self.apart
+    /// Registers along an axis of as many blocks and what tiles read beyond them.
+    fn length(&self, axis: usize, blocks: usize) -> usize {
+        (blocks * self.of.sides()[axis] + self.beyond[axis]) * self.apart[axis]
     }
 
     /// Registers of a row of a plane.
     fn width(&self) -> usize {
-        self.length(self.of.blocks_across())
+        self.length(1, self.of.blocks_across())
     }
 
     /// Floats of the plane of `down` rows of tiles.
     fn plane_len(&self, down: usize) -> usize {
-        self.length(down) * self.width() * self.of.isa.lanes()
+        self.length(0, down) * self.width() * self.of.isa.lanes()
     }
 
     /// The values at the points of rows of tiles, counted over all images: an image a point, a row a tile, a column a channel.
     pub fn transform_rows(&self, rows: Range<usize>, points: ImagesMut<'_>) {
-        let (down, lanes, parts) = (self.of.tiles_down(), self.of.isa.lanes(), self.parts.square());
+        let (down, lanes, parts) = (self.of.tiles_down(), self.of.isa.lanes(), self.parts.count());
         let (points, _) = points.split_cols(self.channels.next_multiple_of(lanes) * parts);
         let block = (CHANNELS / parts).next_multiple_of(lanes) * parts;
         parallel::for_column_blocks(points, block, &|first, mut points| {
@@ -169,7 +179,7 @@ impl<'a> Source<'a> {
         tile: usize,
         points: &mut ImagesMut<'_>,
     ) {
-        let (isa, side, across) = (self.of.isa, self.of.side() * self.apart, self.of.tiles_across());
+        let (isa, side, across) = (self.of.isa, self.of.sides()[0] * self.apart[0], self.of.tiles_across());
         let ([height, width], lanes) = (self.size, isa.lanes());
         let pitch = self.width() * lanes;
         let plane = &mut plane[..self.plane_len(down.len())];
@@ -197,11 +207,12 @@ impl<'a> Source<'a> {
             for (y, (index, part)) in
                 (0..down.len()).flat_map(|y| self.parts.all().enumerate().map(move |part| (y, part)))
             {
-                let [line, col] = part.map(|part| self.parts.first(part) * self.of.dilation);
+                let (first, dilation) = (self.parts.first(part), self.of.dilation);
+                let [line, col] = [first[0] * dilation[0], first[1] * dilation[1]];
                 self.of.for_starts(|start, first| {
                     let at = (y * side + line) * pitch + col * lanes;
                     let from = self.of.grid(start, pitch, self.apart).after(at);
-                    let column = channel * self.parts.square() + index * lanes;
+                    let column = channel * self.parts.count() + index * lanes;
                     let to = Target::Points(points.again(), [tile + y * across + first, column]);
                     let blocks = self.of.blocks_across();
                     simd::transform(isa, self.of.points, self.map, blocks, (plane, from), to);

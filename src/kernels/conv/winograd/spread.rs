@@ -10,7 +10,8 @@ use crate::kernels::simd::{self, Epilogue, Grid, Map, MatMut, Target};
 impl Winograd {
     /// Height and width of what all tiles of an image make, margins and what is beyond the last outputs included.
     fn spread_size(&self) -> [usize; 2] {
-        [self.tiles_down(), self.tiles_across()].map(|tiles| tiles * self.side() + self.parts.taps - 1)
+        let (tiles, sides) = ([self.tiles_down(), self.tiles_across()], self.sides());
+        [0, 1].map(|axis| tiles[axis] * sides[axis] + self.parts.taps[axis] - 1)
     }
 
     /// Floats of that for a register of channels.
@@ -31,13 +32,13 @@ impl Part<'_> {
         c: MatMut<'_>,
     ) {
         let of = self.of;
-        let (isa, lanes, side, across) = (of.isa, of.isa.lanes(), of.side(), of.tiles_across());
+        let (isa, lanes, [height, width], across) = (of.isa, of.isa.lanes(), of.sides(), of.tiles_across());
         let ([_, pitch], [top, left]) = (of.spread_size(), of.crop);
         plane.fill(0.0);
         for down in 0..of.tiles_down() {
             let from = points.grid((image * of.tiles_down() + down) * across, first);
-            let place = down * side * pitch * lanes;
-            let to = Grid { first: place, row: pitch * lanes, col: lanes, tile: side * lanes };
+            let place = down * height * pitch * lanes;
+            let to = Grid { first: place, row: pitch * lanes, col: lanes, tile: width * lanes };
             let to = Target::Squares(plane, to);
             simd::transform(isa, of.points, Map::Spread, across, (products, from), to);
         }

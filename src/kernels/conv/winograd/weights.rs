@@ -17,13 +17,13 @@ impl Winograd {
 
     /// Floats of a whole panel.
     pub(super) fn panel_len(&self, channels: usize) -> usize {
-        self.square() * self.point_len(channels, self.isa.tile_cols())
+        self.all_points() * self.point_len(channels, self.isa.tile_cols())
     }
 
     /// Floats of the panels of so many output channels.
     pub(super) fn panels_len(&self, channels: usize, rows: usize) -> usize {
         let (lanes, panels) = (self.isa.lanes(), rows.div_ceil(self.isa.tile_cols()));
-        self.square() * (channels * rows.next_multiple_of(lanes) + panels * lanes)
+        self.all_points() * (channels * rows.next_multiple_of(lanes) + panels * lanes)
     }
 
     /// Transforms a group's weights for a phase to the panel of output channels that starts at `first`, for some input channels.
@@ -36,13 +36,14 @@ impl Winograd {
         panel: &mut [f32],
     ) {
         let (isa, lanes, inputs) = (self.isa, self.isa.lanes(), self.inputs());
-        let (width, area) = (self.panel_width(first), self.parts.padded() * self.parts.padded());
+        let (width, [height, length]) = (self.panel_width(first), self.parts.padded());
+        let (area, taps) = (height * length, self.parts.most_taps());
         let map = match self.pass {
-            Pass::Turned => Map::Turned(self.parts.taps),
-            Pass::Forward | Pass::Spread => Map::Values(self.parts.taps),
+            Pass::Turned => Map::Turned(taps),
+            Pass::Forward | Pass::Spread => Map::Values(taps),
         };
         let rows = channels.len() * inputs;
-        let points = ImagesMut::spaced(panel, self.square(), self.point_len(rows, width), [rows, width]);
+        let points = ImagesMut::spaced(panel, self.all_points(), self.point_len(rows, width), [rows, width]);
         let block = (CHANNELS / inputs).next_multiple_of(lanes) * inputs;
         parallel::for_row_blocks(points, block, &|start, mut points| {
             scratch::lend(lanes * area * lanes, |plain| {
@@ -69,17 +70,17 @@ impl Winograd {
         let part = self.parts.pair(input);
         match self.pass {
             Pass::Turned if self.has_phases() => phase,
-            Pass::Turned => part.map(|part| self.parts.count - 1 - part),
+            Pass::Turned => [0, 1].map(|axis| self.parts.counts[axis] - 1 - part[axis]),
             Pass::Forward | Pass::Spread => part,
         }
     }
 
     /// Where a part lies among the taps of padded kernels, a register a tap, of channel after channel.
     pub(super) fn part_of_kernel(&self, part: [usize; 2]) -> Grid {
-        let (lanes, length, stride) = (self.isa.lanes(), self.parts.padded(), self.parts.stride);
-        let [y, x] = part.map(|part| self.parts.first(part));
+        let (lanes, stride) = (self.isa.lanes(), self.parts.stride);
+        let ([height, length], [y, x]) = (self.parts.padded(), self.parts.first(part));
         let (row, col) = (stride * length * lanes, stride * lanes);
-        Grid { first: (y * length + x) * lanes, row, col, tile: length * length * lanes }
+        Grid { first: (y * length + x) * lanes, row, col, tile: height * length * lanes }
     }
 
     /// The padded kernels of some input channels from `channel` on: for each tap a register of output channels.
@@ -92,16 +93,23 @@ impl Winograd {
             let from = &weights[(row * self.channels + channel) * area..];
             return simd::interleave(isa, from, stride, count, lanes, plain);
         }
-        for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(padded * padded * lanes)) {
+        for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(padded[0] * padded[1] * lanes)) {
             let at = if forward { row * self.channels + channel } else { channel * self.rows + row };
             let from = &weights[at * area..];
             if padded == kernel {
                 simd::interleave(isa, from, stride, count, lanes, plain);
                 continue;
             }
-            for (y, line) in plain.chunks_exact_mut(padded * lanes).enumerate() {
-                let (line, zeros) = line.split_at_mut(if y < kernel { kernel * lanes } else { 0 });
-                simd::interleave(isa, from.get(y * kernel..).unwrap_or_default(), stride, count, lanes, line);
+            for (y, line) in plain.chunks_exact_mut(padded[1] * lanes).enumerate() {
+                let (line, zeros) = line.split_at_mut(if y < kernel[0] { kernel[1] * lanes } else { 0 });
+                simd::interleave(
+                    isa,
+                    from.get(y * kernel[1]..).unwrap_or_default(),
+                    stride,
+                    count,
+                    lanes,
+                    line,
+                );
                 zeros.fill(0.0);
             }
         }
