@@ -22,7 +22,7 @@ mod weights;
 use parts::Parts;
 use source::{Points, Source};
 
-use super::{ConvDims, Epilogue, WORK};
+use super::{ConvAxis, ConvDims, Epilogue, WORK};
 use crate::kernels::simd::{Grid, Isa};
 
 /// Channels that a task transforms: some registers.
@@ -123,9 +123,14 @@ impl Winograd {
         this.with_points(eight.images * eight.tiles(), ENOUGH_TILES).if_it_pays(WRITTEN)
     }
 
-    /// Square kernels, strided or dilated, and rows or columns, dilated, with six points.
+    /// Square kernels, strided or dilated, and rows or columns, dilated, with six points. A single axis is that of a row.
     fn new(isa: Isa, dims: &ConvDims) -> Option<Self> {
-        let [y, x] = dims.axes.as_slice() else { return None };
+        const ONE: ConvAxis = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
+        let (y, x) = match dims.axes.as_slice() {
+            [y, x] => (y, x),
+            [x] => (&ONE, x),
+            _ => return None,
+        };
         let square = (x.kernel, x.dilation) == (y.kernel, y.dilation) && x.kernel > 1;
         let line = x.kernel.min(y.kernel) == 1 && x.kernel.max(y.kernel) > 1 && x.stride == 1;
         let serves = (square || line)
@@ -166,8 +171,8 @@ impl Winograd {
         let outputs = (self.images * self.result.iter().product::<usize>()) as f64 / phases;
         // Parts of too few channels leave lanes empty.
         let inputs_filled = self.summed(self.channels) as f64 / c;
-        // Lines are transformed along one axis.
-        let transforms = if self.lines() { 0.5 } else { 1.0 };
+        // Of lines more of a transform is reading and writing.
+        let transforms = if self.lines() { 1.3 } else { 1.0 };
         let products =
             inputs_filled * (1.25 * phases + transforms * 38.0 / k) + transforms * 35.0 * phases / c;
         let margin = if self.parts.count() > 1 { SEVERAL_PARTS } else { 1.0 };

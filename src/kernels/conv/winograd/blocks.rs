@@ -134,7 +134,7 @@ impl Winograd {
     pub(super) fn add_kernels(&self, sums: &[f32], [c, k]: [usize; 2], diff: MatMut<'_>) {
         let (isa, lanes, area) = (self.isa, self.isa.lanes(), self.kernel_area());
         let (kernel, padded, channels) = (self.parts.kernel, self.parts.padded(), diff.cols() / area);
-        let point = c * k + lanes;
+        let (point, (lines, [taps, with_zeros])) = (c * k + lanes, self.parts.rows());
         parallel::for_row_blocks(diff, lanes, &|panel, mut diff| {
             let start = panel / isa.tile_cols() * isa.tile_cols();
             let width = isa.tile_cols().min(k - start);
@@ -155,11 +155,10 @@ impl Winograd {
                         simd::transpose(isa, kernels, how, diff.block(rows, all..all + some * area));
                         continue;
                     }
-                    let [height, length] = kernel;
-                    for (channel, line) in (0..some).flat_map(|i| (0..height).map(move |y| (i, y))) {
-                        let from = &kernels[(channel * padded[0] + line) * padded[1] * lanes..];
-                        let first = all + channel * area + line * length;
-                        simd::transpose(isa, from, how, diff.block(rows.clone(), first..first + length));
+                    for (channel, y) in (0..some).flat_map(|i| (0..lines).map(move |y| (i, y))) {
+                        let from = &kernels[(channel * padded[0] * padded[1] + y * with_zeros) * lanes..];
+                        let first = all + channel * area + y * taps;
+                        simd::transpose(isa, from, how, diff.block(rows.clone(), first..first + taps));
                     }
                 }
             });

@@ -56,6 +56,13 @@ impl Parts {
         [0, 1].map(|axis| self.counts[axis] * self.taps[axis])
     }
 
+    /// Rows of taps that lie together, with zeros behind each: how many, the taps of each, and with the zeros. Where these are
+    /// whole rows, all taps are one.
+    pub fn rows(&self) -> (usize, [usize; 2]) {
+        let ([height, width], [down, across]) = (self.kernel, self.padded());
+        if width == across { (1, [height * width, down * across]) } else { (height, [width, across]) }
+    }
+
     /// Taps of a part along the axes that have more than one.
     pub fn most_taps(&self) -> usize {
         self.taps[0].max(self.taps[1])

@@ -93,23 +93,13 @@ impl Winograd {
             let from = &weights[(row * self.channels + channel) * area..];
             return simd::interleave(isa, from, stride, count, lanes, plain);
         }
+        let (rows, [taps, with_zeros]) = self.parts.rows();
         for (channel, plain) in (channel..).zip(plain.chunks_exact_mut(padded[0] * padded[1] * lanes)) {
             let at = if forward { row * self.channels + channel } else { channel * self.rows + row };
             let from = &weights[at * area..];
-            if padded == kernel {
-                simd::interleave(isa, from, stride, count, lanes, plain);
-                continue;
-            }
-            for (y, line) in plain.chunks_exact_mut(padded[1] * lanes).enumerate() {
-                let (line, zeros) = line.split_at_mut(if y < kernel[0] { kernel[1] * lanes } else { 0 });
-                simd::interleave(
-                    isa,
-                    from.get(y * kernel[1]..).unwrap_or_default(),
-                    stride,
-                    count,
-                    lanes,
-                    line,
-                );
+            for (y, line) in plain.chunks_exact_mut(with_zeros * lanes).enumerate() {
+                let (line, zeros) = line.split_at_mut(if y < rows { taps * lanes } else { 0 });
+                simd::interleave(isa, from.get(y * taps..).unwrap_or_default(), stride, count, lanes, line);
                 zeros.fill(0.0);
             }
         }
