@@ -152,6 +152,10 @@ fn cases() -> Vec<ConvDims> {
         dims([5, 90, 80, 1], &[[8, 4, 2, 1, 1], [8, 4, 2, 1, 1]]),
         dims([3, 70, 80, 1], &[[6, 7, 1, 3, 1], [7, 7, 1, 3, 1]]),
         dims([2, 40, 40, 1], &[[20, 2, 1, 1, 1], [21, 2, 1, 0, 1]]),
+        // Columns behind the last tile's that no tap meets.
+        dims([1, 40, 33, 1], &[[90, 4, 2, 3, 1], [53, 4, 2, 0, 1]]),
+        dims([4, 40, 40, 2], &[[29, 6, 2, 0, 1], [29, 6, 2, 0, 1]]),
+        dims([2, 32, 32, 1], &[[23, 4, 2, 0, 1], [23, 4, 2, 0, 1]]),
         // A row or a column of taps: one part, several, dilated; no margins, groups, bands, weights that pass, images of one line.
         dims([3, 40, 48, 1], &[[17, 1, 1, 0, 1], [17, 7, 1, 3, 1]]),
         dims([2, 40, 66, 2], &[[19, 7, 1, 3, 1], [17, 1, 1, 0, 1]]),

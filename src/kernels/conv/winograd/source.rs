@@ -188,8 +188,8 @@ impl<'a> Source<'a> {
         // The plane's rows that are rows of the image.
         let valid = self.pad[0].saturating_sub(start).min(rows)
             ..(self.pad[0] + height).saturating_sub(start).min(rows);
-        // Without margins rows follow each other.
-        let together = if inside.len() == self.width() { valid.len().max(1) } else { 1 };
+        // Without margins, and columns that no tap meets, rows follow each other.
+        let together = if inside == (0..width) && width == self.width() { valid.len().max(1) } else { 1 };
         for channel in (0..self.channels).step_by(lanes) {
             let count = lanes.min(self.channels - channel);
             let from = &self.values[image * self.image + channel * height * width..];
