@@ -156,9 +156,10 @@ impl Winograd {
     }
 
     /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
-    /// stay near those of plain sums, which have many more.
+    /// stay near those of plain sums, which have many more. Those of lines always do.
     fn with_points(self, products: usize, enough: usize) -> Self {
-        let points = if self.parts.most_taps() > 3 && products >= enough { 8 } else { 6 };
+        let eight = self.parts.most_taps() > 3 && (self.lines() || products >= enough);
+        let points = if eight { 8 } else { 6 };
         Self { points: self.parts.taps.map(|taps| if taps == 1 { 1 } else { points }), ..self }
     }
 
@@ -208,9 +209,9 @@ impl Winograd {
         }
     }
 
-    /// Whether tiles have points along one axis only.
+    /// Whether tiles are lines: the kernel is a row or a column.
     pub fn lines(&self) -> bool {
-        self.points.contains(&1)
+        self.parts.kernel.contains(&1)
     }
 
     /// Parts of the kernel.

@@ -41,12 +41,14 @@ pub fn stochastic_mean(pool: &Pool, x: &[f32], y: &mut [f32]) {
     for_chunks_mut(y, outputs, |start, y| {
         let x = &x[start / outputs * inputs..][..inputs];
         for (o, y) in y.iter_mut().enumerate() {
+            // In `f64`: a window may be a whole plane.
             let (mut sum, mut squares) = (0.0, 0.0);
             for_window(pool, o, |i| {
-                sum += x[i];
-                squares += x[i] * x[i];
+                let x = f64::from(x[i]);
+                sum += x;
+                squares += x * x;
             });
-            *y = if sum == 0.0 { 0.0 } else { squares / sum };
+            *y = if sum == 0.0 { 0.0 } else { (squares / sum) as f32 };
         }
     });
 }
@@ -62,8 +64,9 @@ pub fn stochastic_mean_backward(pool: &Pool, x: &[f32], y: &[f32], dy: &[f32], d
         for o in 0..outputs {
             let (y, dy) = (y[plane + o], dy[plane + o]);
             let mut sum = 0.0;
-            for_window(pool, o, |i| sum += x[i]);
+            for_window(pool, o, |i| sum += f64::from(x[i]));
             if sum > 0.0 {
+                let sum = sum as f32;
                 for_window(pool, o, |i| dx[i] += dy * (2.0 * x[i] - y) / sum);
             }
         }
@@ -113,6 +116,14 @@ mod tests {
             };
             assert_close(&y, &x.chunks(pool.inputs()).flat_map(mean).collect::<Vec<_>>(), &pool);
         }
+    }
+
+    #[test]
+    fn large_windows_are_summed_well() {
+        let pool = Pool { planes: 1, axes: vec![Axis::fit(512, 512, 512, 0, true).unwrap(); 2] };
+        let mut y = [0.0];
+        stochastic_mean(&pool, &vec![0.1; 512 * 512], &mut y);
+        assert!((y[0] - 0.1).abs() < 1e-7, "{}", y[0]);
     }
 
     #[test]
