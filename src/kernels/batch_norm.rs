@@ -1,4 +1,8 @@
 //! Normalization of the channels of a batch, with what follows it: a scale and a bias for each channel, and a rectifier.
+//!
+//! A channel's values are read for its moments and again, while they are near, for all that follows in one go. Backward
+//! likewise: once for four sums, once for the gradient, which is computed as the layers one by one would round it. Only
+//! the input is kept for the backward pass.
 
 use std::array;
 

@@ -1,5 +1,11 @@
-//! Blobs seen as channels: each channel has a run of values in every image, and loops that go over a stretch of channels
-//! at a time, so that what one pass has read is still in the cache for the next.
+//! Blobs seen as channels: each channel has a run of values in every image, and loops that go over a stretch of
+//! channels at a time, so that what one pass has read is still in the cache for the next.
+//!
+//! A stretch is gone over image by image, so that small planes are one run of memory, while each channel's sums wait in
+//! lanes on the stack. While sums are taken, what will be written is asked for; while results are written, last image
+//! first, the first images of the next channels come to the second-level cache. What is done with a value is a `Terms`
+//! or, with sums, a `Sums` (`simd/terms.rs`). Where each image has one value of a channel, `channels/columns.rs` does
+//! it.
 
 mod columns;
 mod sums;

@@ -2,6 +2,8 @@
 //!
 //! A deconvolution is the same three functions with input and output swapped: its forward is [`backward_input`], its
 //! input gradient [`forward`], its weight gradient [`backward_weights`] with the two blobs exchanged.
+//!
+//! README.md has the ways, and the shapes that each is for.
 
 mod columns;
 mod convolve;
@@ -254,8 +256,9 @@ pub fn adds_backward_input(dims: &ConvDims) -> bool {
     one_tap && once && (dims.group == 1 || dims.group_in() > 1)
 }
 
-/// Adds the input's gradient to `bottom_diff`, whose values then become 0 where those of `x`, if it is given, are not above 0.
-/// The same bits as [`backward_input`] and a sum.
+/// Adds the input's gradient to `bottom_diff`, whose values then become 0 where those of `x`, if it is given, are not
+/// above 0. The same bits as [`backward_input`] and a sum, which would move twice as many bytes: here it is done while
+/// tiles are stored or lines woven.
 ///
 /// # Panics
 /// Where [`adds_backward_input`] says that it does not serve, or when a slice does not have the length that `dims` asks for.

@@ -1,4 +1,5 @@
-//! Masks of bits, drawn by position, and their use: 32 values share a word.
+//! Masks of bits, drawn by position, and their use: 32 values share a word. A value takes little more than eight random
+//! bits.
 
 use super::{
     elementwise::{FAR, PIECE, next_piece, put, vectorized},

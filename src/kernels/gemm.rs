@@ -1,8 +1,9 @@
 //! Matrix multiplication: C = alpha * A B + beta * C, C row-major, A and B with any strides.
 //!
-//! Blocks of A and B are packed so that the micro-kernel of `simd` reads memory in order; README.md explains the
-//! blocking. k is summed in blocks of `DEPTH`, in order, whatever the cut of C: so the bits of C do not depend on
-//! the number of threads, nor on which entry is called.
+//! Blocks of A and B are packed so that the micro-kernel of `simd` reads memory in order; README.md has the blocks, and
+//! the ways of other shapes. k is summed in blocks of `DEPTH`, in order, whatever the cut of C: so the bits of C do not
+//! depend on the number of threads, nor on which entry is called, and [`gemm_parallel`] may give each thread one equal
+//! block of C, as large and as square as can be.
 
 use super::simd::{self, Isa, MatMut};
 use super::{parallel, scratch};

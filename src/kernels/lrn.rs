@@ -29,7 +29,8 @@ trait Power: Copy + Sync {
     fn of<S: Simd>(self, simd: S, s: S::V) -> (S::V, S::V);
 }
 
-/// beta = 3/4, for normal s > 0: two steps towards s^-1/4, which need neither root nor quotient.
+/// beta = 3/4, for normal s > 0: two steps towards s^-1/4 from a guess by the bits, which need neither root nor
+/// quotient: 14 operations, which err by 1.4e-7 at most.
 #[derive(Clone, Copy)]
 struct ThreeQuarters;
 

@@ -49,7 +49,7 @@ impl Power {
         if x.is_nan() { x } else { y }
     }
 
-    /// x^p of each lane.
+    /// x^p of each lane: of registers where p is not whole and below 8 in size, and products are fused, else by `f64`.
     #[inline(always)]
     pub fn of_lanes<S: Simd>(&self, simd: S, x: S::V) -> S::V {
         // Of larger p the error would be larger, too.

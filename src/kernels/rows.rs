@@ -1,4 +1,6 @@
 //! Copies of parts of a matrix: bands of columns, and rows by index. Long pieces are copied in parallel.
+//!
+//! Many rows are one loop, in which those to come are asked for, as `elementwise` does.
 
 use super::{
     elementwise::{PIECE, evaluate, vectorized},

@@ -1,8 +1,9 @@
 //! Softmax over one axis of a blob seen as `outer x classes x inner`, its derivative, and cross entropy on top.
 //!
-//! Two layouts: classes side by side (`inner` is 1, a classifier) are done row by row (`softmax/rows.rs`); otherwise classes lie
-//! `inner` apart (a label per pixel), and some registers of positions go through all classes together (`softmax/columns.rs`).
-//! Either way what is read for the largest is near when it is read again, and so is what is written.
+//! Two layouts: classes side by side (`inner` is 1, a classifier) are done row by row (`softmax/rows.rs`); otherwise
+//! classes lie `inner` apart (a label per pixel), and some registers of positions go through all classes together
+//! (`softmax/columns.rs`). Either way what is read for the largest is near when it is read again, and so is what is
+//! written; so it moves what a copy moves.
 
 mod columns;
 mod rows;

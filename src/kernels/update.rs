@@ -91,8 +91,11 @@ pub fn with_two(
 /// Updates the weights `w` by a gradient that is a product and never stored as a whole: `update(w, d, h0, h1)` is given
 /// pieces of everything as soon as their gradient `d` is known. The second of the histories `h` may be empty.
 ///
-/// `back`, if wanted, becomes what `gemm_parallel` makes of the product's left factor, transposed, times the weights as they
-/// were, with the same bits: both read the weights while they are near.
+/// So gradients stay in the second-level cache, and 4 instead of 8 passes over the weights' size go to memory: weights
+/// and history are read and written, but the gradient is not written, read, cleared, and read to be added to.
+///
+/// `back`, if wanted, becomes what `gemm_parallel` makes of the product's left factor, transposed, times the weights as
+/// they were, with the same bits: both read the weights while they are near, so it costs no reading at all.
 ///
 /// # Panics
 /// When a slice has not the product's length, or `back` is wanted of shapes that are not streamed (`gemm::streams`).

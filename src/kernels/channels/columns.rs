@@ -1,4 +1,8 @@
-//! Channels of which each image has one value: images are rows, which are gone over from end to end.
+//! Channels of which each image has one value: all are one stretch, and images are rows, which are gone over from end
+//! to end: 64 columns of each would be 256 bytes, far apart.
+//!
+//! Some rows, about a chunk of values, are summed in `f32`, and these sums are added in order. Results are made from
+//! the last images on, which the sums have just read.
 
 use std::array;
 

@@ -1,8 +1,13 @@
-//! Forward: for each image and group C (one row a channel, one column an output) = packed weights times the image's taps.
+//! Forward: for each image and group C (one row a channel, one column an output) = weights times the image's taps.
 //!
 //! The matrix of taps (`im2col`) is never stored: a block of outputs and taps is gathered from the planes into the
-//! second-level cache, used for all rows of weights, and forgotten. Small images are taken together: their outputs
-//! follow one another in a block, and a tile writes what it has of each.
+//! second-level cache, used for all rows of weights, and forgotten. Where planes are rows of a matrix (1 x 1) that is a
+//! copy line by line. Weights are packed once a batch, or, where they meet few outputs, read as they are.
+//!
+//! A task is an image and group, or a band of it. Images that would leave registers part empty are taken together, 7 of
+//! 7 x 7 or 2 of 14 x 14: their outputs follow one another in a block, and a tile writes to each image what it has of
+//! it, straight from registers. Where that makes few tasks, a block is packed once and its rows of weights are cut,
+//! too.
 
 use std::ops::Range;
 

@@ -78,7 +78,11 @@ fn with_planes<R>(
     })
 }
 
-/// How a convolution's taps meet its planes.
+/// How a convolution's taps meet its planes, whose rows are each read once for several rows of outputs.
+///
+/// Rows of outputs that share rows of the plane lie as far apart as the dilation over what it has in common with the
+/// stride, and taps that do as the stride over the same. Where there are fewer than four such rows each tap goes alone.
+/// Weights are read where they lie, turned round or not.
 struct Taps<'a> {
     lines: &'a Lines,
     columns: [u32; TAPS],
@@ -203,7 +207,7 @@ pub fn forward(
     });
 }
 
-/// The input's gradient: for each phase, a filter over the group's output channels.
+/// The input's gradient: for each phase, a filter over the group's output channels; phases are woven into lines.
 pub fn backward_input(isa: Isa, dims: &ConvDims, top_diff: &[f32], weights: &[f32], bottom_diff: &mut [f32]) {
     if let Some(wide) = wide::wide(dims) {
         return wide::backward_input(isa, dims, &wide, (top_diff, weights), bottom_diff);

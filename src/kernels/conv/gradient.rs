@@ -1,9 +1,15 @@
 //! The weights' gradient: for every tap and output channel, the input times the output's gradient, summed over
 //! positions and images.
 //!
-//! Work is cut into blocks of channels, and where taps are few times splits of the batch, by the shape alone. Each sums its
-//! images in order into sums of its own (one row a tap, one column a channel), some rows a task, once it has packed what all
-//! its rows need; those of the splits are added to the gradient in order.
+//! A tile's rows of taps are broadcast from the plane, times two registers of channels of the output's gradient, of
+//! which some positions are packed at once, and as many images are summed. Of two matrices (1 x 1) the smaller is
+//! packed; or, where weights are so many that one sum of each makes tasks enough, the input: then tiles are added to
+//! the gradient itself, and each row of the output's gradient is read once.
+//!
+//! Work is cut into blocks of channels, and where taps are few times splits of the batch, by the shape alone. Each sums
+//! its images in order into sums of its own (one row a tap, one column a channel), some rows a task, once it has packed
+//! what all its rows need; those of the splits, `splits * weights` floats of scratch, are added to the gradient in
+//! order.
 
 use std::ops::Range;
 

@@ -1,6 +1,7 @@
 //! The input's gradient where the kernel strides: each phase a plain convolution, woven into the lines of the input.
 //!
-//! A task is an image and group, or a band of it, so that phases are woven while they are near; or several small images.
+//! A task is an image and group, or a band of it, so that phases are woven while they are near; or several small
+//! images. Rows are cut as those of `convolve.rs`. Lines that no tap meets (1 x 1) are only cleared.
 
 use std::ops::Range;
 

@@ -2,12 +2,13 @@
 //!
 //! The output is cut into tiles of `side x side`, `side + taps = points + 1`. At each of `points x points` points the
 //! channels of a tile's input times a matrix of weights are the tile's products, from which its outputs are sums. So
-//! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. Of one row or column of taps
-//! tiles are lines at as many points: 1 x 3 takes 6 products for 4 outputs instead of 12. The transforms go over a register of
-//! channels at a time: neither the size of the image nor its margins leave lanes empty. With a dilation of d
-//! the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image together. Kernels that
-//! stride or are larger are several ([`parts`]), summed at the points; of the gradient of an input that was strided over, each
-//! part makes the positions of one remainder, a phase.
+//! 3 x 3 taps take 36 products for 16 outputs instead of 144, and 5 x 5 take 64 for 16 instead of 400. Of one row or
+//! column of taps tiles are lines at as many points: 1 x 3 takes 6 products for 4 outputs instead of 12. The transforms
+//! go over a register of channels at a time: neither the size of the image nor its margins leave lanes empty. With a
+//! dilation of d the values of a tile are d apart, and d x d tiles, each a position further, fill a block of the image
+//! together. Kernels that stride or are larger are several ([`parts`]), summed at the points; of the gradient of an
+//! input that was strided over, each part makes the positions of one remainder, a phase, of the same tiles of the
+//! output's gradient.
 
 mod blocks;
 mod gradient;

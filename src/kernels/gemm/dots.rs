@@ -1,7 +1,8 @@
-//! Products of a few rows with a matrix whose columns lie contiguous, such as one image times fully connected weights: a value of
-//! C is a sum along both, and the matrix is read once, from end to end.
+//! Products of a few rows with a matrix whose columns lie contiguous, such as few images times fully connected weights:
+//! a value of C is a sum along both, and the matrix is read once, from end to end.
 //!
-//! To broadcast the matrix's values to a register of rows would leave many of its lanes empty.
+//! To broadcast the matrix's values to a register of rows would leave many of its lanes empty. Nothing is packed: the
+//! sums of some rows and columns go together in registers, six and four of them where there are 32 (`simd/dots.rs`).
 
 use super::{Gemm, slender};
 use crate::kernels::parallel;

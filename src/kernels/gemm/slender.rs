@@ -1,7 +1,10 @@
-//! Products of some rows with a matrix whose columns lie contiguous: a batch times the weights of a fully connected layer.
+//! Products of some rows with a matrix whose columns lie contiguous: a batch times the weights of a fully connected
+//! layer.
 //!
-//! Packing that matrix would cost as much as multiplying it with a few rows. Instead its values are read where they lie, once,
-//! each broadcast to all rows of A, which are packed side by side: C is computed as its transpose.
+//! Packing that matrix would cost as much as multiplying it with a few rows. Instead its values are read where they
+//! lie, once, from end to end, each broadcast to all rows of A, which are packed side by side: C is computed as its
+//! transpose, a tile's rows of columns at a time. Where the rows of A are more than one tile the next columns are asked
+//! for meanwhile.
 
 use super::{DEPTH, Gemm, TASKS, WORK, pack, panels};
 use crate::kernels::parallel;

@@ -1,8 +1,9 @@
-//! Products of a few rows with a large matrix whose rows lie contiguous: the gradient of a small batch times the weights of
-//! a fully connected layer.
+//! Products of a few rows with a large matrix whose rows lie contiguous: the gradient of a small batch times the
+//! weights of a fully connected layer.
 //!
-//! Packing that matrix would cost more than multiplying it. Instead it is read once, where it lies, some rows side by side
-//! from end to end, and C, which is small, is added to: a group of rows after another has sums of its own.
+//! Packing that matrix would cost more than multiplying it. Instead only A is packed; the matrix is read once, where it
+//! lies, some rows side by side from end to end, and C, which stays in the second-level cache, is added to: a group of
+//! rows after another has sums of its own.
 
 use std::ops::Range;
 

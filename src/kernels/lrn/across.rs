@@ -1,4 +1,8 @@
 //! Neighbourhoods of channels.
+//!
+//! Sum, power and product are one pass over registers, which asks for what comes next; short channels whose neighbours
+//! lie alike are one row of it. Backward likewise: the ratios of a channel complete the gradient of the first of its
+//! neighbours, and those of the others wait in the first-level cache.
 
 use std::{array, ops::Range};
 

@@ -1,4 +1,8 @@
-//! Small planes side by side, one to a lane: what is done for one is done for all, in the same order, and no lane is idle.
+//! Small planes side by side, one to a lane: what is done for one is done for all, in the same order, margins are left
+//! out, and no lane is idle.
+//!
+//! It serves maxima of few outputs, whose transposes cost less than idle lanes, and means of short rows. Transposes and
+//! windows take turns in asking for what the next planes will read and write.
 
 use super::{Axis, Pool};
 use crate::kernels::{

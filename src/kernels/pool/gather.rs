@@ -1,5 +1,5 @@
-//! The gradient of the largest of small windows: a register of inputs adds, in order, what comes from those outputs around it whose
-//! byte names it.
+//! The gradient of the largest of small windows: a register of inputs adds, in order, what comes from those outputs
+//! around it whose byte names it. Gradients outside of a row are read as 0, so bytes need no masks.
 
 use super::{Axis, Pool};
 use crate::kernels::{

@@ -1,4 +1,7 @@
-//! Which rows of a plane are made of which, and in what bands planes are gone over.
+//! Which rows of a plane are made of which, and in what bands planes are gone over: several planes, or a part of one,
+//! of so many values that what is made of them stays near.
+//!
+//! For any number of axes the work is the same. Rows, and pairs of rows, that lie alike are noted as one.
 
 use std::ops::Range;
 

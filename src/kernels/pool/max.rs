@@ -13,7 +13,7 @@ use crate::kernels::{
     simd::{Isa, plane_maxima, squares::Squares},
 };
 
-/// Which element of its window each output is.
+/// Which element of its window each output is; what a tap in the padding meets counts as the first on the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// Its position in the window, where windows are small.

@@ -1,8 +1,9 @@
-//! The largest of windows of any kind: along the rows first, then down the columns, where what was made of a row serves all rows
-//! of windows that meet it. Rows follow one another in scratch as one long row, so few lanes are idle.
+//! The largest of windows of any kind: along the rows first, then down the columns, where what was made of a row serves
+//! all rows of windows that meet it. Rows follow one another in scratch as one long row, margins between them, so few
+//! lanes are idle. A stride is taken at the end.
 //!
-//! What is not a number would hide others of its row, where it only hides others of its window as the first: then the windows go
-//! tap by tap.
+//! What is not a number would hide others of its row, where it only hides others of its window as the first: then the
+//! windows go tap by tap. Whether there is any is found with the middle taps of small planes.
 
 use super::{
     Axis, Pool, for_rows,

@@ -1,22 +1,8 @@
 //! Pooling: one number for each window of a plane, over any number of axes.
 //!
-//! A window is a list of rows of the last axis. The outer axes only choose the rows (`lists.rs`), so windows that hang over their
-//! edges are shorter lists and cost nothing. `max.rs` and `mean.rs` choose the way, by the shape alone; the first that fits:
-//!
-//! | | windows | way |
-//! |---|---|---|
-//! | largest | one, the whole plane, no less than a register | `max.rs` |
-//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `maxima.rs` by `same.rs`, planes as one long row |
-//! | | 2 x 2 by two; 3 x 3 by two, margin 0 or 1; few lanes idle | `square.rs`, straight from the plane |
-//! | | any, planes of up to 256 values and 64 outputs | `beside.rs`, planes side by side |
-//! | | any other | `maxima.rs`, along the rows, then down |
-//! | its gradient | 3 x 3 by one; as for `square.rs`, rows of half a register | `gather.rs`, inputs ask outputs |
-//! | | any other | `max.rs`, outputs go to inputs |
-//! | sum, its gradient | one, the whole plane | `mean.rs` |
-//! | | 3 x 3 or 5 x 5 by one, planes as large as their outputs and small | `same.rs`, planes as one long row |
-//! | sum | any, small planes, rows of half a register at most, or few outputs | `beside.rs` |
-//! | its gradient | small planes, inputs in at most four windows | `picks.rs`, registers picked from outputs |
-//! | sum, its gradient | any other, weighted, squares | `sums.rs`, along the rows and down |
+//! A window is a list of rows of the last axis. The outer axes only choose the rows (`lists.rs`), so windows that hang
+//! over their edges are shorter lists and cost nothing. `max.rs` and `mean.rs` choose the way, by the shape alone; the
+//! README.md of kernels has the table.
 
 mod beside;
 mod gather;

@@ -1,5 +1,6 @@
-//! The gradient of means of small windows that move by more than one over small planes: a register of inputs is the sum of a few picks from the
-//! shares of outputs, which are the same for all planes.
+//! The gradient of means of small windows over small planes: a register of inputs is the sum of a few picks from the
+//! shares of outputs, whose lanes are chosen by a table, the same for all planes; a lane that nothing comes to picks 0.
+//! Nothing but the shares goes through scratch, and inputs are written in order.
 
 use super::{Pool, for_reaching_rows};
 use crate::kernels::{

@@ -1,5 +1,6 @@
-//! Windows that move by one over small planes as large as their outputs: whole groups of planes are one long row both ways, and what a
-//! tap meets beyond the edge of its plane is made nothing. Means are sums of sums; their gradient is the same of shares.
+//! Windows that move by one over small planes as large as their outputs: whole groups of planes are one long row both
+//! ways, without margins, as what a tap meets beyond the edge of its plane is made nothing: by adding what makes it the
+//! least, or, of sums, by masking its bits. Means are sums of sums; their gradient is the same of shares.
 
 use super::Pool;
 use crate::kernels::{

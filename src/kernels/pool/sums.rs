@@ -1,9 +1,14 @@
-//! Weighted sums of windows, and back from sums to inputs, for windows and planes of any kind, in two steps that leave few lanes
-//! idle.
+//! Weighted sums of windows, of squares or not, and back from sums to inputs, for windows and planes of any kind, in
+//! two steps that leave few lanes idle. So sums round otherwise than in the order of the windows.
 //!
-//! Forward the rows that each row of windows meets are added; what that makes follows one another in scratch, zeros between,
-//! whatever plane it is of, and is summed along as one long row. Backward the other way round: shares along the long row first, then
-//! down into the rows of inputs. Windows that move by more than 2 along a row move by 1, and those between are nobody's.
+//! Forward the rows that each row of windows meets are added; what that makes follows one another in scratch, zeros
+//! between, whatever plane it is of, and is summed along as one long row. Backward the other way round: shares along
+//! the long row first, where neighbouring registers of inputs of even and of odd number are woven, then down into the
+//! rows of inputs, each written once, in order. Windows that move by more than 2 along a row move by 1, and those
+//! between are nobody's: backward they are zeros.
+//!
+//! What lies between rows is never written, so zeros are put there once. A quotient is taken for each output, none for
+//! each tap, while rows are copied to where they belong.
 
 use super::{
     Axis, Pool,

@@ -1,4 +1,8 @@
-//! What happens to rows of values before they are stored.
+//! What happens to rows of values before they are stored: while a register is on its way to memory.
+//!
+//! The steps are those of `BatchNorm`, `Scale` and `ReLU` one by one, so that no bit changes: weights that take the
+//! factors up would round otherwise, and be one more thing to keep up with parameters. The four numbers of a channel
+//! lie side by side and are computed anew in each pass.
 
 use std::ops::Range;
 

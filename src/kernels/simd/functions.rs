@@ -1,7 +1,13 @@
-//! Exponentials, logarithms and what is made of them, of a register: no branches, no tables but those that a register holds.
+//! Exponentials, logarithms and what is made of them, of a register: no branches, but selections and fused
+//! multiply-adds, no tables but those that a register holds.
 //!
-//! Errors are in units in the last place, the largest of every 29th `f32`, of results that are normal numbers; results below
-//! them may be 0. NaN stays.
+//! An exponential takes 14 operations, of numbers below 0 13: two products take k ln(2) from x, a polynomial of degree
+//! 6 makes e^r - 1, and 2^k comes from the last bits of a sum. Beside the 13 a sigmoid takes 4 more, one of them a
+//! quotient, the hyperbolic tangent up to 8, ln(1 + e^x) one polynomial of degree 8 and no quotient. A logarithm takes
+//! some 15 on AVX-512, which picks its polynomial, of degree 3, by the first four digits.
+//!
+//! Errors are in units in the last place, the largest of every 29th `f32`, of results that are normal numbers; results
+//! below them may be 0. NaN stays.
 
 use std::{f32::consts::LOG2_E, ops::Range};
 

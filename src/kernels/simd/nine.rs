@@ -1,5 +1,8 @@
 //! Three taps by three over planes of one channel: the micro-kernels of depthwise convolution whose kernel moves by one
 //! or two. They read the image itself: rows beyond it are a line of zeros, columns beyond it masked or shifted in.
+//!
+//! Some rows of outputs share the rows they meet. A stride of two takes registers apart into even and odd columns, and
+//! its input gradient puts them together again. What is left is near the cost of a copy.
 
 mod columns;
 mod correlate;

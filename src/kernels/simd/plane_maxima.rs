@@ -1,4 +1,5 @@
 //! The largest of whole planes: those of as many planes as a register has lanes are turned round and compared at once.
+//! The first place is that of the first bit of comparisons with the largest.
 
 use super::{Isa, Job, Lines, Simd, limits::SQUARE};
 

@@ -1,5 +1,9 @@
-//! The largest of windows of two by two or three by three that move by two. What a tap of a register of outputs meets is picked from two
-//! registers of a row of inputs; where rows are short, a register is two or four rows of outputs, and each brings its own.
+//! The largest of windows of two by two or three by three that move by two. Some rows of windows share the rows they
+//! meet. Inside of rows registers are taken apart by the stride; at their ends what a tap meets is picked from two
+//! registers by a table, in which a tap beyond the plane meets what its neighbour meets and has its number.
+//!
+//! Where rows are short a register is two or four rows of outputs, and each row of inputs brings a register, or half of
+//! one. What will be read and written is asked for.
 
 use super::{LINE, MOST_LANES, Simd};
 

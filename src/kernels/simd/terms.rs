@@ -1,5 +1,6 @@
-//! Loops over runs of values that share their settings. Lengths are checked once a run, and what is done with registers is a
-//! type, so that no loop depends on what the compiler makes of it.
+//! Loops over runs of values that share their settings. Lengths are checked once a run, and what is done with registers
+//! is a type, so that no loop depends on what the compiler makes of it: a plane of 7 x 7 is four registers, and all
+//! around them counts.
 
 use std::ops::Range;
 

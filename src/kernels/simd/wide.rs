@@ -1,5 +1,6 @@
-//! Wide kernels of single channels that move far: the micro-kernels of upsampling by depthwise deconvolution. Lanes lie along the
-//! kernel's rows, so that nothing is taken apart by the stride.
+//! Wide kernels of single channels that move far: the micro-kernels of upsampling by depthwise deconvolution. Lanes lie
+//! along the kernel's rows, so that nothing is taken apart by the stride, and no line is copied: outputs are products
+//! of two rows, lines of the input's gradient sums of rows of the kernel.
 
 use std::ops::Range;
 

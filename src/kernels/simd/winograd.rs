@@ -2,11 +2,11 @@
 //!
 //! A tile of `n` outputs and a kernel of `r` taps, `n + r = points + 1`, are polynomials whose product is found by its
 //! values at 0, infinity and pairs of points: +-sqrt(1/2) and +-sqrt(2) of six, +-1/2, +-1 and +-2 of eight. No others
-//! make rounding errors as small: of six they stay near those of plain summation, of eight within three times those if
-//! no sum over channels is longer than 32.
+//! make rounding errors as small: a search over any seven numbers ends at those of eight as well. The README.md of
+//! kernels has the errors.
 //!
-//! Reference: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; the points: Barabasz et al. 2020,
-//! "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks".
+//! Reference: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; the points: Barabasz et al.
+//! 2020, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks".
 
 use super::{ImagesMut, Isa, Job, Simd};
 

@@ -1,5 +1,6 @@
-//! Softmax where classes lie apart: some registers of positions beside each other go through all classes, and what is read again
-//! lies together meanwhile: rows a power of two apart would push each other out of the first-level cache.
+//! Softmax where classes lie apart: some registers of positions beside each other go through all classes, and what is
+//! read again lies together meanwhile: rows a power of two apart would push each other out of the first-level cache.
+//! Positions that follow are asked for.
 
 use super::{
     super::simd::{Asked, Each, Job, MOST_LANES, MatMut, Simd, each, each_past, exp_below_0},

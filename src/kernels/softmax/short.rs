@@ -1,4 +1,6 @@
-//! Softmax of rows so short that as many as there are lanes are one block, in which each value knows the number of its row.
+//! Softmax of rows so short that as many as there are lanes are one block. Values stay as they lie: the largest of all
+//! rows, and then the sums, or products with the gradient, are found as one register, and each value, which knows the
+//! number of its row, picks what is its row's.
 
 use super::{
     super::simd::{Asked, Each, MOST_LANES, Renew, Simd, each, exp_below_0, fold_rows, renew},

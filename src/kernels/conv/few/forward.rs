@@ -1,7 +1,8 @@
 //! The forward pass: positions along the lanes, read from the planes where they lie.
 //!
-//! Planes are small enough to be read again for each few rows of weights, and lanes follow them over the ends of lines, so
-//! that lines need not be whole registers long.
+//! Planes, taken apart by both strides, are small enough to be read again, unaligned, for each few rows of weights:
+//! nothing is gathered. Lanes follow them over the ends of lines, so that lines need not be whole registers long; what
+//! is no output is left out when they are stored.
 
 use super::planes::{Planes, two_axes};
 use super::toom::Toom;

@@ -57,7 +57,8 @@ impl<'a> Gradient<'a> {
         self.splits * (self.dims.weight_len() + self.dims.out_channels)
     }
 
-    /// Adds the gradient, and that of the bias, which is the sum of what is read anyhow.
+    /// Adds the gradient, and that of the bias, which is the sum of the same registers: large planes would otherwise be
+    /// read from memory once more.
     pub fn run(
         &self,
         input: &[f32],

@@ -1,7 +1,12 @@
-//! The input's gradient: of some outputs the products with every tap, by one matrix multiplication, which are then added where
-//! they belong.
+//! The input's gradient: of some outputs the products with every tap, by one matrix multiplication, which are then
+//! added where they belong.
 //!
-//! A convolution with so few rows would leave most of a tile empty, and pack each output's gradient for each tap.
+//! A convolution with so few rows would leave most of a tile empty, and pack each output's gradient for each tap. Here
+//! the weights' rows are channels times taps. Their products with a tile's columns of outputs or more stay in the
+//! first-level cache until they are added to planes, tap by tap; planes are then copied to the lines of the input. Of
+//! more channels, some at a time, this serves where the input has so many more positions than the output that phases
+//! would multiply a third more (7 x 7 without margins on 16 x 16). A deconvolution onto an image's three channels is
+//! one of these.
 
 use std::ops::Range;
 

@@ -1,5 +1,6 @@
-//! The weights' gradient of more taps: some neighbouring taps at a time, broadcast from the plane, times registers of
-//! channels of the output's gradient, which is turned round a few lines at a time.
+//! The weights' gradient of more taps: some neighbouring taps of two rows of the kernel at a time, broadcast from the
+//! plane, times registers of channels of the output's gradient, which is turned round a few lines at a time; the next
+//! are fetched meanwhile.
 //!
 //! Taps that lie side by side need one address for all, so nearly everything the processor does is multiply.
 

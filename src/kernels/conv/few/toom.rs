@@ -1,7 +1,7 @@
 //! Kernels five high that move by one: eight products instead of twenty for four outputs of a column.
 //!
-//! Along one axis, so that what is transformed is a line of whole registers; columns of the kernel and channels are summed
-//! at the points.
+//! Along one axis, so that what is transformed is whole lines of the plane and of the outputs, and lanes never change
+//! places; columns of the kernel and channels are summed at the points. The README.md of kernels has the errors.
 
 use super::planes::Planes;
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};

@@ -1,5 +1,6 @@
 //! The weights' gradient where the sums at all points are so many that they would take longer to write and read than to
-//! compute: all tiles' values are there at a time, and each task makes the kernels of a block of weights from them.
+//! compute: the values of all tiles, or of 32 MB of them, are there at a time, and each task makes the kernels of a
+//! block of weights from them, whose sums are transformed back and added to the gradient.
 
 use std::ops::Range;
 

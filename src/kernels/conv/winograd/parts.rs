@@ -1,8 +1,12 @@
-//! Kernels that stride, or have more than five taps along an axis, as several of two to five: at the points the parts are summed
-//! as channels are.
+//! Kernels that stride, or have more than five taps along an axis, as several of two to five: at the points the parts
+//! are summed as channels are.
 //!
-//! Taps of equal remainder by the stride meet inputs that lie a stride apart, so they convolve these by one; and of many taps
-//! each few convolve inputs that begin as many later. What is left over of a part has weights of zero.
+//! Taps of equal remainder by the stride meet inputs that lie a stride apart, so they convolve these by one; and of
+//! many taps each few convolve inputs that begin as many later. What is left over of a part has weights of zero.
+//!
+//! 7 x 7 is four of 4 x 4 (256 products for 25 outputs instead of 1225), 9 x 9 four of 5 x 5, 4 x 4 by two four of
+//! 2 x 2 (144 for 25 instead of 400), 5 x 5 by two four of 3 x 3, 1 x 7 two of four taps (16 for 5 instead of 35).
+//! 3 x 3 by two would take 144 products for 25 outputs instead of 225, which transforms eat up.
 
 /// The most parts along an axis.
 pub const MOST: usize = 4;

@@ -1,6 +1,7 @@
-//! The products of the forward pass and of the input's gradient, where tiles are few and channels many: the tiles' values
-//! are computed once for all, and each task transforms its own weights, some channels at a time. They are used while they
-//! are near, and never written to memory.
+//! The products of the forward pass and of the input's gradient, where tiles are few and channels many: the tiles'
+//! values are computed once for all, into scratch in the order in which they are read, and each task, a panel of output
+//! channels times some tiles, transforms its own weights, some channels at a time. They are used while they are near,
+//! and never written to memory, which would take longer.
 
 use super::outputs::{Cut, Factors, Part};
 use super::{Pass, Points, Source, Winograd};

@@ -1,5 +1,9 @@
-//! The products of the forward pass and of the input's gradient, where tiles are many: their values stay in a cache, and
-//! all weights, transformed once, pass by.
+//! The products of the forward pass and of the input's gradient, where tiles are many: their values stay in a cache,
+//! and all weights, transformed once, pass by.
+//!
+//! A task transforms its tiles; a panel of output channels at a time then multiplies them by the weights, which are
+//! fetched one panel ahead, and transforms back. Panels are tasks, too. Scratch is 36 / 9 (3 x 3) or 64 / 25 (5 x 5)
+//! times the weights.
 
 use super::outputs::{Cut, Factors, Part};
 use super::{Points, Source, Winograd};
