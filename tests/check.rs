@@ -98,6 +98,8 @@ fn the_status_says_how_it_went() {
     assert_eq!(status(&["missing.prototxt"]), Some(2));
     let shaped = ["no_loss.prototxt", "--shape", "data=4,3,8,8"];
     assert_eq!(status(&shaped), Some(0));
+    // A label of HDF5Data has any shape, an image's, too.
+    assert_eq!(status(&["hdf5.prototxt", "--shape", "data=4,1,9,9"]), Some(0));
 }
 
 #[test]

@@ -292,7 +292,7 @@ impl Sketch {
 
     /// The shapes of a data layer whose data is not at hand, as far as its settings and the user tell.
     fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
-        let mut unknown = None;
+        let mut unknown = Vec::new();
         for (i, &top) in layer.tops.iter().enumerate() {
             // The net knows better how many samples come at a time: the phases may differ in it.
             let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
@@ -303,16 +303,15 @@ impl Sketch {
                 Shape::new(axes)
             });
             let shape = given.or_else(|| sizes::data_shape(&layer.config, i));
-            unknown = unknown.or(shape.is_none().then_some(top));
+            unknown.extend(shape.is_none().then_some(top));
             self.blobs[top].shape = shape.filter(|s| sizes::count(s) <= i32::MAX as f64);
         }
         let message = format!("the data is not at hand: {why}");
         let finding = Finding::new(Severity::Note, layer.index, "", message);
-        found.push(match unknown {
-            None => finding.hint("shapes are taken from its settings"),
-            Some(top) => finding
-                .hint("shapes below it are not checked")
-                .note(format!("`--shape {}=N,C,H,W` tells the shape", self.blobs[top].name)),
+        let names: Vec<&str> = unknown.iter().map(|&top| &self.blobs[top].name[..]).collect();
+        found.push(match &names[..] {
+            [] => finding.hint("shapes are taken from its settings"),
+            names => finding.hint("shapes below it are not checked").note(sizes::ask(names)),
         });
     }
 
