@@ -58,9 +58,16 @@ pub(super) fn name(state: &NetState) -> String {
     }
 }
 
-/// Layers whose rules no state meets, and stages that no state sets; for states that are all there will be.
+/// Layers whose rules no state meets, and stages that no state sets; for states that are all there will be. That a solver
+/// never tests is nothing to say of each layer for tests.
 pub fn never_met(net: &NetParameter, states: &[NetState]) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let missing = [Phase::Train, Phase::Test].into_iter().filter(|&p| states.iter().all(|s| s.phase() != p));
+    let others: Vec<NetState> = missing
+        .flat_map(|p| states.iter().map(move |s| NetState { phase: Some(p as i32), ..s.clone() }))
+        .collect();
+    let takes_part =
+        |layer: &LayerParameter| states.iter().chain(&others).any(|s| filter::takes_part(layer, s));
     let set = |stage: &String| states.iter().any(|s| s.stage.contains(stage));
     for (i, layer) in net.layer.iter().enumerate() {
         let rules = |name: &str| format!("{name}[");
@@ -82,7 +89,7 @@ pub fn never_met(net: &NetParameter, states: &[NetState]) -> Vec<Finding> {
                 findings.push(Finding::warning(i, format!("{path}.min_level"), message));
             }
         }
-        if findings.len() == before && !states.iter().any(|s| filter::takes_part(layer, s)) {
+        if findings.len() == before && !takes_part(layer) {
             let names: Vec<String> = states.iter().map(name).collect();
             let message = format!("the layer takes part in no state (there are: {})", names.join("; "));
             let field = if layer.include.is_empty() { "exclude" } else { "include" };
