@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Finding, Keeper, MOST, SketchBlob, SketchLayer, View, sizes, states};
+use super::{Finding, Keeper, MOST_KINDS, SketchBlob, SketchLayer, View, enough, sizes, states};
 use crate::{
     config::{
         Severity, fork_layer,
@@ -61,7 +61,7 @@ impl Sketch {
             if let Err(error) = filter::check_rules(layer) {
                 found.push(Finding::of(index, error));
             }
-            if found.len() >= MOST {
+            if found.len() >= MOST_KINDS && enough(found).is_some() {
                 sketch.whole = false;
                 break;
             }
