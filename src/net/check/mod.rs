@@ -17,7 +17,7 @@ mod windows;
 pub use parts::{Keeper, SketchBlob, SketchLayer};
 pub use sketch::Sketch;
 pub use stand_in::without_data;
-pub use states::{never_met, states};
+pub use states::{guesses_stages, never_met, states};
 
 use std::collections::{HashMap, HashSet};
 
@@ -120,6 +120,8 @@ pub struct View {
     pub spoilt: Vec<usize>,
     /// Whether training starts from random weights, as far as is known.
     pub random_start: bool,
+    /// Whether stages are only those that rules ask for: who knows whether there is a run with just these.
+    pub guessed_stages: bool,
 }
 
 /// A check that looks at a sketch.
@@ -205,7 +207,14 @@ pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
         }
         if only {
             let names: Vec<String> = numbers.iter().map(|&n| states::name(&states[n])).collect();
-            finding.notes.push(format!("in {}", names.join(" and ")));
+            let mut note = format!("in {}", names.join(" and "));
+            if view.guessed_stages && numbers.iter().all(|&n| !states[n].stage.is_empty()) {
+                note += ", if there is such a run";
+                if finding.severity == Severity::Error {
+                    finding.severity = Severity::Warning;
+                }
+            }
+            finding.notes.push(note);
         }
         findings.push(finding);
     }

@@ -11,10 +11,13 @@ use crate::{
 const MOST_STAGES: usize = 8;
 
 /// The states that a net is made for, as its rules tell: training and testing, or testing alone for a net that is
-/// deployed; with the stages that its layers ask for, each set of them by itself.
+/// deployed; with the stages that it sets itself and those given, or else those that its layers ask for, each set of them
+/// by itself. A `level` of 0 leaves the net's own.
 pub fn states(net: &NetParameter, level: i32, stages: &[String]) -> Vec<NetState> {
-    let mut sets: Vec<Vec<String>> = vec![stages.to_vec()];
-    if stages.is_empty() {
+    let own = net.state.iter().flat_map(|state| &state.stage);
+    let level = if level == 0 { net.state.as_ref().map_or(0, |state| state.level()) } else { level };
+    let mut sets: Vec<Vec<String>> = vec![own.chain(stages).cloned().collect()];
+    if guesses_stages(net, stages) {
         for rule in net.layer.iter().flat_map(|l| &l.include).filter(|r| !r.stage.is_empty()) {
             if !sets.contains(&rule.stage) && sets.len() <= MOST_STAGES {
                 sets.push(rule.stage.clone());
@@ -31,6 +34,11 @@ pub fn states(net: &NetParameter, level: i32, stages: &[String]) -> Vec<NetState
     let fed = |state: &&NetState| net.layer.iter().any(|l| is_source(l) && filter::takes_part(l, state));
     let some: Vec<NetState> = all.iter().filter(fed).cloned().collect();
     if some.is_empty() { all } else { some }
+}
+
+/// Whether stages are set by nobody, so that [`states`] takes those that layers ask for.
+pub fn guesses_stages(net: &NetParameter, stages: &[String]) -> bool {
+    stages.is_empty() && net.state.as_ref().is_none_or(|state| state.stage.is_empty())
 }
 
 /// Whether a net is made for training: it reads data, knows of the phase, or has a loss.
@@ -52,7 +60,13 @@ pub(super) fn is_source(layer: &LayerParameter) -> bool {
 /// A state, for people.
 pub(super) fn name(state: &NetState) -> String {
     let phase = state.phase().as_str_name();
-    match &state.stage[..] {
+    let mut stages: Vec<&str> = Vec::new();
+    for stage in &state.stage {
+        if !stages.contains(&&stage[..]) {
+            stages.push(stage);
+        }
+    }
+    match &stages[..] {
         [] => format!("phase {phase}"),
         stages => format!("phase {phase} with stage {}", stages.join(", ")),
     }
