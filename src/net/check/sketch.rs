@@ -28,6 +28,8 @@ pub struct Sketch {
     pub blobs: Vec<SketchBlob>,
     /// Whether the net is a part of one: no layer brings data in.
     pub part: bool,
+    /// Whether nothing in the net is made for training.
+    pub deployed: bool,
     /// Whether all layers were gone over, and not only those up to the last finding that there is room for.
     pub whole: bool,
     /// Whether a layer above may make blobs that are not known of, since not all of it could be read.
@@ -51,6 +53,7 @@ impl Sketch {
             layers: Vec::new(),
             blobs: Vec::new(),
             part: view.spoilt.is_empty() && !net.layer.iter().any(states::is_source),
+            deployed: !states::trains(net),
             whole: true,
             unsure: false,
             latest: HashMap::new(),

@@ -41,14 +41,17 @@ pub fn guesses_stages(net: &NetParameter, stages: &[String]) -> bool {
     stages.is_empty() && net.state.as_ref().is_none_or(|state| state.stage.is_empty())
 }
 
-/// Whether a net is made for training: it reads data, knows of the phase, or has a loss.
-fn trains(net: &NetParameter) -> bool {
-    let rule = |l: &LayerParameter| {
-        l.include.iter().chain(&l.exclude).any(|r| r.phase.is_some_and(|p| p == Phase::Train as i32))
+/// Whether a net is made for training: it knows of the phase, or has a loss. Data that it reads may be that of a test.
+pub(super) fn trains(net: &NetParameter) -> bool {
+    let any = |phase: Phase| {
+        let rules = net.layer.iter().flat_map(|l| l.include.iter().chain(&l.exclude));
+        rules.into_iter().any(|r| r.phase == Some(phase as i32))
     };
     let reads = |l: &LayerParameter| is_source(l) && !["Input", "DummyData"].contains(&l.r#type());
     let loss = |l: &LayerParameter| layers::kind(l.r#type()).is_some_and(|k| k.role == Role::Loss);
-    net.layer.iter().any(|l| rule(l) || reads(l) || loss(l) || l.loss_weight.iter().any(|&w| w != 0.0))
+    any(Phase::Train)
+        || (any(Phase::Test) && net.layer.iter().any(reads))
+        || net.layer.iter().any(|l| loss(l) || l.loss_weight.iter().any(|&w| w != 0.0))
 }
 
 /// Whether a layer brings blobs in from outside.
