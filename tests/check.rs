@@ -98,6 +98,31 @@ fn the_status_says_how_it_went() {
     assert_eq!(status(&["missing.prototxt"]), Some(2));
     let shaped = ["no_loss.prototxt", "--shape", "data=4,3,8,8"];
     assert_eq!(status(&shaped), Some(0));
+    // A label of HDF5Data has any shape, an image's, too.
+    assert_eq!(status(&["hdf5.prototxt", "--shape", "data=4,1,9,9"]), Some(0));
+}
+
+/// Errors that are alike count once against the limit, and are shown once; JSON has them all.
+#[test]
+fn many_alike_do_not_hide_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = folder.path().join("net.prototxt");
+    let flag = "batch_norm_param { scale_bias: true }\n";
+    let layers: Vec<String> = (0..150)
+        .map(|i| format!("layer {{ name: 'n{i}' type: 'BatchNorm' bottom: 'x' top: 'n{i}'\n{flag}}}\n"))
+        .collect();
+    let data = "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [2, 3] } } }\n";
+    fs::write(&net, data.to_owned() + &layers.concat() + "layer { name: 'end' typ: 'ReLU' }").unwrap();
+    let (status, stdout, stderr) = check(".", &[net.to_str().unwrap()]);
+    assert_eq!(status, Some(2));
+    assert!(stdout.contains("149 more like this, in lines 6, 9, 12, "), "{stdout}");
+    assert!(
+        stdout.contains("unknown field `typ`") && stdout.matches("scale_bias: true").count() == 1,
+        "{stdout}"
+    );
+    assert!(stderr.starts_with("151 errors"), "{stderr}");
+    let (_, json, _) = check(".", &[net.to_str().unwrap(), "--format", "json"]);
+    assert_eq!(json.matches("\"message\"").count(), 151);
 }
 
 #[test]

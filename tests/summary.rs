@@ -61,3 +61,14 @@ fn csv_has_a_line_a_layer() {
     assert_eq!(line, "conv2,Convolution,2 x 50 x 8 x 8,25050,0,3200000,25600,14,2");
     assert_eq!(text.lines().count(), 10);
 }
+
+#[test]
+fn shapes_that_are_not_known_are_asked_for() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+        .args(["summary", "--model", "tests/check/hdf5.prototxt", "--shape", "data=4,1,9,9"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("`--shape label=N,C,H,W --shape mask=N,...` tell the shapes"), "{text}");
+}

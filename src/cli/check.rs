@@ -184,7 +184,8 @@ impl Checker {
             self.take(file.path(), states, found);
             return;
         };
-        let view = View { spoilt, ..self.view.clone() };
+        let guessed_stages = net_check::guesses_stages(&file.net, &self.state.stage);
+        let view = View { spoilt, guessed_stages, ..self.view.clone() };
         found.extend(upgraded(file));
         let findings = net_check::check(&file.net, &states, &view).findings;
         found.extend(findings.into_iter().map(|f| placed(file, &file.net, f)));

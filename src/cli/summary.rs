@@ -74,11 +74,9 @@ impl SummaryArgs {
 /// A data layer whose shapes nobody knows.
 pub(super) fn failure(file: &NetFile, finding: net_check::Finding) -> Failure {
     let layer = finding.layer.and_then(|i| file.net.layer.get(i));
-    let top = layer.and_then(|layer| layer.top.first()).map_or("BLOB", String::as_str);
     let diagnostic = match layer {
         Some(layer) => file.complain(Severity::Error, layer, &finding.field, finding.message),
         None => file.error(&finding.field, finding.message),
     };
-    let diagnostic = diagnostic.hint(format!("`--shape {top}=N,C,H,W` tells the shape"));
-    Failure { status: CONFIG, message: diagnostic.to_string() }
+    Failure { status: CONFIG, message: diagnostic.hint(finding.hint).to_string() }
 }

@@ -54,7 +54,7 @@ pub struct TimeArgs {
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
     /// Time without a data set: the layer that gives this blob gives zeros of this shape instead. Its other blobs, if
-    /// they are not named, too, are labels: one value for each sample
+    /// they are not named, too, are labels: one value for each sample. Those of HDF5Data must be named
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// Taken for Caffe's sake: it says nothing about times
@@ -84,6 +84,10 @@ impl TimeArgs {
         }
         let mut file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
+        if let Some((layer, top)) = unnamed(&file.net, &self.shape) {
+            let message = format!("--shape: `{top}` of the HDF5Data layer `{layer}` needs a shape, too");
+            return Err(Failure::new(CONFIG, message));
+        }
         for (name, shape) in &self.shape {
             if !replace_source(&mut file.net, name, shape, &self.shape) {
                 return Err(Failure::new(CONFIG, format!("--shape: no source layer gives a blob `{name}`")));
@@ -132,6 +136,14 @@ impl TimeArgs {
         let net = Net::new(&file.net, options, &mut params).map_err(fail)?;
         Ok((net, params))
     }
+}
+
+/// A layer of HDF5 files that gives a blob of those named, and another of its blobs, which may have any shape.
+fn unnamed<'n>(net: &'n NetParameter, named: &[(String, Shape)]) -> Option<(&'n str, &'n str)> {
+    let is_named = |top: &&String| named.iter().any(|(name, _)| name == *top);
+    let mut layers =
+        net.layer.iter().filter(|l| l.r#type() == "HDF5Data" && l.top.iter().any(|t| is_named(&t)));
+    layers.find_map(|l| Some((l.name(), &l.top.iter().find(|top| !is_named(top))?[..])))
 }
 
 /// Puts an `Input` layer in the place of the sources of a blob, so that they need no data.
@@ -355,6 +367,14 @@ mod tests {
         assert_eq!(ends(&net(deploy).layer), ["mask", "x"]);
         let loss = "layer { name: 'l' type: 'EuclideanLoss' bottom: 'x' bottom: 'mask' top: 'loss' }";
         assert_eq!(ends(&net(&format!("{deploy} {loss}")).layer), [""; 0]);
+    }
+
+    #[test]
+    fn blobs_of_hdf5_files_must_be_named() {
+        let net = net("layer { name: 'a' type: 'HDF5Data' top: 'x' top: 'y' }");
+        let named = [parse_shape("x=2,3").unwrap(), parse_shape("y=2,3,4").unwrap()];
+        assert_eq!(unnamed(&net, &named[..1]), Some(("a", "y")));
+        assert_eq!((unnamed(&net, &named), unnamed(&net, &[])), (None, None));
     }
 
     #[test]

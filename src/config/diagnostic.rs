@@ -8,12 +8,12 @@
 //!    |     ^^^^^^^^^^^ did you mean `kernel_size`?
 //! ```
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use super::source::{Place, Source, Span};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
@@ -106,6 +106,40 @@ impl Diagnostic {
         self.notes.push(note.into());
         self
     }
+
+    /// The message without the layer that it is about.
+    fn kind(&self) -> &str {
+        let layer = self.message.strip_prefix("layer `");
+        layer.and_then(|rest| rest.split_once(": ")).map_or(&self.message, |(_, what)| what)
+    }
+}
+
+/// For people: of many alike in one file the first, with a note of the lines of the others.
+pub fn folded(diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
+    const MANY: usize = 4;
+    const MOST_LINES: usize = 20;
+    let key = |d: &Diagnostic| {
+        d.place.as_ref()?;
+        Some((d.severity, d.path.clone(), d.kind().to_owned(), d.hint.clone(), d.notes.clone()))
+    };
+    let mut alike: HashMap<_, Vec<usize>> = HashMap::new();
+    for (i, d) in diagnostics.iter().enumerate() {
+        if let Some(key) = key(d) {
+            alike.entry(key).or_default().push(i);
+        }
+    }
+    let mut shown: Vec<Option<Diagnostic>> = diagnostics.iter().cloned().map(Some).collect();
+    for group in alike.values().filter(|group| group.len() >= MANY) {
+        let (first, others) = (group[0], &group[1..]);
+        let mut lines: Vec<u32> =
+            others.iter().filter_map(|&i| shown[i].take()?.place).map(|place| place.line).collect();
+        lines.dedup();
+        let mut list: Vec<String> = lines.iter().take(MOST_LINES).map(u32::to_string).collect();
+        list.extend((lines.len() > MOST_LINES).then(|| "...".to_owned()));
+        let note = format!("{} more like this, in lines {}", others.len(), list.join(", "));
+        shown[first] = shown[first].take().map(|d| d.note(note));
+    }
+    shown.into_iter().flatten().collect()
 }
 
 impl fmt::Display for Diagnostic {
@@ -172,7 +206,7 @@ impl<'a> IntoIterator for &'a Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, diagnostic) in self.iter().enumerate() {
+        for (i, diagnostic) in folded(&self.0).iter().enumerate() {
             if i > 0 {
                 f.write_str("\n\n")?;
             }
@@ -206,6 +240,25 @@ error: unknown field `kernal_size`
   |     ^^^^^^^^^^^ did you mean `kernel_size`?
   = note: it is an old name";
         assert_eq!(d.to_string(), expected);
+    }
+
+    #[test]
+    fn many_alike_are_shown_once() {
+        let at = |line: u32, message: &str| {
+            let text = "x\n".repeat(40);
+            let start = 2 * (line - 1);
+            Diagnostic::warning(message).at(&Source::new("net", text), Span::new(start, start + 1))
+        };
+        let few: Vec<_> = (1..4).map(|line| at(line, "layer `a`: odd")).collect();
+        assert_eq!(folded(&few), few);
+        let mut many: Vec<_> = (1..5).map(|line| at(line, &format!("layer `{line}` (net:1): odd"))).collect();
+        many.insert(2, at(9, "layer `a`: other"));
+        let shown = folded(&many);
+        assert_eq!(shown[0], many[0].clone().note("3 more like this, in lines 2, 3, 4"));
+        assert_eq!(shown[1..], many[2..3]);
+        let many: Vec<_> = (1..40).map(|line| at(line, "odd")).collect();
+        let note = folded(&many)[0].notes.concat();
+        assert!(note.starts_with("38 more") && note.ends_with("20, 21, ..."), "{note}");
     }
 
     #[test]

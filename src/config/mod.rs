@@ -15,7 +15,7 @@ mod suggest;
 pub mod text;
 pub mod upgrade;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, folded};
 pub use file_map::FileMap;
 pub use forks::layer as fork_layer;
 pub use kind::{FileKind, file_kind};

@@ -20,17 +20,14 @@ pub const KIND: Kind = Kind {
 /// Tops whose values the caller sets (`cnnctl run --input`); forward leaves them alone, and refuses to run before.
 ///
 /// Shapes: no bottoms; tops `batch_size x channels x height x width` and labels `batch_size`. Params: none.
-/// Differs from Caffe: values are taken as they are, so a `transform_param` is refused.
+/// Values are taken as they are: as in Caffe's `Reset`, a `transform_param` does nothing.
+/// Differs from Caffe: no.
 struct MemoryData {
     shape: Shape,
     fed: bool,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
-    if config.transform_param.is_some() {
-        let message = "MemoryData takes no transform_param: its values are used as they are";
-        return Err(LayerError::setting("transform_param", message));
-    }
     let p = config.memory_data_param.unwrap_or_default();
     let sides = [
         ("batch_size", p.batch_size()),
@@ -86,8 +83,12 @@ mod tests {
         assert_eq!(refused(&memory("batch_size: 5 channels: 3 height: 4")), "width must be given and not 0");
         let large = "batch_size: 4294967295 channels: 4294967295 height: 4294967295 width: 4294967295";
         assert!(refused(&memory(large)).contains("too large"));
-        let transformed =
-            memory("batch_size: 1 channels: 1 height: 1 width: 1") + "transform_param { scale: 2 }";
-        assert!(refused(&transformed).contains("takes no transform_param"));
+    }
+
+    #[test]
+    fn a_transform_does_nothing() {
+        let settings = memory("batch_size: 1 channels: 1 height: 4 width: 4");
+        let tops = top_shapes(&(settings + "transform_param { scale: 2 crop_size: 3 }"), 2, &[]);
+        assert_eq!(&tops[0][..], &[1, 1, 4, 4]);
     }
 }

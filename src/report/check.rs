@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Align, Table};
 use crate::{
-    config::{Diagnostic, Severity},
+    config::{Diagnostic, Severity, folded},
     snapshot::{Fate, Match},
     tensor::Shape,
 };
@@ -42,10 +42,10 @@ impl Tally {
     }
 }
 
-/// The diagnostics as text, a blank line after each.
+/// The diagnostics as text, a blank line after each; many alike once.
 pub fn diagnostics_text(diagnostics: &[Diagnostic]) -> String {
     let mut text = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in folded(diagnostics) {
         let _ = write!(text, "{diagnostic}\n\n");
     }
     text

@@ -1,7 +1,7 @@
 //! Single lines, for the log or past it.
 
 use super::screen;
-use crate::config::Diagnostic;
+use crate::config::{Diagnostic, folded};
 
 /// A line of the log.
 pub fn info(message: &str) {
@@ -20,7 +20,8 @@ pub fn complain(message: &str) {
 
 /// Shows the warnings of a configuration file.
 pub fn warn_all<'a>(warnings: impl IntoIterator<Item = &'a Diagnostic>) {
-    for warning in warnings {
+    let warnings: Vec<Diagnostic> = warnings.into_iter().cloned().collect();
+    for warning in folded(&warnings) {
         complain(&warning.to_string());
     }
 }

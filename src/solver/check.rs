@@ -176,7 +176,9 @@ fn rule(found: &mut Found<'_>, set: &[&str]) {
             return;
         }
     };
-    for field in OF_RULES.iter().filter(|f| set.contains(f) && !rule.reads.contains(f)) {
+    // Caffe asks for a momentum of 0 beside the rules that read none.
+    let idle = |field: &str| field == "momentum" && solver.momentum() == 0.0;
+    for field in OF_RULES.iter().filter(|f| set.contains(f) && !rule.reads.contains(f) && !idle(f)) {
         let message = format!("`{field}` has no effect with solver type {}", rule.name);
         let hint = format!("it reads {}", rule.reads.join(", "));
         found.warn(field, message, hint);
@@ -193,7 +195,8 @@ fn ranges(found: &mut Found<'_>, set: &[&str]) {
         found.warn("base_lr", format!("base_lr {rate} is out of any useful range"), "0.01 is common");
     }
     if s.max_iter() == 0 && s.max_epoch.is_none() {
-        found.warn("max_iter", "max_iter is 0: there is nothing to do", "");
+        let hint = "give it, or `train --epochs N`; Python that drives Caffe may count by itself";
+        found.warn("max_iter", "max_iter is 0: there is nothing to do", hint);
     }
     for (field, value) in [("momentum", s.momentum()), ("momentum2", s.momentum2())] {
         if set.contains(&field) && (value.is_nan() || !(0.0..1.0).contains(&value)) {
@@ -222,6 +225,8 @@ fn ranges(found: &mut Found<'_>, set: &[&str]) {
 
 /// How often, how long and whether tests are run.
 fn tests(found: &mut Found<'_>) {
+    // So many are a way to say "never".
+    const NEVER: i32 = 1_000_000;
     let s = &found.file.solver;
     let tested = s.test_epoch.is_some()
         || !s.test_net.is_empty()
@@ -234,7 +239,7 @@ fn tests(found: &mut Found<'_>) {
             "`test_interval` has no effect without test_iter: nothing is tested",
             hint,
         );
-    } else if tested && s.max_iter() > 0 && s.test_interval() > s.max_iter() {
+    } else if tested && s.max_iter() > 0 && s.test_interval() > s.max_iter() && s.test_interval() < NEVER {
         let message =
             format!("test_interval {} is not reached in {} iterations", s.test_interval(), s.max_iter());
         found.warn("test_interval", message, "");

@@ -1,13 +1,17 @@
 //! A text that is being parsed: what has been read, where, and what is wrong with it.
 
+use std::collections::HashSet;
+
 use super::schema::{MessageType, Schema};
 use super::spans::Spans;
 use super::tokens::Tokens;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::source::{Source, Span};
 
-/// After this many errors the rest of the text is not looked at: it is probably no prototxt at all.
-const MAX_ERRORS: usize = 100;
+/// After this many errors that differ the rest of the text is not looked at: it is probably no prototxt at all.
+const MAX_KINDS: usize = 100;
+/// The same, of errors that may be alike.
+const MAX_ERRORS: usize = 1000;
 
 /// A message that is being read.
 pub(super) struct Frame {
@@ -33,6 +37,8 @@ pub(super) struct Parser<'s> {
     /// Nonstandard spellings met: the spelling, its warning, and how often it came.
     pub spellings: Vec<(String, usize, usize)>,
     pub errors: usize,
+    /// The messages of the errors.
+    pub kinds: HashSet<String>,
     pub layers: usize,
     /// Set when braces do not match.
     pub broken: bool,
@@ -56,6 +62,7 @@ impl<'s> Parser<'s> {
             diagnostics: Vec::new(),
             spellings: Vec::new(),
             errors: 0,
+            kinds: HashSet::new(),
             layers: 0,
             broken: false,
             gave_up: false,
@@ -74,11 +81,14 @@ impl<'s> Parser<'s> {
         if self.gave_up {
             return;
         }
-        self.errors += usize::from(diagnostic.severity == Severity::Error);
-        if self.errors < MAX_ERRORS {
+        if diagnostic.severity == Severity::Error {
+            self.errors += 1;
+            self.kinds.insert(diagnostic.message.clone());
+        }
+        if self.errors < MAX_ERRORS && self.kinds.len() < MAX_KINDS {
             self.diagnostics.push(diagnostic);
         } else {
-            let note = format!("these are {MAX_ERRORS} errors; the rest of the file was not read");
+            let note = format!("these are {} errors; the rest of the file was not read", self.errors);
             self.diagnostics.push(diagnostic.note(note));
             self.give_up();
         }

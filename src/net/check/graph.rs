@@ -91,9 +91,12 @@ fn ring(sketch: &Sketch, steps: &[usize]) -> String {
     names.join(" -> ")
 }
 
-/// Blobs that no layer reads, though they do not look like results.
+/// Blobs that no layer reads, though they do not look like results; in a net that is deployed each may be one.
 pub fn unread_tops(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
     const RESULTS: &[&str] = &["ArgMax", "InnerProduct", "Sigmoid", "Softmax", "SoftmaxWithLoss"];
+    if sketch.deployed {
+        return;
+    }
     let training = has_loss(sketch);
     let last = sketch.layers.len().saturating_sub(1);
     for (place, layer) in sketch.layers.iter().enumerate() {

@@ -17,9 +17,9 @@ mod windows;
 pub use parts::{Keeper, SketchBlob, SketchLayer};
 pub use sketch::Sketch;
 pub use stand_in::without_data;
-pub use states::{never_met, states};
+pub use states::{guesses_stages, never_met, states};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     config::{
@@ -105,8 +105,9 @@ impl Finding {
     }
 
     /// What makes two findings one: numbers aside, which differ from phase to phase with the batch.
-    fn key(&self) -> (Option<usize>, &str, String) {
-        (self.layer, &self.field, self.message.chars().filter(|c| !c.is_ascii_digit()).collect())
+    fn is_like(&self, other: &Self) -> bool {
+        let words = |f: &Self| f.message.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        self.layer == other.layer && self.field == other.field && words(self) == words(other)
     }
 }
 
@@ -119,6 +120,8 @@ pub struct View {
     pub spoilt: Vec<usize>,
     /// Whether training starts from random weights, as far as is known.
     pub random_start: bool,
+    /// Whether stages are only those that rules ask for: who knows whether there is a run with just these.
+    pub guessed_stages: bool,
 }
 
 /// A check that looks at a sketch.
@@ -139,8 +142,20 @@ const LINTS: &[Lint] = &[
     windows::unseen,
 ];
 
-/// After so many findings the rest of a net is not looked at.
-const MOST: usize = 100;
+/// After so many findings, or so many that differ, the rest of a net is not looked at.
+const MOST: usize = 1000;
+const MOST_KINDS: usize = 100;
+
+/// How many findings are enough, if there are that many.
+fn enough(found: &[Finding]) -> Option<usize> {
+    let mut kinds = HashSet::new();
+    let full = |f: &Finding| {
+        kinds.insert(f.message.clone());
+        kinds.len() >= MOST_KINDS
+    };
+    let last = found.iter().take(MOST).position(full);
+    last.map(|i| i + 1).or((found.len() >= MOST).then_some(MOST))
+}
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -170,11 +185,11 @@ pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
             // What is missing may stand where it could not be read.
             found.retain(|f| f.severity != Severity::Warning || f.field.contains("_param"));
         }
-        found.truncate(MOST);
+        found.truncate(enough(&found).unwrap_or(MOST));
         data.push(sketch.data());
         parts.push(sketch.layers.iter().map(|l| l.index).collect());
         for finding in found {
-            match merged.iter_mut().find(|(known, _)| known.key() == finding.key()) {
+            match merged.iter_mut().find(|(known, _)| known.is_like(&finding)) {
                 Some((_, numbers)) => numbers.push(number),
                 None => merged.push((finding, vec![number])),
             }
@@ -192,7 +207,14 @@ pub fn check(net: &NetParameter, states: &[NetState], view: &View) -> Checked {
         }
         if only {
             let names: Vec<String> = numbers.iter().map(|&n| states::name(&states[n])).collect();
-            finding.notes.push(format!("in {}", names.join(" and ")));
+            let mut note = format!("in {}", names.join(" and "));
+            if view.guessed_stages && numbers.iter().all(|&n| !states[n].stage.is_empty()) {
+                note += ", if there is such a run";
+                if finding.severity == Severity::Error {
+                    finding.severity = Severity::Warning;
+                }
+            }
+            finding.notes.push(note);
         }
         findings.push(finding);
     }

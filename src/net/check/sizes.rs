@@ -79,9 +79,23 @@ pub fn count(shape: &Shape) -> f64 {
     shape.iter().map(|&n| n.max(1) as f64).product()
 }
 
+/// How to tell the shapes of these blobs.
+pub fn ask(blobs: &[&str]) -> String {
+    let options = blobs.iter().enumerate().map(|(i, blob)| {
+        let axes = if i == 0 { "N,C,H,W" } else { "N,..." };
+        format!("--shape {blob}={axes}")
+    });
+    let options: Vec<String> = options.collect();
+    match &options[..] {
+        [one] => format!("`{one}` tells the shape"),
+        all => format!("`{}` tell the shapes", all.join(" ")),
+    }
+}
+
 /// The shape of a data layer's top, as far as its settings tell.
 pub fn data_shape(config: &LayerParameter, top: usize) -> Option<Shape> {
-    if top > 0 {
+    // A top of HDF5Data is a data set of any shape; the others' second top is a label for each sample.
+    if top > 0 && config.r#type() != "HDF5Data" {
         return Some([batch_size(config)? as usize].into());
     }
     let transform = config.transform_param.clone().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Finding, Keeper, MOST, SketchBlob, SketchLayer, View, sizes, states};
+use super::{Finding, Keeper, MOST_KINDS, SketchBlob, SketchLayer, View, enough, sizes, states};
 use crate::{
     config::{
         Severity, fork_layer,
@@ -28,6 +28,8 @@ pub struct Sketch {
     pub blobs: Vec<SketchBlob>,
     /// Whether the net is a part of one: no layer brings data in.
     pub part: bool,
+    /// Whether nothing in the net is made for training.
+    pub deployed: bool,
     /// Whether all layers were gone over, and not only those up to the last finding that there is room for.
     pub whole: bool,
     /// Whether a layer above may make blobs that are not known of, since not all of it could be read.
@@ -51,6 +53,7 @@ impl Sketch {
             layers: Vec::new(),
             blobs: Vec::new(),
             part: view.spoilt.is_empty() && !net.layer.iter().any(states::is_source),
+            deployed: !states::trains(net),
             whole: true,
             unsure: false,
             latest: HashMap::new(),
@@ -61,7 +64,7 @@ impl Sketch {
             if let Err(error) = filter::check_rules(layer) {
                 found.push(Finding::of(index, error));
             }
-            if found.len() >= MOST {
+            if found.len() >= MOST_KINDS && enough(found).is_some() {
                 sketch.whole = false;
                 break;
             }
@@ -292,7 +295,7 @@ impl Sketch {
 
     /// The shapes of a data layer whose data is not at hand, as far as its settings and the user tell.
     fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
-        let mut unknown = None;
+        let mut unknown = Vec::new();
         for (i, &top) in layer.tops.iter().enumerate() {
             // The net knows better how many samples come at a time: the phases may differ in it.
             let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
@@ -303,16 +306,15 @@ impl Sketch {
                 Shape::new(axes)
             });
             let shape = given.or_else(|| sizes::data_shape(&layer.config, i));
-            unknown = unknown.or(shape.is_none().then_some(top));
+            unknown.extend(shape.is_none().then_some(top));
             self.blobs[top].shape = shape.filter(|s| sizes::count(s) <= i32::MAX as f64);
         }
         let message = format!("the data is not at hand: {why}");
         let finding = Finding::new(Severity::Note, layer.index, "", message);
-        found.push(match unknown {
-            None => finding.hint("shapes are taken from its settings"),
-            Some(top) => finding
-                .hint("shapes below it are not checked")
-                .note(format!("`--shape {}=N,C,H,W` tells the shape", self.blobs[top].name)),
+        let names: Vec<&str> = unknown.iter().map(|&top| &self.blobs[top].name[..]).collect();
+        found.push(match &names[..] {
+            [] => finding.hint("shapes are taken from its settings"),
+            names => finding.hint("shapes below it are not checked").note(sizes::ask(names)),
         });
     }
 

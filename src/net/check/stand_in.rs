@@ -32,7 +32,9 @@ pub fn without_data(
                 let why = found.iter().find(|f| f.layer == Some(layer.index)).map(|f| f.message.clone());
                 let message =
                     why.unwrap_or_else(|| format!("the shape of `{}` is not known", sketch.blobs[top].name));
-                return Err(Box::new(Finding::error(layer.index, "", message)));
+                let unknown = layer.tops.iter().map(|&t| &sketch.blobs[t]).filter(|b| b.shape.is_none());
+                let hint = sizes::ask(&unknown.map(|b| &b.name[..]).collect::<Vec<_>>());
+                return Err(Box::new(Finding::error(layer.index, "", message).hint(hint)));
             };
             let mut dim: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
             // What is as long as the first top's batch is a batch, too.

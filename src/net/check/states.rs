@@ -11,10 +11,13 @@ use crate::{
 const MOST_STAGES: usize = 8;
 
 /// The states that a net is made for, as its rules tell: training and testing, or testing alone for a net that is
-/// deployed; with the stages that its layers ask for, each set of them by itself.
+/// deployed; with the stages that it sets itself and those given, or else those that its layers ask for, each set of them
+/// by itself. A `level` of 0 leaves the net's own.
 pub fn states(net: &NetParameter, level: i32, stages: &[String]) -> Vec<NetState> {
-    let mut sets: Vec<Vec<String>> = vec![stages.to_vec()];
-    if stages.is_empty() {
+    let own = net.state.iter().flat_map(|state| &state.stage);
+    let level = if level == 0 { net.state.as_ref().map_or(0, |state| state.level()) } else { level };
+    let mut sets: Vec<Vec<String>> = vec![own.chain(stages).cloned().collect()];
+    if guesses_stages(net, stages) {
         for rule in net.layer.iter().flat_map(|l| &l.include).filter(|r| !r.stage.is_empty()) {
             if !sets.contains(&rule.stage) && sets.len() <= MOST_STAGES {
                 sets.push(rule.stage.clone());
@@ -33,14 +36,22 @@ pub fn states(net: &NetParameter, level: i32, stages: &[String]) -> Vec<NetState
     if some.is_empty() { all } else { some }
 }
 
-/// Whether a net is made for training: it reads data, knows of the phase, or has a loss.
-fn trains(net: &NetParameter) -> bool {
-    let rule = |l: &LayerParameter| {
-        l.include.iter().chain(&l.exclude).any(|r| r.phase.is_some_and(|p| p == Phase::Train as i32))
+/// Whether stages are set by nobody, so that [`states`] takes those that layers ask for.
+pub fn guesses_stages(net: &NetParameter, stages: &[String]) -> bool {
+    stages.is_empty() && net.state.as_ref().is_none_or(|state| state.stage.is_empty())
+}
+
+/// Whether a net is made for training: it knows of the phase, or has a loss. Data that it reads may be that of a test.
+pub(super) fn trains(net: &NetParameter) -> bool {
+    let any = |phase: Phase| {
+        let rules = net.layer.iter().flat_map(|l| l.include.iter().chain(&l.exclude));
+        rules.into_iter().any(|r| r.phase == Some(phase as i32))
     };
     let reads = |l: &LayerParameter| is_source(l) && !["Input", "DummyData"].contains(&l.r#type());
     let loss = |l: &LayerParameter| layers::kind(l.r#type()).is_some_and(|k| k.role == Role::Loss);
-    net.layer.iter().any(|l| rule(l) || reads(l) || loss(l) || l.loss_weight.iter().any(|&w| w != 0.0))
+    any(Phase::Train)
+        || (any(Phase::Test) && net.layer.iter().any(reads))
+        || net.layer.iter().any(|l| loss(l) || l.loss_weight.iter().any(|&w| w != 0.0))
 }
 
 /// Whether a layer brings blobs in from outside.
@@ -52,15 +63,28 @@ pub(super) fn is_source(layer: &LayerParameter) -> bool {
 /// A state, for people.
 pub(super) fn name(state: &NetState) -> String {
     let phase = state.phase().as_str_name();
-    match &state.stage[..] {
+    let mut stages: Vec<&str> = Vec::new();
+    for stage in &state.stage {
+        if !stages.contains(&&stage[..]) {
+            stages.push(stage);
+        }
+    }
+    match &stages[..] {
         [] => format!("phase {phase}"),
         stages => format!("phase {phase} with stage {}", stages.join(", ")),
     }
 }
 
-/// Layers whose rules no state meets, and stages that no state sets; for states that are all there will be.
+/// Layers whose rules no state meets, and stages that no state sets; for states that are all there will be. That a solver
+/// never tests is nothing to say of each layer for tests.
 pub fn never_met(net: &NetParameter, states: &[NetState]) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let missing = [Phase::Train, Phase::Test].into_iter().filter(|&p| states.iter().all(|s| s.phase() != p));
+    let others: Vec<NetState> = missing
+        .flat_map(|p| states.iter().map(move |s| NetState { phase: Some(p as i32), ..s.clone() }))
+        .collect();
+    let takes_part =
+        |layer: &LayerParameter| states.iter().chain(&others).any(|s| filter::takes_part(layer, s));
     let set = |stage: &String| states.iter().any(|s| s.stage.contains(stage));
     for (i, layer) in net.layer.iter().enumerate() {
         let rules = |name: &str| format!("{name}[");
@@ -82,7 +106,7 @@ pub fn never_met(net: &NetParameter, states: &[NetState]) -> Vec<Finding> {
                 findings.push(Finding::warning(i, format!("{path}.min_level"), message));
             }
         }
-        if findings.len() == before && !states.iter().any(|s| filter::takes_part(layer, s)) {
+        if findings.len() == before && !takes_part(layer) {
             let names: Vec<String> = states.iter().map(name).collect();
             let message = format!("the layer takes part in no state (there are: {})", names.join("; "));
             let field = if layer.include.is_empty() { "exclude" } else { "include" };
