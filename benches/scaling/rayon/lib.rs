@@ -99,6 +99,11 @@ pub fn current_num_threads() -> usize {
     std::env::var("SCALING_THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(1)
 }
 
+/// None: no other thread waits awake for loops.
+pub fn current_thread_index() -> Option<usize> {
+    None
+}
+
 /// What [`yield_now`] did.
 #[derive(PartialEq, Eq)]
 pub enum Yield {
