@@ -164,16 +164,18 @@ pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refu
     Refusal { message, hint, fix }
 }
 
-/// A bare word where a text in quotes belongs.
-pub(super) fn not_quoted(message: &MessageType, field: &Field, literal: Literal<'_>) -> Refusal {
-    let Refusal { message: refusal, .. } = wrong_kind(field, literal);
-    let mut text = literal.text;
+/// A bare word, or a path, where a text in quotes belongs.
+pub(super) fn not_quoted(message: &MessageType, field: &Field, bare: &str) -> Refusal {
+    let refusal = format!("`{}` takes {}, not `{}`", field.name, field.kind.expected(), clipped(bare));
+    let mut text = bare;
     if message.name == "LayerParameter" && field.name == "type" {
         text = aliases::layer_type(text).unwrap_or(text);
     }
-    let word = literal.token == Token::Word;
-    let hint = word.then(|| format!("write `\"{}\"`", clipped(text)));
-    Refusal { message: refusal, hint, fix: word.then(|| format!("\"{text}\"")) }
+    let number = text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/');
+    let comment = text.starts_with("/*") || text.starts_with("//");
+    let right = !number && !comment && !text.contains(['"', '\'', '\\']);
+    let hint = right.then(|| format!("write `\"{}\"`", clipped(text)));
+    Refusal { message: refusal, hint, fix: right.then(|| format!("\"{text}\"")) }
 }
 
 /// `a`, `a or b`, `a, b or c`.

@@ -246,6 +246,27 @@ fn a_missing_brace_is_one_error() {
 }
 
 #[test]
+fn a_bare_path_is_one_error_and_is_quoted_whole() {
+    let text =
+        "layer {\n  name: nets/a-1.x#c\n  top: /data/b; top: ../c\n  bottom: C:\\d bottom: e'f g' }\nname: n";
+    assert_eq!(
+        brief(text),
+        [
+            "2:9 `name` takes a text in quotes, not `nets/a-1.x` (write `\"nets/a-1.x\"`)",
+            "3:8 `top` takes a text in quotes, not `/data/b` (write `\"/data/b\"`)",
+            "3:22 `top` takes a text in quotes, not `../c` (write `\"../c\"`)",
+            "4:11 `bottom` takes a text in quotes, not `C:\\d`",
+            "4:24 `bottom` takes a text in quotes, not `e'f g'`",
+            "5:7 `name` takes a text in quotes, not `n` (write `\"n\"`)",
+        ]
+    );
+    let long = format!("name: {}", "folder/".repeat(20));
+    let error = &parse::<NetParameter>("net", long.as_str()).unwrap_err().0[0];
+    assert_eq!(error.fix, Some(format!("\"{}\"", &long[6..])));
+    assert_eq!(error.place.as_ref().map(|p| (p.span.start, p.span.end)), Some((6, long.len() as u32)));
+}
+
+#[test]
 fn values_that_are_missing_do_not_eat_the_next_line() {
     let text = "name:\nforce_backward: true\nlayer {\n  top:\n}\nlayer { phase: }\nstate: 3";
     assert_eq!(
