@@ -269,7 +269,8 @@ fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
         "layer { name: 'd' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }";
     let layers = [
         ("SELU", "", "did you mean `ELU`?"),
-        ("ReLU6", "", "did you mean `ReLU`?"),
+        ("ReLU6", "", "use Clip with min: 0 and max: 6"),
+        ("Lstm", "", "LSTM is another"),
         ("SoftmaxWithLossOHEM", "", "R-FCN"),
         ("ROIPooling", "", "Fast R-CNN"),
         ("Pooling", "pooling_param { pool: L1 kernel_size: 2 }", "`pool` has no value `L1`"),
