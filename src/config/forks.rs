@@ -143,7 +143,7 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "forward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "forward_type", NV, Skip(PRECISION)),
     row("LayerParameter", "interp_param", PSP, Refuse("a Deconvolution with a bilinear filler scales up")),
-    row("LayerParameter", "lstm_param", "caffe-lstm", Refuse("LSTM has its settings in recurrent_param")),
+    row("LayerParameter", "lstm_param", "several forks", Refuse("LSTM has its settings in recurrent_param")),
     row("LayerParameter", "mat_read_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mat_write_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mn_activation_param", INTEL, Skip("ranks are arranged by themselves")),
@@ -286,6 +286,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
         CTC,
         "Concat (axis: 0) of two DummyData layers, 1 x N zeros and T-1 x N ones, is the same",
     ),
+    ("Convolution3D", C3D, "use Convolution, with kernel_size, stride and pad for depth, height and width"),
     ("CtcLoss", CTC, "cnnctl has no CTC; SoftmaxWithLoss takes a label for each step"),
     ("DecodeBBox", CASCADE, DETECTION),
     ("DenseBlock", "DenseNet", "write the block's layers out, joined by Concat"),
@@ -328,6 +329,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("POOLING3D", C3D, "write POOLING, with kernel_sizes, strides and pads"),
     ("PSROIPooling", "R-FCN", DETECTION),
     ("Permute", SSD, "the order of axes is fixed; Reshape and Flatten keep it"),
+    ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),
     ("PriorBox", SSD, DETECTION),
     ("Proposal", "Faster R-CNN", DETECTION),
     ("ProposalTarget", CASCADE, DETECTION),
@@ -361,6 +363,8 @@ const LAYERS: &[(&str, &str, &str)] = &[
 
 /// A field of a fork, by the message that it stands in.
 pub(crate) fn field(message: &str, name: &str) -> Option<&'static ForkField> {
+    // The layers of 2014 have those of today's.
+    let message = if message == "V1LayerParameter" { "LayerParameter" } else { message };
     let find =
         |message: &str| FIELDS.binary_search_by(|row| (row.message, row.name).cmp(&(message, name))).ok();
     find(message).or_else(|| find("")).map(|at| &FIELDS[at])
@@ -401,6 +405,7 @@ mod tests {
         assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
+        assert_eq!(field("V1LayerParameter", "bn_param").map(|f| f.fork), Some("SegNet and PSPNet"));
         assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }

@@ -194,8 +194,9 @@ pub(super) fn not_quoted(message: &MessageType, field: &Field, bare: &str) -> Re
     }
     let number = text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/');
     let comment = text.starts_with("/*") || text.starts_with("//");
-    let right = !number && !comment && !text.contains(['"', '\'', '\\']);
-    let hint = right.then(|| format!("write `\"{}\"`", clipped(text)));
+    let right = !number && !comment && !text.contains(['"', '\'']);
+    let text = text.replace('\\', "\\\\");
+    let hint = right.then(|| format!("write `\"{}\"`", clipped(&text)));
     Refusal { message: refusal, hint, fix: right.then(|| format!("\"{text}\"")) }
 }
 

@@ -236,6 +236,7 @@ fn settings_of_foreign_layers_are_no_slips() {
     assert_eq!(hint("type: 'Lstm' lstm_param { }"), instead("Lstm"));
     assert_eq!(hint("type: 'Transpose' transpose_param { dim: 1 }"), instead("Transpose"));
     assert_eq!(hint("type: 'SpatialTransformer' st_param { }"), instead("SpatialTransformer"));
+    assert_eq!(hint("type: 'Convolution3D' convolution3d_param { }"), instead("Convolution3D"));
     assert_eq!(hint("type: 'Permute' permute_param { order: 0 }"), instead("Permute"));
     assert_eq!(hint("permute_param { order: 0 }"), "these are settings of a layer that cnnctl does not have");
     assert_eq!(hint("type: 'LSTM' lstm_param { }"), "LSTM has its settings in recurrent_param");
@@ -308,7 +309,7 @@ fn a_bare_path_is_one_error_and_is_quoted_whole() {
             "2:9 `name` takes a text in quotes, not `nets/a-1.x` (write `\"nets/a-1.x\"`)",
             "3:8 `top` takes a text in quotes, not `/data/b` (write `\"/data/b\"`)",
             "3:22 `top` takes a text in quotes, not `../c` (write `\"../c\"`)",
-            "4:11 `bottom` takes a text in quotes, not `C:\\d`",
+            "4:11 `bottom` takes a text in quotes, not `C:\\d` (write `\"C:\\\\d\"`)",
             "4:24 `bottom` takes a text in quotes, not `e'f g'`",
             "5:7 `name` takes a text in quotes, not `n` (write `\"n\"`)",
         ]
