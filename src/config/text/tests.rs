@@ -256,7 +256,8 @@ fn what_forks_write_otherwise_is_told() {
 layers { type: 'Convolution' } layers { type: 'BatchNorm' } layers { type: 'LRN' }
 layers { type: CONVOLUTION3D convolution_param { kernel_depth: 3 } }
 layer { convolution_param { kernel_shape { dim: 3 } } dropout_param { scale_train: false } }
-item { name: 'x' }"
+item { name: 'x' }
+layer { batch_norm_param { scale_bias: true } }"
         ),
         [
             "1:40 `kernel_size` is given twice in `pooling_param` (it may come once, and is already in line 1; \
@@ -275,6 +276,8 @@ item { name: 'x' }"
             "4:71 `scale_train` is a field of the fork Faster R-CNN of Caffe that is not supported (for false, add a Power \
              layer with scale: 1 - dropout_ratio)",
             "5:1 `item` is a field of the fork SSD of Caffe that is not supported (this is a label map, not a net)",
+            "6:28 `scale_bias` is a field of the fork NVCaffe of Caffe that is not supported (instead, add a Scale layer \
+             with bias_term: true, and the fillers, behind this one)",
         ]
     );
 }
