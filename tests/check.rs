@@ -136,6 +136,34 @@ fn json_tells_the_same() {
     assert!(json["errors"].as_u64().unwrap() > 5);
 }
 
+/// Solvers of zoos name their nets by paths of their authors' machines.
+#[test]
+fn a_net_that_lies_beside_its_solver_is_found_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir_all(folder.path().join("models/mine")).unwrap();
+    let solver = "base_lr: 0.1 lr_policy: 'fixed' max_iter: 1 snapshot_prefix: 'x' net: ";
+    let run = |net: &str| {
+        write("models/mine/solver.prototxt", &format!("{solver}{net}"));
+        let (status, stdout, _) = check(folder.path().to_str().unwrap(), &["models/mine/solver.prototxt"]);
+        assert_eq!(status, Some(2), "{stdout}");
+        stdout
+    };
+    let net = "layer { name: 'a' type: 'Convolutoin' bottom: 'x' top: 'a' }";
+    write("models/mine/train.prototxt", net);
+    let found = run("'/home/me/train.prototxt'");
+    let meant = "^ `models/mine/train.prototxt` is there: is it meant?";
+    assert!(found.contains("cannot read /home/me/train.prototxt") && found.contains(meant), "{found}");
+    assert!(found.contains("did you mean `Convolution`?"), "{found}");
+
+    write("models/other.prototxt", net);
+    let found = run("'other.prototxt'");
+    assert!(found.contains("^ `models/other.prototxt` is there: is it meant?"), "{found}");
+    for nothing in ["'/home/me/none.prototxt'", "'/home/me/solver.prototxt'", "''", "'..'"] {
+        assert!(!run(nothing).contains("meant"), "{nothing}");
+    }
+}
+
 #[test]
 fn weights_are_matched_by_name_and_shape() {
     let weights = "solver_mlp_sgd/init.caffemodel";
@@ -266,7 +294,8 @@ fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
         "layer { name: 'd' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }";
     let layers = [
         ("SELU", "", "did you mean `ELU`?"),
-        ("ReLU6", "", "did you mean `ReLU`?"),
+        ("ReLU6", "", "use Clip with min: 0 and max: 6"),
+        ("Lstm", "", "LSTM is another"),
         ("SoftmaxWithLossOHEM", "", "R-FCN"),
         ("ROIPooling", "", "Fast R-CNN"),
         ("Pooling", "pooling_param { pool: L1 kernel_size: 2 }", "`pool` has no value `L1`"),

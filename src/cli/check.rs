@@ -202,11 +202,15 @@ impl Checker {
         let sources = match solver::net_sources(file) {
             Ok(sources) => sources,
             Err(error) => {
+                let missing = matches!(error, SolverError::Setting { .. });
                 let nets = net_error(file, error);
                 let (here, elsewhere) = nets.into_iter().partition(|d| d.path.as_deref() == file.path());
                 found.extend::<Vec<_>>(here);
                 self.take(file.path(), vec![], found);
                 self.found.extend::<Vec<_>>(elsewhere);
+                if let Some(path) = file.path().filter(|_| missing) {
+                    nets_of(Path::new(path)).iter().for_each(|net| self.file(net));
+                }
                 return;
             }
         };

@@ -9,19 +9,21 @@ use super::Failure;
 use crate::{
     config::{self, Diagnostic, FileKind, SolverFile, proto::SolverParameter},
     snapshot::Weights,
+    solver,
 };
 
-/// The nets that a solver file with mistakes in it names, as far as they are there.
+/// The nets that a solver file with mistakes in it names, or most likely means, as far as they are there.
 pub fn nets_of(path: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let parsed = config::text::parse_partly::<SolverParameter>(path.display().to_string(), text);
-    let Ok(solver) = parsed.map(|p| p.message) else { return vec![] };
-    let named = solver.net.iter().chain(&solver.train_net).chain(&solver.test_net);
+    let Ok(found) = parsed.map(|p| p.message) else { return vec![] };
+    let named = found.net.iter().chain(&found.train_net).chain(&found.test_net);
     let mut nets: Vec<PathBuf> = Vec::new();
     for name in named {
         let beside = path.with_file_name(name);
         let here = PathBuf::from(name);
-        let net = if here.exists() { here } else { beside };
+        let there = [here, beside].into_iter().find(|net| net.exists());
+        let Some(net) = there.or_else(|| solver::net_meant(path, name)) else { continue };
         // A solver among them would lead on and on.
         if !nets.contains(&net) && matches!(config::file_kind(&net), Ok(FileKind::Net)) {
             nets.push(net);

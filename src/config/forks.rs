@@ -37,6 +37,13 @@ const PSP: &str = "PSPNet";
 const SEG: &str = "SegNet";
 const RCNN: &str = "Fast R-CNN";
 const SPARK: &str = "CaffeOnSpark";
+const C3D: &str = "C3D";
+const TSN: &str = "TSN";
+const VIDEO: &str = "video-caffe";
+const VIDEOS: &str = "C3D, SSD and TSN";
+const CASCADE: &str = "MS-CNN and Cascade R-CNN";
+const CTC: &str = "CaffeLSTM-OCR and deepdetect";
+const NORM_FACE: &str = "NormFace";
 
 const CHOICE: &str = "it chooses between implementations";
 const SPEED: &str = "it only changes the speed";
@@ -45,7 +52,11 @@ const AUGMENT: &str = "see random_area, random_aspect and their like in transfor
 const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
 const DETECTION: &str = "cnnctl does not train detectors with boxes";
 const RELU: &str = "add a ReLU layer behind this one";
-const SCALE: &str = "add a Scale layer with bias_term behind this one";
+const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fillers, behind this one";
+const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
+const AXES: &str = "write kernel_size, stride and pad once for each axis";
+const POOL_AXES: &str = "write kernel_sizes, strides and pads, each once for each axis";
+const PRE_FIXED: &str = "NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
 /// The fields, sorted by message and name.
@@ -66,8 +77,14 @@ const FIELDS: &[ForkField] = &[
     row("ConvolutionParameter", "conv_algos_override", NV, Skip(CHOICE)),
     row("ConvolutionParameter", "cudnn_convolution_algo_seeker", NV, Skip(CHOICE)),
     row("ConvolutionParameter", "fusion_type", INTEL, Refuse("write the layers out")),
+    row("ConvolutionParameter", "kernel_depth", C3D, Refuse(DEPTH)),
+    row("ConvolutionParameter", "kernel_shape", VIDEO, Refuse(AXES)),
     row("ConvolutionParameter", "negative_slope", INTEL, Refuse(RELU)),
+    row("ConvolutionParameter", "pad_shape", VIDEO, Refuse(AXES)),
     row("ConvolutionParameter", "relu", INTEL, Refuse(RELU)),
+    row("ConvolutionParameter", "stride_shape", VIDEO, Refuse(AXES)),
+    row("ConvolutionParameter", "temporal_pad", C3D, Refuse(DEPTH)),
+    row("ConvolutionParameter", "temporal_stride", C3D, Refuse(DEPTH)),
     row("DataParameter", "cache", NV, Skip(SPEED)),
     row("DataParameter", "parser_threads", NV, Skip(SPEED)),
     row("DataParameter", "precache", NV, Skip(SPEED)),
@@ -75,6 +92,12 @@ const FIELDS: &[ForkField] = &[
     row("DataParameter", "threads", NV, Skip(SPEED)),
     row("DropoutParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
     row("DropoutParameter", "sample_weights_test", SEG, Refuse("dropout is off in TEST")),
+    row(
+        "DropoutParameter",
+        "scale_train",
+        "Faster R-CNN",
+        Refuse("for false, add a Power layer with scale: 1 - dropout_ratio"),
+    ),
     row("ELUParameter", "lambda", NV, Refuse("add a Power layer with scale behind this one")),
     row("FillerParameter", "scale", INTEL, Refuse("give the deviation by `std` or `variance_norm`")),
     row("ImageDataParameter", "cache", NV, Skip(SPEED)),
@@ -120,6 +143,7 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "forward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "forward_type", NV, Skip(PRECISION)),
     row("LayerParameter", "interp_param", PSP, Refuse("a Deconvolution with a bilinear filler scales up")),
+    row("LayerParameter", "lstm_param", "several forks", Refuse("LSTM has its settings in recurrent_param")),
     row("LayerParameter", "mat_read_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mat_write_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mn_activation_param", INTEL, Skip("ranks are arranged by themselves")),
@@ -142,14 +166,9 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "split_param", INTEL, Skip(CHOICE)),
     row("LayerParameter", "trt_param", NV, Refuse(SETTINGS)),
     row("LayerParameter", "unique_label_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
-    row("LayerParameter", "upsample_param", SEG, Refuse("a Deconvolution scales up")),
-    row("LayerParameter", "video_data_param", SSD, Refuse(SETTINGS)),
-    row(
-        "LossParameter",
-        "pre_fixed_normalizer",
-        "R-FCN",
-        Refuse("there is normalization: FULL, VALID, BATCH_SIZE, NONE"),
-    ),
+    row("LayerParameter", "upsample_param", SEG, Refuse(SETTINGS)),
+    row("LayerParameter", "video_data_param", VIDEOS, Refuse(SETTINGS)),
+    row("LossParameter", "pre_fixed_normalizer", "R-FCN", Refuse(PRE_FIXED)),
     row("MemoryDataParameter", "dataframe_column_select", SPARK, Refuse("use a Data layer with LMDB")),
     row("MemoryDataParameter", "dataframe_format", SPARK, Refuse("use a Data layer with LMDB")),
     row("MemoryDataParameter", "share_in_parallel", SPARK, Skip(SPEED)),
@@ -165,14 +184,21 @@ const FIELDS: &[ForkField] = &[
     row("NetParameter", "eltwise_mem_sharing", NV, Skip(SPEED)),
     row("NetParameter", "global_grad_scale", NV, Skip(PRECISION)),
     row("NetParameter", "global_grad_scale_adaptive", NV, Skip(PRECISION)),
+    row("NetParameter", "item", SSD, Refuse("this is a label map, not a net")),
     row("NetParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
     row("NetParameter", "reduce_buckets", NV, Skip(SPEED)),
     row("PoolingParameter", "avg_include_pad", INTEL, Refuse("the mean counts the padding, as in Caffe")),
     row("PoolingParameter", "axis", INTEL, Refuse("windows slide over the axes after N and C")),
     row("PoolingParameter", "ceil_mode", "several forks", Flag("round_mode", ["FLOOR", "CEIL"])),
+    row("PoolingParameter", "kernel_depth", C3D, Refuse(POOL_AXES)),
+    row("PoolingParameter", "kernel_shape", VIDEO, Refuse(POOL_AXES)),
     row("PoolingParameter", "kernel_size_3d", INTEL, Refuse("write kernel_sizes, one for each axis")),
     row("PoolingParameter", "pad_3d", INTEL, Refuse("write pads, one for each axis")),
+    row("PoolingParameter", "pad_shape", VIDEO, Refuse(POOL_AXES)),
     row("PoolingParameter", "stride_3d", INTEL, Refuse("write strides, one for each axis")),
+    row("PoolingParameter", "stride_shape", VIDEO, Refuse(POOL_AXES)),
+    row("PoolingParameter", "temporal_pad", C3D, Refuse(POOL_AXES)),
+    row("PoolingParameter", "temporal_stride", C3D, Refuse(POOL_AXES)),
     row("PoolingParameter", "torch_pooling", NV, Flag("round_mode", ["CEIL", "FLOOR"])),
     row("ReLUParameter", "fuse", INTEL, Skip(SPEED)),
     row("ReshapeParameter", "pixelshuffler", INTEL, Refuse(SETTINGS)),
@@ -208,12 +234,16 @@ const FIELDS: &[ForkField] = &[
     row("TransformationParameter", "distort_param", SSD, Refuse(AUGMENT)),
     row("TransformationParameter", "emit_constraint", SSD, Refuse(DETECTION)),
     row("TransformationParameter", "expand_param", SSD, Refuse(AUGMENT)),
+    row("TransformationParameter", "fix_crop", TSN, Refuse(AUGMENT)),
     row("TransformationParameter", "flow", INTEL, Refuse(SETTINGS)),
     row("TransformationParameter", "forward_packing", NV, Skip(CHOICE)),
     row("TransformationParameter", "horizontal_stretch_lower", NV, Refuse(AUGMENT)),
     row("TransformationParameter", "horizontal_stretch_upper", NV, Refuse(AUGMENT)),
     row("TransformationParameter", "img_rand_resize_lower", NV, Refuse(AUGMENT)),
     row("TransformationParameter", "img_rand_resize_upper", NV, Refuse(AUGMENT)),
+    row("TransformationParameter", "is_flow", TSN, Refuse("mirror leaves the values of flows as they are")),
+    row("TransformationParameter", "max_distort", TSN, Refuse(AUGMENT)),
+    row("TransformationParameter", "multi_scale", TSN, Refuse(AUGMENT)),
     row("TransformationParameter", "noise_param", SSD, Refuse(AUGMENT)),
     row("TransformationParameter", "pad", INTEL, Refuse("pad the images beforehand")),
     row("TransformationParameter", "rand_resize_ratio_lower", NV, Refuse(AUGMENT)),
@@ -223,6 +253,7 @@ const FIELDS: &[ForkField] = &[
     row("TransformationParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
     row("TransformationParameter", "resize_param", SSD, Refuse("scale the images beforehand")),
     row("TransformationParameter", "scale_factors", PSP, Refuse(AUGMENT)),
+    row("TransformationParameter", "scale_ratios", TSN, Refuse(AUGMENT)),
     row("TransformationParameter", "use_gpu_transform", NV, Skip(CHOICE)),
     row("TransformationParameter", "vertical_stretch_lower", NV, Refuse(AUGMENT)),
     row("TransformationParameter", "vertical_stretch_upper", NV, Refuse(AUGMENT)),
@@ -234,21 +265,50 @@ const ENGINES: &[&str] = &["MKL2017", "MKLDNN"];
 /// Layer types, sorted: name, fork, and what to use in its place.
 const LAYERS: &[(&str, &str, &str)] = &[
     ("AnnotatedData", SSD, DETECTION),
-    ("Axpy", "SENet", "a Scale layer with two bottoms and an Eltwise layer compute the same"),
+    (
+        "Axpy",
+        "SENet",
+        "Flatten (the factors), Scale (two bottoms, axis: 0) and Eltwise layers compute the same",
+    ),
     ("BN", "SegNet and PSPNet", "use a BatchNorm and a Scale layer"),
+    ("BboxAccuracy", CASCADE, DETECTION),
     ("BoxAnnotatorOHEM", "R-FCN", DETECTION),
     ("BoxData", INTEL, DETECTION),
+    ("CONVOLUTION3D", C3D, "write CONVOLUTION, with kernel_size, stride and pad for depth, height and width"),
+    (
+        "CenterLoss",
+        "caffe-face",
+        "an Embed layer of the labels, without bias_term, and EuclideanLoss come close: its centres move otherwise",
+    ),
     ("CoSData", SPARK, "use a Data layer with LMDB"),
+    (
+        "ContinuationIndicator",
+        CTC,
+        "Concat (axis: 0) of two DummyData layers, 1 x N zeros and T-1 x N ones, is the same",
+    ),
+    ("Convolution3D", C3D, "use Convolution, with kernel_size, stride and pad for depth, height and width"),
+    ("CtcLoss", CTC, "cnnctl has no CTC; SoftmaxWithLoss takes a label for each step"),
+    ("DecodeBBox", CASCADE, DETECTION),
     ("DenseBlock", "DenseNet", "write the block's layers out, joined by Concat"),
     ("DenseCRF", "DeepLab and PSPNet", "refine the scores outside"),
     ("DenseImageData", SEG, "put images of labels into HDF5 files and use HDF5Data"),
     ("DetectNetTransformation", NV, DETECTION),
     ("DetectionEvaluate", SSD, DETECTION),
+    ("DetectionLoss", "MS-CNN and caffe-yolo", DETECTION),
     ("DetectionOutput", SSD, DETECTION),
     ("EvalDetection", INTEL, DETECTION),
+    ("Flip", NORM_FACE, "mirror in the transform_param of a data layer flips at random"),
+    ("ImageLabelmapData", "HED", "put images of labels into HDF5 files and use HDF5Data"),
     ("ImageSegData", "DeepLab and PSPNet", "put images of labels into HDF5 files and use HDF5Data"),
+    ("InnerDistance", NORM_FACE, "InnerProduct takes products, not distances"),
     ("Interp", PSP, "a Deconvolution with a bilinear filler scales up"),
     ("L1Loss", NV, "use EuclideanLoss, or Eltwise and Reduction with operation ASUM"),
+    ("LabelsequenceAccuracy", CTC, "Accuracy counts single labels"),
+    (
+        "Lstm",
+        "caffe-lstm",
+        "LSTM is another: T x N x ... and T x N as bottoms, settings in recurrent_param, other weights",
+    ),
     ("MKLBatchNorm", INTEL, "use BatchNorm"),
     ("MKLConcat", INTEL, "use Concat"),
     ("MKLConvolution", INTEL, "use Convolution"),
@@ -258,27 +318,53 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("MKLReLU", INTEL, "use ReLU"),
     ("MnActivation", INTEL, "leave it out"),
     ("MultiBoxLoss", SSD, DETECTION),
-    ("Normalize", SSD, "Reduction with SUMSQ, Power and Scale layers compute the same"),
+    ("NdConvolution", VIDEO, "use Convolution, with kernel_size, stride and pad once for each axis"),
+    ("NdPooling", VIDEO, "use Pooling, with kernel_sizes, strides and pads"),
+    (
+        "Normalize",
+        SSD,
+        "Power (2), Convolution (weights 1), Power (-0.5), Tile and Eltwise PROD compute `across_spatial: false`, Reduction \
+         (SUMSQ, axis: 1), Power (-0.5) and Scale (axis: 0, two bottoms) `true`; docs/from-caffe.md shows them",
+    ),
+    ("POOLING3D", C3D, "write POOLING, with kernel_sizes, strides and pads"),
     ("PSROIPooling", "R-FCN", DETECTION),
     ("Permute", SSD, "the order of axes is fixed; Reshape and Flatten keep it"),
+    ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),
     ("PriorBox", SSD, DETECTION),
     ("Proposal", "Faster R-CNN", DETECTION),
+    ("ProposalTarget", CASCADE, DETECTION),
+    ("ROIAlign", CASCADE, DETECTION),
     ("ROIPooling", RCNN, DETECTION),
+    ("ReLU6", "MobileNet-SSD and MobileNet-YOLO", "use Clip with min: 0 and max: 6"),
     ("RegionLoss", INTEL, DETECTION),
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),
+    ("Reverse", "CTPN and CaffeLSTM-OCR", "Slice and Concat layers compute the same"),
     ("SegAccuracy", "DeepLab and PSPNet", "use Accuracy"),
     ("ShuffleChannel", "ShuffleNet", "Slice and Concat layers compute the same"),
-    ("SmoothL1Loss", RCNN, "use EuclideanLoss"),
+    (
+        "SmoothL1Loss",
+        RCNN,
+        "with m = min(|d|, 1 / sigma^2) it is (sigma m)^2 / 2 + |d| - m: Eltwise, AbsVal, Clip, Power, Reduction",
+    ),
     ("SmoothL1LossOHEM", "R-FCN", DETECTION),
     ("SoftmaxWithLossOHEM", "R-FCN", "SoftmaxWithLoss with selective_sampling draws hard samples"),
     ("SpatialDropout", INTEL, "use Dropout"),
+    ("SpatialTransformer", "STN", "no layer takes values from places that the net computes"),
     ("TRT", NV, "leave it out"),
-    ("Upsample", SEG, "a Deconvolution scales up"),
-    ("VideoData", SSD, "take the video apart into images and use ImageData"),
+    ("Transpose", "CTPN", "the order of axes is fixed; Reshape and Flatten keep it"),
+    (
+        "TripletLoss",
+        "MyCaffe",
+        "max(0, |a - p|^2 - |a - n|^2 + margin): Eltwise, Reduction, Power and ReLU layers compute it",
+    ),
+    ("Upsample", SEG, "a Deconvolution scales up; it takes no places that a Pooling has found"),
+    ("VideoData", VIDEOS, "take the video apart into images and use ImageData"),
 ];
 
 /// A field of a fork, by the message that it stands in.
 pub(crate) fn field(message: &str, name: &str) -> Option<&'static ForkField> {
+    // The layers of 2014 have those of today's.
+    let message = if message == "V1LayerParameter" { "LayerParameter" } else { message };
     let find =
         |message: &str| FIELDS.binary_search_by(|row| (row.message, row.name).cmp(&(message, name))).ok();
     find(message).or_else(|| find("")).map(|at| &FIELDS[at])
@@ -287,6 +373,15 @@ pub(crate) fn field(message: &str, name: &str) -> Option<&'static ForkField> {
 /// Whether a word for `engine` is a fork's.
 pub(crate) fn is_engine(word: &str) -> bool {
     ENGINES.contains(&word) || word.split(':').any(|part| ENGINES.contains(&part))
+}
+
+/// What to write for a word of a fork's that stands in a field of Caffe's.
+pub(crate) fn word(field: &str, word: &str) -> Option<&'static str> {
+    match field {
+        "normalization" if word == "PRE_FIXED" => Some(PRE_FIXED),
+        "type" => layer(word).map(|(_, instead)| instead),
+        _ => None,
+    }
 }
 
 /// A layer type of a fork: the fork, and what to use in its place.
@@ -310,6 +405,7 @@ mod tests {
         assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
+        assert_eq!(field("V1LayerParameter", "bn_param").map(|f| f.fork), Some("SegNet and PSPNet"));
         assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }

@@ -38,7 +38,7 @@ pub use event::{Action, Event, Observer, Stage, Why};
 pub use goal::{Goal, Mean};
 pub use identity::Resumed;
 pub use interrupt::{Effect, Signals};
-pub use nets::{NetSources, net_sources, state_of};
+pub use nets::{NetSources, net_meant, net_sources, state_of};
 pub use save::seed_of;
 pub use team::Team;
 pub use testing::Means;

@@ -1,6 +1,6 @@
 //! Which nets a solver file means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{SolverError, team};
 use crate::config::{
@@ -117,12 +117,23 @@ fn load(field: &str, path: &str, solver: &SolverFile) -> Result<NetFile, SolverE
         ConfigError::Invalid(_) => error.into(),
         ConfigError::Io { source, .. } => {
             let also = if beside == Path::new(path) { "" } else { ", nor beside the solver file" };
-            SolverError::setting(field, format!("cannot read {path}{also}: {source}"))
+            let meant = solver.path().and_then(|file| net_meant(Path::new(file), path));
+            let meant =
+                meant.map_or_else(String::new, |p| format!("; `{}` is there: is it meant?", p.display()));
+            SolverError::setting(field, format!("cannot read {path}{also}: {source}{meant}"))
         }
         ConfigError::Utf16 { .. } | ConfigError::Unreadable { .. } => {
             SolverError::setting(field, error.to_string())
         }
     })
+}
+
+/// The file that a solver file most likely means by the path of a net that is not there: the same path from a folder
+/// further up, or the file of that name beside the solver file.
+pub fn net_meant(solver: &Path, net: &str) -> Option<PathBuf> {
+    let further_up = solver.ancestors().skip(2).map(|folder| folder.join(net));
+    let beside = Path::new(net).file_name().map(|name| solver.with_file_name(name));
+    further_up.chain(beside).find(|file| file.is_file() && file != solver)
 }
 
 /// The state of a net: the phase, then what the net says, then what the solver says.

@@ -132,7 +132,11 @@ impl Parser<'_> {
             None => self.frame_mut().seen.push((position, name)),
             Some(first) => {
                 let message = format!("`{}` is given twice in {}", field.name, self.frame_name());
-                let hint = format!("it may come once, and is already in line {}", self.line(first));
+                let mut hint = format!("it may come once, and is already in line {}", self.line(first));
+                let by_axis = matches!(&field.name[..], "kernel_size" | "stride" | "pad");
+                if by_axis && self.message().name == "PoolingParameter" {
+                    hint += &format!("; `{}s` takes one for each axis", field.name);
+                }
                 self.error(message, name, Some(hint));
             }
         }

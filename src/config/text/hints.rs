@@ -4,10 +4,10 @@ use super::lexer::{Lexeme, Token};
 use super::parser::Parser;
 use super::schema::{EnumType, Field, Kind, MessageType, Schema};
 use super::tokens::Literal;
-use crate::config::aliases;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
 use crate::config::suggest::{did_you_mean, surely_meant};
+use crate::config::{aliases, forks};
 
 /// Fields of `layers`, the layers of 2014, and what stands for them in `layer`.
 const OLD_FIELDS: [(&str, &str); 3] = [
@@ -18,6 +18,9 @@ const OLD_FIELDS: [(&str, &str); 3] = [
 
 /// More owners than this are no hint.
 const MAX_OWNERS: usize = 3;
+
+/// About a field of nobody's.
+const UNHEARD_OF: &str = "neither Caffe nor a fork that is known has it";
 
 /// Why a literal is no value for its field.
 #[derive(Default)]
@@ -31,15 +34,31 @@ pub(super) struct Refusal {
 /// What to do about a field that the innermost message does not have, and what to write if that is beyond doubt.
 pub(super) fn unknown_field(parser: &Parser<'_>, spelling: &str) -> (Option<String>, Option<String>) {
     let message = parser.message();
+    if let Some(hint) = foreign_settings(parser, spelling) {
+        return (Some(hint.to_owned()), None);
+    }
     let around = old_or_around(parser, spelling);
     let names = || message.fields().map(|f| f.name.as_str());
     let close = did_you_mean(spelling, names()).filter(|_| around.is_none());
     let hint = around
         .or_else(|| close.map(|name| format!("did you mean `{name}`?")))
-        .unwrap_or_else(|| "neither Caffe nor a fork that is known has it".to_owned());
+        .unwrap_or_else(|| UNHEARD_OF.to_owned());
     let plural = spelling.strip_suffix('s').unwrap_or(spelling);
     let fix = close.and_then(|_| surely_meant(spelling, names()).or_else(|| surely_meant(plural, names())));
     (Some(hint), fix.map(str::to_owned))
+}
+
+/// What to use in place of the layer that is being read, if its type is a fork's.
+pub(super) fn of_fork_layer(parser: &Parser<'_>) -> Option<&'static str> {
+    forks::layer(parser.frame().layer_type.as_deref()?).map(|(_, instead)| instead)
+}
+
+/// About the settings of a layer that only others have: no name is close to them.
+fn foreign_settings(parser: &Parser<'_>, spelling: &str) -> Option<&'static str> {
+    let stem = spelling.strip_suffix("_param")?.replace('_', "");
+    let own = parser.frame().layer_type.as_ref().is_some_and(|t| t.eq_ignore_ascii_case(&stem));
+    let slip = surely_meant(spelling, parser.message().fields().map(|f| f.name.as_str())).is_some();
+    of_fork_layer(parser).or(own.then_some(UNHEARD_OF)).filter(|_| !slip)
 }
 
 /// An old form of a field, or one that belongs elsewhere.
@@ -154,9 +173,11 @@ pub(super) fn wrong_kind(field: &Field, literal: Literal<'_>) -> Refusal {
 pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refusal {
     const MOST_LISTED: usize = 6;
     let message = format!("`{}` has no value `{}`", field.name, clipped(word));
+    let of_fork = forks::word(&field.name, word);
     let names: Vec<String> = values.values.iter().map(|(name, _)| name.clone()).collect();
     let fix = surely_meant(word, names.iter().map(String::as_str)).map(str::to_owned);
     let hint = match did_you_mean(word, names.iter().map(String::as_str)) {
+        _ if of_fork.is_some() => of_fork.map(str::to_owned),
         Some(name) => Some(format!("did you mean `{name}`?")),
         None if names.len() <= MOST_LISTED => Some(format!("it takes {}", either(&names))),
         None => None,
@@ -164,16 +185,19 @@ pub(super) fn unknown_word(field: &Field, values: &EnumType, word: &str) -> Refu
     Refusal { message, hint, fix }
 }
 
-/// A bare word where a text in quotes belongs.
-pub(super) fn not_quoted(message: &MessageType, field: &Field, literal: Literal<'_>) -> Refusal {
-    let Refusal { message: refusal, .. } = wrong_kind(field, literal);
-    let mut text = literal.text;
+/// A bare word, or a path, where a text in quotes belongs.
+pub(super) fn not_quoted(message: &MessageType, field: &Field, bare: &str) -> Refusal {
+    let refusal = format!("`{}` takes {}, not `{}`", field.name, field.kind.expected(), clipped(bare));
+    let mut text = bare;
     if message.name == "LayerParameter" && field.name == "type" {
         text = aliases::layer_type(text).unwrap_or(text);
     }
-    let word = literal.token == Token::Word;
-    let hint = word.then(|| format!("write `\"{}\"`", clipped(text)));
-    Refusal { message: refusal, hint, fix: word.then(|| format!("\"{text}\"")) }
+    let number = text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/');
+    let comment = text.starts_with("/*") || text.starts_with("//");
+    let right = !number && !comment && !text.contains(['"', '\'']);
+    let text = text.replace('\\', "\\\\");
+    let hint = right.then(|| format!("write `\"{}\"`", clipped(&text)));
+    Refusal { message: refusal, hint, fix: right.then(|| format!("\"{text}\"")) }
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -236,6 +260,7 @@ impl Parser<'_> {
                 let shown = self.shown(found);
                 let fix = self.unquoted(field, &shown);
                 let hint = fix.as_ref().map(|word| format!("write `{word}`, without quotes"));
+                let hint = hint.or_else(|| self.todays_type(field, found));
                 let message = format!("`{}` takes {takes}, not {shown}", field.name);
                 self.report(Diagnostic::error(message).at(self.source, found.span).hint(hint).fix(fix));
             }
@@ -258,6 +283,19 @@ impl Parser<'_> {
             _ => word.parse::<f64>().is_ok(),
         };
         right.then(|| word.to_owned())
+    }
+
+    /// About a type in quotes, as in `layer`, that stands in `layers`.
+    fn todays_type(&self, field: &Field, found: Lexeme) -> Option<String> {
+        let Kind::Enum(index) = field.kind else { return None };
+        if found.token != Token::Text || self.message().name != "V1LayerParameter" || field.name != "type" {
+            return None;
+        }
+        let word = self.source.slice(found.span).trim_matches(['"', '\'']);
+        let mut names = self.schema.enumeration(index).values.iter().map(|(name, _)| name);
+        let old = names.find(|name| aliases::layer_type(name) == Some(word));
+        let old = old.map_or_else(String::new, |name| format!("`{name}`, or "));
+        Some(format!("write {old}`layer` in place of `layers`"))
     }
 
     /// Complains about a missing colon; whether a value follows all the same.

@@ -66,6 +66,7 @@ impl Parser<'_> {
                 );
             }
             Action::Refuse(hint) => {
+                let hint = hints::of_fork_layer(self).unwrap_or(hint);
                 let message = format!("`{spelling}` is a field of {forks} of Caffe that is not supported");
                 self.error(message, name, Some(hint.to_owned()));
             }

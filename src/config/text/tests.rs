@@ -228,6 +228,63 @@ fn a_misplaced_field_is_told_where_it_belongs() {
     assert_eq!(solver.0[0].hint.as_deref(), Some("this is a field of a net: is it the right file?"));
 }
 
+/// The settings of a layer that only others have are like no field of Caffe's; the hint says what to use in its place.
+#[test]
+fn settings_of_foreign_layers_are_no_slips() {
+    let hint = |text: &str| {
+        let text = format!("layer {{ {text} }}");
+        parse::<NetParameter>("net", text.as_str()).unwrap_err().0[0].hint.clone().unwrap_or_default()
+    };
+    let instead = |name: &str| crate::config::fork_layer(name).expect("a fork's").1;
+    assert_eq!(hint("type: 'Lstm' lstm_param { }"), instead("Lstm"));
+    assert_eq!(hint("type: 'Transpose' transpose_param { dim: 1 }"), instead("Transpose"));
+    assert_eq!(hint("type: 'SpatialTransformer' st_param { }"), instead("SpatialTransformer"));
+    assert_eq!(hint("type: 'Convolution3D' convolution3d_param { }"), instead("Convolution3D"));
+    assert_eq!(hint("type: 'Permute' permute_param { order: 0 }"), instead("Permute"));
+    assert_eq!(hint("permute_param { order: 0 }"), "these are settings of a layer that cnnctl does not have");
+    assert_eq!(hint("type: 'LSTM' lstm_param { }"), "LSTM has its settings in recurrent_param");
+    let unheard_of = "neither Caffe nor a fork that is known has it";
+    assert_eq!(hint("type: 'Unpooling' unpooling_param { }"), unheard_of);
+    assert_eq!(hint("type: 'BoxOutput' box_output_param { }"), unheard_of);
+    assert_eq!(hint("type: 'ReLU' re_lu_param { }"), "did you mean `relu_param`?");
+    assert_eq!(hint("type: 'Pooling' poling_param { }"), "did you mean `pooling_param`?");
+    assert_eq!(hint("type: 'Foreign' poling_param { }"), "did you mean `pooling_param`?");
+}
+
+#[test]
+fn what_forks_write_otherwise_is_told() {
+    assert_eq!(
+        brief(
+            "layer { pooling_param { kernel_size: 1 kernel_size: 2 } loss_param { normalization: PRE_FIXED } }
+layers { type: 'Convolution' } layers { type: 'BatchNorm' } layers { type: 'LRN' }
+layers { type: CONVOLUTION3D convolution_param { kernel_depth: 3 } }
+layer { convolution_param { kernel_shape { dim: 3 } } dropout_param { scale_train: false } }
+item { name: 'x' }
+layer { batch_norm_param { scale_bias: true } }"
+        ),
+        [
+            "1:40 `kernel_size` is given twice in `pooling_param` (it may come once, and is already in line 1; \
+             `kernel_sizes` takes one for each axis)",
+            "1:85 `normalization` has no value `PRE_FIXED` (NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same)",
+            "2:16 `type` takes one of its names, without quotes, not `'Convolution'` (write `CONVOLUTION`, or `layer` in \
+             place of `layers`)",
+            "2:47 `type` takes one of its names, without quotes, not `'BatchNorm'` (write `layer` in place of `layers`)",
+            "2:76 `type` takes one of its names, without quotes, not `'LRN'` (write `LRN`, without quotes)",
+            "3:16 `type` has no value `CONVOLUTION3D` (write CONVOLUTION, with kernel_size, stride and pad for depth, \
+             height and width)",
+            "3:50 `kernel_depth` is a field of the fork C3D of Caffe that is not supported (write kernel_size, stride and \
+             pad three times: for depth, height and width)",
+            "4:29 `kernel_shape` is a field of the fork video-caffe of Caffe that is not supported (write kernel_size, \
+             stride and pad once for each axis)",
+            "4:71 `scale_train` is a field of the fork Faster R-CNN of Caffe that is not supported (for false, add a Power \
+             layer with scale: 1 - dropout_ratio)",
+            "5:1 `item` is a field of the fork SSD of Caffe that is not supported (this is a label map, not a net)",
+            "6:28 `scale_bias` is a field of the fork NVCaffe of Caffe that is not supported (instead, add a Scale layer \
+             with bias_term: true, and the fillers, behind this one)",
+        ]
+    );
+}
+
 #[test]
 fn a_missing_brace_is_one_error() {
     let text = "layer {\n  name: 'a'\n  convolution_param {\n    num_output: 1\n}\nlayer {\n  name: 'b'\n}\n";
@@ -246,6 +303,27 @@ fn a_missing_brace_is_one_error() {
             "3:7 `name` takes a text in quotes, not `1`",
         ]
     );
+}
+
+#[test]
+fn a_bare_path_is_one_error_and_is_quoted_whole() {
+    let text =
+        "layer {\n  name: nets/a-1.x#c\n  top: /data/b; top: ../c\n  bottom: C:\\d bottom: e'f g' }\nname: n";
+    assert_eq!(
+        brief(text),
+        [
+            "2:9 `name` takes a text in quotes, not `nets/a-1.x` (write `\"nets/a-1.x\"`)",
+            "3:8 `top` takes a text in quotes, not `/data/b` (write `\"/data/b\"`)",
+            "3:22 `top` takes a text in quotes, not `../c` (write `\"../c\"`)",
+            "4:11 `bottom` takes a text in quotes, not `C:\\d` (write `\"C:\\\\d\"`)",
+            "4:24 `bottom` takes a text in quotes, not `e'f g'`",
+            "5:7 `name` takes a text in quotes, not `n` (write `\"n\"`)",
+        ]
+    );
+    let long = format!("name: {}", "folder/".repeat(20));
+    let error = &parse::<NetParameter>("net", long.as_str()).unwrap_err().0[0];
+    assert_eq!(error.fix, Some(format!("\"{}\"", &long[6..])));
+    assert_eq!(error.place.as_ref().map(|p| (p.span.start, p.span.end)), Some((6, long.len() as u32)));
 }
 
 #[test]

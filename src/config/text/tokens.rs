@@ -113,6 +113,27 @@ impl<'s> Tokens<'s> {
         }
     }
 
+    /// Takes what stands bare where a text in quotes belongs, up to white space, a bracket or a separator: a path is
+    /// more than its first word.
+    pub fn take_bare(&mut self) -> Option<Span> {
+        let first = self.next;
+        let begins = matches!(
+            first.token,
+            Token::Word | Token::Integer | Token::Float | Token::Symbol(b'.' | b'/' | b'~')
+        );
+        if !begins || self.at_new_field() {
+            return None;
+        }
+        self.bump();
+        let ends = |token| {
+            matches!(token, Token::End | Token::Symbol(b'{' | b'}' | b'[' | b']' | b'<' | b'>' | b',' | b';'))
+        };
+        while self.next.span.start == self.last.end && !ends(self.next.token) {
+            self.bump();
+        }
+        Some(first.span.to(self.last))
+    }
+
     /// Drops the rest of the text.
     pub fn finish(&mut self) {
         self.lexer.finish();

@@ -23,6 +23,14 @@ impl<'s> Parser<'s> {
             self.fork_engine(self.source.slice(span).trim_matches(['"', '\'']));
             return Some(span);
         }
+        if matches!(field.kind, Kind::String | Kind::Bytes)
+            && let Some(span) = self.tokens.take_bare()
+        {
+            let Refusal { message, hint, fix } =
+                hints::not_quoted(self.message(), field, self.source.slice(span));
+            self.report(Diagnostic::error(message).at(self.source, span).hint(hint).fix(fix));
+            return None;
+        }
         let Some((literal, span)) = self.literal() else {
             self.not_a_value(field, name);
             return None;
@@ -66,7 +74,7 @@ impl<'s> Parser<'s> {
             Kind::Uint64 => integer(field, literal, 0, u64::MAX.into())?,
             Kind::Enum(index) => self.enum_number(field, literal, index)?,
             Kind::String | Kind::Bytes | Kind::Message(_) => {
-                return Err(hints::not_quoted(self.message(), field, literal));
+                return Err(hints::wrong_kind(field, literal));
             }
         };
         wire::put_tag(&mut self.out, field.number, WireType::Varint);
