@@ -85,7 +85,7 @@ impl Winograd {
     /// The input's gradient.
     pub fn backward(isa: Isa, dims: &ConvDims) -> Option<Self> {
         let forward = Self::new(isa, dims)?;
-        let Parts { stride, taps, counts, .. } = forward.parts;
+        let Parts { stride, taps, .. } = forward.parts;
         let (exchanged, crop) =
             (Self { channels: forward.rows, rows: forward.channels, ..forward }, forward.pad);
         let turned = Self { input: forward.output, result: forward.input, pass: Pass::Turned, ..exchanged };
@@ -93,7 +93,7 @@ impl Winograd {
             let reach = |axis: usize| (turned.parts.padded()[axis] - 1) * turned.dilation[axis];
             let pad = [0, 1].map(|axis| reach(axis) - crop[axis]);
             Self { pad, output: forward.input, crop: [0; 2], ..turned }
-        } else if counts == [stride; 2] && crop.iter().all(|&pad| pad <= 2 * stride) {
+        } else if forward.parts.counts() == [stride; 2] && crop.iter().all(|&pad| pad <= 2 * stride) {
             // Phases begin where the kernel does.
             let output = [0, 1].map(|axis| (forward.input[axis] + crop[axis]).div_ceil(stride));
             Self { pad: taps.map(|taps| taps - 1), output, crop, ..turned }

@@ -19,29 +19,33 @@ pub struct Parts {
     /// All taps.
     pub kernel: [usize; 2],
     pub stride: usize,
-    /// Taps of a part, and how many parts there are.
+    /// Taps of a part.
     pub taps: [usize; 2],
-    pub counts: [usize; 2],
 }
 
 impl Parts {
     /// A single tap.
-    pub const ONE: Self = Self { kernel: [1; 2], stride: 1, taps: [1; 2], counts: [1; 2] };
+    pub const ONE: Self = Self { kernel: [1; 2], stride: 1, taps: [1; 2] };
 
     /// As few parts as there can be, all alike; `None` of single taps that stride, or of too many.
     pub fn new(kernel: [usize; 2], stride: usize) -> Option<Self> {
-        let [(y, down), (x, across)] = [along(kernel[0], stride)?, along(kernel[1], stride)?];
-        Some(Self { kernel, stride, taps: [y, x], counts: [down, across] })
+        Some(Self { kernel, stride, taps: [of_part(kernel[0], stride)?, of_part(kernel[1], stride)?] })
+    }
+
+    /// How many parts there are along each axis.
+    pub fn counts(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.stride * self.kernel[axis].div_ceil(self.stride).div_ceil(self.taps[axis]))
     }
 
     /// Parts of both axes.
     pub fn count(&self) -> usize {
-        self.counts[0] * self.counts[1]
+        self.counts().iter().product()
     }
 
     /// Part number `index` of both axes, the last the quickest.
     pub fn pair(&self, index: usize) -> [usize; 2] {
-        [index / self.counts[1], index % self.counts[1]]
+        let [_, across] = self.counts();
+        [index / across, index % across]
     }
 
     /// Those of both axes.
@@ -57,7 +61,8 @@ impl Parts {
 
     /// Taps, those of zeros included.
     pub fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|axis| self.counts[axis] * self.taps[axis])
+        let counts = self.counts();
+        [0, 1].map(|axis| counts[axis] * self.taps[axis])
     }
 
     /// Rows of taps that lie together, with zeros behind each: how many, the taps of each, and with the zeros. Where these are
@@ -73,12 +78,12 @@ impl Parts {
     }
 }
 
-/// Taps of a part, and parts, along an axis.
-fn along(kernel: usize, stride: usize) -> Option<(usize, usize)> {
+/// Taps of a part along an axis.
+fn of_part(kernel: usize, stride: usize) -> Option<usize> {
     let of_remainder = kernel.div_ceil(stride);
     let stretches = of_remainder.div_ceil(MOST_TAPS);
     let (taps, count) = (of_remainder.div_ceil(stretches), stride.checked_mul(stretches)?);
-    ((taps > 1 || kernel * stride == 1) && count <= MOST).then_some((taps, count))
+    ((taps > 1 || kernel * stride == 1) && count <= MOST).then_some(taps)
 }
 
 #[cfg(test)]
@@ -94,7 +99,7 @@ mod tests {
                 );
                 continue;
             };
-            let (taps, count, padded) = (parts.taps[1], parts.counts[1], parts.padded()[1]);
+            let (taps, count, padded) = (parts.taps[1], parts.counts()[1], parts.padded()[1]);
             let of_part = |part| (0..taps).map(move |tap| parts.first([0, part])[1] + tap * stride);
             let mut all: Vec<usize> = (0..count).flat_map(of_part).collect();
             all.sort_unstable();
@@ -105,8 +110,9 @@ mod tests {
 
     #[test]
     fn an_axis_may_have_a_single_tap() {
-        let parts = Parts::new([1, 7], 1);
-        assert_eq!(parts, Some(Parts { kernel: [1, 7], stride: 1, taps: [1, 4], counts: [1, 2] }));
+        let parts = Parts::new([1, 7], 1).unwrap();
+        assert_eq!(parts, Parts { kernel: [1, 7], stride: 1, taps: [1, 4] });
+        assert_eq!((parts.counts(), parts.padded(), parts.rows()), ([1, 2], [1, 8], (1, [7, 8])));
         assert_eq!(Parts::new([1, 7], 2), None);
     }
 }

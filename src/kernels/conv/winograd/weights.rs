@@ -70,7 +70,7 @@ impl Winograd {
         let part = self.parts.pair(input);
         match self.pass {
             Pass::Turned if self.has_phases() => phase,
-            Pass::Turned => [0, 1].map(|axis| self.parts.counts[axis] - 1 - part[axis]),
+            Pass::Turned => [0, 1].map(|axis| self.parts.counts()[axis] - 1 - part[axis]),
             Pass::Forward | Pass::Spread => part,
         }
     }
