@@ -19,15 +19,16 @@ pub fn panel_start(len: usize, most: usize, index: usize) -> usize {
     index * (len / count) + index.min(len % count)
 }
 
-/// Panels of rows that are packed together, or in one task.
+/// Panels of rows that are packed together, or in one task: many where rows lie side by side, so that what is read at a time is long.
 const GROUP: usize = 16;
+const SMALL_GROUP: usize = 2;
 
 /// Packs a block of A: for each panel of rows, for each k, one value a row.
 pub fn rows(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
     let (m, k) = (rows.len(), depth.len());
-    for group in 0..group_count(isa, m) {
-        let start = group_start(isa, m, group);
-        let out = &mut out[start * k..group_start(isa, m, group + 1) * k];
+    for group in 0..group_count(isa, a, m) {
+        let start = group_start(isa, a, m, group);
+        let out = &mut out[start * k..group_start(isa, a, m, group + 1) * k];
         pack_group(isa, a, &rows, &depth, group, out);
     }
 }
@@ -35,20 +36,25 @@ pub fn rows(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, o
 /// [`rows`] for all threads.
 pub fn rows_parallel(isa: Isa, a: &Matrix<'_>, rows: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
     let (m, k) = (rows.len(), depth.len());
-    let first = |group| group_start(isa, m, group) * k;
-    parallel::for_parts(&mut out[..m * k], 0..group_count(isa, m), &first, &|group, out| {
+    let first = |group| group_start(isa, a, m, group) * k;
+    parallel::for_parts(&mut out[..m * k], 0..group_count(isa, a, m), &first, &|group, out| {
         pack_group(isa, a, &rows, &depth, group, out);
     });
 }
 
+/// Panels of a group.
+fn group_len(a: &Matrix<'_>) -> usize {
+    if a.row_stride == 1 { GROUP } else { SMALL_GROUP }
+}
+
 /// Groups of panels of `m` rows.
-fn group_count(isa: Isa, m: usize) -> usize {
-    m.div_ceil(isa.tile_rows()).div_ceil(GROUP)
+fn group_count(isa: Isa, a: &Matrix<'_>, m: usize) -> usize {
+    m.div_ceil(isa.tile_rows()).div_ceil(group_len(a))
 }
 
 /// The first of `m` rows of group number `group`, which is `m` after the last.
-fn group_start(isa: Isa, m: usize, group: usize) -> usize {
-    panel_start(m, isa.tile_rows(), (group * GROUP).min(m.div_ceil(isa.tile_rows())))
+fn group_start(isa: Isa, a: &Matrix<'_>, m: usize, group: usize) -> usize {
+    panel_start(m, isa.tile_rows(), (group * group_len(a)).min(m.div_ceil(isa.tile_rows())))
 }
 
 /// Packs one group of panels.
@@ -61,8 +67,8 @@ fn pack_group(
     out: &mut [f32],
 ) {
     let (m, k) = (rows.len(), depth.len());
-    let start = group_start(isa, m, group);
-    let panels = group * GROUP..m.div_ceil(isa.tile_rows()).min((group + 1) * GROUP);
+    let (start, len) = (group_start(isa, a, m, group), group_len(a));
+    let panels = group * len..m.div_ceil(isa.tile_rows()).min((group + 1) * len);
     let first = (rows.start + start) * a.row_stride + depth.start * a.col_stride;
     if a.row_stride == 1 && k > 0 {
         let mut bounds = [0; GROUP + 1];
