@@ -368,7 +368,7 @@ fn each_way_is_tested() {
         match way {
             Way::Whole => "whole",
             Way::Depthwise => "depthwise",
-            Way::Fast(fast) if fast.lines() => "lines",
+            Way::Fast(fast) if fast.is_line() => "lines",
             Way::Fast(fast) if fast.parts() > 1 => "in parts",
             Way::Fast(_) => "fast",
             Way::Few(_) => "few",

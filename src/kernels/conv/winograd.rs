@@ -159,7 +159,7 @@ impl Winograd {
     /// Eight points instead of six for 4 and 5 taps where a point sums at least `enough` products: rounding errors then
     /// stay near those of plain sums, which have many more. Those of lines always do.
     fn with_points(self, products: usize, enough: usize) -> Self {
-        let eight = self.parts.most_taps() > 3 && (self.lines() || products >= enough);
+        let eight = self.parts.most_taps() > 3 && (self.is_line() || products >= enough);
         let points = if eight { 8 } else { 6 };
         Self { points: self.parts.taps.map(|taps| if taps == 1 { 1 } else { points }), ..self }
     }
@@ -174,7 +174,7 @@ impl Winograd {
         // Parts of too few channels leave lanes empty.
         let inputs_filled = self.summed(self.channels) as f64 / c;
         // Of lines more of a transform is reading and writing.
-        let transforms = if self.lines() { 1.3 } else { 1.0 };
+        let transforms = if self.is_line() { 1.3 } else { 1.0 };
         let products =
             inputs_filled * (1.25 * phases + transforms * 38.0 / k) + transforms * 35.0 * phases / c;
         let margin = if self.parts.count() > 1 { SEVERAL_PARTS } else { 1.0 };
@@ -210,8 +210,8 @@ impl Winograd {
         }
     }
 
-    /// Whether tiles are lines: the kernel is a row or a column.
-    pub fn lines(&self) -> bool {
+    /// Whether the kernel is a row or a column, and so are tiles.
+    pub fn is_line(&self) -> bool {
         self.parts.kernel.contains(&1)
     }
 
