@@ -202,13 +202,14 @@ impl Checker {
         let sources = match solver::net_sources(file) {
             Ok(sources) => sources,
             Err(error) => {
-                let missing = matches!(error, SolverError::Setting { .. });
+                let no_net_is_wrong = matches!(error, SolverError::Setting { .. });
                 let nets = net_error(file, error);
                 let (here, elsewhere) = nets.into_iter().partition(|d| d.path.as_deref() == file.path());
                 found.extend::<Vec<_>>(here);
                 self.take(file.path(), vec![], found);
                 self.found.extend::<Vec<_>>(elsewhere);
-                if let Some(path) = file.path().filter(|_| missing) {
+                // What is wrong stands in the solver: nets that are there are looked at all the same.
+                if let Some(path) = file.path().filter(|_| no_net_is_wrong) {
                     nets_of(Path::new(path)).iter().for_each(|net| self.file(net));
                 }
                 return;

@@ -104,7 +104,7 @@ impl Finding {
         Self { hint: hint.map(str::to_owned), ..Self::error(layer, field, message) }
     }
 
-    /// What makes two findings one: numbers aside, which differ from phase to phase with the batch.
+    /// Whether two findings are one: numbers aside, which differ from phase to phase with the batch.
     fn is_like(&self, other: &Self) -> bool {
         let words = |f: &Self| f.message.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
         self.layer == other.layer && self.field == other.field && words(self) == words(other)
@@ -149,11 +149,10 @@ const MOST_KINDS: usize = 100;
 /// How many findings are enough, if there are that many.
 fn enough(found: &[Finding]) -> Option<usize> {
     let mut kinds = HashSet::new();
-    let full = |f: &Finding| {
-        kinds.insert(f.message.clone());
+    let last = found.iter().take(MOST).position(|f| {
+        kinds.insert(&f.message[..]);
         kinds.len() >= MOST_KINDS
-    };
-    let last = found.iter().take(MOST).position(full);
+    });
     last.map(|i| i + 1).or((found.len() >= MOST).then_some(MOST))
 }
 
