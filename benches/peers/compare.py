@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""cnnctl beside PyTorch and Caffe on the same nets, the same batches, the same machine, taking turns.
+"""cnnctl beside PyTorch, TensorFlow and Caffe on the same nets, the same batches, the same machine, taking turns.
 
     cargo build --release
-    python3 benches/peers/compare.py [--threads 2] [--rounds 3] [--nets lenet,caffenet,...] [--torch VENV] [--caffe BINARY]
+    python3 benches/peers/compare.py [--threads 2] [--rounds 3] [--nets lenet,caffenet,...] [--torch VENV] [--tensorflow VENV] [--caffe BINARY]
 
-Makes a virtual environment with PyTorch, unless --torch names one that has it. Caffe takes part if --caffe names its binary, built
-for the processor alone with OpenBLAS. Each round times every net with cnnctl and with each peer in each of its modes, so that other
+Makes a virtual environment with PyTorch, unless --torch names one that has it; with TensorFlow, too, if --tensorflow says where. Caffe
+takes part if --caffe names its binary, built for the processor alone with OpenBLAS. Each round times every net with cnnctl and with each peer in each of its modes, so that other
 work on the machine disturbs all; after the first round only modes that came near the best. PyTorch's modes: eager and
 channels_last, with all threads and with one, and both compiled (`compile`, `compile_cl`; a compilation takes a minute and more).
-Caffe's: OpenBLAS with all threads and with one. A mode that fails for a net, or takes too long, is a note below the tables.
+TensorFlow's: `graph` and `xla`. Caffe's: OpenBLAS with all threads and with one. A mode that fails for a net, or takes too long, is a note below the tables.
 
 The tables have medians over the rounds, the best mode of each peer, and the ratio of cnnctl to the best peer (below 1: cnnctl is
 faster). What is timed: inference (no loss, nothing kept for a backward pass), the forward pass of training, forward and backward, and
@@ -36,12 +36,18 @@ MODES = ("eager", "channels_last", "compile", "compile_cl")
 NEAR = 1.15
 
 
-def python_with_torch(path):
+def python_with(path, *packages):
     python = pathlib.Path(path) / "bin" / "python"
     if not python.exists():
         venv.create(path, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "torch", "numpy"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     return str(python)
+
+
+def ways_of_lrn(net):
+    """`band` is another way to the same LRN: a convolution with a band matrix."""
+    has_lrn = net.rstrip("+") in ("cifar10_full", "caffenet", "age_net", "googlenet")
+    return ("native", "band") if has_lrn else ("native",)
 
 
 class Torch:
@@ -50,7 +56,7 @@ class Torch:
     name = "PyTorch"
 
     def __init__(self, arguments):
-        self.python = python_with_torch(arguments.torch)
+        self.python = python_with(arguments.torch, "torch", "numpy")
         self.cap = arguments.cap
         names = arguments.modes.split(",")
         if not set(names) <= set(MODES):
@@ -60,9 +66,7 @@ class Torch:
         self.all = [(mode, lrn, count) for mode in names for lrn in ("native", "band") for count in sorted(counts(mode))]
 
     def modes(self, net):
-        """`band` is another way to the same LRN."""
-        has_lrn = net.rstrip("+") in ("cifar10_full", "caffenet", "age_net", "googlenet")
-        return [m for m in self.all if has_lrn or m[1] == "native"]
+        return [mode for mode in self.all if mode[1] in ways_of_lrn(net)]
 
     def time(self, net, mode):
         peer, shape = NETS[net]
@@ -76,6 +80,26 @@ class Torch:
             raise RuntimeError(result["error"])
         parts = ("infer_ms", "forward_ms", "fwd_bwd_ms", "step_ms")
         return [result[part]["median"] for part in parts] + [result["peak_mb"]]
+
+
+class TensorFlow:
+    """TensorFlow; a mode is its name there, the way of LRN, and the number of threads."""
+
+    name = "TensorFlow"
+
+    def __init__(self, arguments):
+        self.python = python_with(arguments.tensorflow, "tensorflow-cpu")
+        self.threads = arguments.threads
+
+    def modes(self, net):
+        return [(mode, lrn, self.threads) for mode in ("graph", "xla") for lrn in ways_of_lrn(net)]
+
+    def time(self, net, mode):
+        peer, shape = NETS[net]
+        name, lrn, threads = mode
+        script = [HERE / "tensorflow_nets.py", "--net", peer, "--batch", shape.split(",")[0], "--mode", name, "--lrn", lrn]
+        result = json.loads(nets.run([self.python, *script, "--threads", threads])[0].splitlines()[-1])
+        return [result[part] for part in ("infer_ms", "forward_ms", "fwd_bwd_ms", "step_ms", "peak_mb")]
 
 
 class Caffe:
@@ -149,10 +173,13 @@ def main():
     parser.add_argument("--nets", default=",".join(NETS))
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--torch", default=str(ROOT / "target/torch"), help="its virtual environment, or `none`")
+    parser.add_argument("--tensorflow", help="its virtual environment, made if it is not there")
     parser.add_argument("--caffe", help="Caffe's binary")
     parser.add_argument("--cap", type=float, default=900, help="seconds that a mode may take for a net, compiling included")
     arguments = parser.parse_args()
-    peers = ([Torch(arguments)] if arguments.torch != "none" else []) + ([Caffe(arguments)] if arguments.caffe else [])
+    peers = [Torch(arguments)] if arguments.torch != "none" else []
+    peers += [TensorFlow(arguments)] if arguments.tensorflow else []
+    peers += [Caffe(arguments)] if arguments.caffe else []
     rows, notes = [], []
     for net in arguments.nets.split(","):
         rows.append((net, compare(net, peers, arguments, notes)))
