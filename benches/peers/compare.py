@@ -31,7 +31,7 @@ from nets import NETS, ROOT
 
 HERE = pathlib.Path(__file__).parent
 PARTS = ("inference", "forward", "forward + backward", "step", "memory")
-MODES = ("eager", "channels_last", "compile", "compile_cl")
+MODES = ("eager", "channels_last", "compile", "compile_cl", "graph", "xla")
 # Modes that were slower than the best by more than this in every part are not timed again.
 NEAR = 1.15
 
@@ -58,9 +58,7 @@ class Torch:
     def __init__(self, arguments):
         self.python = python_with(arguments.torch, "torch", "numpy")
         self.cap = arguments.cap
-        names = arguments.modes.split(",")
-        if not set(names) <= set(MODES):
-            sys.exit(f"PyTorch's modes are {', '.join(MODES)}")
+        names = [mode for mode in arguments.modes if mode in MODES[:4]]
         # With one thread only what needs no compiling.
         counts = lambda mode: {arguments.threads, 1} if not mode.startswith("compile") else {arguments.threads}
         self.all = [(mode, lrn, count) for mode in names for lrn in ("native", "band") for count in sorted(counts(mode))]
@@ -89,10 +87,11 @@ class TensorFlow:
 
     def __init__(self, arguments):
         self.python = python_with(arguments.tensorflow, "tensorflow-cpu")
+        self.names = [mode for mode in arguments.modes if mode in MODES[4:]]
         self.threads = arguments.threads
 
     def modes(self, net):
-        return [(mode, lrn, self.threads) for mode in ("graph", "xla") for lrn in ways_of_lrn(net)]
+        return [(mode, lrn, self.threads) for mode in self.names for lrn in ways_of_lrn(net)]
 
     def time(self, net, mode):
         peer, shape = NETS[net]
@@ -171,12 +170,15 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nets", default=",".join(NETS))
-    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--modes", default=",".join(MODES), help="those of PyTorch and TensorFlow that are timed")
     parser.add_argument("--torch", default=str(ROOT / "target/torch"), help="its virtual environment, or `none`")
     parser.add_argument("--tensorflow", help="its virtual environment, made if it is not there")
     parser.add_argument("--caffe", help="Caffe's binary")
     parser.add_argument("--cap", type=float, default=900, help="seconds that a mode may take for a net, compiling included")
     arguments = parser.parse_args()
+    arguments.modes = arguments.modes.split(",")
+    if not set(arguments.modes) <= set(MODES):
+        sys.exit(f"modes are {', '.join(MODES)}")
     peers = [Torch(arguments)] if arguments.torch != "none" else []
     peers += [TensorFlow(arguments)] if arguments.tensorflow else []
     peers += [Caffe(arguments)] if arguments.caffe else []

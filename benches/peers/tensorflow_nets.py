@@ -149,9 +149,11 @@ def squeezenet11(b):
         b.conv(squeezed, 1).relu()
         b.beside(lambda b: b.conv(expanded, 1).relu(), lambda b: b.conv(expanded, 3, 1, 1).relu())
 
-    b.conv(64, 3, 2).relu().pool()
-    for squeezed, expanded in ((16, 64), (16, 64), None, (32, 128), (32, 128), None, (48, 192), (48, 192), (64, 256), (64, 256)):
-        fire(squeezed, expanded)
+    b.conv(64, 3, 2).relu()
+    for stage in ((16, 64), (16, 64)), ((32, 128), (32, 128)), ((48, 192), (48, 192), (64, 256), (64, 256)):
+        b.pool()
+        for squeezed, expanded in stage:
+            fire(squeezed, expanded)
     b.drop().conv(1000, 1).relu().add(layers.GlobalAveragePooling2D())
 
 
@@ -239,7 +241,7 @@ def main():
     parser.add_argument("--min-time", type=float, default=2.0, help="seconds for each part, if it takes fewer than 50 iterations")
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
     keras.utils.set_random_seed(1)
 
     build, shape, classes = NETS[arguments.net]
