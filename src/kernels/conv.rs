@@ -30,7 +30,6 @@ use convolve::{Convolve, Weights};
 use few::{Forward, Gradient, InputGradient};
 use gradient::Cut;
 use lines::{Line, Lines};
-use phases::Phase;
 use strided::Strided;
 use winograd::Winograd;
 
@@ -294,13 +293,13 @@ fn plain_backward_input(
 ) {
     let isa = Isa::best();
     let mut rest = &mut scratch[..dims.weight_len()];
-    for phase in phases::phases(dims) {
+    for (phase, alike) in phases::sets(dims) {
         let packed;
-        (packed, rest) = rest.split_at_mut(dims.in_channels * dims.group_out() * phase.lines.taps());
-        weights::pack_backward(isa, dims, &phase, weights, packed);
+        (packed, rest) = rest.split_at_mut(dims.in_channels * alike * dims.group_out() * phase.lines.taps());
+        weights::pack_backward(isa, dims, (&phase, alike), weights, packed);
     }
     let packed = &scratch[..dims.weight_len()];
-    let Some(phase) = phases::phases(dims).find(Phase::is_everything) else {
+    let Some((phase, _)) = phases::sets(dims).find(|(phase, _)| phase.is_everything()) else {
         return Strided { isa, dims, top_diff, packed, onto }.run(bottom_diff);
     };
     let whole = Convolve {

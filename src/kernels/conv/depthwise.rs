@@ -7,7 +7,7 @@ mod wide;
 
 use super::lines::{Line, Lines};
 use super::phases::{self, Phase};
-use super::strided::Weave;
+use super::strided::{Phases, Weave};
 use super::{ConvDims, Epilogue};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
@@ -244,19 +244,8 @@ pub fn backward_input(isa: Isa, dims: &ConvDims, top_diff: &[f32], weights: &[f3
                     filter_phase(isa, dims, &phase, (top_diff, weights), first, out);
                 }
                 let c = MatMut::new(bottom_diff, count, area, area);
-                let (phase, values, rows) = (&phase, &*values, [0, count]);
-                isa.run(Weave {
-                    values,
-                    rows,
-                    lines,
-                    len,
-                    stride,
-                    phase,
-                    clear: false,
-                    add: false,
-                    x: None,
-                    c,
-                });
+                let phases = Phases { values, rows: count, lines, len, stride, alike: None };
+                isa.run(Weave { phases, first: &phase, row: 0, clear: false, add: false, x: None, c });
             });
         }
     });

@@ -56,14 +56,9 @@ pub struct Phase {
     pub lines: Lines,
 }
 
-/// All phases of a convolution: one where nothing strides. A stride beyond the input has no more phases than that.
+/// Number of phases of a convolution: one where nothing strides. A stride beyond the input has no more phases than that.
 ///
 /// Those that differ only in the last axis follow one another: together they fill lines of the input.
-pub fn phases(dims: &ConvDims) -> impl Iterator<Item = Phase> {
-    (0..count(dims)).map(|index| Phase::new(dims, index))
-}
-
-/// Number of phases.
 pub fn count(dims: &ConvDims) -> usize {
     dims.axes.iter().map(remainders).product()
 }
@@ -71,6 +66,30 @@ pub fn count(dims: &ConvDims) -> usize {
 /// Remainders by the stride that positions of the input have.
 pub fn remainders(axis: &ConvAxis) -> usize {
     axis.stride.min(axis.input.max(1))
+}
+
+/// The most phases that are computed together.
+pub const MOST_ALIKE: usize = 8;
+
+/// How many phases from this remainder of the last axis on are alike: their taps meet the same outputs, and lie side by side in the
+/// kernel, one a phase.
+pub fn alike(axis: &ConvAxis, remainder: usize) -> usize {
+    let of = |remainder| PhaseAxis::new(axis, remainder).line;
+    let end = remainders(axis).min(remainder + MOST_ALIKE);
+    (remainder..end).take_while(|&other| of(other) == of(remainder)).count()
+}
+
+/// All phases: those that are alike by the first of them and how many there are.
+pub fn sets(dims: &ConvDims) -> impl Iterator<Item = (Phase, usize)> {
+    let last = dims.axes.last();
+    let per_line = last.map_or(1, remainders);
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let first = (next < count(dims)).then_some(next)?;
+        let alike = last.map_or(1, |axis| alike(axis, first % per_line));
+        next += alike;
+        Some((Phase::new(dims, first), alike))
+    })
 }
 
 impl Phase {
@@ -134,9 +153,38 @@ mod tests {
         let axis = ConvAxis::new(5, 3, 2, 1, 1).unwrap();
         let dims = ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis] };
         let taps = |phase: &Phase| (0..phase.lines.taps()).map(|t| phase.kernel_tap(t)).collect::<Vec<_>>();
-        let phases: Vec<_> = phases(&dims).collect();
+        let phases: Vec<_> = (0..count(&dims)).map(|index| Phase::new(&dims, index)).collect();
         // Even positions y + 1 are odd: tap 1. Odd ones: taps 2 and 0.
         assert_eq!((taps(&phases[0]), phases[0].lines.outputs()), (vec![1], 3));
         assert_eq!((taps(&phases[1]), phases[1].lines.outputs()), (vec![2, 0], 2));
+    }
+
+    #[test]
+    fn phases_that_are_alike_have_their_taps_side_by_side() {
+        for (kernel, stride, pad, dilation) in (1..=9)
+            .flat_map(|k| (1..=9).flat_map(move |s| [(k, s, 0, 1), (k, s, k / 2, 1), (k, s, k / 3, 2)]))
+        {
+            let axis = ConvAxis::new(40, kernel, stride, pad, dilation).unwrap();
+            let dims = ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis; 2] };
+            let mut number = 0;
+            for (first, alike) in sets(&dims) {
+                for i in 0..alike {
+                    let phase = Phase::new(&dims, number + i);
+                    let taps = phase.lines.taps();
+                    assert_eq!((phase.lines.outputs(), taps), (first.lines.outputs(), first.lines.taps()));
+                    let places =
+                        |phase: &Phase, from| (0..taps).map(|t| from + phase.kernel_tap(t)).collect();
+                    let (found, expected): (Vec<_>, Vec<_>) = (places(&phase, 0), places(&first, i));
+                    assert_eq!(found, expected, "{axis:?}");
+                }
+                number += alike;
+            }
+            assert_eq!(number, count(&dims));
+        }
+        let axis = |kernel, stride, pad| ConvAxis::new(80, kernel, stride, pad, 1).unwrap();
+        assert_eq!(alike(&axis(2, 2, 0), 0), 2);
+        assert_eq!([0, 4].map(|remainder| alike(&axis(16, 8, 4), remainder)), [4, 4]);
+        assert_eq!([0, 3].map(|remainder| alike(&axis(11, 4, 0), remainder)), [3, 1]);
+        assert_eq!(alike(&axis(4, 2, 1), 0), 1);
     }
 }

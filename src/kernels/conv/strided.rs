@@ -1,20 +1,22 @@
 //! The input's gradient where the kernel strides: each phase a plain convolution, woven into the lines of the input.
 //!
-//! A task is an image and group, or a band of it, so that phases are woven while they are near; or several small
-//! images. Rows are cut as those of `convolve.rs`. Lines that no tap meets (1 x 1) are only cleared.
+//! Phases of a line that are alike (all, where the kernel is as wide as its stride) are one convolution, whose rows are the phases of
+//! each channel: their taps are gathered once. A task is an image and group, or a band of it, so that phases are woven while they
+//! are near; or several small images. Rows are cut as those of `convolve.rs`. Lines that no tap meets (1 x 1) are only cleared.
 
 use std::ops::Range;
 
 use super::convolve::{Convolve, Weights, images_together, row_tasks};
 use super::lines::Lines;
 use super::phases::{self, Phase};
-use super::{ConvDims, Onto};
+use super::{ConvAxis, ConvDims, Onto};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd};
 
-/// Positions of the input in a band.
+/// Positions of the input in a band, and of a phase.
 const BAND: usize = 2048;
+const OF_PHASE: usize = 128;
 
 /// An input's gradient.
 pub struct Strided<'a> {
@@ -31,11 +33,12 @@ impl Strided<'_> {
     pub fn run(&self, bottom_diff: &mut [f32]) {
         let (m, area) = (self.dims.group_in(), self.dims.in_area());
         let axis = self.dims.axes[0];
-        let outputs = area / phases::count(self.dims);
+        let phases = phases::count(self.dims);
+        let outputs = area / phases;
         let together =
             if self.dims.group == 1 { images_together(self.dims.batch, outputs, usize::MAX) } else { 1 };
         let line = area / axis.input.max(1);
-        let bands = area.div_ceil(BAND).min(axis.input.div_ceil(axis.stride)).max(1);
+        let bands = area.div_ceil(BAND.max(OF_PHASE * phases)).min(axis.input.div_ceil(axis.stride)).max(1);
         let band = axis.input.div_ceil(bands).next_multiple_of(axis.stride);
         let row_tasks = row_tasks(self.dims.group * self.dims.batch.div_ceil(together) * bands);
         parallel::for_chunks_mut(bottom_diff, together * m * area, |start, images| {
@@ -73,24 +76,25 @@ impl Strided<'_> {
             let lines = phase.lines.band(phase.outer(&range)).outputs() / len.div_ceil(last.stride);
             scratch::lend(rows * lines * len, |values| {
                 let mut rest = &mut *values;
-                for number in first..first + per_line {
-                    let phase = Phase::new(dims, number);
+                let mut next = first;
+                while next < first + per_line {
+                    let (phase, alike) = (Phase::new(dims, next), phases::alike(&last, next - first));
                     let (k, lines) =
                         (dims.group_out() * phase.lines.taps(), phase.lines.band(phase.outer(&range)));
-                    let weights = &packed[index % dims.group * m * k..][..m * k];
-                    packed = &packed[dims.in_channels * k..];
-                    let (of_phase, outputs) = (rows * lines.outputs(), lines.outputs());
-                    let (values, others) = std::mem::take(&mut rest).split_at_mut(of_phase);
-                    let c = ImagesMut::new(values, rows / m, m, outputs);
+                    let weights = &packed[index % dims.group * alike * m * k..][..alike * m * k];
+                    packed = &packed[alike * dims.in_channels * k..];
+                    let (of_phases, outputs) = (alike * rows * lines.outputs(), lines.outputs());
+                    let (values, others) = std::mem::take(&mut rest).split_at_mut(of_phases);
+                    let c = ImagesMut::new(values, rows / m, alike * m, outputs);
                     self.sums(&lines, index, weights, row_tasks, c);
-                    rest = others;
+                    (rest, next) = (others, next + alike);
                 }
                 let (phase, values, width) = (&phase, &*values, c.cols());
                 let height = (parallel::CHUNK / width.max(1)).max(rows.div_ceil(row_tasks));
                 parallel::for_row_blocks(c.block(0..rows, 0..width), height, &|row, c| {
-                    let rows = [row, rows];
-                    let (stride, x) = (last.stride, x.map(|x| (x, dims.in_area())));
-                    self.isa.run(Weave { values, rows, lines, len, stride, phase, clear, add, x, c });
+                    let phases = Phases { values, rows, lines, len, stride: last.stride, alike: Some(&last) };
+                    let x = x.map(|x| (x, dims.in_area()));
+                    self.isa.run(Weave { phases, first: phase, row, clear, add, x, c });
                 });
             });
             clear = false;
@@ -119,21 +123,62 @@ impl Strided<'_> {
     }
 }
 
-/// Phases that fill lines of the input together: one after the other, each a row a channel.
-pub struct Weave<'a> {
-    /// Their values.
+/// Values of the phases that fill lines of the input together: one phase after the other, each a row a channel; or those that are
+/// alike together, channel by channel.
+#[derive(Clone, Copy)]
+pub struct Phases<'a> {
     pub values: &'a [f32],
-    /// The first row of `c`, and how many there are in all.
-    pub rows: [usize; 2],
-    /// Lines of a channel, and length of a line of the input.
+    /// Rows of a phase.
+    pub rows: usize,
+    /// Lines of a row, and length of a line of the input.
     pub lines: usize,
     /// See `lines`.
     pub len: usize,
     /// Distance between values of one phase in a line of the input.
     pub stride: usize,
-    /// The first phase, which knows the lines' places in `c`, and whether the other lines are to be zeros.
-    pub phase: &'a Phase,
-    /// See `phase`.
+    /// The last axis, which tells what is alike, if that stands together.
+    pub alike: Option<&'a ConvAxis>,
+}
+
+/// Where the values of a phase lie: the first, the distance between rows, and the length of a line.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    first: usize,
+    row: usize,
+    len: usize,
+}
+
+impl<'a> Phases<'a> {
+    /// The places of all that have values.
+    fn places(self) -> impl Iterator<Item = Place> + use<'a> {
+        let (mut first, mut next, mut alike, mut left) = (0, 0, 0, 0);
+        (0..self.stride.min(self.len)).map(move |remainder| {
+            let len = (self.len - remainder).div_ceil(self.stride);
+            let of_row = self.lines * len;
+            first += of_row;
+            if left == 0 {
+                alike = self.alike.map_or(1, |axis| phases::alike(axis, remainder));
+                (first, next, left) = (next, next + self.rows * alike * of_row, alike);
+            }
+            left -= 1;
+            Place { first, row: alike * of_row, len }
+        })
+    }
+
+    /// A line of one of them.
+    fn line(&self, place: &Place, row: usize, line: usize) -> &'a [f32] {
+        &self.values[place.first + row * place.row + line * place.len..][..place.len]
+    }
+}
+
+/// Weaves phases into lines of the input.
+pub struct Weave<'a> {
+    pub phases: Phases<'a>,
+    /// The first of them, which knows the lines' places in `c`.
+    pub first: &'a Phase,
+    /// Their row that is the first of `c`.
+    pub row: usize,
+    /// Whether the other lines are to be zeros.
     pub clear: bool,
     /// Whether values are added to those of `c`, and what lies beside all rows, so far apart: sums are 0 where that is not above 0.
     pub add: bool,
@@ -148,45 +193,63 @@ impl Job for Weave<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weave { values, rows: [first, rows], lines, len, stride, phase, clear, add, x, mut c } = self;
-        let len_of = |remainder: usize| (len - remainder).div_ceil(stride);
-        for i in first..first + c.rows() {
-            let row = c.row(i - first);
+        /// The most phases that are woven by registers.
+        const MOST: usize = 8;
+        let Weave { phases, first, row: first_row, clear, add, x, mut c } = self;
+        let Phases { lines, len, stride, .. } = phases;
+        let mut places = [Place::default(); MOST];
+        places.iter_mut().zip(phases.places()).for_each(|(kept, place)| *kept = place);
+        for i in 0..c.rows() {
+            let (row, number) = (c.row(i), first_row + i);
             if clear {
                 row.fill(0.0);
             }
             for line in 0..lines {
-                let to = &mut row[phase.line_start(line)..][..len];
-                let mut phase = values;
-                for remainder in 0..stride.min(len) {
-                    let of_phase;
-                    (of_phase, phase) = phase.split_at(rows * lines * len_of(remainder));
-                    let from = &of_phase[(i * lines + line) * len_of(remainder)..][..len_of(remainder)];
-                    if stride == 2 && remainder == 0 && len > 1 {
-                        let odd = &phase[(i * lines + line) * len_of(1)..][..len_of(1)];
-                        weave_two(simd, from, odd, add, to);
-                        break;
+                let to = &mut row[first.line_start(line)..][..len];
+                let [a, b, c, d, e, f, g, h] = &places;
+                let of = |place: &Place| phases.line(place, number, line);
+                match stride {
+                    2 if len >= 2 => weave(simd, [of(a), of(b)], add, to),
+                    4 if len >= 4 => weave(simd, [of(a), of(b), of(c), of(d)], add, to),
+                    8 if len >= 8 => {
+                        weave(simd, [of(a), of(b), of(c), of(d), of(e), of(f), of(g), of(h)], add, to);
                     }
-                    let to = to[remainder..].iter_mut().step_by(stride).zip(from);
-                    to.for_each(|(to, &v)| *to = if add { *to + v } else { v });
+                    _ => {
+                        for (remainder, place) in phases.places().enumerate() {
+                            let to = to[remainder..].iter_mut().step_by(stride).zip(of(&place));
+                            to.for_each(|(to, &v)| *to = if add { *to + v } else { v });
+                        }
+                    }
                 }
             }
             if let Some((x, area)) = x {
-                clear_rectified(simd, &x[i * area..][..row.len()], row);
+                clear_rectified(simd, &x[number * area..][..row.len()], row);
             }
         }
     }
 }
 
-/// `to` = the values of `even` and `odd` in turns, or these are added to it; `even` may have one more.
+/// `to` = the values of `phases`, a power of two of them, in turns, or these are added to it; the first may have one more than the last.
 #[inline(always)]
-pub fn weave_two<S: Simd>(simd: S, even: &[f32], odd: &[f32], add: bool, to: &mut [f32]) {
-    for (i, to) in to.chunks_mut(2 * S::LANES).enumerate() {
-        let (even, odd) = (&even[i * S::LANES..], &odd[(i * S::LANES).min(odd.len())..]);
-        let (low, high) = simd.zip(simd.read_first(even), simd.read_first(odd));
-        let (to_low, to_high) = to.split_at_mut(to.len().min(S::LANES));
-        for (to, v) in [(to_low, low), (to_high, high)] {
-            simd.write_first(to, if add { simd.add(simd.read_first(to), v) } else { v });
+pub fn weave<S: Simd, const N: usize>(simd: S, phases: [&[f32]; N], add: bool, to: &mut [f32]) {
+    for (i, to) in to.chunks_mut(N * S::LANES).enumerate() {
+        let mut values = [simd.splat(0.0); N];
+        for (value, phase) in values.iter_mut().zip(&phases) {
+            *value = simd.read_first(&phase[(i * S::LANES).min(phase.len())..]);
+        }
+        let mut woven = 1;
+        while woven < N {
+            let from = values;
+            for pair in 0..N / 2 {
+                (values[2 * pair], values[2 * pair + 1]) = simd.zip(from[pair], from[pair + N / 2]);
+            }
+            woven *= 2;
+        }
+        let mut rest = to;
+        for value in values {
+            let part;
+            (part, rest) = rest.split_at_mut(rest.len().min(S::LANES));
+            simd.write_first(part, if add { simd.add(simd.read_first(part), value) } else { value });
         }
     }
 }

@@ -86,6 +86,16 @@ fn cases() -> Vec<ConvDims> {
         // Rows of a band cut, too: phases, lines that are woven, lines that no tap meets.
         dims([9, 90, 70, 1], &[[14, 3, 2, 1, 1], [13, 3, 2, 1, 1]]),
         dims([2, 200, 33, 1], &[[21, 1, 2, 0, 1], [19, 1, 2, 0, 1]]),
+        // Phases that are alike: all, in two sets, all but one; woven by two, four, eight and by others, some shorter; groups, small images
+        // together, bands.
+        dims([2, 16, 20, 1], &[[32, 2, 2, 0, 1], [32, 2, 2, 0, 1]]),
+        dims([3, 18, 14, 1], &[[9, 2, 2, 0, 1], [11, 3, 3, 0, 1]]),
+        dims([1, 21, 19, 1], &[[88, 16, 8, 4, 1], [95, 16, 8, 4, 1]]),
+        dims([2, 13, 30, 1], &[[40, 8, 8, 0, 1], [45, 8, 8, 0, 1]]),
+        dims([2, 26, 28, 2], &[[21, 6, 4, 0, 1], [70, 4, 4, 0, 1]]),
+        dims([2, 17, 14, 1], &[[24, 5, 5, 0, 1], [143, 24, 12, 3, 1]]),
+        dims([1, 20, 16, 1], &[[5, 9, 8, 4, 1], [7, 9, 8, 4, 1]]),
+        dims([2, 14, 20, 1], &[[301, 11, 4, 0, 1]]),
         // Sums of a register and a half of channels, their rows cut.
         dims([2, 90, 48, 1], &[[31, 1, 1, 0, 1], [23, 1, 1, 0, 1]]),
         // One tap: more of one side's channels, several images and bands, several blocks of taps.

@@ -20,16 +20,22 @@ pub fn pack_forward(isa: Isa, dims: &ConvDims, weights: &[f32], packed: &mut [f3
     });
 }
 
-/// Packs one phase of the input's gradient: rows are a group's input channels, taps run over its output channels and
-/// the phase's share of the kernel.
-pub fn pack_backward(isa: Isa, dims: &ConvDims, phase: &Phase, weights: &[f32], packed: &mut [f32]) {
-    let (m, taps, area) = (dims.group_in(), phase.lines.taps(), dims.kernel_area());
+/// Packs `alike` phases of the input's gradient from `phase` on: rows are a group's input channels, of each all phases, taps run over
+/// its output channels and the phase's share of the kernel.
+pub fn pack_backward(
+    isa: Isa,
+    dims: &ConvDims,
+    (phase, alike): (&Phase, usize),
+    weights: &[f32],
+    packed: &mut [f32],
+) {
+    let (m, taps, area) = (dims.group_in() * alike, phase.lines.taps(), dims.kernel_area());
     let k = dims.group_out() * taps;
     parallel::for_chunks_mut(packed, m * k, |start, packed| {
         let group = start / (m * k);
         let weights = &weights[group * dims.group_out() * dims.depth()..];
         // One tap: a matrix.
-        let matrix = (taps == 1).then(|| Matrix {
+        let matrix = (taps == 1 && alike == 1).then(|| Matrix {
             data: &weights[phase.kernel_tap(0)..],
             row_stride: area,
             col_stride: dims.depth(),
@@ -44,8 +50,14 @@ pub fn pack_backward(isa: Isa, dims: &ConvDims, phase: &Phase, weights: &[f32], 
                 let from = tap / taps * dims.depth() + phase.kernel_tap(tap % taps);
                 for rows in panels(m, isa.tile_rows()) {
                     let to = &mut packed[rows.start * k + i * rows.len()..][..rows.len()];
-                    let from = weights[from + rows.start * area..].iter().step_by(area);
-                    to.iter_mut().zip(from).for_each(|(to, &v)| *to = v);
+                    let (mut at, mut phase) = (from + rows.start / alike * area, rows.start % alike);
+                    for to in to {
+                        *to = weights[at + phase];
+                        phase += 1;
+                        if phase == alike {
+                            (at, phase) = (at + area, 0);
+                        }
+                    }
                 }
             }
         });

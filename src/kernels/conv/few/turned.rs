@@ -6,7 +6,7 @@
 use super::few_pairs;
 use super::forward::{Outputs, TAPS};
 use super::planes::{Planes, two_axes};
-use crate::kernels::conv::strided::weave_two;
+use crate::kernels::conv::strided::weave;
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
@@ -224,7 +224,7 @@ impl Job for Weave<'_, '_> {
                 };
                 if inner.stride == 2 && width > 1 {
                     let odd = of_phase(1, rows * lines * count(width, inner, 0));
-                    weave_two(simd, of_phase(0, 0), odd, false, to);
+                    weave(simd, [of_phase(0, 0), odd], false, to);
                     continue;
                 }
                 for remainder in 0..remainders(inner) {
