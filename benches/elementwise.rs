@@ -12,6 +12,7 @@ use cnnctl::{
         dropout::{Keep, apply_mask, drop_values, mask_words},
         elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
         extremes::{max2, where_mask},
+        permute::Permutation,
         power::Power,
         random::Draw,
         rows::{Band, gather_rows, put_band, repeat_rows, take_band},
@@ -32,6 +33,7 @@ fn main() {
     arithmetic(&x, &y, &mut out);
     masks(&x, &mut out);
     rows(&x, &mut out);
+    permutations(&x, &mut out);
     shares(&x, &y, &mut out);
     updates(out);
 }
@@ -128,6 +130,25 @@ fn rows(x: &[f32], out: &mut [f32]) {
     let index: Vec<u32> = (0..1024).rev().collect();
     common::memory_row("gather", 2 * LEN, || gather_rows(x, LEN / 1024, &index, out));
     common::memory_row("tile 4", LEN + LEN / 4, || repeat_rows(&x[..LEN / 4], 1024, 4, out));
+}
+
+/// Axes in another order: scores by box and back, and channels that groups deal out.
+fn permutations(x: &[f32], out: &mut [f32]) {
+    for (channels, pixels) in [(16, 38 * 38), (126, 19 * 19), (512, 32 * 32)] {
+        let sides = [LEN / (channels * pixels), channels, pixels];
+        let n = sides.iter().product();
+        for (name, permutation) in [
+            ("permute", Permutation::new(&sides, &[0, 2, 1])),
+            ("permute back", Permutation::back(&sides, &[0, 2, 1])),
+        ] {
+            common::memory_row(&format!("{name} {channels} x {pixels}"), 2 * n, || {
+                permutation.apply(&x[..n], &mut out[..n]);
+            });
+        }
+    }
+    let sides = [LEN / (240 * 784), 3, 80, 784];
+    let (n, shuffle) = (sides.iter().product(), Permutation::new(&sides, &[0, 2, 1, 3]));
+    common::memory_row("shuffle 240 of 784", 2 * n, || shuffle.apply(&x[..n], &mut out[..n]));
 }
 
 /// Softmax over rows, and over the channels of images.

@@ -140,6 +140,8 @@ CASES = [
     ("PReLU", "", X),
     ("PReLU", "", "x: 3 4"),
     ("PReLU", "prelu_param { channel_shared: true }", X),
+    ("Permute", "permute_param { order: [0, 2, 3, 1] }", X),
+    ("Permute", "permute_param { order: 2 }", "x: 2 3 4"),
     ("Power", "power_param { power: 3 scale: 0.5 shift: -1 }", X),
     ("Power", "power_param { power: 2 }", X),
     ("Power", "power_param { power: 0.5 shift: 0.1 }", "x: 2 3 positive"),

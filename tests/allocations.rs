@@ -183,7 +183,8 @@ fn various(batch: usize) -> String {
         + &layer("Eltwise", &["left", "right"], "product", "eltwise_param { operation: PROD }")
         + &layer("Tile", &["product"], "tile", "tile_param { axis: 1 tiles: 2 }")
         + &layer("Bias", &["tile"], "bias", "")
-        + &layer("Reshape", &["bias"], "flat", "reshape_param { shape { dim: 0 dim: -1 } }")
+        + &layer("Permute", &["bias"], "permuted", "permute_param { order: [0, 2, 3, 1] }")
+        + &layer("Reshape", &["permuted"], "flat", "reshape_param { shape { dim: 0 dim: -1 } }")
         + &layer("Softmax", &["flat"], "soft", "")
         + &head("soft")
 }

@@ -19,6 +19,7 @@ pub mod lrn;
 pub mod lstm;
 pub mod norm;
 pub mod parallel;
+pub mod permute;
 pub mod pool;
 pub mod power;
 pub mod prelu;

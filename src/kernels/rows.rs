@@ -60,12 +60,15 @@ pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
 /// Row `i` of `out` becomes row `index[i]` of `matrix`; rows are `len` values long.
 pub fn gather_rows(matrix: &[f32], len: usize, index: &[u32], out: &mut [f32]) {
     assert_eq!(out.len(), index.len() * len);
+    copy_rows(out, len, |i| &matrix[index[i] as usize * len..]);
+}
+
+/// Row `i` of `out`, `len` values long, becomes what `row(i)` begins with.
+pub(super) fn copy_rows<'a>(out: &mut [f32], len: usize, row: impl Fn(usize) -> &'a [f32] + Sync) {
     if len == 0 {
         return;
     }
-    for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_rows(out, len, |i| &matrix[index[first / len + i] as usize * len..]);
-    });
+    for_chunks_mut(out, whole_rows(len), |first, out| fill_rows(out, len, |i| row(first / len + i)));
 }
 
 /// Each row of `matrix` becomes the sum of the rows `i` of `values` with its number as `index[i]`, in order of `i`.
@@ -109,12 +112,7 @@ pub fn add_column_sums(rows: &[f32], sums: &mut [f32]) {
 /// Repeats each row of `rows`, `len` values long, `times` times.
 pub fn repeat_rows(rows: &[f32], len: usize, times: usize, out: &mut [f32]) {
     assert_eq!(out.len(), rows.len() * times);
-    if len == 0 {
-        return;
-    }
-    for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_rows(out, len, |i| &rows[(first / len + i) / times * len..]);
-    });
+    copy_rows(out, len, |i| &rows[i / times * len..]);
 }
 
 /// The opposite: each row becomes the sum of its `times` repetitions in `values`, in order.

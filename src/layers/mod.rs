@@ -77,6 +77,7 @@ mod mvn;
 mod ordinal_rank;
 mod ordinal_regression_loss;
 mod parameter;
+mod permute;
 mod pooling;
 mod power;
 mod prelu;
@@ -109,6 +110,7 @@ pub use kind::{Arity, Build, Kind, LAST, Role, Setup};
 pub use outline::{Outline, ParamOutline, Reads};
 pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 pub use peers::Peers;
+pub use permute::permuted_order;
 pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
 pub use spp::pyramid;
@@ -163,6 +165,7 @@ pub const LAYERS: &[&Kind] = &[
     &ordinal_regression_loss::KIND,
     &prelu::KIND,
     &parameter::KIND,
+    &permute::KIND,
     &pooling::KIND,
     &power::KIND,
     &rnn::KIND,

@@ -256,6 +256,7 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))
         }
         "Tile" => format!("tile_param {{ axis: {axis} tiles: {} }}", draw.between(1, 3)),
+        "Permute" => format!("permute_param {{ order: {axis} }}"),
         "Reduction" => format!(
             "reduction_param {{ operation: {} axis: {axis} coeff: 0.5 }}",
             draw.of(&["SUM", "ASUM", "SUMSQ", "MEAN"])

@@ -1,11 +1,11 @@
 //! Layers that only move values: joined, cut, repeated, in another shape, or picked by number.
 
 use super::{
-    graph::{Value, int},
+    graph::{Value, int, ints},
     proto::tensor_proto::DataType,
     scene::{Converted, Scene, one},
 };
-use crate::layers::LayerError;
+use crate::layers::{LayerError, permuted_order};
 
 /// `Concat`.
 pub fn concat(s: &mut Scene<'_>) -> Converted {
@@ -82,6 +82,16 @@ pub fn tile(s: &mut Scene<'_>) -> Converted {
     repeats[s.axis(param.axis())] = i64::from(param.tiles());
     let repeats = s.graph.ints("repeats", &repeats);
     one(s.graph.op("Tile", &[&x, &repeats], vec![], top))
+}
+
+/// `Permute`.
+pub fn permute(s: &mut Scene<'_>) -> Converted {
+    let (x, top) = (s.x(), s.tops[0].clone());
+    let order = permuted_order(&s.config().permute_param.clone().unwrap_or_default(), x.shape.len())?;
+    if order.is_sorted() {
+        return one(x);
+    }
+    one(s.graph.op("Transpose", &[&x], vec![ints("perm", &order)], top))
 }
 
 /// `BatchReindex`.

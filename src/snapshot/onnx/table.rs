@@ -65,6 +65,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("OrdinalRegressionLoss", Judge),
     ("PReLU", Nodes(pointwise::prelu)),
     ("Parameter", Nodes(shapes::parameter)),
+    ("Permute", Nodes(shapes::permute)),
     ("Pooling", Nodes(windows::pooling)),
     ("Power", Nodes(pointwise::power)),
     ("RNN", Nodes(recurrent::rnn)),
