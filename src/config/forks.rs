@@ -56,6 +56,8 @@ const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fi
 const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
 const AXES: &str = "write kernel_size, stride and pad once for each axis";
 const POOL_AXES: &str = "write kernel_sizes, strides and pads, each once for each axis";
+const NORMALIZE: &str =
+    "norm_param { across_spatial: false } divides by the norm over the channels; param { lr_mult: 0 } keeps the factor at 1";
 const PRE_FIXED: &str = "NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
@@ -150,7 +152,7 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "mn_grad_compress_param", INTEL, Skip(SPEED)),
     row("LayerParameter", "multibox_loss_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
-    row("LayerParameter", "norm_param", SSD, Refuse(SETTINGS)),
+    row("LayerParameter", "normalize_param", NORM_FACE, Refuse(NORMALIZE)),
     row("LayerParameter", "prior_box_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "psroi_pooling_param", "R-FCN", Refuse(SETTINGS)),
     row("LayerParameter", "quantization_param", INTEL, Skip(PRECISION)),
@@ -201,6 +203,7 @@ const FIELDS: &[ForkField] = &[
     row("PoolingParameter", "torch_pooling", NV, Flag("round_mode", ["CEIL", "FLOOR"])),
     row("ReLUParameter", "fuse", INTEL, Skip(SPEED)),
     row("ReshapeParameter", "pixelshuffler", INTEL, Refuse(SETTINGS)),
+    row("SoftmaxParameter", "normalize_type", NORM_FACE, Refuse(NORMALIZE)),
     row("SolverParameter", "ap_version", SSD, Refuse(DETECTION)),
     row("SolverParameter", "disabled_update", INTEL, Refuse("lr_mult 0 freezes layers")),
     row("SolverParameter", "eval_type", SSD, Refuse(DETECTION)),
@@ -319,12 +322,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("MultiBoxLoss", SSD, DETECTION),
     ("NdConvolution", VIDEO, "use Convolution, with kernel_size, stride and pad once for each axis"),
     ("NdPooling", VIDEO, "use Pooling, with kernel_sizes, strides and pads"),
-    (
-        "Normalize",
-        SSD,
-        "Power (2), Convolution (weights 1), Power (-0.5), Tile and Eltwise PROD compute `across_spatial: false`, Reduction \
-         (SUMSQ, axis: 1), Power (-0.5) and Scale (axis: 0, two bottoms) `true`; docs/from-caffe.md shows them",
-    ),
     ("POOLING3D", C3D, "write POOLING, with kernel_sizes, strides and pads"),
     ("PSROIPooling", "R-FCN", DETECTION),
     ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),

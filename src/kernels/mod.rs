@@ -30,4 +30,5 @@ mod scratch;
 pub mod simd;
 pub mod softmax;
 pub mod top_k;
+pub mod unit_norm;
 pub mod update;

@@ -88,6 +88,7 @@ pub fn fillers(config: &LayerParameter) -> Vec<(String, &FillerParameter)> {
             "inner_product_param.bias_filler",
             c.inner_product_param.as_ref().and_then(|p| p.bias_filler.as_ref()),
         ),
+        ("norm_param.scale_filler", c.norm_param.as_ref().and_then(|p| p.scale_filler.as_ref())),
         ("prelu_param.filler", c.prelu_param.as_ref().and_then(|p| p.filler.as_ref())),
         ("recurrent_param.weight_filler", c.recurrent_param.as_ref().and_then(|p| p.weight_filler.as_ref())),
         ("recurrent_param.bias_filler", c.recurrent_param.as_ref().and_then(|p| p.bias_filler.as_ref())),

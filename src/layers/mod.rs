@@ -74,6 +74,7 @@ mod lstm_unit;
 mod memory_data;
 mod multinomial_logistic_loss;
 mod mvn;
+mod normalize;
 mod ordinal_rank;
 mod ordinal_regression_loss;
 mod parameter;
@@ -161,6 +162,7 @@ pub const LAYERS: &[&Kind] = &[
     &mvn::KIND,
     &memory_data::KIND,
     &multinomial_logistic_loss::KIND,
+    &normalize::KIND,
     &ordinal_rank::KIND,
     &ordinal_regression_loss::KIND,
     &prelu::KIND,

@@ -151,6 +151,7 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
             Some((kernel, both(&list(p.stride), p.stride_h, p.stride_w, 1)))
         }
         "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,
+        "Normalize" if config.norm_param.clone().unwrap_or_default().across_spatial() => return whole,
         _ if layer.kind.role == Role::Loss || layer.kind.role == Role::Measure => return whole,
         _ => None,
     };

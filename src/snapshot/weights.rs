@@ -275,7 +275,10 @@ impl WeightsToSave<'_> {
 mod tests {
     use super::*;
     use crate::{
-        config::{net_from_text, proto::Phase},
+        config::{
+            net_from_text,
+            proto::{BlobProto, BlobShape, Phase},
+        },
         net::Options,
         snapshot::BlobValues,
         tensor::Shape,
@@ -376,5 +379,41 @@ mod tests {
         assert_eq!(shapes, [[Shape::from([2, 3])], [Shape::from([3, 2])]]);
         let copied = weights.copy_into(&net, &mut params).unwrap();
         assert_eq!((copied.loaded.len(), copied.changed), (2, false));
+    }
+
+    /// A file of SSD's fork, where a layer's settings have a number of their own.
+    #[test]
+    fn layers_of_forks_get_their_blobs() {
+        let norm = |name: &str, settings: &str| {
+            format!(
+                "layer {{ name: '{name}' type: 'Normalize' bottom: 'x' top: '{name}' norm_param {{ {settings} }} }}"
+            )
+        };
+        let input = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 3, 2, 2] } } }";
+        let layers = [norm("one", "across_spatial: false"), norm("each", "channel_shared: false")].concat();
+        let file = net_from_text("net", [input, &layers].concat()).unwrap();
+        let mut params = Params::new();
+        let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let layer = |name: &str, dim: &[i64], data: &[f32]| {
+            let shape = Some(BlobShape { dim: dim.to_vec() });
+            let blob = BlobProto { shape, data: data.to_vec(), ..BlobProto::default() };
+            let kind = Some("Normalize".to_owned());
+            let named = LayerParameter {
+                name: Some(name.into()),
+                r#type: kind,
+                blobs: vec![blob],
+                ..Default::default()
+            };
+            let mut bytes = named.encode_to_vec();
+            // Number 206, norm_param { across_spatial: false }.
+            bytes.extend([0xf2, 0x0c, 2, 8, 0]);
+            // Number 100, a layer.
+            [&[0xa2, 0x06, bytes.len() as u8], &bytes[..]].concat()
+        };
+        let bytes = [layer("one", &[], &[20.0]), layer("each", &[3], &[1.0, 2.0, 3.0])].concat();
+        let copied = Weights::decode(bytes).unwrap().copy_into(&net, &mut params).unwrap();
+        assert_eq!((copied.loaded.len(), copied.missing.len(), copied.ignored.len()), (2, 0, 0));
+        let values: Vec<_> = params.iter().map(|p| p.data.to_vec()).collect();
+        assert_eq!(values, [vec![20.0], vec![1.0, 2.0, 3.0]]);
     }
 }

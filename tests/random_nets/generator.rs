@@ -232,6 +232,7 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
             draw.of(&[1, 3, 5]),
             draw.of(&["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
         ),
+        "Normalize" => format!("norm_param {{ across_spatial: {bias} channel_shared: {} }}", draw.one_in(2)),
         "MVN" => format!("mvn_param {{ across_channels: {bias} normalize_variance: {} }}", draw.one_in(2)),
         "LocalContrastNormalization" => format!(
             "local_contrast_normalization_param {{ kernel_size: 3 operation: {} }}",

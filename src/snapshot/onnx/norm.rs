@@ -68,6 +68,23 @@ pub fn mvn(s: &mut Scene<'_>) -> Converted {
     one(y)
 }
 
+/// `Normalize`: x / sqrt(sum of squares + eps), times the factors.
+pub fn normalize(s: &mut Scene<'_>) -> Converted {
+    let (x, param) = (s.x(), s.config().norm_param.clone().unwrap_or_default());
+    let end = if param.across_spatial() { x.shape.len() } else { 2 };
+    let axes: Vec<usize> = (1..end).collect();
+    let mut shape = x.shape.to_vec();
+    shape[1..end].fill(1);
+    let squares = s.graph.op("ReduceSumSquare", &[&x], vec![ints("axes", &axes), int("keepdims", 1)], shape);
+    let squares = s.graph.affine(&squares, 1.0, param.eps());
+    let norm = s.graph.map("Sqrt", &squares);
+    let y = s.graph.zip("Div", &x, &norm);
+    let mut factors = vec![1; if param.channel_shared() { 0 } else { x.shape.len() - 1 }];
+    factors.iter_mut().take(1).for_each(|side| *side = x.shape[1]);
+    let scale = s.weight_as(0, factors);
+    one(s.graph.zip("Mul", &y, &scale))
+}
+
 /// `LRN`. ONNX has the same across channels; within one it is a mean of squares.
 pub fn lrn(s: &mut Scene<'_>) -> Converted {
     let (x, param) = (s.x(), s.config().lrn_param.unwrap_or_default());

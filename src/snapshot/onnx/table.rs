@@ -61,6 +61,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("MVN", Nodes(norm::mvn)),
     ("MemoryData", Input),
     ("MultinomialLogisticLoss", Judge),
+    ("Normalize", Nodes(norm::normalize)),
     ("OrdinalRank", Nodes(reduce::ordinal_rank)),
     ("OrdinalRegressionLoss", Judge),
     ("PReLU", Nodes(pointwise::prelu)),

@@ -50,6 +50,7 @@ pub const ROLES: &[(&str, &[&str])] = &[
     ("Embed", &["weight", "bias"]),
     ("InnerProduct", &["weight", "bias"]),
     ("LocallyConnected", &["weight", "bias"]),
+    ("Normalize", &["weight"]),
     ("PReLU", &["weight"]),
     ("Parameter", &["weight"]),
     ("Scale", &["weight", "bias"]),
