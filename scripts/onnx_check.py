@@ -63,6 +63,8 @@ CASES = [
     ("ArgMax", "argmax_param { top_k: 4 }", "x: 3 4 5 ties"),
     ("ArgMax", "argmax_param { top_k: 2 out_max_val: true }", "x: 3 4 2 2"),
     ("ArgMax", "", "x: 3 7 ties"),
+    ("Axpy", "", "x: 2 3; y: 2 3 4 5; z: 2 3 4 5"),
+    ("Axpy", "", "x: 2 3 1 1; y: 2 3 4; z: 2 3 4"),
     ("BNLL", "", X),
     ("BatchNorm", "", X),
     ("BatchNorm", "batch_norm_param { eps: 0.01 }", "x: 4 5"),

@@ -267,11 +267,6 @@ const ENGINES: &[&str] = &["MKL2017", "MKLDNN"];
 /// Layer types, sorted: name, fork, and what to use in its place.
 const LAYERS: &[(&str, &str, &str)] = &[
     ("AnnotatedData", SSD, DETECTION),
-    (
-        "Axpy",
-        "SENet",
-        "Flatten (the factors), Scale (two bottoms, axis: 0) and Eltwise layers compute the same",
-    ),
     ("BN", "SegNet and PSPNet", "use a BatchNorm and a Scale layer"),
     ("BboxAccuracy", CASCADE, DETECTION),
     ("BoxAnnotatorOHEM", "R-FCN", DETECTION),

@@ -39,6 +39,17 @@ impl Terms<1, 1> for Shifted {
     }
 }
 
+/// a * setting + b.
+#[derive(Clone, Copy)]
+struct Added;
+
+impl Terms<1, 2> for Added {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [scale]: [S::V; 1], [a, b]: [S::V; 2]) -> S::V {
+        simd.fma(a, scale, b)
+    }
+}
+
 /// y = x * scale + bias, by channel; no bias is 0.
 pub fn scale(dims: Channels, scale: &[f32], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
     match bias {
@@ -50,6 +61,17 @@ pub fn scale(dims: Channels, scale: &[f32], bias: Option<&[f32]>, x: &[f32], y: 
 /// y = x + bias, by channel.
 pub fn add(dims: Channels, bias: &[f32], x: &[f32], y: &mut [f32]) {
     dims.map(x, y, [bias], Shifted);
+}
+
+/// z = x * scale + y, by channel.
+pub fn scale_and_add(dims: Channels, scale: &[f32], [x, y]: [&[f32]; 2], z: &mut [f32]) {
+    assert!(x.len() == dims.count() && y.len() == x.len() && z.len() == x.len());
+    assert_eq!(scale.len(), dims.channels);
+    dims.for_stretches(Some(z), &mut vec![(); dims.channels], |first, z, own| {
+        if let Some(z) = z {
+            dims.apply(first, z, [x, y], [&scale[first..][..own.len()]], Added);
+        }
+    });
 }
 
 /// dx = dy * scale, if it is wanted, and the sums of dy * x and of dy for each channel, in one pass over memory.
@@ -105,6 +127,9 @@ mod tests {
             assert!((0..n).all(|i| y[i] == x[i] * factor[channel(i)] + bias[channel(i)]));
             add(dims, &bias, &x, &mut y);
             assert!((0..n).all(|i| y[i] == x[i] + bias[channel(i)]));
+
+            scale_and_add(dims, &factor, [&x, &dy], &mut y);
+            assert!((0..n).all(|i| y[i] == x[i] * factor[channel(i)] + dy[i]));
 
             scale_backward(dims, &factor, [&x, &dy], Some(&mut dx), &mut sums);
             assert!((0..n).all(|i| dx[i] == dy[i] * factor[channel(i)]));

@@ -35,6 +35,7 @@ mod spread;
 mod abs_val;
 mod accuracy;
 mod arg_max;
+mod axpy;
 mod batch_norm;
 mod batch_reindex;
 mod bias;
@@ -123,6 +124,7 @@ pub const LAYERS: &[&Kind] = &[
     &abs_val::KIND,
     &accuracy::KIND,
     &arg_max::KIND,
+    &axpy::KIND,
     &bnll::KIND,
     &batch_norm::KIND,
     &batch_reindex::KIND,

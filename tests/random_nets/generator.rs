@@ -106,6 +106,12 @@ impl Sketch {
             // Indices, and gates of a shape of their own.
             "Embed" => self.input(&[blob.1.first().copied().unwrap_or(1), 2], |i| (i % 5) as f32),
             "LSTMUnit" => self.input(&[1, 3, 2], |i| i as f32 / 6.0),
+            "Axpy" if blob.1.len() > 2 => {
+                let name = format!("mean{}", self.layers);
+                let settings = "reduction_param { operation: MEAN axis: 2 }";
+                self.layer("Reduction", &[&blob.0], std::slice::from_ref(&name), settings);
+                (name, blob.1[..2].to_vec())
+            }
             // Values of which any power and logarithm is finite.
             "Exp" | "Log" | "Power" | "MultinomialLogisticLoss" => {
                 let name = format!("squashed{}", self.layers);
@@ -158,6 +164,7 @@ impl Sketch {
             "ContrastiveLoss" => {
                 vec![more(shape, &mut |_| draw.value()), more(&[samples], &mut |_| draw.below(2) as f32)]
             }
+            "Axpy" => [0; 2].map(|_| more(&[shape, &[2, 3]].concat(), &mut |_| draw.value())).to_vec(),
             "EuclideanLoss" | "Eltwise" => vec![more(shape, &mut |_| draw.value())],
             "Concat" if draw.one_in(2) => vec![more(shape, &mut |_| draw.value())],
             "Scale" | "Bias" if draw.one_in(2) => {

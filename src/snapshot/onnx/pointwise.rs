@@ -13,6 +13,16 @@ pub fn abs_val(s: &mut Scene<'_>) -> Converted {
     one(s.graph.map("Abs", &x))
 }
 
+/// `Axpy`: a * x + y.
+pub fn axpy(s: &mut Scene<'_>) -> Converted {
+    let [a, x, y] = [0, 1, 2].map(|i| s.bottoms[i].clone());
+    let mut shape = vec![1; x.shape.len()];
+    shape[..2].copy_from_slice(&x.shape[..2]);
+    let a = s.graph.reshape(&a, shape);
+    let product = s.graph.zip("Mul", &x, &a);
+    one(s.graph.zip("Add", &product, &y))
+}
+
 /// `BNLL`: log(1 + e^x), which is ONNX's Softplus.
 pub fn bnll(s: &mut Scene<'_>) -> Converted {
     let x = s.x();
