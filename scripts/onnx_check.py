@@ -176,6 +176,8 @@ CASES = [
     ("Scale", "scale_param { axis: 1 num_axes: -1 bias_term: true }", "x: 2 3 4"),
     ("Scale", "scale_param { axis: 0 }", "x: 2 3 4; y: 2 3"),
     ("Scale", "scale_param { axis: 1 bias_term: true }", "x: 2 3 4; y: 3"),
+    ("ShuffleChannel", "shuffle_channel_param { group: 3 }", "x: 2 6 4 5"),
+    ("ShuffleChannel", "shuffle_channel_param { group: 2 }", "x: 3 4"),
     ("Sigmoid", "", X),
     ("Slice", "", "x: 2 6 4", 3),
     ("Slice", "slice_param { axis: -1 slice_point: 1 slice_point: 3 }", "x: 2 3 4", 3),

@@ -160,7 +160,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "reorg_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "roi_pooling_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "seg_accuracy_param", "DeepLab and PSPNet", Refuse("use an Accuracy layer")),
-    row("LayerParameter", "shuffle_channel_param", "ShuffleNet", Refuse(SETTINGS)),
     row("LayerParameter", "smooth_l1_loss_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "source_class", SPARK, Skip("data_param tells the format")),
     row("LayerParameter", "spatial_dropout_param", INTEL, Refuse("use a Dropout layer")),
@@ -330,7 +329,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),
     ("Reverse", "CTPN and CaffeLSTM-OCR", "Slice and Concat layers compute the same"),
     ("SegAccuracy", "DeepLab and PSPNet", "use Accuracy"),
-    ("ShuffleChannel", "ShuffleNet", "Slice and Concat layers compute the same"),
     (
         "SmoothL1Loss",
         RCNN,

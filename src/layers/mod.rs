@@ -88,6 +88,7 @@ mod relu;
 mod reshape;
 mod rnn;
 mod scale;
+mod shuffle_channel;
 mod sigmoid;
 mod sigmoid_cross_entropy_loss;
 mod silence;
@@ -178,6 +179,7 @@ pub const LAYERS: &[&Kind] = &[
     &reshape::KIND,
     &spp::KIND,
     &scale::KIND,
+    &shuffle_channel::KIND,
     &sigmoid::KIND,
     &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,

@@ -264,6 +264,8 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))
         }
         "Tile" => format!("tile_param {{ axis: {axis} tiles: {} }}", draw.between(1, 3)),
+        "ShuffleChannel" if channels.is_multiple_of(2) => "shuffle_channel_param { group: 2 }".into(),
+        "ShuffleChannel" => format!("shuffle_channel_param {{ group: {channels} }}"),
         "Permute" => format!("permute_param {{ order: {axis} }}"),
         "Reduction" => format!(
             "reduction_param {{ operation: {} axis: {axis} coeff: 0.5 }}",

@@ -94,6 +94,17 @@ pub fn permute(s: &mut Scene<'_>) -> Converted {
     one(s.graph.op("Transpose", &[&x], vec![ints("perm", &order)], top))
 }
 
+/// `ShuffleChannel`: groups and their channels change places.
+pub fn shuffle_channel(s: &mut Scene<'_>) -> Converted {
+    let (x, top) = (s.x(), s.tops[0].clone());
+    let group = s.config().shuffle_channel_param.unwrap_or_default().group() as usize;
+    let (images, channels, inner) = (x.shape[0], x.shape[1], x.shape.count_of(2..));
+    let groups = s.graph.reshape(&x, [images, group, channels / group, inner]);
+    let turned = [images, channels / group, group, inner];
+    let turned = s.graph.op("Transpose", &[&groups], vec![ints("perm", &[0, 2, 1, 3])], turned);
+    one(s.graph.reshape(&turned, top))
+}
+
 /// `BatchReindex`.
 pub fn batch_reindex(s: &mut Scene<'_>) -> Converted {
     let (x, index, top) = (s.x(), s.bottoms[1].clone(), s.tops[0].clone());

@@ -76,6 +76,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Reshape", Nodes(shapes::reshape)),
     ("SPP", Nodes(windows::spp)),
     ("Scale", Nodes(pointwise::scale)),
+    ("ShuffleChannel", Nodes(shapes::shuffle_channel)),
     ("Sigmoid", Nodes(pointwise::sigmoid)),
     ("SigmoidCrossEntropyLoss", Judge),
     ("Silence", Sink),
