@@ -159,6 +159,8 @@ CASES = [
     ("RNN", "recurrent_param { num_output: 4 expose_hidden: true }", "x: 5 2 3; y: 5 2 marks; z: 2 3; h: 1 2 4", 2),
     ("ReLU", "", X),
     ("ReLU", "relu_param { negative_slope: 0.1 }", X),
+    ("ReLU6", "", "x: 2 3 4 positive"),
+    ("ReLU6", "relu6_param { negative_slope: 0.1 }", X),
     ("Reduction", "", X),
     ("Reduction", "reduction_param { operation: ASUM axis: 1 coeff: 2 }", X),
     ("Reduction", "reduction_param { operation: SUMSQ axis: 2 }", X),

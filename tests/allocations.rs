@@ -163,7 +163,7 @@ fn digits() -> String {
 
 /// Layers that have something of their own to do in either pass.
 fn various(batch: usize) -> String {
-    let pointwise = ["PReLU", "ELU", "Sigmoid", "TanH", "AbsVal", "BNLL", "Power", "Swish", "Clip"];
+    let pointwise = ["PReLU", "ELU", "Sigmoid", "TanH", "AbsVal", "BNLL", "Power", "Swish", "Clip", "ReLU6"];
     let mut net = source(batch, 4, 12);
     let mut last = "data".to_owned();
     for kind in pointwise {

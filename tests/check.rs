@@ -294,7 +294,6 @@ fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
         "layer { name: 'd' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }";
     let layers = [
         ("SELU", "", "did you mean `ELU`?"),
-        ("ReLU6", "", "use Clip with min: 0 and max: 6"),
         ("Lstm", "", "LSTM is another"),
         ("SoftmaxWithLossOHEM", "", "R-FCN"),
         ("ROIPooling", "", "Fast R-CNN"),

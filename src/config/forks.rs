@@ -324,7 +324,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("ProposalTarget", CASCADE, DETECTION),
     ("ROIAlign", CASCADE, DETECTION),
     ("ROIPooling", RCNN, DETECTION),
-    ("ReLU6", "MobileNet-SSD and MobileNet-YOLO", "use Clip with min: 0 and max: 6"),
     ("RegionLoss", INTEL, DETECTION),
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),
     ("Reverse", "CTPN and CaffeLSTM-OCR", "Slice and Concat layers compute the same"),

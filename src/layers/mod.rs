@@ -85,6 +85,7 @@ mod power;
 mod prelu;
 mod reduction;
 mod relu;
+mod relu6;
 mod reshape;
 mod rnn;
 mod scale;
@@ -116,6 +117,7 @@ pub use peers::Peers;
 pub use permute::permuted_order;
 pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
+pub use relu6::CUT as RELU6_CUT;
 pub use spp::pyramid;
 
 use crate::{kernels::gemm::Gemm, tensor::Shape};
@@ -175,6 +177,7 @@ pub const LAYERS: &[&Kind] = &[
     &power::KIND,
     &rnn::KIND,
     &relu::KIND,
+    &relu6::KIND,
     &reduction::KIND,
     &reshape::KIND,
     &spp::KIND,

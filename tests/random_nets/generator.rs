@@ -253,6 +253,7 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         }
         "Clip" => "clip_param { min: -0.5 max: 0.75 }".into(),
         "Threshold" => "threshold_param { threshold: 0.2 }".into(),
+        "ReLU6" => format!("relu6_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),

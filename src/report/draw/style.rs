@@ -57,9 +57,9 @@ pub fn family(kind: &str) -> Family {
             Family::Normalization
         }
         "AbsVal" | "BNLL" | "Clip" | "Dropout" | "ELU" | "Exp" | "Log" | "PReLU" | "Power" | "ReLU"
-        | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
-        "Axpy" | "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Reduction" | "Reshape"
-        | "Permute" | "ShuffleChannel" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
+        | "ReLU6" | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
+        "Axpy" | "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Reduction"
+        | "Reshape" | "Permute" | "ShuffleChannel" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
         "Accuracy" | "ArgMax" | "OrdinalRank" => Family::Measure,
         kind if kind.ends_with("Loss") => Family::Loss,
         _ => Family::Other,

@@ -5,7 +5,10 @@ use super::{
     proto::tensor_proto::DataType,
     scene::{Converted, Scene, one},
 };
-use crate::{layers::LayerError, tensor::Shape};
+use crate::{
+    layers::{LayerError, RELU6_CUT},
+    tensor::Shape,
+};
 
 /// `AbsVal`.
 pub fn abs_val(s: &mut Scene<'_>) -> Converted {
@@ -115,6 +118,18 @@ pub fn relu(s: &mut Scene<'_>) -> Converted {
         return one(s.graph.map("Relu", &x));
     }
     one(s.graph.op("LeakyRelu", &[&x], vec![float("alpha", slope)], x.shape.clone()))
+}
+
+/// `ReLU6`.
+pub fn relu6(s: &mut Scene<'_>) -> Converted {
+    let (x, slope) = (s.x(), s.config().relu6_param.unwrap_or_default().negative_slope());
+    let max = s.graph.scalar("max", RELU6_CUT);
+    if slope == 0.0 {
+        let min = s.graph.scalar("min", 0.0);
+        return one(s.graph.op("Clip", &[&x, &min, &max], vec![], x.shape.clone()));
+    }
+    let bent = s.graph.op("LeakyRelu", &[&x], vec![float("alpha", slope)], x.shape.clone());
+    one(s.graph.zip("Min", &bent, &max))
 }
 
 /// `Sigmoid`.

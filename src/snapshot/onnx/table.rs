@@ -72,6 +72,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Power", Nodes(pointwise::power)),
     ("RNN", Nodes(recurrent::rnn)),
     ("ReLU", Nodes(pointwise::relu)),
+    ("ReLU6", Nodes(pointwise::relu6)),
     ("Reduction", Nodes(reduce::reduction)),
     ("Reshape", Nodes(shapes::reshape)),
     ("SPP", Nodes(windows::spp)),
