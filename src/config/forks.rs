@@ -11,9 +11,11 @@ pub(crate) enum Action {
     Skip(&'static str),
     /// It asks for what cnnctl does not do; what can be done in its place.
     Refuse(&'static str),
+    /// True or false, of which this one asks for nothing; for the other, what can be done in its place.
+    Unless(bool, &'static str),
 }
 
-use Action::{Flag, Refuse, Rename, Skip};
+use Action::{Flag, Refuse, Rename, Skip, Unless};
 
 /// A field of a fork.
 #[derive(Debug)]
@@ -56,8 +58,7 @@ const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fi
 const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
 const AXES: &str = "write kernel_size, stride and pad once for each axis";
 const POOL_AXES: &str = "write kernel_sizes, strides and pads, each once for each axis";
-const NORMALIZE: &str =
-    "norm_param { across_spatial: false } divides by the norm over the channels; param { lr_mult: 0 } keeps the factor at 1";
+const NORMALIZE: &str = "norm_param { across_spatial: false } divides by the norm over the channels; param { lr_mult: 0 } keeps the factor at 1";
 const PRE_FIXED: &str = "NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
@@ -67,8 +68,8 @@ const FIELDS: &[ForkField] = &[
     row("BatchNormParameter", "bias_filler", NV, Refuse(SCALE)),
     row("BatchNormParameter", "bias_term", INTEL, Refuse(SCALE)),
     row("BatchNormParameter", "filler", INTEL, Refuse(SCALE)),
-    row("BatchNormParameter", "relu", INTEL, Refuse(RELU)),
-    row("BatchNormParameter", "scale_bias", NV, Refuse(SCALE)),
+    row("BatchNormParameter", "relu", INTEL, Unless(false, RELU)),
+    row("BatchNormParameter", "scale_bias", NV, Unless(false, SCALE)),
     row("BatchNormParameter", "scale_filler", NV, Refuse(SCALE)),
     row("BatchNormParameter", "stats_batch_size", INTEL, Refuse("statistics are those of the whole batch")),
     row("BatchNormParameter", "update_global_stats", PSP, Refuse("use_global_stats keeps them as they are")),
@@ -83,7 +84,7 @@ const FIELDS: &[ForkField] = &[
     row("ConvolutionParameter", "kernel_shape", VIDEO, Refuse(AXES)),
     row("ConvolutionParameter", "negative_slope", INTEL, Refuse(RELU)),
     row("ConvolutionParameter", "pad_shape", VIDEO, Refuse(AXES)),
-    row("ConvolutionParameter", "relu", INTEL, Refuse(RELU)),
+    row("ConvolutionParameter", "relu", INTEL, Unless(false, RELU)),
     row("ConvolutionParameter", "stride_shape", VIDEO, Refuse(AXES)),
     row("ConvolutionParameter", "temporal_pad", C3D, Refuse(DEPTH)),
     row("ConvolutionParameter", "temporal_stride", C3D, Refuse(DEPTH)),
@@ -98,7 +99,7 @@ const FIELDS: &[ForkField] = &[
         "DropoutParameter",
         "scale_train",
         "Faster R-CNN",
-        Refuse("for false, add a Power layer with scale: 1 - dropout_ratio"),
+        Unless(true, "for false, add a Power layer with scale: 1 - dropout_ratio"),
     ),
     row("ELUParameter", "lambda", NV, Refuse("add a Power layer with scale behind this one")),
     row("FillerParameter", "scale", INTEL, Refuse("give the deviation by `std` or `variance_norm`")),
@@ -117,7 +118,7 @@ const FIELDS: &[ForkField] = &[
     row("ImageDataParameter", "short_side", NV, Refuse("new_height and new_width scale to a size")),
     row("ImageDataParameter", "threads", NV, Skip(SPEED)),
     row("InnerProductParameter", "negative_slope", INTEL, Refuse(RELU)),
-    row("InnerProductParameter", "relu", INTEL, Refuse(RELU)),
+    row("InnerProductParameter", "relu", INTEL, Unless(false, RELU)),
     row("LayerParameter", "adaptive_bias_channel_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "annotated_data_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "backward_math", NV, Skip(PRECISION)),

@@ -24,7 +24,7 @@ impl Parser<'_> {
         let (standard, flag) = match fork.action {
             Action::Rename(field) => (field, None),
             Action::Flag(field, words) => (field, Some(words)),
-            Action::Skip(_) | Action::Refuse(_) => return None,
+            Action::Skip(_) | Action::Refuse(_) | Action::Unless(..) => return None,
         };
         let position = self.message().position(standard)?;
         let message = format!("`{spelling}` is a field of {} of Caffe", hints::forks_name(fork.fork));
@@ -57,7 +57,14 @@ impl Parser<'_> {
     /// A field of a fork that is not read: skipped with a warning if nothing depends on it, else refused.
     pub fn fork_field(&mut self, fork: &ForkField, spelling: &str, name: Span) {
         let forks = hints::forks_name(fork.fork);
-        match fork.action {
+        let action = match fork.action {
+            Action::Unless(nothing, _) if self.coming_flag() == Some(nothing) => {
+                Action::Skip("it asks for nothing")
+            }
+            Action::Unless(_, hint) => Action::Refuse(hint),
+            action => action,
+        };
+        match action {
             Action::Skip(why) => {
                 let message = format!("`{spelling}` is a field of {forks} of Caffe and has no effect");
                 self.warn_once(
@@ -70,7 +77,35 @@ impl Parser<'_> {
                 let message = format!("`{spelling}` is a field of {forks} of Caffe that is not supported");
                 self.error(message, name, Some(hint.to_owned()));
             }
-            Action::Rename(_) | Action::Flag(..) => {}
+            Action::Rename(_) | Action::Flag(..) | Action::Unless(..) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{proto::NetParameter, text::parse};
+
+    #[test]
+    fn flags_of_forks_that_ask_for_nothing_are_taken() {
+        let text =
+            "layer { batch_norm_param { eps: 1 scale_bias: false } dropout_param { scale_train: True } }
+layer { convolution_param { num_output: 3 relu: f } batch_norm_param { scale_bias : 0 } }";
+        let parsed = parse::<NetParameter>("net", text).expect("a good text");
+        assert_eq!(parsed.message.layer[1].convolution_param.as_ref().map(|p| p.num_output()), Some(3));
+        let warnings: Vec<(&str, Option<&str>)> =
+            parsed.warnings.iter().map(|w| (&w.message[..], w.hint.as_deref())).collect();
+        let expected = [("scale_bias", "NVCaffe"), ("scale_train", "Faster R-CNN"), ("relu", "Intel Caffe")];
+        let expected = expected.map(|(field, fork)| {
+            format!("`{field}` is a field of the fork {fork} of Caffe and has no effect")
+        });
+        let expected: Vec<_> =
+            expected.iter().map(|message| (&message[..], Some("it asks for nothing"))).collect();
+        assert_eq!(warnings, expected);
+        for value in ["true", "1", "-0", "2", "maybe"] {
+            let text = format!("layer {{ convolution_param {{ relu: {value} }} }}");
+            let error = parse::<NetParameter>("net", text.as_str()).unwrap_err().to_string();
+            assert!(error.contains("add a ReLU layer behind this one"), "{value}: {error}");
         }
     }
 }

@@ -44,6 +44,13 @@ impl<'s> Parser<'s> {
         }
     }
 
+    /// The flag that comes next, if one does, maybe with a colon before it.
+    pub fn coming_flag(&self) -> Option<bool> {
+        let lexeme = if self.tokens.at(b':') { self.tokens.peek_second() } else { self.tokens.next };
+        let text = self.source.slice(lexeme.span);
+        bool_value(Literal { token: lexeme.token, negative: false, text }).map(|value| value == 1)
+    }
+
     fn literal(&mut self) -> Option<(Literal<'s>, Span)> {
         let start = self.tokens.next.span;
         let negative = self.tokens.at(b'-');
