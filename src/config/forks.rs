@@ -142,7 +142,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "eval_detection_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "forward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "forward_type", NV, Skip(PRECISION)),
-    row("LayerParameter", "interp_param", PSP, Refuse("a Deconvolution with a bilinear filler scales up")),
     row("LayerParameter", "lstm_param", "several forks", Refuse("LSTM has its settings in recurrent_param")),
     row("LayerParameter", "mat_read_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mat_write_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
@@ -301,7 +300,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("ImageLabelmapData", "HED", "put images of labels into HDF5 files and use HDF5Data"),
     ("ImageSegData", "DeepLab and PSPNet", "put images of labels into HDF5 files and use HDF5Data"),
     ("InnerDistance", NORM_FACE, "InnerProduct takes products, not distances"),
-    ("Interp", PSP, "a Deconvolution with a bilinear filler scales up"),
     ("L1Loss", NV, "use EuclideanLoss, or Eltwise and Reduction with operation ASUM"),
     ("LabelsequenceAccuracy", CTC, "Accuracy counts single labels"),
     (

@@ -13,6 +13,7 @@ pub mod elementwise;
 pub mod extremes;
 pub mod gemm;
 pub mod infogain;
+pub mod interp;
 pub mod local;
 pub mod logistic;
 pub mod lrn;

@@ -65,6 +65,7 @@ mod image_data;
 mod infogain_loss;
 mod inner_product;
 mod input;
+mod interp;
 mod local_contrast_normalization;
 mod locally_connected;
 mod log;
@@ -150,6 +151,7 @@ pub const LAYERS: &[&Kind] = &[
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
+    &interp::KIND,
     &lrn::KIND,
     &lstm::KIND,
     &lstm_unit::KIND,

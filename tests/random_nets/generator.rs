@@ -131,7 +131,7 @@ impl Sketch {
         if in_place && tops.len() == 1 && bottoms.len() == 1 && kind.role == Role::Transform {
             tops = vec![bottoms[0].clone()];
         }
-        let settings = settings(kind.name, &first.1, tops.len(), draw);
+        let settings = settings(kind.name, &first.1, [bottoms.len(), tops.len()], draw);
         let bottoms: Vec<&str> = bottoms.iter().map(|b| &b[..]).collect();
         self.layer(kind.name, &bottoms, &tops, &settings);
     }
@@ -165,6 +165,7 @@ impl Sketch {
             }
             "BatchReindex" => vec![more(&[3], &mut |_| draw.below(samples) as f32)],
             "Filter" => vec![more(&[samples], &mut |_| draw.below(2) as f32)],
+            "Interp" if draw.one_in(3) => vec![more(&[2, 1, 3, 4], &mut |_| 0.0)],
             "Crop" => {
                 let cut: Vec<usize> = shape.iter().map(|&n| n.div_ceil(2)).collect();
                 vec![more(&cut, &mut |_| 0.0)]
@@ -180,7 +181,7 @@ impl Sketch {
 }
 
 /// Settings of a type, most of which fit a bottom of this shape.
-fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String {
+fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut Draw) -> String {
     let channels = shape.get(1).copied().unwrap_or(1).max(1);
     let axis = draw.below(shape.len());
     let filler = "weight_filler { type: 'xavier' } bias_filler { type: 'constant' value: 0.1 }";
@@ -251,6 +252,12 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         "Concat" => format!("concat_param {{ axis: {axis} }}"),
         "Slice" if tops == 2 => format!("slice_param {{ axis: {axis} slice_point: 1 }}"),
         "Crop" => format!("crop_param {{ axis: {axis} }}"),
+        "Interp" if bottoms == 2 => String::new(),
+        "Interp" => format!(
+            "interp_param {{ {} pad_beg: {} }}",
+            draw.of(&["zoom_factor: 2", "shrink_factor: 2", "height: 3 width: 2"]),
+            draw.of(&["0", "-1"])
+        ),
         "Flatten" => format!("flatten_param {{ axis: {axis} }}"),
         "Reshape" => {
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))

@@ -1,6 +1,6 @@
 //! What becomes of each layer type.
 
-use super::{filters, norm, pointwise, recurrent, reduce, scene::Convert, shapes, windows};
+use super::{filters, norm, pointwise, recurrent, reduce, resize, scene::Convert, shapes, windows};
 
 /// What becomes of a layer type.
 #[derive(Clone, Copy)]
@@ -52,6 +52,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("InfogainLoss", Judge),
     ("InnerProduct", Nodes(filters::inner_product)),
     ("Input", Input),
+    ("Interp", Nodes(resize::interp)),
     ("LRN", Nodes(norm::lrn)),
     ("LSTM", Nodes(recurrent::lstm)),
     ("LSTMUnit", Nodes(recurrent::lstm_unit)),
