@@ -63,6 +63,11 @@ CASES = [
     ("ArgMax", "argmax_param { top_k: 4 }", "x: 3 4 5 ties"),
     ("ArgMax", "argmax_param { top_k: 2 out_max_val: true }", "x: 3 4 2 2"),
     ("ArgMax", "", "x: 3 7 ties"),
+    ("BN", "bn_param { slope_filler { type: 'uniform' } bias_filler { value: 0.3 } frozen: true }", X),
+    ("BN", "bn_param { slope_filler { value: 1 } eps: 0.01 }", "x: 4 5"),
+    ("BN", "bn_param { bn_mode: LEARN scale_filler { type: 'uniform' } }", X),
+    ("BN", "bn_param { bn_mode: INFERENCE scale_filler { type: 'uniform' } }", X),
+    ("BN", "bn_param { bn_mode: INFERENCE }", "x: 6"),
     ("BNLL", "", X),
     ("BatchNorm", "", X),
     ("BatchNorm", "batch_norm_param { eps: 0.01 }", "x: 4 5"),
@@ -302,6 +307,8 @@ class Check:
             values = np.full(shape, 4.0)
         elif role == "variance_sum":
             values = 4 * draw.uniform(0.5, 2, shape)
+        elif role == "running_var":
+            values = draw.uniform(0.5, 2, shape)
         elif role.startswith("weight") and len(shape) > 1:
             values = draw.normal(0, np.prod(shape[1:]) ** -0.5, shape)
         elif role.startswith("weight"):

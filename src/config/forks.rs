@@ -121,7 +121,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "backward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "backward_type", NV, Skip(PRECISION)),
     row("LayerParameter", "bias_channel_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
-    row("LayerParameter", "bn_param", "SegNet and PSPNet", Refuse("use a BatchNorm and a Scale layer")),
     row("LayerParameter", "box_annotator_ohem_param", "R-FCN", Refuse(SETTINGS)),
     row("LayerParameter", "cos_data_param", SPARK, Refuse("use a Data layer with LMDB")),
     row("LayerParameter", "cudnn_math_override", NV, Skip(PRECISION)),
@@ -269,7 +268,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
         "SENet",
         "Flatten (the factors), Scale (two bottoms, axis: 0) and Eltwise layers compute the same",
     ),
-    ("BN", "SegNet and PSPNet", "use a BatchNorm and a Scale layer"),
     ("BboxAccuracy", CASCADE, DETECTION),
     ("BoxAnnotatorOHEM", "R-FCN", DETECTION),
     ("BoxData", INTEL, DETECTION),
@@ -403,7 +401,7 @@ mod tests {
         assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
-        assert_eq!(field("V1LayerParameter", "bn_param").map(|f| f.fork), Some("SegNet and PSPNet"));
+        assert_eq!(field("V1LayerParameter", "prior_box_param").map(|f| f.fork), Some(SSD));
         assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }

@@ -38,6 +38,7 @@ mod arg_max;
 mod batch_norm;
 mod batch_reindex;
 mod bias;
+mod bn;
 mod bnll;
 mod clip;
 mod concat;
@@ -101,6 +102,7 @@ mod tile;
 mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
+pub use bn::{BnForm, SEGNET_EPS};
 pub use convolution_settings::ConvolutionSettings;
 pub use error::LayerError;
 pub use few::Few;
@@ -121,6 +123,7 @@ pub const LAYERS: &[&Kind] = &[
     &abs_val::KIND,
     &accuracy::KIND,
     &arg_max::KIND,
+    &bn::KIND,
     &bnll::KIND,
     &batch_norm::KIND,
     &batch_reindex::KIND,

@@ -249,6 +249,15 @@ fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
+        "BN" if tops > 1 => "bn_param { bn_mode: LEARN scale_filler { type: 'uniform' } }".into(),
+        "BN" => format!(
+            "bn_param {{ {} }}",
+            draw.of(&[
+                "slope_filler { value: 1 }",
+                "slope_filler { value: 1 } frozen: true",
+                "bn_mode: INFERENCE scale_filler { value: -0.5 } shift_filler { value: 1 }",
+            ])
+        ),
         "Concat" => format!("concat_param {{ axis: {axis} }}"),
         "Slice" if tops == 2 => format!("slice_param {{ axis: {axis} slice_point: 1 }}"),
         "Crop" => format!("crop_param {{ axis: {axis} }}"),

@@ -53,7 +53,7 @@ pub fn family(kind: &str) -> Family {
         "Pooling" | "SPP" => Family::Pooling,
         "Embed" | "InnerProduct" => Family::Connected,
         "LSTM" | "LSTMUnit" | "RNN" => Family::Recurrent,
-        "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Scale" => {
+        "BN" | "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Scale" => {
             Family::Normalization
         }
         "AbsVal" | "BNLL" | "Clip" | "Dropout" | "ELU" | "Exp" | "Log" | "PReLU" | "Power" | "ReLU"

@@ -22,6 +22,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("AbsVal", Nodes(pointwise::abs_val)),
     ("Accuracy", Judge),
     ("ArgMax", Nodes(reduce::arg_max)),
+    ("BN", Nodes(norm::bn)),
     ("BNLL", Nodes(pointwise::bnll)),
     ("BatchNorm", Nodes(norm::batch_norm)),
     ("BatchReindex", Nodes(shapes::batch_reindex)),
