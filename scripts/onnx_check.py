@@ -190,6 +190,7 @@ CASES = [
     ("Threshold", "threshold_param { threshold: 0.2 }", X),
     ("Tile", "tile_param { tiles: 3 }", "x: 2 3 4"),
     ("Tile", "tile_param { axis: 0 tiles: 2 }", "x: 2 3"),
+    ("Upsample", "upsample_param { scale: 3 }", X),
 ]
 
 # Windows where Caffe and ONNX differ: sides, then settings.
@@ -233,6 +234,14 @@ NETS = [
            layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip' bottom: 't' top: 'loss' }""",
         ["x"],
         ["ip"],
+    ),
+    (
+        "values go back to their places",
+        """layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [2, 3, 7, 8] } } }
+           layer { name: 'p' type: 'Pooling' bottom: 'x' top: 'p' top: 'm' pooling_param { kernel_size: 2 stride: 2 } }
+           layer { name: 'y' type: 'Upsample' bottom: 'p' bottom: 'm' top: 'y' upsample_param { pad_out_h: true } }""",
+        ["x"],
+        ["y"],
     ),
     (
         "constants, parameters and shared weights",

@@ -164,7 +164,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "split_param", INTEL, Skip(CHOICE)),
     row("LayerParameter", "trt_param", NV, Refuse(SETTINGS)),
     row("LayerParameter", "unique_label_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
-    row("LayerParameter", "upsample_param", SEG, Refuse(SETTINGS)),
     row("LayerParameter", "video_data_param", VIDEOS, Refuse(SETTINGS)),
     row("LossParameter", "pre_fixed_normalizer", "R-FCN", Refuse(PRE_FIXED)),
     row("MemoryDataParameter", "dataframe_column_select", SPARK, Refuse("use a Data layer with LMDB")),
@@ -353,7 +352,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
         "MyCaffe",
         "max(0, |a - p|^2 - |a - n|^2 + margin): Eltwise, Reduction, Power and ReLU layers compute it",
     ),
-    ("Upsample", SEG, "a Deconvolution scales up; it takes no places that a Pooling has found"),
     ("VideoData", VIDEOS, "take the video apart into images and use ImageData"),
 ];
 

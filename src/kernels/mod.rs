@@ -31,3 +31,4 @@ pub mod simd;
 pub mod softmax;
 pub mod top_k;
 pub mod update;
+pub mod upsample;

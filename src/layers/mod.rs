@@ -99,6 +99,7 @@ mod swish;
 mod tanh;
 mod threshold;
 mod tile;
+mod upsample;
 mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
@@ -187,6 +188,7 @@ pub const LAYERS: &[&Kind] = &[
     &tanh::KIND,
     &threshold::KIND,
     &tile::KIND,
+    &upsample::KIND,
     &window_data::KIND,
 ];
 

@@ -160,6 +160,10 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
             });
             Some((step.map(|step| if step.fract() == 0.0 { 1.0 } else { 2.0 }), step))
         }
+        "Upsample" => {
+            let step = ratios(shape, net.shape(*layer.tops.first()?), |n, m| 1.0 / (m / n).round().max(1.0));
+            Some(([1.0; 2], step))
+        }
         "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,
         _ if layer.kind.role == Role::Loss || layer.kind.role == Role::Measure => return whole,
         _ => None,
@@ -231,10 +235,12 @@ mod tests {
         let s = summary(
             "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1, 9, 9] } } }
              layer { name: 's' type: 'Interp' bottom: 'x' top: 's' interp_param { shrink_factor: 2 } }
-             layer { name: 'z' type: 'Interp' bottom: 's' top: 'z' interp_param { zoom_factor: 4 pad_end: -1 } }",
+             layer { name: 'z' type: 'Interp' bottom: 's' top: 'z' interp_param { zoom_factor: 4 pad_end: -1 } }
+             layer { name: 'p' type: 'Pooling' bottom: 'z' top: 'p' top: 'm' pooling_param { kernel_size: 2 stride: 2 } }
+             layer { name: 'u' type: 'Upsample' bottom: 'p' bottom: 'm' top: 'u' upsample_param { pad_out_h: true } }",
         );
         let sight = |field, stride| Some(Sight { field: Some([field; 2]), stride: [stride; 2] });
         let sights: Vec<_> = s.rows.iter().map(|r| r.sight).collect();
-        assert_eq!(sights[1..], [sight(1.0, 2.0), sight(3.0, 0.5)]);
+        assert_eq!(sights[1..], [sight(1.0, 2.0), sight(3.0, 0.5), sight(3.5, 1.0), sight(3.5, 0.5)]);
     }
 }

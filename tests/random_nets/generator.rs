@@ -165,6 +165,11 @@ impl Sketch {
             }
             "BatchReindex" => vec![more(&[3], &mut |_| draw.below(samples) as f32)],
             "Filter" => vec![more(&[samples], &mut |_| draw.below(2) as f32)],
+            "Upsample" if draw.one_in(2) => {
+                // A place of its own for each value.
+                let plane = shape.iter().skip(2).product::<usize>().max(1);
+                vec![more(shape, &mut |i| (i % plane * 4 + draw.below(4)) as f32)]
+            }
             "Interp" if draw.one_in(3) => vec![more(&[2, 1, 3, 4], &mut |_| 0.0)],
             "Crop" => {
                 let cut: Vec<usize> = shape.iter().map(|&n| n.div_ceil(2)).collect();
@@ -267,6 +272,7 @@ fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut
             draw.of(&["zoom_factor: 2", "shrink_factor: 2", "height: 3 width: 2"]),
             draw.of(&["0", "-1"])
         ),
+        "Upsample" => "upsample_param { scale: 2 }".into(),
         "Flatten" => format!("flatten_param {{ axis: {axis} }}"),
         "Reshape" => {
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))

@@ -86,6 +86,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("TanH", Nodes(pointwise::tanh)),
     ("Threshold", Nodes(pointwise::threshold)),
     ("Tile", Nodes(shapes::tile)),
+    ("Upsample", Nodes(resize::upsample)),
     ("WindowData", Input),
 ];
 
