@@ -28,6 +28,7 @@ pub mod reference;
 pub mod rows;
 mod scratch;
 pub mod simd;
+pub mod smooth_l1;
 pub mod softmax;
 pub mod top_k;
 pub mod update;

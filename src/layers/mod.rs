@@ -91,6 +91,7 @@ mod sigmoid;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod slice;
+mod smooth_l1_loss;
 mod softmax;
 mod softmax_with_loss;
 mod split;
@@ -181,6 +182,7 @@ pub const LAYERS: &[&Kind] = &[
     &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,
     &slice::KIND,
+    &smooth_l1_loss::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,

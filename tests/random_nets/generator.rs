@@ -158,6 +158,7 @@ impl Sketch {
             "ContrastiveLoss" => {
                 vec![more(shape, &mut |_| draw.value()), more(&[samples], &mut |_| draw.below(2) as f32)]
             }
+            "SmoothL1Loss" => (0..draw.between(1, 3)).map(|_| more(shape, &mut |_| draw.value())).collect(),
             "EuclideanLoss" | "Eltwise" => vec![more(shape, &mut |_| draw.value())],
             "Concat" if draw.one_in(2) => vec![more(shape, &mut |_| draw.value())],
             "Scale" | "Bias" if draw.one_in(2) => {
@@ -273,6 +274,7 @@ fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut
             draw.of(&["0", "-1"])
         ),
         "Upsample" => "upsample_param { scale: 2 }".into(),
+        "SmoothL1Loss" => format!("smooth_l1_loss_param {{ sigma: {} }}", draw.of(&["1", "3"])),
         "Flatten" => format!("flatten_param {{ axis: {axis} }}"),
         "Reshape" => {
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))

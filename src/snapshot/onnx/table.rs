@@ -79,6 +79,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("SigmoidCrossEntropyLoss", Judge),
     ("Silence", Sink),
     ("Slice", Nodes(shapes::slice)),
+    ("SmoothL1Loss", Judge),
     ("Softmax", Nodes(reduce::softmax)),
     ("SoftmaxWithLoss", Judge),
     ("Split", Nodes(shapes::split)),
