@@ -65,6 +65,11 @@ CASES = [
     ("ArgMax", "", "x: 3 7 ties"),
     ("Axpy", "", "x: 2 3; y: 2 3 4 5; z: 2 3 4 5"),
     ("Axpy", "", "x: 2 3 1 1; y: 2 3 4; z: 2 3 4"),
+    ("BN", "bn_param { slope_filler { type: 'uniform' } bias_filler { value: 0.3 } frozen: true }", X),
+    ("BN", "bn_param { slope_filler { value: 1 } eps: 0.01 }", "x: 4 5"),
+    ("BN", "bn_param { bn_mode: LEARN scale_filler { type: 'uniform' } }", X),
+    ("BN", "bn_param { bn_mode: INFERENCE scale_filler { type: 'uniform' } }", X),
+    ("BN", "bn_param { bn_mode: INFERENCE }", "x: 6"),
     ("BNLL", "", X),
     ("BatchNorm", "", X),
     ("BatchNorm", "batch_norm_param { eps: 0.01 }", "x: 4 5"),
@@ -117,6 +122,10 @@ CASES = [
     ("InnerProduct", "inner_product_param { num_output: 5 axis: 2 transpose: true }", X),
     ("InnerProduct", "inner_product_param { num_output: 5 axis: -1 bias_term: false }", "x: 2 3 4"),
     ("InnerProduct", "inner_product_param { num_output: 5 axis: 0 }", "x: 2 3"),
+    ("Interp", "interp_param { height: 13 width: 9 }", X),
+    ("Interp", "interp_param { zoom_factor: 8 }", "x: 2 3 5 1"),
+    ("Interp", "interp_param { shrink_factor: 3 pad_beg: -1 pad_end: -2 }", "x: 2 3 9 12"),
+    ("Interp", "", "x: 2 3 5 4; y: 1 1 3 7"),
     ("LRN", "", X),
     ("LRN", "lrn_param { local_size: 3 alpha: 0.5 beta: 0.6 k: 2 }", "x: 2 7 4 3"),
     ("LRN", "lrn_param { local_size: 3 alpha: 0.5 }", "x: 3 7"),
@@ -192,6 +201,7 @@ CASES = [
     ("Threshold", "threshold_param { threshold: 0.2 }", X),
     ("Tile", "tile_param { tiles: 3 }", "x: 2 3 4"),
     ("Tile", "tile_param { axis: 0 tiles: 2 }", "x: 2 3"),
+    ("Upsample", "upsample_param { scale: 3 }", X),
 ]
 
 # Windows where Caffe and ONNX differ: sides, then settings.
@@ -235,6 +245,14 @@ NETS = [
            layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip' bottom: 't' top: 'loss' }""",
         ["x"],
         ["ip"],
+    ),
+    (
+        "values go back to their places",
+        """layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [2, 3, 7, 8] } } }
+           layer { name: 'p' type: 'Pooling' bottom: 'x' top: 'p' top: 'm' pooling_param { kernel_size: 2 stride: 2 } }
+           layer { name: 'y' type: 'Upsample' bottom: 'p' bottom: 'm' top: 'y' upsample_param { pad_out_h: true } }""",
+        ["x"],
+        ["y"],
     ),
     (
         "constants, parameters and shared weights",
@@ -309,6 +327,8 @@ class Check:
             values = np.full(shape, 4.0)
         elif role == "variance_sum":
             values = 4 * draw.uniform(0.5, 2, shape)
+        elif role == "running_var":
+            values = draw.uniform(0.5, 2, shape)
         elif role.startswith("weight") and len(shape) > 1:
             values = draw.normal(0, np.prod(shape[1:]) ** -0.5, shape)
         elif role.startswith("weight"):

@@ -194,14 +194,35 @@ fn various(batch: usize) -> String {
         + &head("soft")
 }
 
+/// Layers of forks that segmentation takes.
+fn segmentation(batch: usize) -> String {
+    [
+        source(batch, 3, 16),
+        layer("Convolution", &["data"], "conv", &convolution(8, 3, 1)),
+        layer("BN", &["conv"], "conv", "bn_param { slope_filler { value: 1 } }"),
+        layer("ReLU", &["conv"], "conv", ""),
+        layer("Pooling", &["conv"], "pool", "top: 'mask' pooling_param { kernel_size: 2 stride: 2 }"),
+        layer("BN", &["pool"], "pool", "bn_param { slope_filler { value: 1 } frozen: true }"),
+        layer("Upsample", &["pool", "mask"], "up", ""),
+        layer("BN", &["up"], "up", "bn_param { bn_mode: LEARN scale_filler { value: 1 } }"),
+        layer("Interp", &["up"], "small", "interp_param { shrink_factor: 4 }"),
+        layer("Interp", &["small"], "large", "interp_param { height: 16 width: 16 }"),
+        layer("Convolution", &["large"], "colors", &convolution(3, 1, 0)),
+        layer("SmoothL1Loss", &["colors", "data"], "difference", "smooth_l1_loss_param { sigma: 3 }"),
+        head("large"),
+    ]
+    .concat()
+}
+
 /// All has its memory before the first steps end.
 #[test]
 fn steps_allocate_nothing() {
-    let nets: [(&str, &dyn Fn(usize) -> String); 4] = [
+    let nets: [(&str, &dyn Fn(usize) -> String); 5] = [
         ("classic", &classic),
         ("sums", &|batch| blocks(batch, "Eltwise")),
         ("side by side", &|batch| blocks(batch, "Concat")),
         ("various", &various),
+        ("segmentation", &segmentation),
     ];
     for (name, net) in nets {
         for batch in [2, 8] {

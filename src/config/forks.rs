@@ -124,7 +124,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "backward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "backward_type", NV, Skip(PRECISION)),
     row("LayerParameter", "bias_channel_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
-    row("LayerParameter", "bn_param", "SegNet and PSPNet", Refuse("use a BatchNorm and a Scale layer")),
     row("LayerParameter", "box_annotator_ohem_param", "R-FCN", Refuse(SETTINGS)),
     row("LayerParameter", "cos_data_param", SPARK, Refuse("use a Data layer with LMDB")),
     row("LayerParameter", "cudnn_math_override", NV, Skip(PRECISION)),
@@ -145,7 +144,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "eval_detection_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "forward_math", NV, Skip(PRECISION)),
     row("LayerParameter", "forward_type", NV, Skip(PRECISION)),
-    row("LayerParameter", "interp_param", PSP, Refuse("a Deconvolution with a bilinear filler scales up")),
     row("LayerParameter", "lstm_param", "several forks", Refuse("LSTM has its settings in recurrent_param")),
     row("LayerParameter", "mat_read_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
     row("LayerParameter", "mat_write_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
@@ -161,13 +159,11 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "reorg_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "roi_pooling_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "seg_accuracy_param", "DeepLab and PSPNet", Refuse("use an Accuracy layer")),
-    row("LayerParameter", "smooth_l1_loss_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "source_class", SPARK, Skip("data_param tells the format")),
     row("LayerParameter", "spatial_dropout_param", INTEL, Refuse("use a Dropout layer")),
     row("LayerParameter", "split_param", INTEL, Skip(CHOICE)),
     row("LayerParameter", "trt_param", NV, Refuse(SETTINGS)),
     row("LayerParameter", "unique_label_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
-    row("LayerParameter", "upsample_param", SEG, Refuse(SETTINGS)),
     row("LayerParameter", "video_data_param", VIDEOS, Refuse(SETTINGS)),
     row("LossParameter", "pre_fixed_normalizer", "R-FCN", Refuse(PRE_FIXED)),
     row("MemoryDataParameter", "dataframe_column_select", SPARK, Refuse("use a Data layer with LMDB")),
@@ -267,7 +263,6 @@ const ENGINES: &[&str] = &["MKL2017", "MKLDNN"];
 /// Layer types, sorted: name, fork, and what to use in its place.
 const LAYERS: &[(&str, &str, &str)] = &[
     ("AnnotatedData", SSD, DETECTION),
-    ("BN", "SegNet and PSPNet", "use a BatchNorm and a Scale layer"),
     ("BboxAccuracy", CASCADE, DETECTION),
     ("BoxAnnotatorOHEM", "R-FCN", DETECTION),
     ("BoxData", INTEL, DETECTION),
@@ -298,7 +293,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("ImageLabelmapData", "HED", "put images of labels into HDF5 files and use HDF5Data"),
     ("ImageSegData", "DeepLab and PSPNet", "put images of labels into HDF5 files and use HDF5Data"),
     ("InnerDistance", NORM_FACE, "InnerProduct takes products, not distances"),
-    ("Interp", PSP, "a Deconvolution with a bilinear filler scales up"),
     ("L1Loss", NV, "use EuclideanLoss, or Eltwise and Reduction with operation ASUM"),
     ("LabelsequenceAccuracy", CTC, "Accuracy counts single labels"),
     (
@@ -329,11 +323,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),
     ("Reverse", "CTPN and CaffeLSTM-OCR", "Slice and Concat layers compute the same"),
     ("SegAccuracy", "DeepLab and PSPNet", "use Accuracy"),
-    (
-        "SmoothL1Loss",
-        RCNN,
-        "with m = min(|d|, 1 / sigma^2) it is (sigma m)^2 / 2 + |d| - m: Eltwise, AbsVal, Clip, Power, Reduction",
-    ),
     ("SmoothL1LossOHEM", "R-FCN", DETECTION),
     ("SoftmaxWithLossOHEM", "R-FCN", "SoftmaxWithLoss with selective_sampling draws hard samples"),
     ("SpatialDropout", INTEL, "use Dropout"),
@@ -345,7 +334,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
         "MyCaffe",
         "max(0, |a - p|^2 - |a - n|^2 + margin): Eltwise, Reduction, Power and ReLU layers compute it",
     ),
-    ("Upsample", SEG, "a Deconvolution scales up; it takes no places that a Pooling has found"),
     ("VideoData", VIDEOS, "take the video apart into images and use ImageData"),
 ];
 
@@ -393,7 +381,7 @@ mod tests {
         assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
-        assert_eq!(field("V1LayerParameter", "bn_param").map(|f| f.fork), Some("SegNet and PSPNet"));
+        assert_eq!(field("V1LayerParameter", "prior_box_param").map(|f| f.fork), Some(SSD));
         assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }

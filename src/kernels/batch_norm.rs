@@ -211,8 +211,7 @@ impl BatchNorm<'_> {
         });
     }
 
-    /// As [`BatchNorm::backward`], with the means of h and of h * v given: those of several batches, say. With means of 0,
-    /// moments that do not depend on x: h / sqrt(variance + eps).
+    /// As [`BatchNorm::backward`], with the means of h and of h * v given: those of several batches, say.
     pub fn backward_given(
         &self,
         moments: &[Moments],
@@ -225,6 +224,16 @@ impl BatchNorm<'_> {
         self.dims.for_stretches(Some(dx), &mut vec![(); self.dims.channels], |first, dx, own| {
             let Some(dx) = dx else { return };
             self.descend(first, &moments[first..][..own.len()], |i| means[first + i], [x, dy], dx);
+        });
+    }
+
+    /// dx where the moments do not depend on x: h / sqrt(variance + eps).
+    pub fn backward_still(&self, moments: &[Moments], [x, dy]: [&[f32]; 2], dx: &mut [f32]) {
+        assert!(x.len() == dx.len() && dy.len() == dx.len() && dx.len() == self.dims.count());
+        assert_eq!(moments.len(), self.dims.channels);
+        self.dims.for_stretches(Some(dx), &mut vec![(); self.dims.channels], |first, dx, own| {
+            let Some(dx) = dx else { return };
+            self.descend(first, &moments[first..][..own.len()], |_| [0.0; 2], [x, dy], dx);
         });
     }
 
@@ -427,7 +436,11 @@ mod tests {
                 let mut again = vec![Slopes::default(); channels];
                 whole.slopes(&moments, [&x, &dy], &mut again);
                 whole.backward_given(&moments, &means, [&x, &dy], &mut dx);
-                assert_eq!((dx, again), (want, slopes));
+                assert_eq!((&dx, again), (&want, slopes));
+                let still = vec![[0.0; 2]; channels];
+                whole.backward_given(&moments, &still, [&x, &dy], &mut want);
+                whole.backward_still(&moments, [&x, &dy], &mut dx);
+                assert_eq!(dx, want);
             }
         }
     }

@@ -38,19 +38,19 @@ pub const KIND: Kind = Kind {
 /// sum = moving_average_fraction * sum + statistic, where variance counts m / (m - 1) times and the factor's is 1.
 /// A `Scale` by channels and a `ReLU` above are done in the same passes.
 /// Reference: Ioffe and Szegedy 2015. Differs from Caffe: no.
-struct BatchNorm {
+pub(super) struct BatchNorm {
     /// Whether the running statistics are used, and not the batch's.
-    global: bool,
+    pub(super) global: bool,
     fraction: f32,
     eps: f32,
     dims: Channels,
     /// What the last forward pass used.
-    moments: Vec<Moments>,
+    pub(super) moments: Vec<Moments>,
     /// Sums of the backward pass.
     slopes: Vec<Slopes>,
     /// The layers above whose work is done here: a scale and a rectifier.
     scale: bool,
-    relu: bool,
+    pub(super) relu: bool,
     /// Whose batches count, too.
     peers: Option<Arc<dyn Peers>>,
 }
@@ -69,25 +69,97 @@ fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>,
         let message = format!("eps must be 0 or more, found {}", param.eps());
         return Err(LayerError::setting("batch_norm_param.eps", message));
     }
-    Ok(Box::new(BatchNorm {
-        global: param.use_global_stats.unwrap_or(setup.phase == Phase::Test),
-        fraction: param.moving_average_fraction(),
-        eps: param.eps(),
-        dims: Channels::default(),
-        moments: vec![],
-        slopes: vec![],
-        scale: false,
-        relu: false,
-        peers: None,
-    }))
+    let global = param.use_global_stats.unwrap_or(setup.phase == Phase::Test);
+    let fraction = param.moving_average_fraction();
+    Ok(Box::new(BatchNorm { fraction, ..BatchNorm::new(global, param.eps()) }))
 }
 
 impl BatchNorm {
-    /// What is to be computed, given the learned parameters of the layer above.
+    /// Normalizes by statistics that are given, or by the batch's.
+    pub(super) fn new(global: bool, eps: f32) -> Self {
+        BatchNorm {
+            global,
+            fraction: 0.0,
+            eps,
+            dims: Channels::default(),
+            moments: vec![],
+            slopes: vec![],
+            scale: false,
+            relu: false,
+            peers: None,
+        }
+    }
+
+    /// Fixes the shapes; tells how many channels there are.
+    pub(super) fn fit(&mut self, bottom: &Shape) -> Result<usize, LayerError> {
+        self.dims = match bottom.len() {
+            0 => return Err(LayerError::shape("the bottom needs an axis, found a scalar")),
+            1 => Channels { images: bottom[0], channels: 1, inner: 1 },
+            _ => Channels::of(bottom, 1, 2),
+        };
+        self.moments = vec![Moments::default(); self.dims.channels];
+        self.slopes = vec![Slopes::default(); self.dims.channels];
+        Ok(self.dims.channels)
+    }
+
+    /// What is to be computed, given the learned parameters that follow.
     fn kernel<'a>(&self, params: &[&'a [f32]]) -> batch_norm::BatchNorm<'a> {
         let [scale, bias] = [0, 1].map(|i| params.get(i).copied());
         let finish = Finish { scale, bias, rectify: self.relu };
         batch_norm::BatchNorm { dims: self.dims, eps: self.eps, finish }
+    }
+
+    /// y by the moments that are there, with these parameters.
+    pub(super) fn by_moments(&self, params: &[&[f32]], x: &[f32], y: &mut [f32]) {
+        self.kernel(params).forward_given(&self.moments, x, y);
+    }
+
+    /// y by the moments of the batch, or of those of all ranks, which are kept.
+    pub(super) fn by_batch(&mut self, params: &[&[f32]], x: &[f32], y: &mut [f32]) {
+        let kernel = self.kernel(params);
+        match self.peers.as_deref() {
+            None => kernel.forward(x, y, &mut self.moments),
+            Some(peers) => {
+                channel_moments(self.dims, x, &mut self.moments);
+                of_all_ranks(&mut self.moments, peers);
+                kernel.forward_given(&self.moments, x, y);
+            }
+        }
+    }
+
+    /// The backward pass, with these parameters.
+    pub(super) fn back(&mut self, params: &[&[f32]], pass: &mut Backward<'_>) {
+        let (kernel, dy) = (self.kernel(params), pass.tops[0].diff);
+        let learns = pass.param_diffs.iter().any(Option::is_some);
+        let dx = pass.bottom_diffs[0].as_deref_mut();
+        let x_and_dy = [pass.bottoms[0].data, dy];
+        match dx {
+            Some(dx) if self.global && params.is_empty() && !self.relu => {
+                return scale_by_deviation(self.dims, self.eps, &self.moments, dy, dx);
+            }
+            Some(dx) if !self.global && self.peers.is_none() => {
+                kernel.backward(&self.moments, x_and_dy, dx, &mut self.slopes);
+            }
+            Some(dx) if !self.global => {
+                kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
+                kernel.backward_given(&self.moments, &self.means(), x_and_dy, dx);
+            }
+            dx => {
+                if learns {
+                    kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
+                }
+                if let Some(dx) = dx {
+                    kernel.backward_still(&self.moments, x_and_dy, dx);
+                }
+            }
+        }
+        let of_scale = |s: &Slopes| s.scale as f32;
+        let of_bias = |s: &Slopes| s.bias as f32;
+        for (diff, of) in pass.param_diffs.iter_mut().zip([of_scale as fn(&Slopes) -> f32, of_bias]) {
+            if let Some(diff) = diff {
+                diff.iter_mut().zip(&self.slopes).for_each(|(diff, slopes)| *diff += of(slopes));
+            }
+        }
     }
 
     /// The sums of the backward pass as means, over all ranks if there are several.
@@ -104,14 +176,7 @@ impl BatchNorm {
 impl Layer for BatchNorm {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         let bottom = &bottoms[0];
-        self.dims = match bottom.len() {
-            0 => return Err(LayerError::shape("the bottom needs an axis, found a scalar")),
-            1 => Channels { images: bottom[0], channels: 1, inner: 1 },
-            _ => Channels::of(bottom, 1, 2),
-        };
-        let channels = self.dims.channels;
-        self.moments = vec![Moments::default(); channels];
-        self.slopes = vec![Slopes::default(); channels];
+        let channels = self.fit(bottom)?;
         let params = [channels, channels, 1].map(|n| ParamOutline::state([n])).into();
         let alone = !self.scale && !self.relu;
         let reads = if self.global && alone { Reads::NOTHING } else { Reads::BOTTOMS };
@@ -132,22 +197,14 @@ impl Layer for BatchNorm {
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {
-        let kernel = self.kernel(pass.params);
         let (x, y) = (pass.bottoms[0].data, &mut *pass.tops[0].data);
         let [means, variances, factor] = &mut *pass.state else { unreachable!("outlined with three") };
         if self.global {
             running([means, variances, factor], &mut self.moments);
-            kernel.forward_given(&self.moments, x, y);
+            self.by_moments(pass.params, x, y);
             return Ok(());
         }
-        match self.peers.as_deref() {
-            None => kernel.forward(x, y, &mut self.moments),
-            Some(peers) => {
-                channel_moments(self.dims, x, &mut self.moments);
-                of_all_ranks(&mut self.moments, peers);
-                kernel.forward_given(&self.moments, x, y);
-            }
-        }
+        self.by_batch(pass.params, x, y);
         let m = (self.dims.per_channel() * self.peers.as_ref().map_or(1, |peers| peers.count())) as f32;
         let unbiased = if m > 1.0 { m / (m - 1.0) } else { 1.0 };
         let sums = means.iter_mut().zip(&mut **variances);
@@ -160,28 +217,8 @@ impl Layer for BatchNorm {
     }
 
     fn backward(&mut self, pass: &mut Backward<'_>) {
-        let Some(dx) = &mut pass.bottom_diffs[0] else { return };
-        let (kernel, dy) = (self.kernel(pass.params), pass.tops[0].diff);
-        if self.global && !self.scale && !self.relu {
-            return scale_by_deviation(self.dims, self.eps, &self.moments, dy, dx);
-        }
-        let x_and_dy = [pass.bottoms[0].data, dy];
-        if self.global {
-            kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
-            kernel.backward_given(&self.moments, &vec![[0.0; 2]; self.moments.len()], x_and_dy, dx);
-        } else if self.peers.is_some() {
-            kernel.slopes(&self.moments, x_and_dy, &mut self.slopes);
-            kernel.backward_given(&self.moments, &self.means(), x_and_dy, dx);
-        } else {
-            kernel.backward(&self.moments, x_and_dy, dx, &mut self.slopes);
-        }
-        let of_scale = |s: &Slopes| s.scale as f32;
-        let of_bias = |s: &Slopes| s.bias as f32;
-        for (diff, of) in pass.param_diffs.iter_mut().zip([of_scale as fn(&Slopes) -> f32, of_bias]) {
-            if let Some(diff) = diff {
-                diff.iter_mut().zip(&self.slopes).for_each(|(diff, slopes)| *diff += of(slopes));
-            }
-        }
+        let params = pass.params;
+        self.back(params, pass);
     }
 
     fn join(&mut self, peers: Arc<dyn Peers>) {

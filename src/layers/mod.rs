@@ -39,6 +39,7 @@ mod axpy;
 mod batch_norm;
 mod batch_reindex;
 mod bias;
+mod bn;
 mod bnll;
 mod clip;
 mod concat;
@@ -66,6 +67,7 @@ mod image_data;
 mod infogain_loss;
 mod inner_product;
 mod input;
+mod interp;
 mod local_contrast_normalization;
 mod locally_connected;
 mod log;
@@ -94,6 +96,7 @@ mod sigmoid;
 mod sigmoid_cross_entropy_loss;
 mod silence;
 mod slice;
+mod smooth_l1_loss;
 mod softmax;
 mod softmax_with_loss;
 mod split;
@@ -102,9 +105,11 @@ mod swish;
 mod tanh;
 mod threshold;
 mod tile;
+mod upsample;
 mod window_data;
 
 pub use crate::data::{BadSamples, LabelRange, Shard};
+pub use bn::{BnForm, SEGNET_EPS};
 pub use convolution_settings::ConvolutionSettings;
 pub use error::LayerError;
 pub use few::Few;
@@ -128,6 +133,7 @@ pub const LAYERS: &[&Kind] = &[
     &accuracy::KIND,
     &arg_max::KIND,
     &axpy::KIND,
+    &bn::KIND,
     &bnll::KIND,
     &batch_norm::KIND,
     &batch_reindex::KIND,
@@ -158,6 +164,7 @@ pub const LAYERS: &[&Kind] = &[
     &infogain_loss::KIND,
     &inner_product::KIND,
     &input::KIND,
+    &interp::KIND,
     &lrn::KIND,
     &lstm::KIND,
     &lstm_unit::KIND,
@@ -187,6 +194,7 @@ pub const LAYERS: &[&Kind] = &[
     &sigmoid_cross_entropy_loss::KIND,
     &silence::KIND,
     &slice::KIND,
+    &smooth_l1_loss::KIND,
     &softmax::KIND,
     &softmax_with_loss::KIND,
     &split::KIND,
@@ -194,6 +202,7 @@ pub const LAYERS: &[&Kind] = &[
     &tanh::KIND,
     &threshold::KIND,
     &tile::KIND,
+    &upsample::KIND,
     &window_data::KIND,
 ];
 

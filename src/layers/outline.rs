@@ -94,16 +94,24 @@ pub struct ParamOutline {
     pub filler: FillerParameter,
     /// Whether an update rule learns it. Running statistics are not learned: forward writes them.
     pub learned: bool,
+    /// Whether a learning rate that the net gives one that is not learned is without effect, as in the forks of Caffe whose
+    /// layer sets it to 0 by itself; else it is refused.
+    pub ignores_rate: bool,
 }
 
 impl ParamOutline {
     /// A weight that is learned.
     pub fn learned(shape: impl Into<Shape>, filler: FillerParameter) -> Self {
-        Self { shape: shape.into(), filler, learned: true }
+        Self { shape: shape.into(), filler, learned: true, ignores_rate: false }
     }
 
     /// A running statistic, 0 at the start.
     pub fn state(shape: impl Into<Shape>) -> Self {
-        Self { shape: shape.into(), filler: FillerParameter::default(), learned: false }
+        Self { ignores_rate: false, ..Self::fixed(shape, FillerParameter::default()) }
+    }
+
+    /// A value that is not learned, whatever rate the net gives it.
+    pub fn fixed(shape: impl Into<Shape>, filler: FillerParameter) -> Self {
+        Self { shape: shape.into(), filler, learned: false, ignores_rate: true }
     }
 }

@@ -141,7 +141,7 @@ impl Params {
         outline: &ParamOutline,
         seed: u64,
     ) -> Result<ParamId, NetError> {
-        if !outline.learned && spec.lr_mult.is_some_and(|lr| lr != 0.0) {
+        if !outline.learned && !outline.ignores_rate && spec.lr_mult.is_some_and(|lr| lr != 0.0) {
             let message =
                 "a running statistic is not learned: set its lr_mult to 0 or leave it out".to_owned();
             return Err(NetError::layer(config, format!("param[{index}].lr_mult"), message));

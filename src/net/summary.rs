@@ -150,6 +150,20 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
             let kernel = both(&list(p.kernel_size), kernel_h, kernel_w, 1);
             Some((kernel, both(&list(p.stride), p.stride_h, p.stride_w, 1)))
         }
+        "Interp" => {
+            let p = config.interp_param.unwrap_or_default();
+            let cut = f64::from(p.pad_beg()) + f64::from(p.pad_end());
+            // Corners lie upon corners; a value lies between two, but for whole steps.
+            let step = ratios(shape, net.shape(*layer.tops.first()?), |n, m| match n + cut - 1.0 {
+                0.0 => 1.0,
+                n => n / (m - 1.0).max(1.0),
+            });
+            Some((step.map(|step| if step.fract() == 0.0 { 1.0 } else { 2.0 }), step))
+        }
+        "Upsample" => {
+            let step = ratios(shape, net.shape(*layer.tops.first()?), |n, m| 1.0 / (m / n).round().max(1.0));
+            Some(([1.0; 2], step))
+        }
         "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,
         "Normalize" if config.norm_param.clone().unwrap_or_default().across_spatial() => return whole,
         _ if layer.kind.role == Role::Loss || layer.kind.role == Role::Measure => return whole,
@@ -158,6 +172,12 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
     let Some((span, stride)) = window.filter(|_| shape.len() == 4) else { return Some(below) };
     let field = below.field.map(|field| [0, 1].map(|i| field[i] + (span[i] - 1.0) * below.stride[i]));
     Some(Sight { field, stride: [0, 1].map(|i| below.stride[i] * stride[i]) })
+}
+
+/// f(side of the bottom, side of the top) for height and width.
+fn ratios(bottom: &Shape, top: &Shape, f: impl Fn(f64, f64) -> f64) -> [f64; 2] {
+    let side = |shape: &Shape, i: usize| shape.get(i).map_or(1.0, |&n| n as f64);
+    [2, 3].map(|i| f(side(bottom, i), side(top, i)))
 }
 
 /// A size for height and width.
@@ -209,5 +229,19 @@ mod tests {
         assert_eq!(sights[1..5], [sight(7.0, 2.0), sight(11.0, 4.0), sight(27.0, 4.0), sight(31.0, 2.0)]);
         assert_eq!(sights[5].unwrap().field, None);
         assert_eq!(sights[0], None);
+    }
+
+    #[test]
+    fn planes_that_grow_narrow_the_stride() {
+        let s = summary(
+            "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1, 9, 9] } } }
+             layer { name: 's' type: 'Interp' bottom: 'x' top: 's' interp_param { shrink_factor: 2 } }
+             layer { name: 'z' type: 'Interp' bottom: 's' top: 'z' interp_param { zoom_factor: 4 pad_end: -1 } }
+             layer { name: 'p' type: 'Pooling' bottom: 'z' top: 'p' top: 'm' pooling_param { kernel_size: 2 stride: 2 } }
+             layer { name: 'u' type: 'Upsample' bottom: 'p' bottom: 'm' top: 'u' upsample_param { pad_out_h: true } }",
+        );
+        let sight = |field, stride| Some(Sight { field: Some([field; 2]), stride: [stride; 2] });
+        let sights: Vec<_> = s.rows.iter().map(|r| r.sight).collect();
+        assert_eq!(sights[1..], [sight(1.0, 2.0), sight(3.0, 0.5), sight(3.5, 1.0), sight(3.5, 0.5)]);
     }
 }

@@ -137,7 +137,7 @@ impl Sketch {
         if in_place && tops.len() == 1 && bottoms.len() == 1 && kind.role == Role::Transform {
             tops = vec![bottoms[0].clone()];
         }
-        let settings = settings(kind.name, &first.1, tops.len(), draw);
+        let settings = settings(kind.name, &first.1, [bottoms.len(), tops.len()], draw);
         let bottoms: Vec<&str> = bottoms.iter().map(|b| &b[..]).collect();
         self.layer(kind.name, &bottoms, &tops, &settings);
     }
@@ -165,6 +165,7 @@ impl Sketch {
                 vec![more(shape, &mut |_| draw.value()), more(&[samples], &mut |_| draw.below(2) as f32)]
             }
             "Axpy" => [0; 2].map(|_| more(&[shape, &[2, 3]].concat(), &mut |_| draw.value())).to_vec(),
+            "SmoothL1Loss" => (0..draw.between(1, 3)).map(|_| more(shape, &mut |_| draw.value())).collect(),
             "EuclideanLoss" | "Eltwise" => vec![more(shape, &mut |_| draw.value())],
             "Concat" if draw.one_in(2) => vec![more(shape, &mut |_| draw.value())],
             "Scale" | "Bias" if draw.one_in(2) => {
@@ -172,6 +173,12 @@ impl Sketch {
             }
             "BatchReindex" => vec![more(&[3], &mut |_| draw.below(samples) as f32)],
             "Filter" => vec![more(&[samples], &mut |_| draw.below(2) as f32)],
+            "Upsample" if draw.one_in(2) => {
+                // A place of its own for each value.
+                let plane = shape.iter().skip(2).product::<usize>().max(1);
+                vec![more(shape, &mut |i| (i % plane * 4 + draw.below(4)) as f32)]
+            }
+            "Interp" if draw.one_in(3) => vec![more(&[2, 1, 3, 4], &mut |_| 0.0)],
             "Crop" => {
                 let cut: Vec<usize> = shape.iter().map(|&n| n.div_ceil(2)).collect();
                 vec![more(&cut, &mut |_| 0.0)]
@@ -187,7 +194,7 @@ impl Sketch {
 }
 
 /// Settings of a type, most of which fit a bottom of this shape.
-fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String {
+fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut Draw) -> String {
     let channels = shape.get(1).copied().unwrap_or(1).max(1);
     let axis = draw.below(shape.len());
     let filler = "weight_filler { type: 'xavier' } bias_filler { type: 'constant' value: 0.1 }";
@@ -257,9 +264,26 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
+        "BN" if tops > 1 => "bn_param { bn_mode: LEARN scale_filler { type: 'uniform' } }".into(),
+        "BN" => format!(
+            "bn_param {{ {} }}",
+            draw.of(&[
+                "slope_filler { value: 1 }",
+                "slope_filler { value: 1 } frozen: true",
+                "bn_mode: INFERENCE scale_filler { value: -0.5 } shift_filler { value: 1 }",
+            ])
+        ),
         "Concat" => format!("concat_param {{ axis: {axis} }}"),
         "Slice" if tops == 2 => format!("slice_param {{ axis: {axis} slice_point: 1 }}"),
         "Crop" => format!("crop_param {{ axis: {axis} }}"),
+        "Interp" if bottoms == 2 => String::new(),
+        "Interp" => format!(
+            "interp_param {{ {} pad_beg: {} }}",
+            draw.of(&["zoom_factor: 2", "shrink_factor: 2", "height: 3 width: 2"]),
+            draw.of(&["0", "-1"])
+        ),
+        "Upsample" => "upsample_param { scale: 2 }".into(),
+        "SmoothL1Loss" => format!("smooth_l1_loss_param {{ sigma: {} }}", draw.of(&["1", "3"])),
         "Flatten" => format!("flatten_param {{ axis: {axis} }}"),
         "Reshape" => {
             format!("reshape_param {{ shape {{ {} dim: -1 }} }}", draw.of(&["", "dim: 0", "dim: 1"]))

@@ -47,6 +47,7 @@ fn layer(old: V1LayerParameter, complaints: &mut Vec<Complaint>) -> LayerParamet
         loss_param: old.loss_param,
         accuracy_param: old.accuracy_param,
         argmax_param: old.argmax_param,
+        bn_param: old.bn_param,
         concat_param: old.concat_param,
         contrastive_loss_param: old.contrastive_loss_param,
         convolution_param: old.convolution_param,
@@ -98,6 +99,7 @@ pub(crate) fn type_name(layer_type: LayerType) -> &'static str {
         LayerType::Absval => "AbsVal",
         LayerType::Accuracy => "Accuracy",
         LayerType::Argmax => "ArgMax",
+        LayerType::Bn => "BN",
         LayerType::Bnll => "BNLL",
         LayerType::Concat => "Concat",
         LayerType::ContrastiveLoss => "ContrastiveLoss",
@@ -184,6 +186,6 @@ mod tests {
             assert_eq!(upgraded(&text, "V1").0, printed(&text.replace("layers", "layer")));
             names.push(field.name().to_owned());
         }
-        assert_eq!(names.len(), 30);
+        assert_eq!(names.len(), 31);
     }
 }

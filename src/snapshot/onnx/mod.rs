@@ -15,6 +15,7 @@ mod pointwise;
 mod proto;
 mod recurrent;
 mod reduce;
+mod resize;
 mod scene;
 mod shapes;
 mod table;

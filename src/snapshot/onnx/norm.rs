@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::proto::{local_contrast_normalization_parameter::Operation, lrn_parameter::NormRegion},
     kernels::pool::{Axis, Pool},
-    layers::LayerError,
+    layers::{BnForm, LayerError, SEGNET_EPS},
 };
 
 /// `BatchNorm`, by the running statistics; by the batch's where `use_global_stats` is false.
@@ -38,6 +38,37 @@ pub fn batch_norm(s: &mut Scene<'_>) -> Converted {
     let inputs: Vec<&Value> = std::iter::once(&x).chain(&constants).collect();
     let eps = vec![float("epsilon", param.eps())];
     let y = s.graph.op("BatchNormalization", &inputs, eps, x.shape.clone());
+    one(s.graph.reshape(&y, top))
+}
+
+/// `BN`: SegNet's by its factors alone or by the batch, PSPNet's by the running statistics.
+pub fn bn(s: &mut Scene<'_>) -> Converted {
+    let (x, form) = (s.x(), BnForm::of(&s.config().bn_param.clone().unwrap_or_default())?);
+    if s.tops.len() > 1 {
+        return Err(LayerError::shape("has the batch's mean and variance as tops, which are not exported"));
+    }
+    let top = x.shape.clone();
+    let x = if x.shape.len() == 1 { s.graph.reshape(&x, [x.shape[0], 1]) } else { x };
+    let channels = x.shape[1];
+    if let BnForm::Running { eps, .. } = form {
+        let own = [0, 1, 2, 3].map(|i| s.weight_as(i, [channels]));
+        let inputs: Vec<&Value> = std::iter::once(&x).chain(&own).collect();
+        let y = s.graph.op("BatchNormalization", &inputs, vec![float("epsilon", eps)], x.shape.clone());
+        return one(s.graph.reshape(&y, top));
+    }
+    let mut y = x.clone();
+    if form == BnForm::Batch {
+        let axes: Vec<usize> = (0..x.shape.len()).filter(|&a| a != 1).collect();
+        let (centred, variance) = centre(s.graph, &x, &axes);
+        let variance = s.graph.affine(&variance, 1.0, SEGNET_EPS);
+        let deviation = s.graph.map("Sqrt", &variance);
+        y = s.graph.zip("Div", &centred, &deviation);
+    }
+    let mut each = vec![1; x.shape.len() - 1];
+    each[0] = channels;
+    let [scale, shift] = [0, 1].map(|i| s.weight_as(i, each.clone()));
+    let y = s.graph.zip("Mul", &y, &scale);
+    let y = s.graph.zip("Add", &y, &shift);
     one(s.graph.reshape(&y, top))
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of each layer type.
 
-use super::{filters, norm, pointwise, recurrent, reduce, scene::Convert, shapes, windows};
+use super::{filters, norm, pointwise, recurrent, reduce, resize, scene::Convert, shapes, windows};
 
 /// What becomes of a layer type.
 #[derive(Clone, Copy)]
@@ -23,6 +23,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Accuracy", Judge),
     ("ArgMax", Nodes(reduce::arg_max)),
     ("Axpy", Nodes(pointwise::axpy)),
+    ("BN", Nodes(norm::bn)),
     ("BNLL", Nodes(pointwise::bnll)),
     ("BatchNorm", Nodes(norm::batch_norm)),
     ("BatchReindex", Nodes(shapes::batch_reindex)),
@@ -53,6 +54,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("InfogainLoss", Judge),
     ("InnerProduct", Nodes(filters::inner_product)),
     ("Input", Input),
+    ("Interp", Nodes(resize::interp)),
     ("LRN", Nodes(norm::lrn)),
     ("LSTM", Nodes(recurrent::lstm)),
     ("LSTMUnit", Nodes(recurrent::lstm_unit)),
@@ -82,6 +84,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("SigmoidCrossEntropyLoss", Judge),
     ("Silence", Sink),
     ("Slice", Nodes(shapes::slice)),
+    ("SmoothL1Loss", Judge),
     ("Softmax", Nodes(reduce::softmax)),
     ("SoftmaxWithLoss", Judge),
     ("Split", Nodes(shapes::split)),
@@ -89,6 +92,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("TanH", Nodes(pointwise::tanh)),
     ("Threshold", Nodes(pointwise::threshold)),
     ("Tile", Nodes(shapes::tile)),
+    ("Upsample", Nodes(resize::upsample)),
     ("WindowData", Input),
 ];
 

@@ -41,6 +41,7 @@ pub struct TensorView<'a> {
 
 /// What the blobs of a layer are for, in Caffe's order, where the type alone tells. Sorted by type.
 pub const ROLES: &[(&str, &[&str])] = &[
+    ("BN", &["weight", "bias", "running_mean", "running_var"]),
     ("BatchNorm", &["mean_sum", "variance_sum", "factor"]),
     ("Bias", &["bias"]),
     ("Convolution", &["weight", "bias"]),
@@ -156,6 +157,23 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(named.len(), params.len());
+    }
+
+    #[test]
+    fn both_kinds_of_bn_have_their_names() {
+        let bn = |name: &str, settings: &str| {
+            format!(
+                "layer {{ name: '{name}' type: 'BN' bottom: 'x' top: '{name}' bn_param {{ {settings} }} }}"
+            )
+        };
+        let input = "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: [3, 2, 4] } } }";
+        let text = format!("{input} {} {}", bn("pspnet", "frozen: true"), bn("segnet", "bn_mode: INFERENCE"));
+        let (net, params) = net(&text);
+        let named = named_params(&net, &params).unwrap();
+        let names: Vec<&str> = named.iter().map(|(name, _)| &name[..]).collect();
+        let pspnet = ["pspnet.weight", "pspnet.bias", "pspnet.running_mean", "pspnet.running_var"];
+        assert_eq!(names, [&pspnet[..], &["segnet.weight", "segnet.bias"]].concat());
+        assert!(params.iter().all(|param| param.shape == Shape::from([1, 2, 1, 1])));
     }
 
     #[test]
