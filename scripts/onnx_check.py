@@ -148,6 +148,7 @@ CASES = [
     ("Power", "power_param { power: 0 }", X),
     ("Power", "power_param { power: 2 scale: 0 shift: 3 }", X),
     ("Power", "", X),
+    ("PriorBox", "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 variance: 0.2 clip: true }", "x: 1 2 3 4; y: 1 3 20 30"),
     ("RNN", "recurrent_param { num_output: 4 }", "x: 5 2 3; y: 5 2 marks"),
     ("RNN", "recurrent_param { num_output: 4 expose_hidden: true }", "x: 5 2 3; y: 5 2 marks; z: 2 3; h: 1 2 4", 2),
     ("ReLU", "", X),

@@ -50,7 +50,7 @@ const SPEED: &str = "it only changes the speed";
 const PRECISION: &str = "cnnctl computes in single precision";
 const AUGMENT: &str = "see random_area, random_aspect and their like in transform_param";
 const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
-const DETECTION: &str = "cnnctl does not train detectors with boxes";
+const DETECTION: &str = "cnnctl runs detectors, but does not train them with boxes";
 const RELU: &str = "add a ReLU layer behind this one";
 const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fillers, behind this one";
 const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
@@ -152,7 +152,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
     row("LayerParameter", "norm_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "permute_param", SSD, Refuse(SETTINGS)),
-    row("LayerParameter", "prior_box_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "psroi_pooling_param", "R-FCN", Refuse(SETTINGS)),
     row("LayerParameter", "quantization_param", INTEL, Skip(PRECISION)),
     row("LayerParameter", "region_loss_param", INTEL, Refuse(SETTINGS)),
@@ -330,7 +329,6 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("PSROIPooling", "R-FCN", DETECTION),
     ("Permute", SSD, "the order of axes is fixed; Reshape and Flatten keep it"),
     ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),
-    ("PriorBox", SSD, DETECTION),
     ("Proposal", "Faster R-CNN", DETECTION),
     ("ProposalTarget", CASCADE, DETECTION),
     ("ROIAlign", CASCADE, DETECTION),
@@ -406,7 +404,7 @@ mod tests {
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
         assert_eq!(field("V1LayerParameter", "bn_param").map(|f| f.fork), Some("SegNet and PSPNet"));
-        assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
+        assert_eq!(layer("MultiBoxLoss").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }
 }

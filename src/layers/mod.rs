@@ -80,6 +80,7 @@ mod parameter;
 mod pooling;
 mod power;
 mod prelu;
+mod prior_box;
 mod reduction;
 mod relu;
 mod reshape;
@@ -111,6 +112,7 @@ pub use pass::{Backward, Blob, BlobMut, Forward, TopDiff};
 pub use peers::Peers;
 pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
+pub use prior_box::PriorBoxSettings;
 pub use spp::pyramid;
 
 use crate::{kernels::gemm::Gemm, tensor::Shape};
@@ -165,6 +167,7 @@ pub const LAYERS: &[&Kind] = &[
     &parameter::KIND,
     &pooling::KIND,
     &power::KIND,
+    &prior_box::KIND,
     &rnn::KIND,
     &relu::KIND,
     &reduction::KIND,

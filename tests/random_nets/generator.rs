@@ -173,6 +173,7 @@ impl Sketch {
             "LSTMUnit" => {
                 vec![more(&[1, 3, 8], &mut |_| draw.value()), more(&[1, 3], &mut |i| (i % 2) as f32)]
             }
+            "PriorBox" => vec![more(&[1, 3, 20, 30], &mut |_| 0.0)],
             "Silence" if draw.one_in(2) => vec![more(&[2], &mut |_| 1.0)],
             _ => vec![],
         }
@@ -247,6 +248,7 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         "Threshold" => "threshold_param { threshold: 0.2 }".into(),
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
+        "PriorBox" => "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 clip: true }".into(),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
         "Concat" => format!("concat_param {{ axis: {axis} }}"),
         "Slice" if tops == 2 => format!("slice_param {{ axis: {axis} slice_point: 1 }}"),

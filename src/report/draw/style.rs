@@ -59,7 +59,7 @@ pub fn family(kind: &str) -> Family {
         "AbsVal" | "BNLL" | "Clip" | "Dropout" | "ELU" | "Exp" | "Log" | "PReLU" | "Power" | "ReLU"
         | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
         "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Reduction" | "Reshape"
-        | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
+        | "PriorBox" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
         "Accuracy" | "ArgMax" | "OrdinalRank" => Family::Measure,
         kind if kind.ends_with("Loss") => Family::Loss,
         _ => Family::Other,

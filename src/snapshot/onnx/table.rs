@@ -67,6 +67,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Parameter", Nodes(shapes::parameter)),
     ("Pooling", Nodes(windows::pooling)),
     ("Power", Nodes(pointwise::power)),
+    ("PriorBox", Nodes(shapes::prior_box)),
     ("RNN", Nodes(recurrent::rnn)),
     ("ReLU", Nodes(pointwise::relu)),
     ("Reduction", Nodes(reduce::reduction)),
