@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod batch_norm;
+pub mod boxes;
 pub mod channels;
 pub mod contrast;
 pub mod conv;

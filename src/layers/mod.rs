@@ -48,6 +48,7 @@ mod crop;
 mod data;
 mod deconvolution;
 mod depthwise_convolution;
+mod detection_output;
 mod dropout;
 mod dummy_data;
 mod eltwise;
@@ -135,6 +136,7 @@ pub const LAYERS: &[&Kind] = &[
     &data::KIND,
     &deconvolution::KIND,
     &depthwise_convolution::KIND,
+    &detection_output::KIND,
     &dropout::KIND,
     &dummy_data::KIND,
     &elu::KIND,
@@ -247,7 +249,8 @@ pub trait Layer: Send {
     /// Asks a layer that can that it do so from now on.
     fn add(&mut self, _k: usize) {}
 
-    /// For tops whose shapes depend on values (`Filter`) or on the next sample: their shapes in the pass that comes. `None`: as outlined.
+    /// For tops whose shapes depend on values (`Filter`, `DetectionOutput`) or on the next sample: their shapes in the pass that comes.
+    /// `None`: as outlined.
     ///
     /// # Errors
     /// When the sample cannot be read.

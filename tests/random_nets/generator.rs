@@ -106,6 +106,7 @@ impl Sketch {
             // Indices, and gates of a shape of their own.
             "Embed" => self.input(&[blob.1.first().copied().unwrap_or(1), 2], |i| (i % 5) as f32),
             "LSTMUnit" => self.input(&[1, 3, 2], |i| i as f32 / 6.0),
+            "DetectionOutput" => self.input(&[draw.between(1, 2), 12], |i| (i % 5) as f32 / 20.0),
             // Values of which any power and logarithm is finite.
             "Exp" | "Log" | "Power" | "MultinomialLogisticLoss" => {
                 let name = format!("squashed{}", self.layers);
@@ -172,6 +173,11 @@ impl Sketch {
             "RNN" | "LSTM" => vec![more(&[samples, channels], &mut |_| draw.below(2) as f32)],
             "LSTMUnit" => {
                 vec![more(&[1, 3, 8], &mut |_| draw.value()), more(&[1, 3], &mut |i| (i % 2) as f32)]
+            }
+            "DetectionOutput" => {
+                let corner = [0.1, 0.1, 0.6, 0.5];
+                let priors = more(&[1, 2, 12], &mut |i| if i < 12 { corner[i % 4] } else { 0.1 });
+                vec![more(&[samples, 6], &mut |_| draw.value()), priors]
             }
             "PriorBox" => vec![more(&[1, 3, 20, 30], &mut |_| 0.0)],
             "Silence" if draw.one_in(2) => vec![more(&[2], &mut |_| 1.0)],
@@ -248,6 +254,10 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
         "Threshold" => "threshold_param { threshold: 0.2 }".into(),
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
+        "DetectionOutput" => format!(
+            "detection_output_param {{ num_classes: 2 keep_top_k: 1 code_type: {} nms_param {{ top_k: 2 }} }}",
+            draw.of(&["CORNER", "CENTER_SIZE", "CORNER_SIZE"])
+        ),
         "PriorBox" => "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 clip: true }".into(),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
         "Concat" => format!("concat_param {{ axis: {axis} }}"),

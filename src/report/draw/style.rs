@@ -60,7 +60,7 @@ pub fn family(kind: &str) -> Family {
         | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
         "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Reduction" | "Reshape"
         | "PriorBox" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
-        "Accuracy" | "ArgMax" | "OrdinalRank" => Family::Measure,
+        "Accuracy" | "ArgMax" | "DetectionOutput" | "OrdinalRank" => Family::Measure,
         kind if kind.ends_with("Loss") => Family::Loss,
         _ => Family::Other,
     }

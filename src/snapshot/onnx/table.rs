@@ -35,6 +35,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Data", Input),
     ("Deconvolution", Nodes(filters::deconvolution)),
     ("DepthwiseConvolution", Nodes(filters::depthwise)),
+    ("DetectionOutput", Judge),
     ("Dropout", Nodes(pointwise::dropout)),
     ("DummyData", Nodes(shapes::dummy_data)),
     ("ELU", Nodes(pointwise::elu)),
