@@ -151,6 +151,8 @@ CASES = [
     ("PriorBox", "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 variance: 0.2 clip: true }", "x: 1 2 3 4; y: 1 3 20 30"),
     ("RNN", "recurrent_param { num_output: 4 }", "x: 5 2 3; y: 5 2 marks"),
     ("RNN", "recurrent_param { num_output: 4 expose_hidden: true }", "x: 5 2 3; y: 5 2 marks; z: 2 3; h: 1 2 4", 2),
+    ("ROIPooling", "roi_pooling_param { pooled_h: 2 pooled_w: 3 }", "x: 8 2 9 11; y: 6 5 indices 8"),
+    ("ROIPooling", "roi_pooling_param { pooled_h: 3 pooled_w: 3 spatial_scale: 0.7 }", "x: 16 2 9 11; y: 20 5 indices 16"),
     ("ReLU", "", X),
     ("ReLU", "relu_param { negative_slope: 0.1 }", X),
     ("Reduction", "", X),

@@ -51,11 +51,13 @@ const PRECISION: &str = "cnnctl computes in single precision";
 const AUGMENT: &str = "see random_area, random_aspect and their like in transform_param";
 const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
 const DETECTION: &str = "cnnctl runs detectors, but does not train them with boxes";
+const REGIONS: &str = "cnnctl has ROIPooling, over regions from outside";
 const RELU: &str = "add a ReLU layer behind this one";
 const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fillers, behind this one";
 const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
 const AXES: &str = "write kernel_size, stride and pad once for each axis";
 const POOL_AXES: &str = "write kernel_sizes, strides and pads, each once for each axis";
+const OFFSET: &str = "one `offset` serves all boxes of a place";
 const PRE_FIXED: &str = "NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
@@ -90,6 +92,12 @@ const FIELDS: &[ForkField] = &[
     row("DataParameter", "precache", NV, Skip(SPEED)),
     row("DataParameter", "side", INTEL, Refuse(DETECTION)),
     row("DataParameter", "threads", NV, Skip(SPEED)),
+    row(
+        "DetectionOutputParameter",
+        "objectness_score",
+        "RefineDet",
+        Refuse("SSD's layer, which cnnctl has, takes none"),
+    ),
     row("DropoutParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
     row("DropoutParameter", "sample_weights_test", SEG, Refuse("dropout is off in TEST")),
     row(
@@ -155,7 +163,6 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "quantization_param", INTEL, Skip(PRECISION)),
     row("LayerParameter", "region_loss_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "reorg_param", INTEL, Refuse(SETTINGS)),
-    row("LayerParameter", "roi_pooling_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "seg_accuracy_param", "DeepLab and PSPNet", Refuse("use an Accuracy layer")),
     row("LayerParameter", "shuffle_channel_param", "ShuffleNet", Refuse(SETTINGS)),
     row("LayerParameter", "smooth_l1_loss_param", RCNN, Refuse(SETTINGS)),
@@ -198,6 +205,9 @@ const FIELDS: &[ForkField] = &[
     row("PoolingParameter", "temporal_pad", C3D, Refuse(POOL_AXES)),
     row("PoolingParameter", "temporal_stride", C3D, Refuse(POOL_AXES)),
     row("PoolingParameter", "torch_pooling", NV, Flag("round_mode", ["CEIL", "FLOOR"])),
+    row("PriorBoxParameter", "offset_h", "TextBoxes", Refuse(OFFSET)),
+    row("PriorBoxParameter", "offset_w", "TextBoxes", Refuse(OFFSET)),
+    row("ROIPoolingParameter", "pad_ratio", CASCADE, Refuse("widen the regions beforehand")),
     row("ReLUParameter", "fuse", INTEL, Skip(SPEED)),
     row("ReshapeParameter", "pixelshuffler", INTEL, Refuse(SETTINGS)),
     row("SolverParameter", "ap_version", SSD, Refuse(DETECTION)),
@@ -286,7 +296,7 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ),
     ("Convolution3D", C3D, "use Convolution, with kernel_size, stride and pad for depth, height and width"),
     ("CtcLoss", CTC, "cnnctl has no CTC; SoftmaxWithLoss takes a label for each step"),
-    ("DecodeBBox", CASCADE, DETECTION),
+    ("DecodeBBox", CASCADE, REGIONS),
     ("DenseBlock", "DenseNet", "write the block's layers out, joined by Concat"),
     ("DenseCRF", "DeepLab and PSPNet", "refine the scores outside"),
     ("DenseImageData", SEG, "put images of labels into HDF5 files and use HDF5Data"),
@@ -324,13 +334,12 @@ const LAYERS: &[(&str, &str, &str)] = &[
          (SUMSQ, axis: 1), Power (-0.5) and Scale (axis: 0, two bottoms) `true`; docs/from-caffe.md shows them",
     ),
     ("POOLING3D", C3D, "write POOLING, with kernel_sizes, strides and pads"),
-    ("PSROIPooling", "R-FCN", DETECTION),
+    ("PSROIPooling", "R-FCN", REGIONS),
     ("Permute", SSD, "the order of axes is fixed; Reshape and Flatten keep it"),
     ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),
-    ("Proposal", "Faster R-CNN", DETECTION),
+    ("Proposal", "Faster R-CNN", REGIONS),
     ("ProposalTarget", CASCADE, DETECTION),
-    ("ROIAlign", CASCADE, DETECTION),
-    ("ROIPooling", RCNN, DETECTION),
+    ("ROIAlign", CASCADE, REGIONS),
     ("ReLU6", "MobileNet-SSD and MobileNet-YOLO", "use Clip with min: 0 and max: 6"),
     ("RegionLoss", INTEL, DETECTION),
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),

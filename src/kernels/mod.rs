@@ -25,6 +25,7 @@ pub mod power;
 pub mod prelu;
 pub mod random;
 pub mod reference;
+pub mod regions;
 pub mod rows;
 mod scratch;
 pub mod simd;

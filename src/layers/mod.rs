@@ -86,6 +86,7 @@ mod reduction;
 mod relu;
 mod reshape;
 mod rnn;
+mod roi_pooling;
 mod scale;
 mod sigmoid;
 mod sigmoid_cross_entropy_loss;
@@ -171,6 +172,7 @@ pub const LAYERS: &[&Kind] = &[
     &power::KIND,
     &prior_box::KIND,
     &rnn::KIND,
+    &roi_pooling::KIND,
     &relu::KIND,
     &reduction::KIND,
     &reshape::KIND,

@@ -150,7 +150,7 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
             let kernel = both(&list(p.kernel_size), kernel_h, kernel_w, 1);
             Some((kernel, both(&list(p.stride), p.stride_h, p.stride_w, 1)))
         }
-        "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,
+        "InnerProduct" | "SPP" | "ROIPooling" | "Reduction" | "LSTM" | "RNN" => return whole,
         _ if layer.kind.role == Role::Loss || layer.kind.role == Role::Measure => return whole,
         _ => None,
     };

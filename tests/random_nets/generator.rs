@@ -180,6 +180,10 @@ impl Sketch {
                 vec![more(&[samples, 6], &mut |_| draw.value()), priors]
             }
             "PriorBox" => vec![more(&[1, 3, 20, 30], &mut |_| 0.0)],
+            "ROIPooling" => {
+                let mut value = |i: usize| draw.below(if i.is_multiple_of(5) { samples } else { 9 }) as f32;
+                vec![more(&[3, 5], &mut value)]
+            }
             "Silence" if draw.one_in(2) => vec![more(&[2], &mut |_| 1.0)],
             _ => vec![],
         }
@@ -258,6 +262,7 @@ fn settings(kind: &str, shape: &[usize], tops: usize, draw: &mut Draw) -> String
             "detection_output_param {{ num_classes: 2 keep_top_k: 1 code_type: {} nms_param {{ top_k: 2 }} }}",
             draw.of(&["CORNER", "CENTER_SIZE", "CORNER_SIZE"])
         ),
+        "ROIPooling" => "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.7 }".into(),
         "PriorBox" => "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 clip: true }".into(),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
         "Concat" => format!("concat_param {{ axis: {axis} }}"),

@@ -50,7 +50,7 @@ pub fn family(kind: &str) -> Family {
         | "DepthwiseConvolution"
         | "Im2col"
         | "LocallyConnected" => Family::Convolution,
-        "Pooling" | "SPP" => Family::Pooling,
+        "Pooling" | "ROIPooling" | "SPP" => Family::Pooling,
         "Embed" | "InnerProduct" => Family::Connected,
         "LSTM" | "LSTMUnit" | "RNN" => Family::Recurrent,
         "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Scale" => {

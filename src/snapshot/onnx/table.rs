@@ -70,6 +70,7 @@ pub const PARTS: &[(&str, Part)] = &[
     ("Power", Nodes(pointwise::power)),
     ("PriorBox", Nodes(shapes::prior_box)),
     ("RNN", Nodes(recurrent::rnn)),
+    ("ROIPooling", Nodes(windows::roi_pooling)),
     ("ReLU", Nodes(pointwise::relu)),
     ("Reduction", Nodes(reduce::reduction)),
     ("Reshape", Nodes(shapes::reshape)),
