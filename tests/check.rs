@@ -296,7 +296,7 @@ fn fix_makes_no_other_word_of_one_that_may_be_right_elsewhere() {
         ("SELU", "", "did you mean `ELU`?"),
         ("Lstm", "", "LSTM is another"),
         ("SoftmaxWithLossOHEM", "", "R-FCN"),
-        ("ROIPooling", "", "Fast R-CNN"),
+        ("PSROIPooling", "", "R-FCN"),
         ("Pooling", "pooling_param { pool: L1 kernel_size: 2 }", "`pool` has no value `L1`"),
         ("Pooling", "pooling_param { kernel_size: 2 stride_d: 2 }", "did you mean `stride_h`?"),
         (

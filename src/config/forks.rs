@@ -37,7 +37,6 @@ const INTEL: &str = "Intel Caffe";
 const NV: &str = "NVCaffe";
 const PSP: &str = "PSPNet";
 const SEG: &str = "SegNet";
-const RCNN: &str = "Fast R-CNN";
 const SPARK: &str = "CaffeOnSpark";
 const C3D: &str = "C3D";
 const TSN: &str = "TSN";
@@ -52,13 +51,15 @@ const SPEED: &str = "it only changes the speed";
 const PRECISION: &str = "cnnctl computes in single precision";
 const AUGMENT: &str = "see random_area, random_aspect and their like in transform_param";
 const RECTANGLE: &str = "crop_size cuts squares; scale the images beforehand";
-const DETECTION: &str = "cnnctl does not train detectors with boxes";
+const DETECTION: &str = "cnnctl runs detectors, but does not train them with boxes";
+const REGIONS: &str = "cnnctl has ROIPooling, over regions from outside";
 const RELU: &str = "add a ReLU layer behind this one";
 const SCALE: &str = "instead, add a Scale layer with bias_term: true, and the fillers, behind this one";
 const DEPTH: &str = "write kernel_size, stride and pad three times: for depth, height and width";
 const AXES: &str = "write kernel_size, stride and pad once for each axis";
 const POOL_AXES: &str = "write kernel_sizes, strides and pads, each once for each axis";
 const NORMALIZE: &str = "norm_param { across_spatial: false } divides by the norm over the channels; param { lr_mult: 0 } keeps the factor at 1";
+const OFFSET: &str = "one `offset` serves all boxes of a place";
 const PRE_FIXED: &str = "NONE, with a loss_weight of 1 / pre_fixed_normalizer, is the same";
 const SETTINGS: &str = "these are settings of a layer that cnnctl does not have";
 
@@ -93,6 +94,12 @@ const FIELDS: &[ForkField] = &[
     row("DataParameter", "precache", NV, Skip(SPEED)),
     row("DataParameter", "side", INTEL, Refuse(DETECTION)),
     row("DataParameter", "threads", NV, Skip(SPEED)),
+    row(
+        "DetectionOutputParameter",
+        "objectness_score",
+        "RefineDet",
+        Refuse("SSD's layer, which cnnctl has, takes none"),
+    ),
     row("DropoutParameter", "random_seed", NV, Skip("the solver's random_seed counts for all layers")),
     row("DropoutParameter", "sample_weights_test", SEG, Refuse("dropout is off in TEST")),
     row(
@@ -137,7 +144,6 @@ const FIELDS: &[ForkField] = &[
         Refuse("write the block's layers out, joined by Concat"),
     ),
     row("LayerParameter", "detection_evaluate_param", SSD, Refuse(SETTINGS)),
-    row("LayerParameter", "detection_output_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "detectnet_augmentation_param", NV, Refuse(SETTINGS)),
     row("LayerParameter", "detectnet_groundtruth_param", NV, Refuse(SETTINGS)),
     row("LayerParameter", "domain_transform_param", "DeepLab and PSPNet", Refuse(SETTINGS)),
@@ -152,12 +158,10 @@ const FIELDS: &[ForkField] = &[
     row("LayerParameter", "multibox_loss_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "multinode", INTEL, Skip("ranks are arranged by themselves")),
     row("LayerParameter", "normalize_param", NORM_FACE, Refuse(NORMALIZE)),
-    row("LayerParameter", "prior_box_param", SSD, Refuse(SETTINGS)),
     row("LayerParameter", "psroi_pooling_param", "R-FCN", Refuse(SETTINGS)),
     row("LayerParameter", "quantization_param", INTEL, Skip(PRECISION)),
     row("LayerParameter", "region_loss_param", INTEL, Refuse(SETTINGS)),
     row("LayerParameter", "reorg_param", INTEL, Refuse(SETTINGS)),
-    row("LayerParameter", "roi_pooling_param", RCNN, Refuse(SETTINGS)),
     row("LayerParameter", "seg_accuracy_param", "DeepLab and PSPNet", Refuse("use an Accuracy layer")),
     row("LayerParameter", "source_class", SPARK, Skip("data_param tells the format")),
     row("LayerParameter", "spatial_dropout_param", INTEL, Refuse("use a Dropout layer")),
@@ -197,6 +201,9 @@ const FIELDS: &[ForkField] = &[
     row("PoolingParameter", "temporal_pad", C3D, Refuse(POOL_AXES)),
     row("PoolingParameter", "temporal_stride", C3D, Refuse(POOL_AXES)),
     row("PoolingParameter", "torch_pooling", NV, Flag("round_mode", ["CEIL", "FLOOR"])),
+    row("PriorBoxParameter", "offset_h", "TextBoxes", Refuse(OFFSET)),
+    row("PriorBoxParameter", "offset_w", "TextBoxes", Refuse(OFFSET)),
+    row("ROIPoolingParameter", "pad_ratio", CASCADE, Refuse("widen the regions beforehand")),
     row("ReLUParameter", "fuse", INTEL, Skip(SPEED)),
     row("ReshapeParameter", "pixelshuffler", INTEL, Refuse(SETTINGS)),
     row("SoftmaxParameter", "normalize_type", NORM_FACE, Refuse(NORMALIZE)),
@@ -280,14 +287,13 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ),
     ("Convolution3D", C3D, "use Convolution, with kernel_size, stride and pad for depth, height and width"),
     ("CtcLoss", CTC, "cnnctl has no CTC; SoftmaxWithLoss takes a label for each step"),
-    ("DecodeBBox", CASCADE, DETECTION),
+    ("DecodeBBox", CASCADE, REGIONS),
     ("DenseBlock", "DenseNet", "write the block's layers out, joined by Concat"),
     ("DenseCRF", "DeepLab and PSPNet", "refine the scores outside"),
     ("DenseImageData", SEG, "put images of labels into HDF5 files and use HDF5Data"),
     ("DetectNetTransformation", NV, DETECTION),
     ("DetectionEvaluate", SSD, DETECTION),
     ("DetectionLoss", "MS-CNN and caffe-yolo", DETECTION),
-    ("DetectionOutput", SSD, DETECTION),
     ("EvalDetection", INTEL, DETECTION),
     ("Flip", NORM_FACE, "mirror in the transform_param of a data layer flips at random"),
     ("ImageLabelmapData", "HED", "put images of labels into HDF5 files and use HDF5Data"),
@@ -312,13 +318,11 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("NdConvolution", VIDEO, "use Convolution, with kernel_size, stride and pad once for each axis"),
     ("NdPooling", VIDEO, "use Pooling, with kernel_sizes, strides and pads"),
     ("POOLING3D", C3D, "write POOLING, with kernel_sizes, strides and pads"),
-    ("PSROIPooling", "R-FCN", DETECTION),
+    ("PSROIPooling", "R-FCN", REGIONS),
     ("Pooling3D", C3D, "use Pooling, with kernel_sizes, strides and pads"),
-    ("PriorBox", SSD, DETECTION),
-    ("Proposal", "Faster R-CNN", DETECTION),
+    ("Proposal", "Faster R-CNN", REGIONS),
     ("ProposalTarget", CASCADE, DETECTION),
-    ("ROIAlign", CASCADE, DETECTION),
-    ("ROIPooling", RCNN, DETECTION),
+    ("ROIAlign", CASCADE, REGIONS),
     ("RegionLoss", INTEL, DETECTION),
     ("Reorg", INTEL, "Slice and Concat layers compute the same"),
     ("Reverse", "CTPN and CaffeLSTM-OCR", "Slice and Concat layers compute the same"),
@@ -382,7 +386,7 @@ mod tests {
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
         assert_eq!(field("V1LayerParameter", "prior_box_param").map(|f| f.fork), Some(SSD));
-        assert_eq!(layer("PriorBox").map(|(fork, _)| fork), Some(SSD));
+        assert_eq!(layer("MultiBoxLoss").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }
 }

@@ -108,7 +108,7 @@ mod tests {
             ("stride_d", "stride_h"),
             ("momentum3", "momentum2"),
             ("HDF4Data", "HDF5Data"),
-            ("ROIPooling", "Pooling"),
+            ("PSROIPooling", "ROIPooling"),
             ("SoftmaxWithLossOHEM", "SoftmaxWithLoss"),
         ];
         others.iter().for_each(|&(word, right)| assert_eq!(surely_meant(word, [right]), None, "{word}"));

@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod batch_norm;
+pub mod boxes;
 pub mod channels;
 pub mod contrast;
 pub mod conv;
@@ -26,6 +27,7 @@ pub mod power;
 pub mod prelu;
 pub mod random;
 pub mod reference;
+pub mod regions;
 pub mod rows;
 mod scratch;
 pub mod simd;

@@ -50,6 +50,7 @@ mod crop;
 mod data;
 mod deconvolution;
 mod depthwise_convolution;
+mod detection_output;
 mod dropout;
 mod dummy_data;
 mod eltwise;
@@ -85,11 +86,13 @@ mod permute;
 mod pooling;
 mod power;
 mod prelu;
+mod prior_box;
 mod reduction;
 mod relu;
 mod relu6;
 mod reshape;
 mod rnn;
+mod roi_pooling;
 mod scale;
 mod shuffle_channel;
 mod sigmoid;
@@ -123,6 +126,7 @@ pub use permute::permuted_order;
 pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
 pub use relu6::CUT as RELU6_CUT;
+pub use prior_box::PriorBoxSettings;
 pub use spp::pyramid;
 
 use crate::{kernels::gemm::Gemm, tensor::Shape};
@@ -147,6 +151,7 @@ pub const LAYERS: &[&Kind] = &[
     &data::KIND,
     &deconvolution::KIND,
     &depthwise_convolution::KIND,
+    &detection_output::KIND,
     &dropout::KIND,
     &dummy_data::KIND,
     &elu::KIND,
@@ -182,7 +187,9 @@ pub const LAYERS: &[&Kind] = &[
     &permute::KIND,
     &pooling::KIND,
     &power::KIND,
+    &prior_box::KIND,
     &rnn::KIND,
+    &roi_pooling::KIND,
     &relu::KIND,
     &relu6::KIND,
     &reduction::KIND,
@@ -265,7 +272,8 @@ pub trait Layer: Send {
     /// Asks a layer that can that it do so from now on.
     fn add(&mut self, _k: usize) {}
 
-    /// For tops whose shapes depend on values (`Filter`) or on the next sample: their shapes in the pass that comes. `None`: as outlined.
+    /// For tops whose shapes depend on values (`Filter`, `DetectionOutput`) or on the next sample: their shapes in the pass that comes.
+    /// `None`: as outlined.
     ///
     /// # Errors
     /// When the sample cannot be read.

@@ -358,6 +358,33 @@ mod tests {
         }
     }
 
+    /// What is found changes from pass to pass, and what reads it follows.
+    #[test]
+    fn detections_come_and_go() {
+        let layers = "
+            layer { name: 'in' type: 'Input' top: 'told' top: 'scores' top: 'features' top: 'image' input_param {
+              shape { dim: [1, 8] } shape { dim: [1, 4] } shape { dim: [1, 1, 1, 2] } shape { dim: [1, 1, 2, 4] } } }
+            layer { name: 'p' type: 'PriorBox' bottom: 'features' bottom: 'image' top: 'priors' prior_box_param { min_size: 2 } }
+            layer { name: 'd' type: 'DetectionOutput' bottom: 'told' bottom: 'scores' bottom: 'priors' top: 'd'
+              detection_output_param { num_classes: 2 confidence_threshold: 0.5 } }
+            layer { name: 'twice' type: 'Power' bottom: 'd' top: 'twice' power_param { scale: 2 } }";
+        let net = net_from_text("net.prototxt", layers).unwrap().net;
+        let mut params = Params::new();
+        let mut net = Net::new(&net, Options::new(Phase::Test, 1), &mut params).unwrap();
+        let [left, right] = [[0.0, 2.0, 1.5, 0.0, 0.0, 1.0, 2.0], [0.0, 2.0, 1.25, 1.0, 0.0, 2.0, 2.0]];
+        let nothing = [0.0, -2.0, -2.0, -2.0, -2.0, -2.0, -2.0];
+        for (scores, want) in [
+            ([0.0, 0.75, 0.0, 0.625], [left, right].concat()),
+            ([0.0, 0.0, 0.0, 0.625], right.to_vec()),
+            ([0.0, 0.0, 0.0, 0.0], nothing.to_vec()),
+            ([0.0, 0.75, 0.0, 0.625], [left, right].concat()),
+        ] {
+            net.set_input("scores", &scores).unwrap();
+            net.forward(&mut params).unwrap();
+            assert_eq!(net.values(net.blob("twice").unwrap()), want, "{scores:?}");
+        }
+    }
+
     /// y = s x + s: the gradient of s is the sum of both, over what it has been before.
     #[test]
     fn weight_and_bias_may_be_one() {

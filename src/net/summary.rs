@@ -164,8 +164,8 @@ fn see(net: &Net, layer: &LayerView<'_>, sights: &[Option<Sight>]) -> Option<Sig
             let step = ratios(shape, net.shape(*layer.tops.first()?), |n, m| 1.0 / (m / n).round().max(1.0));
             Some(([1.0; 2], step))
         }
-        "InnerProduct" | "SPP" | "Reduction" | "LSTM" | "RNN" => return whole,
         "Normalize" if config.norm_param.clone().unwrap_or_default().across_spatial() => return whole,
+        "InnerProduct" | "SPP" | "ROIPooling" | "Reduction" | "LSTM" | "RNN" => return whole,
         _ if layer.kind.role == Role::Loss || layer.kind.role == Role::Measure => return whole,
         _ => None,
     };

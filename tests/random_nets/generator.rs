@@ -112,6 +112,7 @@ impl Sketch {
                 self.layer("Reduction", &[&blob.0], std::slice::from_ref(&name), settings);
                 (name, blob.1[..2].to_vec())
             }
+            "DetectionOutput" => self.input(&[draw.between(1, 2), 12], |i| (i % 5) as f32 / 20.0),
             // Values of which any power and logarithm is finite.
             "Exp" | "Log" | "Power" | "MultinomialLogisticLoss" => {
                 let name = format!("squashed{}", self.layers);
@@ -186,6 +187,16 @@ impl Sketch {
             "RNN" | "LSTM" => vec![more(&[samples, channels], &mut |_| draw.below(2) as f32)],
             "LSTMUnit" => {
                 vec![more(&[1, 3, 8], &mut |_| draw.value()), more(&[1, 3], &mut |i| (i % 2) as f32)]
+            }
+            "DetectionOutput" => {
+                let corner = [0.1, 0.1, 0.6, 0.5];
+                let priors = more(&[1, 2, 12], &mut |i| if i < 12 { corner[i % 4] } else { 0.1 });
+                vec![more(&[samples, 6], &mut |_| draw.value()), priors]
+            }
+            "PriorBox" => vec![more(&[1, 3, 20, 30], &mut |_| 0.0)],
+            "ROIPooling" => {
+                let mut value = |i: usize| draw.below(if i.is_multiple_of(5) { samples } else { 9 }) as f32;
+                vec![more(&[3, 5], &mut value)]
             }
             "Silence" if draw.one_in(2) => vec![more(&[2], &mut |_| 1.0)],
             _ => vec![],
@@ -263,6 +274,12 @@ fn settings(kind: &str, shape: &[usize], [bottoms, tops]: [usize; 2], draw: &mut
         "ReLU6" => format!("relu6_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "ReLU" => format!("relu_param {{ negative_slope: {} }}", draw.of(&["0", "0.1"])),
         "Dropout" => format!("dropout_param {{ dropout_ratio: {} }}", draw.of(&["0.5", "0.1"])),
+        "DetectionOutput" => format!(
+            "detection_output_param {{ num_classes: 2 keep_top_k: 1 code_type: {} nms_param {{ top_k: 2 }} }}",
+            draw.of(&["CORNER", "CENTER_SIZE", "CORNER_SIZE"])
+        ),
+        "ROIPooling" => "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.7 }".into(),
+        "PriorBox" => "prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 2 clip: true }".into(),
         "PReLU" => format!("prelu_param {{ channel_shared: {bias} }}"),
         "BN" if tops > 1 => "bn_param { bn_mode: LEARN scale_filler { type: 'uniform' } }".into(),
         "BN" => format!(

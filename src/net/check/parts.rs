@@ -47,8 +47,7 @@ impl SketchLayer {
 
     /// Whether the layer has parameters, statistics included; where shapes are not known, whether its type has as a rule.
     pub fn keeps_parameters(&self) -> bool {
-        const TYPES: &[&str] = &["BatchNorm", "Bias", "Normalize", "PReLU", "Parameter", "Scale"];
-        const TYPES: &[&str] = &["BN", "BatchNorm", "Bias", "PReLU", "Parameter", "Scale"];
+        const TYPES: &[&str] = &["BN", "BatchNorm", "Bias", "Normalize", "PReLU", "Parameter", "Scale"];
         match &self.outline {
             Some(outline) => !outline.params.is_empty(),
             None => self.has_parameters() == Some(true) || self.kind.is_some_and(|k| TYPES.contains(&k.name)),

@@ -50,19 +50,17 @@ pub fn family(kind: &str) -> Family {
         | "DepthwiseConvolution"
         | "Im2col"
         | "LocallyConnected" => Family::Convolution,
-        "Pooling" | "SPP" | "Upsample" => Family::Pooling,
+        "Pooling" | "ROIPooling" | "SPP" | "Upsample" => Family::Pooling,
         "Embed" | "InnerProduct" => Family::Connected,
         "LSTM" | "LSTMUnit" | "RNN" => Family::Recurrent,
-        "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Normalize" | "Scale" => {
-        "BN" | "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Scale" => {
-            Family::Normalization
-        }
+        "BN" | "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Normalize"
+        | "Scale" => Family::Normalization,
         "AbsVal" | "BNLL" | "Clip" | "Dropout" | "ELU" | "Exp" | "Log" | "PReLU" | "Power" | "ReLU"
         | "ReLU6" | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
-        "Axpy" | "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Reduction"
-        | "Reshape" | "Permute" | "ShuffleChannel" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
-        | "Interp" | "Silence" | "Slice" | "Split" | "Tile" => Family::Shape,
-        "Accuracy" | "ArgMax" | "OrdinalRank" => Family::Measure,
+        "Axpy" | "BatchReindex" | "Concat" | "Crop" | "Eltwise" | "Filter" | "Flatten" | "Interp"
+        | "Permute" | "PriorBox" | "Reduction" | "Reshape" | "ShuffleChannel" | "Silence" | "Slice"
+        | "Split" | "Tile" => Family::Shape,
+        "Accuracy" | "ArgMax" | "DetectionOutput" | "OrdinalRank" => Family::Measure,
         kind if kind.ends_with("Loss") => Family::Loss,
         _ => Family::Other,
     }

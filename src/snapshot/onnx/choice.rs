@@ -47,11 +47,12 @@ impl<'a> Choice<'a> {
                 Part::Input | Part::Sink => vec![],
                 Part::Nodes(_) => layer.tops.iter().copied().filter(|top| !read.contains(top)).collect(),
                 Part::Judge => {
-                    notes.push(format!(
-                        "layer `{}` ({}) is left out: a trained net does not need it",
-                        layer.config.name(),
-                        layer.kind.name
-                    ));
+                    let (name, kind) = (layer.config.name(), layer.kind.name);
+                    let why = match kind {
+                        "DetectionOutput" => "ONNX has none, and what it reads comes out",
+                        _ => "a trained net does not need it",
+                    };
+                    notes.push(format!("layer `{name}` ({kind}) is left out: {why}"));
                     judged(&all, layer)
                 }
             };

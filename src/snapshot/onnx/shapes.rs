@@ -5,7 +5,7 @@ use super::{
     proto::tensor_proto::DataType,
     scene::{Converted, Scene, one},
 };
-use crate::layers::{LayerError, permuted_order};
+use crate::layers::{LayerError, PriorBoxSettings, permuted_order};
 
 /// `Concat`.
 pub fn concat(s: &mut Scene<'_>) -> Converted {
@@ -122,6 +122,16 @@ pub fn filter(s: &mut Scene<'_>) -> Converted {
     let selector = s.graph.cast(&selector, DataType::Bool);
     let keep = |x: &Value| s.graph.op("Compress", &[x, &selector], vec![int("axis", 0)], x.shape.clone());
     Ok(bottoms.iter().map(keep).collect())
+}
+
+/// `PriorBox`: a constant, as the shapes are known.
+pub fn prior_box(s: &mut Scene<'_>) -> Converted {
+    let top = s.tops[0].clone();
+    let settings = PriorBoxSettings::of(&s.config().prior_box_param.clone().unwrap_or_default())?;
+    let grid = settings.grid(&s.bottoms[0].shape, &s.bottoms[1].shape)?;
+    let mut boxes = vec![0.0; top.count()];
+    settings.fill(&grid, &mut boxes);
+    one(s.graph.floats("boxes", top, &boxes))
 }
 
 /// `Embed`: rows of the weights by number.

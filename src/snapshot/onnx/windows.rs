@@ -6,7 +6,7 @@
 //! over the padding are multiplied by what they were divided by too much.
 
 use super::{
-    graph::{Graph, Value, int, ints},
+    graph::{Graph, Value, float, int, ints},
     proto::tensor_proto::DataType,
     scene::{Converted, Scene, one},
 };
@@ -160,6 +160,16 @@ pub fn pooling(s: &mut Scene<'_>) -> Converted {
         return one(s.graph.op(global, &[&x], attributes, shape));
     }
     one(pool(s.graph, &x, &windows, method))
+}
+
+/// `ROIPooling`: ONNX has it, with the same windows.
+pub fn roi_pooling(s: &mut Scene<'_>) -> Converted {
+    let (x, regions, top) = (s.x(), s.bottoms[1].clone(), s.tops[0].clone());
+    let param = s.config().roi_pooling_param.unwrap_or_default();
+    let regions = s.graph.reshape(&regions, [top[0], 5]);
+    let grid = ints("pooled_shape", &[param.pooled_h() as usize, param.pooled_w() as usize]);
+    let attributes = vec![grid, float("spatial_scale", param.spatial_scale())];
+    one(s.graph.op("MaxRoiPool", &[&x, &regions], attributes, top))
 }
 
 /// `SPP`: a pooling for each level, flat, one after the other.
