@@ -125,8 +125,8 @@ pub use peers::Peers;
 pub use permute::permuted_order;
 pub use pooler::Method as PoolMethod;
 pub use pooling::PoolingSettings;
-pub use relu6::CUT as RELU6_CUT;
 pub use prior_box::PriorBoxSettings;
+pub use relu6::CUT as RELU6_CUT;
 pub use spp::pyramid;
 
 use crate::{kernels::gemm::Gemm, tensor::Shape};

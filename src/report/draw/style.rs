@@ -53,7 +53,13 @@ pub fn family(kind: &str) -> Family {
         "Pooling" | "ROIPooling" | "SPP" | "Upsample" => Family::Pooling,
         "Embed" | "InnerProduct" => Family::Connected,
         "LSTM" | "LSTMUnit" | "RNN" => Family::Recurrent,
-        "BN" | "BatchNorm" | "Bias" | "LRN" | "LocalContrastNormalization" | "MVN" | "Normalize"
+        "BN"
+        | "BatchNorm"
+        | "Bias"
+        | "LRN"
+        | "LocalContrastNormalization"
+        | "MVN"
+        | "Normalize"
         | "Scale" => Family::Normalization,
         "AbsVal" | "BNLL" | "Clip" | "Dropout" | "ELU" | "Exp" | "Log" | "PReLU" | "Power" | "ReLU"
         | "ReLU6" | "Sigmoid" | "Softmax" | "Swish" | "TanH" | "Threshold" => Family::Activation,
