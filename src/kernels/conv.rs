@@ -17,6 +17,7 @@ mod spaced;
 mod strided;
 #[cfg(test)]
 mod tests;
+mod weave;
 mod weights;
 mod whole;
 mod winograd;

@@ -7,7 +7,7 @@ mod wide;
 
 use super::lines::{Line, Lines};
 use super::phases::{self, Phase};
-use super::strided::{Phases, Weave};
+use super::weave::{Phases, Weave};
 use super::{ConvDims, Epilogue};
 use crate::kernels::parallel;
 use crate::kernels::scratch;

@@ -6,7 +6,7 @@
 use super::few_pairs;
 use super::forward::{Outputs, TAPS};
 use super::planes::{Planes, two_axes};
-use crate::kernels::conv::strided::weave;
+use crate::kernels::conv::weave::weave;
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
