@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(field("SolverParameter", "iter_step").map(|f| f.action), Some(Rename("iter_size")));
         assert_eq!(field("LayerParameter", "engine").map(|f| f.fork), Some(INTEL));
         assert!(field("LayerParameter", "iter_step").is_none());
-        assert_eq!(field("V1LayerParameter", "prior_box_param").map(|f| f.fork), Some(SSD));
+        assert_eq!(field("V1LayerParameter", "multibox_loss_param").map(|f| f.fork), Some(SSD));
         assert_eq!(layer("MultiBoxLoss").map(|(fork, _)| fork), Some(SSD));
         assert_eq!(layer("Convolution"), None);
     }

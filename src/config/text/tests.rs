@@ -240,8 +240,8 @@ fn settings_of_foreign_layers_are_no_slips() {
     assert_eq!(hint("type: 'Transpose' transpose_param { dim: 1 }"), instead("Transpose"));
     assert_eq!(hint("type: 'SpatialTransformer' st_param { }"), instead("SpatialTransformer"));
     assert_eq!(hint("type: 'Convolution3D' convolution3d_param { }"), instead("Convolution3D"));
-    assert_eq!(hint("type: 'PriorBox' prior_box_param { min_size: 3 }"), instead("PriorBox"));
-    assert_eq!(hint("prior_box_param { }"), "these are settings of a layer that cnnctl does not have");
+    assert_eq!(hint("type: 'MultiBoxLoss' multibox_loss_param { num_classes: 3 }"), instead("MultiBoxLoss"));
+    assert_eq!(hint("multibox_loss_param { }"), "these are settings of a layer that cnnctl does not have");
     assert_eq!(hint("type: 'LSTM' lstm_param { }"), "LSTM has its settings in recurrent_param");
     let unheard_of = "neither Caffe nor a fork that is known has it";
     assert_eq!(hint("type: 'Unpooling' unpooling_param { }"), unheard_of);
