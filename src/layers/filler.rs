@@ -73,6 +73,10 @@ pub fn fillers(config: &LayerParameter) -> Vec<(String, &FillerParameter)> {
     let c = config;
     let single = [
         ("bias_param.filler", c.bias_param.as_ref().and_then(|p| p.filler.as_ref())),
+        ("bn_param.slope_filler", c.bn_param.as_ref().and_then(|p| p.slope_filler.as_ref())),
+        ("bn_param.bias_filler", c.bn_param.as_ref().and_then(|p| p.bias_filler.as_ref())),
+        ("bn_param.scale_filler", c.bn_param.as_ref().and_then(|p| p.scale_filler.as_ref())),
+        ("bn_param.shift_filler", c.bn_param.as_ref().and_then(|p| p.shift_filler.as_ref())),
         (
             "convolution_param.weight_filler",
             c.convolution_param.as_ref().and_then(|p| p.weight_filler.as_ref()),
@@ -226,6 +230,15 @@ mod tests {
 
     fn named(name: &str) -> FillerParameter {
         FillerParameter { r#type: Some(name.into()), ..FillerParameter::default() }
+    }
+
+    #[test]
+    fn fillers_of_layers_of_forks_have_a_place() {
+        let text = "bn_param { slope_filler { } bias_filler { } scale_filler { } shift_filler { } } norm_param { scale_filler { } }";
+        let config = crate::layers::gradient_check::config(text);
+        let paths: Vec<_> = fillers(&config).into_iter().map(|(path, _)| path).collect();
+        let bn = ["slope", "bias", "scale", "shift"].map(|name| format!("bn_param.{name}_filler"));
+        assert_eq!(paths, [&bn[..], &["norm_param.scale_filler".to_owned()]].concat());
     }
 
     #[test]
