@@ -4,7 +4,7 @@
     python3 -m venv /tmp/course && /tmp/course/bin/pip install numpy
     /tmp/course/bin/python scripts/course.py target/release/cnnctl
 
-The other commands of that page are run by `cargo test --test guides`. Exits with 1 if a command fails or prints something else.
+The other commands of that page are run by `cargo test --test main guides`. Exits with 1 if a command fails or prints something else.
 """
 
 import os

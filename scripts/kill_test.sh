@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for ((seed = 1; seed <= ${2:-4}; seed++)); do
-  CNNCTL_KILLS=${1:-25} CNNCTL_KILL_SEED=$seed cargo test --test jobs -- at_random_moments --nocapture
+  CNNCTL_KILLS=${1:-25} CNNCTL_KILL_SEED=$seed cargo test --test main -- at_random_moments --nocapture
 done

@@ -1,5 +1,4 @@
 //! Layers that only rename or reshape a blob copy nothing.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cnnctl::{
     config::{self, proto::Phase},

@@ -1,5 +1,4 @@
 //! Holds the table of ARCHITECTURE.md: which module may import which.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

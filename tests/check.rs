@@ -1,7 +1,6 @@
 //! The messages of `cnnctl check`: each prototxt of `tests/check/` against the text beside it.
 //!
 //! `UPDATE_GOLDEN=1` writes the texts anew; read the difference.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, path::PathBuf, process::Command};
 

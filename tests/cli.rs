@@ -1,11 +1,9 @@
 //! The program as its users meet it: the whole job, and what it says to bad input.
 
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 
+use crate::common::{Folder, IMAGES, LABELS, digits};
 use cnnctl::config::proto::{LayerParameter, NetParameter};
-use common::{Folder, IMAGES, LABELS, digits};
 use prost::Message as _;
 
 /// The lines of a log without time, process and name.

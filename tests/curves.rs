@@ -1,9 +1,6 @@
 //! `cnnctl parse-log` and `cnnctl plot`: from logs and metrics to tables and pictures.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 
 /// A log as Caffe writes it, over midnight and a new year.
 const LOG: &str = include_str!("logs/caffe.INFO");

@@ -1,7 +1,4 @@
 //! The dashboard over a real socket: what it tells of runs, live, dead and half-written, and whom it tells it.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::{
     fs::{self, File},
@@ -13,11 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::common::Folder;
 use cnnctl::report::{
     runs::Runs,
     web::{self, Guard},
 };
-use common::Folder;
 use serde_json::Value;
 
 /// A dashboard in this process, until it is dropped.

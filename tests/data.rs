@@ -1,5 +1,4 @@
 //! Batches that Caffe 1.0 has read from the same files, beside ours: `golden/data_*`.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 

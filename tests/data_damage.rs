@@ -1,19 +1,16 @@
 //! Damaged files of every kind: an error or other values, never a panic and never a hang.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::common::damage::{Damage, any_damage};
 use cnnctl::config::proto::{Datum, Phase};
 use cnnctl::data::{
     Batches, DataError, Decode, Images, Location, Settings, Tables, Transform, create_database, open_source,
     parse_datum, put_datum,
 };
-use common::damage::{Damage, any_damage};
 use proptest::{prelude::*, test_runner::TestRunner};
 use prost::Message as _;
 

@@ -1,5 +1,4 @@
 //! What the documentation shows works, and it leaves nothing out.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, os::unix, path::Path, process::Command};
 

@@ -1,5 +1,4 @@
 //! `cnnctl draw`: every net of `models/` as SVG, PNG and dot.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,6 +1,5 @@
 //! Weights that are updated within the backward pass, without their gradients ever being stored, get the bits of those that
 //! are updated after it.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cnnctl::{
     config,

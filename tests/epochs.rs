@@ -1,9 +1,6 @@
 //! Lengths in epochs, and tests over whole sets.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use serde_json::Value;
 
 fn test_exact(folder: &Folder) -> Value {

@@ -1,15 +1,12 @@
 //! `export` and `import` as commands: what they write, what they say, and how they end.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::{fs, fs::File, os::unix::fs::PermissionsExt as _, path::Path};
 
+use crate::common::Folder;
 use cnnctl::snapshot::{
     Weights,
     tensors::{ROLES, read_safetensors},
 };
-use common::Folder;
 use ndarray::ArrayD;
 use ndarray_npy::{NpzReader, NpzWriter};
 

@@ -1,5 +1,4 @@
 //! Blobs that are set from outside.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cnnctl::{
     config::{self, proto::Phase},

@@ -1,5 +1,4 @@
 //! Layers that do the work of those above them give the bits of the layers one by one.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cnnctl::{
     config::{

@@ -1,5 +1,4 @@
 //! The guides in `docs`: their commands run, and the messages that they explain exist.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, os::unix, path::Path, process::Command};
 

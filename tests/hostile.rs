@@ -1,5 +1,4 @@
 //! Nets that nobody would write, damaged ones and huge ones: the check ends with complaints, not with a panic.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fmt::Write as _, fs};
 

@@ -1,6 +1,5 @@
 //! Our LMDB reader and writer against the C library, in both directions.
 #![allow(unsafe_code, reason = "the C library maps files, which only its callers can promise to leave alone")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -1,11 +1,8 @@
 //! How the log of a run looks: in a file as Caffe's, in a terminal for people, as JSON for programs.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::{io::Write as _, process::Command};
 
-use common::Folder;
+use crate::common::Folder;
 
 const TRAIN: [&str; 3] = ["train", "--solver", "solver.prototxt"];
 

@@ -1,9 +1,6 @@
 //! `evaluate` and `visualize`: what people look at once a net is trained.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::{Folder, IMAGES, LABELS, digits};
+use crate::common::{Folder, IMAGES, LABELS, digits};
 use serde_json::Value;
 
 /// A folder with the tiny net, trained for 20 iterations, and the same net to deploy.

@@ -1,7 +1,4 @@
 //! What `cnnctl train` leaves beside its log: metrics as JSON lines and as a table, and TensorBoard's event files.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::fs;
 
@@ -14,7 +11,7 @@ use cnnctl::report::tensorboard::{
 };
 use prost::Message as _;
 
-use common::Folder;
+use crate::common::Folder;
 
 const TRAIN: [&str; 5] = ["train", "--solver", "solver.prototxt", "--resume", "auto"];
 

@@ -1,7 +1,4 @@
 //! Training on several ranks, under whichever MPI is installed: Open MPI, MPICH, both or none.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
-
-mod common;
 
 use std::{
     fs,
@@ -9,8 +6,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use crate::common::{Folder, RECURRENT};
 use cnnctl::config::proto::NetParameter;
-use common::{Folder, RECURRENT};
 use prost::Message as _;
 
 const CNNCTL: &str = env!("CARGO_BIN_EXE_cnnctl");

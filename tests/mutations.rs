@@ -3,7 +3,6 @@
 //! Every net of `models/` is printed with a field a line; then one line is changed as a person might get it wrong.
 //! Changes that leave another valid net, such as a dropped `stride`, are not among them. The right line is the changed
 //! one, or, where a line is missing or two blobs are mixed up, one of the layer's.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{collections::BTreeMap, fs, ops::RangeInclusive, path::Path, process::Command};
 

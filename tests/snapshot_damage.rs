@@ -1,15 +1,12 @@
 //! Damaged snapshots: an error that names the file, never a panic, and never a resume from them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::fs;
 
-use cnnctl::snapshot::{Weights, load_state, newest_whole};
-use common::{
+use crate::common::{
     Folder,
     damage::{Damage, any_damage},
 };
+use cnnctl::snapshot::{Weights, load_state, newest_whole};
 use proptest::{prelude::*, test_runner::TestRunner};
 
 fn damaged(bytes: &[u8], damage: &Damage) -> Vec<u8> {

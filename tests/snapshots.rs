@@ -1,17 +1,13 @@
 //! Snapshots in both formats: the same numbers, exact resuming, and no silence about damage.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
-
 use std::collections::BTreeSet;
 
+use crate::common::Folder;
 use cnnctl::{
     config::proto::{DESCRIPTORS, NetParameter, SolverState},
     kernels::simd::Isa,
     snapshot::{Weights, decode_state},
 };
-use common::Folder;
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, Value};
 
 const HDF5: &str = "snapshot_format: HDF5";

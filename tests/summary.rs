@@ -1,5 +1,4 @@
 //! `cnnctl summary` against the published numbers of known nets.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 

@@ -1,13 +1,10 @@
 //! The same bytes on any number of threads: real nets, whose sizes cut into chunks of all kinds.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
+use crate::common::Folder;
 use cnnctl::config::{
     self,
     proto::{BlobShape, DummyDataParameter, FillerParameter, LayerParameter},
 };
-use common::Folder;
 use prost::Message as _;
 
 /// The tiny net, which shuffles and drops out.

@@ -1,5 +1,4 @@
 //! House rules that no compiler knows.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,

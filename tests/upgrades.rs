@@ -1,6 +1,5 @@
 //! Old forms of nets and solvers, as text and as binary files: what goes in, what comes out, and that a second time
 //! changes nothing.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 

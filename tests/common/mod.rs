@@ -1,6 +1,4 @@
 //! What tests of the whole program share: a tiny net on the digits, and the binary run in a folder of its own.
-#![allow(dead_code, reason = "each test uses a part")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod damage;
 

@@ -1,6 +1,5 @@
 //! What a run takes from Slurm's environment, and the scripts of the documentation. The real Slurm is in
 //! `scripts/slurm_test.sh`.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,
@@ -9,7 +8,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::{common::Folder, run::skip};
+use super::run::skip;
+use crate::common::Folder;
 
 const TRAIN: [&str; 3] = ["train", "--solver", "solver.prototxt"];
 

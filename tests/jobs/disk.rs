@@ -1,15 +1,12 @@
 //! Disks that are full, folders that cannot be written, and which snapshots are kept.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,
     process::{Command, Output},
 };
 
-use crate::{
-    common::Folder,
-    run::{Run, paced, same, skip},
-};
+use super::run::{Run, paced, same, skip};
+use crate::common::Folder;
 
 const TRAIN: &str = "train --solver solver.prototxt --metrics m.jsonl";
 

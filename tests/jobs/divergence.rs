@@ -1,10 +1,7 @@
 //! Losses that are no numbers, and tests that no longer get better.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use crate::{
-    common::Folder,
-    run::{Run, paced, same, short},
-};
+use super::run::{Run, paced, same, short};
+use crate::common::Folder;
 
 /// y = w x against 3 x, for x = 1: the error shrinks by 1 - rate in each step, and so grows above a rate of 2.
 const NET: &str = r#"name: "line"

@@ -1,14 +1,11 @@
 //! Runs that are killed, or preempted, again and again at random moments.
 //!
 //! `scripts/kill_test.sh` does it for longer: `CNNCTL_KILLS` times, from the seed `CNNCTL_KILL_SEED`.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{env, fs, path::PathBuf};
 
-use crate::{
-    common::Folder,
-    run::{Run, paced, same},
-};
+use super::run::{Run, paced, same};
+use crate::common::Folder;
 
 /// A snapshot after each iteration, of some megabytes, so that many moments lie inside a write.
 fn folder(iterations: u64) -> Folder {

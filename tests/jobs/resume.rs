@@ -1,15 +1,12 @@
 //! A run that is killed and goes on with `--resume auto` ends in the bytes of an unbroken one: weights, state, metrics.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, ops::Range};
 
 use cnnctl::{config::proto::SolverParameter, solver::rules::RULES};
 use hdf5_pure::FileBuilder;
 
-use crate::{
-    common::{Folder, IMAGES, LABELS, RECURRENT, digits},
-    run::{Run, paced, same},
-};
+use super::run::{Run, paced, same};
+use crate::common::{Folder, IMAGES, LABELS, RECURRENT, digits};
 
 /// All that draws random numbers or keeps a state of its own.
 const NET: &str = r#"

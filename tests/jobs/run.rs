@@ -1,5 +1,4 @@
 //! A run in the background, followed by its log.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,

@@ -1,15 +1,12 @@
 //! Signals, and terminals that go away.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     io::Read as _,
     process::{Command, Stdio},
 };
 
-use crate::{
-    common::{Folder, RECURRENT},
-    run::{Run, paced, same, skip},
-};
+use super::run::{Run, paced, same, skip};
+use crate::common::{Folder, RECURRENT};
 
 const TRAIN: [&str; 5] = ["train", "--solver", "solver.prototxt", "--metrics", "m.jsonl"];
 const AUTO: [&str; 2] = ["--resume", "auto"];

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::run;
+use super::run;
 
 const COMMANDS: [&str; 6] = ["train", "test", "check", "time", "export", "dashboard"];
 

@@ -1,8 +1,6 @@
 //! What can happen to a job: it is killed, asked to stop, put back in the queue, left without disk space or without
 //! a terminal, or it diverges. It must lose nothing and end in the same bytes, or stop with a clear word.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod run;
 
 mod batch;

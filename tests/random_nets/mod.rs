@@ -1,6 +1,5 @@
 //! Small nets drawn from the table of layer types: what is built runs forward and backward without a panic, its values
 //! are finite, and neither the memory plan nor in-place use changes a bit of them.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and shows its net")]
 
 mod generator;
 

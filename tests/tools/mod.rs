@@ -1,5 +1,4 @@
 //! The tools around data, as commands: what they write, what they say, and how they end.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_data;
 mod shell;
