@@ -101,7 +101,8 @@ fn main() {
         let axis = |[input, kernel, stride, pad, dilation]: Axis| {
             ConvAxis::new(input, kernel, stride, pad, dilation).expect("the kernel fits")
         };
-        let dims = ConvDims { batch, in_channels, out_channels, group, axes: axes.map(axis).to_vec() };
+        let dims =
+            ConvDims { batch, in_channels, out_channels, group, axes: axes.map(axis).to_vec(), place: None };
         let (input, top, weights) = (
             common::values(dims.input_len(), 1),
             common::values(dims.output_len(), 2),

@@ -98,10 +98,17 @@ pub fn scale_backward(
 
 /// sums += the sum of dy for each channel.
 pub fn add_sums(dims: Channels, dy: &[f32], sums: &mut [f32]) {
-    assert_eq!(dy.len(), dims.count());
-    dims.for_stretches(None, sums, |first, _, sums| {
+    assert_eq!(sums.len(), dims.channels);
+    add_sums_from(dims, 0, dy, sums);
+}
+
+/// sums += the sum of dy for as many channels from `start` on.
+pub fn add_sums_from(dims: Channels, start: usize, dy: &[f32], sums: &mut [f32]) {
+    assert!(dy.len() == dims.count() && start + sums.len() <= dims.channels);
+    assert!(sums.len() == dims.channels || dims.inner != 1, "runs of one value are summed together");
+    Channels { channels: sums.len(), ..dims }.for_stretches(None, sums, |first, _, sums| {
         let keep = |sum: &mut f32, [more]: [f64; 1]| *sum += more as f32;
-        dims.sums((first, sums), [dy], None, [], (Plain, keep));
+        dims.sums((start + first, sums), [dy], None, [], (Plain, keep));
     });
 }
 

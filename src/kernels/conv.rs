@@ -13,6 +13,7 @@ mod few;
 mod gradient;
 mod lines;
 mod phases;
+mod placed;
 mod spaced;
 mod strided;
 #[cfg(test)]
@@ -24,8 +25,9 @@ mod winograd;
 
 pub use super::simd::{Epilogue, Standard};
 pub use columns::{col2im, im2col};
-pub use dims::{ConvAxis, ConvDims};
+pub use dims::{ConvAxis, ConvDims, Place};
 pub use lines::MAX_AXES;
+pub use placed::lies_within;
 
 use convolve::{Convolve, Weights};
 use few::{Forward, Gradient, InputGradient};
@@ -151,6 +153,9 @@ pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
 
 /// Floats of scratch that serve all three passes.
 pub fn scratch_len(dims: &ConvDims) -> usize {
+    if let Some(one) = placed::one_image(dims) {
+        return scratch_len(&one);
+    }
     let backward = backward_input_scratch_len(dims).max(backward_weights_scratch_len(dims));
     forward_scratch_len(dims).max(backward)
 }
@@ -170,6 +175,9 @@ pub fn forward(
     check(dims, input, weights, output);
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
     assert!(epilogue.standards.is_none_or(|all| all.len() == dims.out_channels), "as many standards");
+    if let Some(one) = placed::one_image(dims) {
+        return placed::forward((dims, &one), input, weights, epilogue, output, scratch);
+    }
     let isa = Isa::best();
     if input.is_empty() {
         // Nothing but padding.
@@ -220,7 +228,7 @@ fn plain_forward(
         onto: Onto::Nothing,
         row_tasks: 1,
     };
-    whole.run_groups(dims.group, dims.out_channels, output);
+    whole.run_groups(dims.group, dims.out_channels, dims.out_place(), output);
 }
 
 /// `bottom_diff` = the input's gradient; what it held is overwritten.
@@ -235,6 +243,9 @@ pub fn backward_input(
     scratch: &mut [f32],
 ) {
     check(dims, bottom_diff, weights, top_diff);
+    if let Some(one) = placed::one_image(dims) {
+        return placed::backward_input((dims, &one), top_diff, weights, None, bottom_diff, scratch);
+    }
     if top_diff.is_empty() {
         return bottom_diff.fill(0.0);
     }
@@ -273,6 +284,9 @@ pub fn add_backward_input(
     check(dims, bottom_diff, weights, top_diff);
     assert!(x.is_none_or(|x| x.len() == bottom_diff.len()), "input length");
     assert!(adds_backward_input(dims), "the gradient of {dims:?} is not added");
+    if let Some(one) = placed::one_image(dims) {
+        return placed::backward_input((dims, &one), top_diff, weights, Some(x), bottom_diff, scratch);
+    }
     match x {
         Some(x) if top_diff.is_empty() => elementwise::update(x, bottom_diff, |x, d| rectified(d, x)),
         None if top_diff.is_empty() => {}
@@ -303,18 +317,20 @@ fn plain_backward_input(
     let Some((phase, _)) = phases::sets(dims).find(|(phase, _)| phase.is_everything()) else {
         return Strided { isa, dims, top_diff, packed, onto }.run(bottom_diff);
     };
+    let [start, image_stride] = dims.out_start_and_image();
     let whole = Convolve {
         isa,
         lines: &phase.lines,
         channels: dims.group_out(),
-        input: top_diff,
-        image_stride: dims.out_channels * dims.out_area(),
+        input: &top_diff[start..],
+        image_stride,
         weights: Weights::Packed(packed),
         epilogue: Epilogue::default(),
         onto,
         row_tasks: 1,
     };
-    whole.run_groups(dims.group, dims.in_channels, bottom_diff);
+    let place = Place { first: 0, of: dims.in_channels };
+    whole.run_groups(dims.group, dims.in_channels, place, bottom_diff);
 }
 
 /// Adds the weights' gradient, summed over the batch, to `weight_diff`, and, where it is wanted, the bias' gradient to
@@ -332,6 +348,9 @@ pub fn backward_weights(
 ) {
     check(dims, input, weight_diff, top_diff);
     assert!(bias_diff.as_ref().is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
+    if let Some(one) = placed::one_image(dims) {
+        return placed::backward_weights((dims, &one), input, top_diff, weight_diff, bias_diff, scratch);
+    }
     let isa = Isa::best();
     if !input.is_empty() && !top_diff.is_empty() {
         match Way::backward_weights(isa, dims) {
@@ -354,8 +373,12 @@ pub fn backward_weights(
 pub fn backward_bias(dims: &ConvDims, top_diff: &[f32], bias_diff: &mut [f32]) {
     assert_eq!(top_diff.len(), dims.output_len(), "output length");
     assert_eq!(bias_diff.len(), dims.out_channels, "bias length");
-    let of = Channels { images: dims.batch, channels: dims.out_channels, inner: dims.out_area() };
-    affine::add_sums(of, top_diff, bias_diff);
+    if let Some(one) = placed::one_image(dims) {
+        return placed::backward_bias((dims, &one), top_diff, bias_diff);
+    }
+    let Place { first, of } = dims.out_place();
+    let of = Channels { images: dims.batch, channels: of, inner: dims.out_area() };
+    affine::add_sums_from(of, first, top_diff, bias_diff);
 }
 
 fn check(dims: &ConvDims, input: &[f32], weights: &[f32], output: &[f32]) {

@@ -261,6 +261,7 @@ mod tests {
             out_channels,
             group,
             axes: axes.iter().map(|&[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).unwrap()).collect(),
+            place: None,
         };
         vec![
             dims([3, 3, 5, 1], &[[7, 3, 1, 1, 1], [9, 3, 1, 1, 1]]),
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn each_unit_has_its_bias() {
         let axes = vec![ConvAxis::new(2, 1, 1, 0, 1).unwrap()];
-        let d = ConvDims { batch: 2, in_channels: 1, out_channels: 3, group: 1, axes };
+        let d = ConvDims { batch: 2, in_channels: 1, out_channels: 3, group: 1, axes, place: None };
         let dy: Vec<f32> = (0..12).map(|v| v as f32).collect();
         let mut db = [1.0; 6];
         backward_bias(&d, &dy, &mut db);

@@ -24,6 +24,7 @@ pub const KIND: Kind = Kind {
 /// Differs from Caffe: no.
 struct Concat {
     param: ConcatParameter,
+    axis: usize,
     /// Of each bottom, its columns in the top, whose rows begin at the axis.
     bands: Vec<Band>,
     /// The bottoms whose gradient is 0 where they are not above 0.
@@ -33,6 +34,7 @@ struct Concat {
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     Ok(Box::new(Concat {
         param: config.concat_param.unwrap_or_default(),
+        axis: 0,
         bands: Vec::new(),
         cleared: Vec::new(),
     }))
@@ -55,6 +57,7 @@ impl Layer for Concat {
                 return Err(LayerError::shape(message));
             }
         }
+        self.axis = axis;
         let mut sides = first.to_vec();
         sides[axis] = bottoms.iter().map(|b| b[axis]).sum();
         let top = Shape::from(sides);
@@ -77,6 +80,10 @@ impl Layer for Concat {
         }
         self.cleared.push(k);
         Clearing::Written
+    }
+
+    fn joins(&self) -> Option<usize> {
+        (self.bands.len() > 1).then_some(self.axis)
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -1,7 +1,7 @@
 //! `Convolution`: learned filters slide over the input.
 
 use super::{
-    Arity, Kind, Layer, LayerError, Setup,
+    Arity, Kind, Layer, LayerError, Place, Setup,
     convolution_settings::ConvolutionSettings,
     filter_window::Window,
     filters::{FilterLayer, Filters, Fitted, ParamDiffs},
@@ -37,6 +37,8 @@ pub const KIND: Kind = Kind {
 pub(super) struct Convolution {
     /// One group a channel, whatever `group` says.
     depthwise: bool,
+    /// Where tops lie, if in a larger blob.
+    place: Option<Place>,
     dims: ConvDims,
 }
 
@@ -64,7 +66,7 @@ impl Filters for Convolution {
             true => settings.depthwise(window.channels)?,
             false => (settings.group(), settings.num_output()?),
         };
-        self.dims = window.convolution(group, outputs)?;
+        self.dims = ConvDims { place: self.place, ..window.convolution(group, outputs)? };
         Ok(Fitted {
             top: window.top(bottom, outputs, self.dims.axes.iter().map(|a| a.output))?,
             weights: window.filters(outputs, window.channels / group)?,
@@ -106,6 +108,14 @@ impl Filters for Convolution {
 
     fn add_input(&self, x: Option<&[f32]>, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
         conv::add_backward_input(&self.dims, dy, w, x, dx, scratch);
+    }
+
+    fn lies_within(&self) -> bool {
+        conv::lies_within(&self.dims)
+    }
+
+    fn lie_within(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     fn multiply_adds(&self) -> usize {

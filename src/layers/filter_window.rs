@@ -37,6 +37,7 @@ impl Window {
             out_channels: outputs,
             group,
             axes: self.convolved()?,
+            place: None,
         })
     }
 
@@ -49,6 +50,7 @@ impl Window {
             out_channels: self.channels,
             group,
             axes: self.deconvolved()?,
+            place: None,
         })
     }
 

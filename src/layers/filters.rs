@@ -1,7 +1,7 @@
 //! What the layers with learned filters share: the same filters over every bottom.
 
 use super::{
-    Backward, Clearing, Follow, Forward, Layer, LayerError, Outline, Reads, Taken, Wanted,
+    Backward, Clearing, Follow, Forward, Layer, LayerError, Outline, Place, Reads, Taken, Wanted,
     convolution_settings::ConvolutionSettings, filter_window::Window, finish::Finish,
 };
 use crate::{
@@ -46,6 +46,14 @@ pub trait Filters: Send {
         unreachable!("only filters that can add are asked to");
     }
 
+    /// Whether [`Filters::lie_within`] can be called.
+    fn lies_within(&self) -> bool {
+        false
+    }
+
+    /// Makes tops, and reads their diffs, at a place in a larger blob.
+    fn lie_within(&mut self, _place: Place) {}
+
     /// Multiply-adds of one bottom's forward pass.
     fn multiply_adds(&self) -> usize;
 }
@@ -74,6 +82,8 @@ pub struct FilterLayer<F> {
     scratch: usize,
     /// Of a top, where its channels lie along axis 1.
     top: Channels,
+    /// The axis of the channels.
+    axis: usize,
     finish: Finish,
     /// Whether the bottom's gradient is added to its diff, and then 0 where the bottom is not above 0.
     adds: bool,
@@ -89,6 +99,7 @@ impl<F> FilterLayer<F> {
             bottoms: 0,
             scratch: 0,
             top: Channels::default(),
+            axis: 0,
             finish: Finish::default(),
             adds: false,
             clears: false,
@@ -101,6 +112,7 @@ impl<F: Filters> Layer for FilterLayer<F> {
         let window = self.settings.fit(bottoms)?;
         let fitted = self.filters.fit(&self.settings, &window, &bottoms[0])?;
         (self.bottoms, self.scratch) = (bottoms.len(), fitted.scratch);
+        self.axis = window.axis;
         self.top = Channels::of(&fitted.top, window.axis, window.axis + 1);
         let workspace = self.scratch + if self.finish.descends() { self.top.count() } else { 0 };
         let params = self.settings.params(fitted.weights, [fitted.biases]);
@@ -125,6 +137,14 @@ impl<F: Filters> Layer for FilterLayer<F> {
     fn clear(&mut self, _: usize) -> Clearing {
         self.clears = self.adds;
         if self.clears { Clearing::Written } else { Clearing::Nothing }
+    }
+
+    fn lies_within(&self, axis: usize) -> bool {
+        self.bottoms == 1 && self.axis == axis && !self.finish.descends() && self.filters.lies_within()
+    }
+
+    fn lie_within(&mut self, place: Place) {
+        self.filters.lie_within(place);
     }
 
     fn forward(&mut self, pass: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -129,6 +129,8 @@ pub use prior_box::PriorBoxSettings;
 pub use relu6::CUT as RELU6_CUT;
 pub use spp::pyramid;
 
+pub use crate::kernels::conv::Place;
+
 use crate::{kernels::gemm::Gemm, tensor::Shape};
 
 /// All layer types, sorted by name.
@@ -271,6 +273,20 @@ pub trait Layer: Send {
 
     /// Asks a layer that can that it do so from now on.
     fn add(&mut self, _k: usize) {}
+
+    /// For a layer whose top is its bottoms, one after the other along an axis: that axis.
+    fn joins(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the layer can make its one top as a part, along `axis`, of a larger blob, whatever the bottom's shape.
+    fn lies_within(&self, _axis: usize) -> bool {
+        false
+    }
+
+    /// Asks a layer that can that it do so from now on: the values and the diff of the top that it is lent are those of the larger
+    /// blob; [`Layer::outline`] is called again.
+    fn lie_within(&mut self, _place: Place) {}
 
     /// For tops whose shapes depend on values (`Filter`, `DetectionOutput`) or on the next sample: their shapes in the pass that comes.
     /// `None`: as outlined.

@@ -146,14 +146,21 @@ impl Net {
         let pinned = self.options.keep_all || node.kind.role == Role::Source;
         let shows = if node.outline.alias { node.bottoms.first().copied() } else { None };
         for &t in &node.run.tops {
+            let whole = node.run.whole.unwrap_or(t);
+            let len = self.blobs[whole].shape.count();
+            let sibling = self.blobs[..t].iter().position(|b| whole != t && b.whole == whole);
             let blob = &mut self.blobs[t];
-            blob.root = t;
-            blob.diff_written = false;
-            let len = blob.shape.count();
+            (blob.root, blob.whole, blob.diff_written) = (t, whole, false);
             if let Some(bottom) = shows {
                 let root = self.blobs[bottom].root;
                 self.blobs[t].root = root;
                 lives.data[t] = lives.data[root];
+            } else if node.run.joined {
+                lives.data[t] = lives.data[node.bottoms[0]];
+                lives.extend(t, i);
+            } else if let Some(sibling) = sibling {
+                lives.data[t] = lives.data[sibling];
+                lives.extend(t, i);
             } else {
                 lives.data[t] = lives.add(len, if pinned { 0..=lives.last } else { i..=i });
             }
@@ -200,7 +207,7 @@ impl Net {
     /// do. Not where every diff is kept, for diffs given to a bottom from outside would then show in the top's.
     pub(super) fn shares_diff(&self, i: usize) -> bool {
         let node = &self.nodes[i];
-        let one = node.outline.alias && (node.tops.len() == 1 || node.run.gathered);
+        let one = node.run.joined || node.outline.alias && (node.tops.len() == 1 || node.run.gathered);
         let shares = one || node.outline.spreads && self.sharing(i).all(|b| self.only_reads_diff(b));
         shares && node.need.backward && !self.options.keep_all
     }
@@ -256,6 +263,7 @@ impl BlobPlan {
             name: name.to_owned(),
             shape: Shape::default(),
             root: id,
+            whole: id,
             slot: 0,
             diff: None,
             diff_written: false,

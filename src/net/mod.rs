@@ -82,6 +82,8 @@ struct BlobPlan {
     shape: Shape,
     /// The blob whose values this one shows under another name or shape; itself if it has its own.
     root: BlobId,
+    /// The blob that has its values among its channels; itself if there is none.
+    whole: BlobId,
     /// Where the values are.
     slot: usize,
     /// Where the diff is, if one is needed.

@@ -55,7 +55,7 @@ impl Net {
         }
         self.follow_shapes(i)?;
         let node = &mut self.nodes[i];
-        if !node.outline.alias {
+        if !node.outline.alias && !node.run.joined {
             let mut tops: Few<Buffer> =
                 node.run.tops.iter().map(|&t| take(&mut self.slots[self.blobs[t].slot])).collect();
             let mut running: Few<Buffer> =
@@ -67,8 +67,8 @@ impl Net {
                 let bottoms: Few<Blob<'_>> = node.bottoms.iter().map(|&b| view(blobs, slots, b)).collect();
                 let mut tops: Few<BlobMut<'_>> = (node.run.tops.iter().zip(tops.iter_mut()))
                     .map(|(&t, data)| {
-                        let shape = &blobs[t].shape;
-                        BlobMut { shape, data: &mut data[..shape.count()] }
+                        let len = blobs[blobs[t].whole].shape.count();
+                        BlobMut { shape: &blobs[t].shape, data: &mut data[..len] }
                     })
                     .collect();
                 node.layer.forward(&mut Forward {
@@ -239,8 +239,8 @@ impl Net {
             .collect();
         let tops: Few<TopDiff<'_>> = (node.run.tops.iter())
             .map(|&t| {
-                let shape = &blobs[t].shape;
-                let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..shape.count()]);
+                let (shape, len) = (&blobs[t].shape, blobs[blobs[t].whole].shape.count());
+                let diff = blobs[t].diff.map_or(&[][..], |slot| &slots[slot][..len]);
                 // What is not read may have given its memory to one of the diffs that are taken out.
                 TopDiff { shape, data: if reads.tops { view(blobs, slots, t).data } else { &[] }, diff }
             })

@@ -59,7 +59,8 @@ impl Net {
 
     /// Values that are to outlive a new plan of the memory, which may move them.
     pub(super) fn copy_of(&self, blobs: impl IntoIterator<Item = BlobId>) -> Vec<(BlobId, Vec<f32>)> {
-        blobs.into_iter().map(|b| (b, self.values(b).to_vec())).collect()
+        let wholes = blobs.into_iter().map(|b| self.blobs[b].whole);
+        wholes.map(|b| (b, self.values(b).to_vec())).collect()
     }
 
     /// Puts values where they belong by the new plan.

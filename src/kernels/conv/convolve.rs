@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use super::lines::Lines;
-use super::{Onto, WORK};
+use super::{Onto, Place, WORK};
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
@@ -125,10 +125,10 @@ struct Block<'a> {
 }
 
 impl Convolve<'_> {
-    /// Overwrites `output`, which has `rows` rows an image, for all threads; `self` describes all images and groups.
-    pub fn run_groups(&self, groups: usize, rows: usize, output: &mut [f32]) {
+    /// Overwrites `rows` rows of each image of `output`, those at `place`, for all threads; `self` describes all images and groups.
+    pub fn run_groups(&self, groups: usize, rows: usize, place: Place, output: &mut [f32]) {
         let area = self.lines.outputs();
-        let image = rows * area;
+        let image = place.of * area;
         let batch = output.len() / image.max(1);
         let together = images_together(batch, area, self.channels * self.lines.taps());
         let m = rows / groups;
@@ -137,7 +137,8 @@ impl Convolve<'_> {
         let row_tasks = row_tasks(groups * batch.div_ceil(together) * self.band_count());
         parallel::for_chunks_mut(output, together * image, |start, output| {
             let beside = self.onto.part(start, output.len());
-            let c = ImagesMut::new(output, output.len() / image, rows, area).where_above_0(beside);
+            let c = ImagesMut::new(output, output.len() / image, place.of, area).where_above_0(beside);
+            let c = c.split_rows(place.first).1.split_rows(rows).0;
             parallel::for_row_blocks(c, m, &|first, c| {
                 let group = first / m;
                 let of_group = Convolve {

@@ -66,6 +66,17 @@ pub struct ConvDims {
     pub group: usize,
     /// Spatial axes, outermost first.
     pub axes: Vec<ConvAxis>,
+    /// Where the outputs lie, if the blob of the output has more channels than theirs.
+    pub place: Option<Place>,
+}
+
+/// Some channels of each image of a larger blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The first of them.
+    pub first: usize,
+    /// How many channels an image of that blob has.
+    pub of: usize,
 }
 
 /// Products stop at the largest number, so that a caller can see that sizes are too large.
@@ -94,9 +105,20 @@ impl ConvDims {
         self.in_area().saturating_mul(self.batch).saturating_mul(self.in_channels)
     }
 
-    /// Values of the whole output.
+    /// Values of the whole output, and of what lies between its images.
     pub fn output_len(&self) -> usize {
-        self.out_area().saturating_mul(self.batch).saturating_mul(self.out_channels)
+        self.out_area().saturating_mul(self.batch).saturating_mul(self.out_place().of)
+    }
+
+    /// Where the outputs lie in their blob.
+    pub(super) fn out_place(&self) -> Place {
+        self.place.unwrap_or(Place { first: 0, of: self.out_channels })
+    }
+
+    /// Values of the output's blob before the first output, and from image to image.
+    pub(super) fn out_start_and_image(&self) -> [usize; 2] {
+        let Place { first, of } = self.out_place();
+        [first, of].map(|channels| channels * self.out_area())
     }
 
     /// Values of the weights.
@@ -111,7 +133,8 @@ impl ConvDims {
 
     /// Multiply-adds of one pass, counting those that meet padding.
     pub fn multiply_adds(&self) -> usize {
-        self.output_len().saturating_mul(self.depth())
+        let outputs = self.out_area().saturating_mul(self.batch).saturating_mul(self.out_channels);
+        outputs.saturating_mul(self.depth())
     }
 
     /// Input channels of a group.

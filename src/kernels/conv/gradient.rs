@@ -46,19 +46,14 @@ const NEAR: usize = 1 << 18;
 /// Outputs of a plane: enough to outweigh its margins, few enough to stay near.
 const BAND: usize = 1024;
 
-/// One of the two blobs: its channels, those of a group, and the values of a channel.
+/// One of the two blobs: its channels, those of a group, the values of a channel, those before the first, and from image to image.
 #[derive(Clone, Copy)]
 struct Side {
     channels: usize,
     group: usize,
     area: usize,
-}
-
-impl Side {
-    /// Values of an image.
-    fn image(&self) -> usize {
-        self.channels * self.area
-    }
+    start: usize,
+    image: usize,
 }
 
 /// What sums are taken of: a split's images, and of a group the columns from `channel` on.
@@ -117,8 +112,15 @@ impl<'a> Cut<'a> {
         let outer = lines.outer_outputs();
         let band = outer.div_ceil(lines.outputs().div_ceil(BAND).clamp(1, outer.max(1)));
         let bands = outer.div_ceil(band.max(1));
-        let input = Side { channels: dims.in_channels, group: dims.group_in(), area: dims.in_area() };
-        let output = Side { channels: dims.out_channels, group: dims.group_out(), area: dims.out_area() };
+        let side = |channels: usize, area: usize, [start, image]: [usize; 2]| Side {
+            channels,
+            group: channels / dims.group,
+            area,
+            start,
+            image,
+        };
+        let input = side(dims.in_channels, dims.in_area(), [0, dims.in_channels * dims.in_area()]);
+        let output = side(dims.out_channels, dims.out_area(), dims.out_start_and_image());
         let padded = |side: &Side| side.group.next_multiple_of(isa.lanes());
         // A packed value costs about as much as ten products with it.
         let cost = |left: &Side, right: &Side| (left.group + 10) * padded(right);
@@ -246,7 +248,8 @@ impl<'a> Cut<'a> {
     fn planes<'p>(&'p self, left: &'p [f32], planes: &'p mut [f32]) -> Planes<'p> {
         let (lines, side) = (&self.lines, self.left);
         if planes.is_empty() {
-            return Planes { lines, values: left, image: side.image(), channel: side.area, outputs: 0..0 };
+            let (values, image) = (&left[side.start..], side.image);
+            return Planes { lines, values, image, channel: side.area, outputs: 0..0 };
         }
         let channel = lines.plane_len();
         parallel::for_chunks_mut(planes, channel * parallel::planes_per_chunk(channel), |start, planes| {
@@ -266,7 +269,7 @@ impl<'a> Cut<'a> {
             let outer = unit % self.bands * self.band;
             let outer = outer..(outer + self.band).min(self.lines.outer_outputs());
             let row = part.group * self.right.group + part.channel;
-            let right = &right[image * self.right.image() + row * self.right.area..];
+            let right = &right[self.right.start + image * self.right.image + row * self.right.area..];
             let values = &left.values[image * left.image + part.group * group * left.channel..];
             if self.planes > 0 || self.lines.in_place().is_some() {
                 let outputs = outer.start * line..(images - 1) * self.lines.outputs() + outer.end * line;
@@ -387,7 +390,7 @@ impl<'a> Cut<'a> {
             while at < positions.end {
                 let (image, position) = (at / outputs, at % outputs);
                 let len = (outputs - position).min(positions.end - at);
-                let from = &right[image * self.right.image() + first * area + position..];
+                let from = &right[image * self.right.image + first * area + position..];
                 let to = &mut packed[(at - positions.start) * width..][..len * width];
                 simd::interleave(isa, from, area, valid, width, to);
                 at += len;

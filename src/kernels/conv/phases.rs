@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_stride_of_two_shares_three_taps() {
         let axis = ConvAxis::new(5, 3, 2, 1, 1).unwrap();
-        let dims = ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis] };
+        let dims =
+            ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis], place: None };
         let taps = |phase: &Phase| (0..phase.lines.taps()).map(|t| phase.kernel_tap(t)).collect::<Vec<_>>();
         let phases: Vec<_> = (0..count(&dims)).map(|index| Phase::new(&dims, index)).collect();
         // Even positions y + 1 are odd: tap 1. Odd ones: taps 2 and 0.
@@ -165,7 +166,14 @@ mod tests {
             .flat_map(|k| (1..=9).flat_map(move |s| [(k, s, 0, 1), (k, s, k / 2, 1), (k, s, k / 3, 2)]))
         {
             let axis = ConvAxis::new(40, kernel, stride, pad, dilation).unwrap();
-            let dims = ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis; 2] };
+            let dims = ConvDims {
+                batch: 1,
+                in_channels: 1,
+                out_channels: 1,
+                group: 1,
+                axes: vec![axis; 2],
+                place: None,
+            };
             let mut number = 0;
             for (first, alike) in sets(&dims) {
                 for i in 0..alike {

@@ -6,7 +6,7 @@ use crate::kernels::norm::Moments;
 use crate::kernels::reference;
 
 /// Values without order: sums of evenly spread ones are so much smaller than their terms that errors look large.
-fn values(len: usize, seed: u32) -> Vec<f32> {
+pub fn values(len: usize, seed: u32) -> Vec<f32> {
     let mix = |i: u32| (i ^ (i >> 15)).wrapping_mul(0x2c1b_3c6d);
     (0..len as u32)
         .map(|i| mix(mix(i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97))))
@@ -14,7 +14,7 @@ fn values(len: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-fn assert_close(got: &[f32], want: &[f32], what: &str) {
+pub fn assert_close(got: &[f32], want: &[f32], what: &str) {
     assert_eq!(got.len(), want.len());
     let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
@@ -25,10 +25,10 @@ fn assert_close(got: &[f32], want: &[f32], what: &str) {
 /// `[batch, in, out, group]`, and input, kernel, stride, pad, dilation of each axis.
 fn dims([batch, in_channels, out_channels, group]: [usize; 4], axes: &[[usize; 5]]) -> ConvDims {
     let axes = axes.iter().map(|&[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).unwrap()).collect();
-    ConvDims { batch, in_channels, out_channels, group, axes }
+    ConvDims { batch, in_channels, out_channels, group, axes, place: None }
 }
 
-fn cases() -> Vec<ConvDims> {
+pub fn cases() -> Vec<ConvDims> {
     vec![
         dims([2, 1, 20, 1], &[[28, 5, 1, 0, 1], [28, 5, 1, 0, 1]]),
         dims([3, 3, 5, 1], &[[7, 3, 1, 1, 1], [9, 3, 1, 1, 1]]),

@@ -56,6 +56,8 @@ pub struct Winograd {
     input: [usize; 2],
     pad: [usize; 2],
     output: [usize; 2],
+    /// Values of the output's blob before the first output, and from image to image.
+    place: [usize; 2],
     /// Height and width of what is computed, and how many lines and columns of the tiles' come before it.
     result: [usize; 2],
     crop: [usize; 2],
@@ -149,6 +151,7 @@ impl Winograd {
             input: [y.input, x.input],
             pad: [y.pad, x.pad],
             output: [y.output, x.output],
+            place: dims.out_start_and_image(),
             result: [y.output, x.output],
             crop: [0; 2],
             pass: Pass::Forward,

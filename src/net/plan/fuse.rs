@@ -1,6 +1,9 @@
 //! Layers that do the work of those above them, so that the blobs between never go to memory.
 
-use super::gather::{gather, last_reader, weighs};
+use super::{
+    gather::{gather, last_reader, weighs},
+    place::place,
+};
 use crate::{
     layers::{Clearing, Follow, Role, Taken, Wanted},
     net::{BlobId, Node, ParamId},
@@ -21,6 +24,10 @@ pub(in crate::net) struct Run {
     pub clears: bool,
     /// Whether the layer is a split whose tops' diffs are one with its bottom's, which the readers of its tops add to.
     pub gathered: bool,
+    /// The blob among whose channels the tops are made, if they are parts of it.
+    pub whole: Option<BlobId>,
+    /// Whether the bottoms are made where they lie in the top, so that neither pass has anything to do.
+    pub joined: bool,
 }
 
 impl Run {
@@ -83,6 +90,7 @@ pub(in crate::net) fn fuse(
         }
     }
     gather(nodes, &given);
+    place(nodes, seen);
     clear(nodes, given);
 }
 

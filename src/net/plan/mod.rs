@@ -5,5 +5,6 @@ pub(in crate::net) mod fuse;
 pub(in crate::net) mod gather;
 pub mod memory;
 pub mod need;
+mod place;
 pub mod split;
 pub mod wire;

@@ -134,5 +134,5 @@ fn cases() -> impl Iterator<Item = ConvDims> {
 
 fn dims(([batch, in_channels, out_channels, group], axes): ([usize; 4], [[usize; 5]; 2])) -> ConvDims {
     let axes = axes.map(|[i, k, s, p, d]| ConvAxis::new(i, k, s, p, d).expect("the kernel fits"));
-    ConvDims { batch, in_channels, out_channels, group, axes: axes.to_vec() }
+    ConvDims { batch, in_channels, out_channels, group, axes: axes.to_vec(), place: None }
 }

@@ -79,7 +79,8 @@ impl Winograd {
         f: &(impl Fn(&Part<'_>, MatMut<'_>) + Sync),
     ) {
         let (area, down, of) = (self.result.iter().product::<usize>(), self.tiles_down(), self);
-        let (group, image) = (self.rows * area, self.groups * self.rows * area);
+        let (group, all) = (self.rows * area, self.groups * self.rows * area);
+        let [first, image] = if self.pass == Pass::Forward { self.place } else { [0, all] };
         let together = cut.images > 1;
         let part = |images: Range<usize>, group: usize, down: Range<usize>| Part {
             of,
@@ -92,19 +93,22 @@ impl Winograd {
         if together {
             return parallel::for_chunks_mut(output, cut.images * image, |start, output| {
                 let images = start / image..(start + output.len()) / image;
-                let matrix = MatMut::new(output, images.len(), image, image);
+                let mut matrix = MatMut::new(output, images.len(), image, image);
+                let matrix = matrix.block(0..images.len(), first..first + all);
                 parallel::for_column_blocks(matrix, group, &|first, matrix| {
                     f(&part(images.clone(), first / group, 0..down), matrix);
                 });
             });
         }
-        let first = |band: usize| self.line(band * cut.band) * self.result[1];
-        parallel::for_chunks_mut(output, group, |start, output| {
-            let (image, group) = (start / image, start % image / group);
-            let matrix = MatMut::new(output, self.rows, area, area);
-            parallel::for_column_parts(matrix, 0..cut.bands(self), &first, &|band, block| {
-                let down = band * cut.band..((band + 1) * cut.band).min(down);
-                f(&part(image..image + 1, group, down), block);
+        let of_band = |band: usize| self.line(band * cut.band) * self.result[1];
+        parallel::for_chunks_mut(output, image, |start, output| {
+            let image = start / image;
+            parallel::for_chunks_mut(&mut output[first..first + all], group, |start, output| {
+                let (group, matrix) = (start / group, MatMut::new(output, self.rows, area, area));
+                parallel::for_column_parts(matrix, 0..cut.bands(self), &of_band, &|band, block| {
+                    let down = band * cut.band..((band + 1) * cut.band).min(down);
+                    f(&part(image..image + 1, group, down), block);
+                });
             });
         });
     }

@@ -72,10 +72,12 @@ impl<'a> Source<'a> {
     /// What outputs are computed from: tiles overlap.
     pub fn input(of: &'a Winograd, input: &'a [f32], group: usize) -> Self {
         let area = of.input[0] * of.input[1];
+        let [start, image] =
+            if of.pass == Pass::Forward { [0, of.groups * of.channels * area] } else { of.place };
         Self {
             of,
-            values: &input[group * of.channels * area..],
-            image: of.groups * of.channels * area,
+            values: &input[start + group * of.channels * area..],
+            image,
             channels: of.channels,
             size: of.input,
             pad: of.pad,
@@ -96,11 +98,11 @@ impl<'a> Source<'a> {
         if of.pass != Pass::Spread {
             return Self::input(of, values, group);
         }
-        let area = of.area();
+        let [start, image] = of.place;
         Self {
             of,
-            values: &values[group * of.channels * area..],
-            image: of.groups * of.channels * area,
+            values: &values[start + group * of.channels * of.area()..],
+            image,
             channels: of.channels,
             size: of.output,
             pad: [0; 2],
@@ -113,10 +115,11 @@ impl<'a> Source<'a> {
 
     /// The output's gradient.
     pub fn gradient(of: &'a Winograd, top_diff: &'a [f32], group: usize) -> Self {
+        let [start, image] = of.place;
         Self {
             of,
-            values: &top_diff[group * of.rows * of.area()..],
-            image: of.groups * of.rows * of.area(),
+            values: &top_diff[start + group * of.rows * of.area()..],
+            image,
             channels: of.rows,
             size: of.output,
             pad: [0; 2],

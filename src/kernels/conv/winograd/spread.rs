@@ -57,8 +57,14 @@ mod tests {
     fn outputs_of_fewer_tiles_are_spread() {
         let pass = |batch: usize, input: usize, kernel: usize, pad: usize| {
             let axis = ConvAxis::new(input, kernel, 1, pad, 1).unwrap();
-            let dims =
-                ConvDims { batch, in_channels: 20, out_channels: 50, group: 1, axes: vec![axis, axis] };
+            let dims = ConvDims {
+                batch,
+                in_channels: 20,
+                out_channels: 50,
+                group: 1,
+                axes: vec![axis, axis],
+                place: None,
+            };
             Winograd::backward(Isa::best(), &dims).map(|of| of.pass)
         };
         assert_eq!(pass(64, 12, 5, 0), Some(Pass::Spread));
