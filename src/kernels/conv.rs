@@ -69,6 +69,7 @@ impl<'a> Onto<'a> {
 }
 
 /// How a pass is computed.
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on the stack: a box would allocate")]
 enum Way<F> {
     /// One output a channel: a product.
     Whole,
