@@ -81,3 +81,19 @@ fn every_layer_is_named_as_its_file() {
         assert_eq!(plain(&file), plain(name), "{path} holds the layer {name}");
     }
 }
+
+/// Cargo does not look for tests by itself, as `main.rs` is one program of nearly all.
+#[test]
+fn every_file_of_tests_is_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let [main, manifest] = ["tests/main.rs", "Cargo.toml"].map(|f| fs::read_to_string(root.join(f)).unwrap());
+    for entry in fs::read_dir(root.join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|e| e == "rs") || path.join("mod.rs").exists() {
+            let run = main.lines().any(|l| l == format!("mod {stem};"))
+                || manifest.contains(&format!("path = \"tests/{stem}.rs\""));
+            assert!(run, "{} is in neither tests/main.rs nor Cargo.toml", path.display());
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Position `i` of the input, `i + pad = stride * q + r`, meets the taps `r`, `r + stride`, ... at the outputs `q`, `q - 1`, ... So
 //! all positions of remainder `r` are outputs of a convolution that moves by one, and those of all remainders and channels, which
-//! are few, fill the rows of a tile together: 11 x 11 taps by four of three channels are 3 x 3 taps of 48, a fifth of them zeros.
+//! are few, fill the rows of a tile together: 11 x 11 taps by four of three channels are 3 x 3 taps of 48, a sixth of them zeros.
 //! That convolution goes the way that serves it best; its outputs, of some images at a time, are then woven into lines.
 
 use super::CHANNELS;
