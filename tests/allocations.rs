@@ -150,6 +150,19 @@ fn blocks(batch: usize, join: &str) -> String {
         + &head("pool")
 }
 
+/// Convolutions that make their tops where these are joined.
+fn fire(batch: usize) -> String {
+    let mut net = source(batch, 3, 20) + &layer("Convolution", &["data"], "squeezed", &convolution(16, 3, 1));
+    net += &layer("ReLU", &["squeezed"], "squeezed", "");
+    for (top, kernel) in [("pointwise", 1), ("square", 3)] {
+        net += &layer("Convolution", &["squeezed"], top, &convolution(32, kernel, kernel / 2));
+        net += &layer("ReLU", &[top], top, "");
+    }
+    net + &layer("Concat", &["pointwise", "square"], "joined", "")
+        + &layer("Pooling", &["joined"], "pool", "pooling_param { pool: MAX kernel_size: 3 stride: 2 }")
+        + &head("pool")
+}
+
 /// Digits read from files, in batches of 200 KB.
 fn digits() -> String {
     let file = |what| format!("{}/data/digits/digits-{what}-ubyte.gz", env!("CARGO_MANIFEST_DIR"));
@@ -217,10 +230,11 @@ fn segmentation(batch: usize) -> String {
 /// All has its memory before the first steps end.
 #[test]
 fn steps_allocate_nothing() {
-    let nets: [(&str, &dyn Fn(usize) -> String); 5] = [
+    let nets: [(&str, &dyn Fn(usize) -> String); 6] = [
         ("classic", &classic),
         ("sums", &|batch| blocks(batch, "Eltwise")),
         ("side by side", &|batch| blocks(batch, "Concat")),
+        ("joined", &fire),
         ("various", &various),
         ("segmentation", &segmentation),
     ];
