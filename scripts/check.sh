@@ -2,7 +2,7 @@
 # Everything CI checks, in CI's order.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# What is built once needs no parts to build from again: half the disk, and less time.
+# What is built once needs no parts to build from again, which would only take disk.
 export CARGO_INCREMENTAL=0
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
