@@ -16,8 +16,9 @@ use crate::kernels::simd::{Isa, Job, Simd};
 const ROWS: usize = 12;
 /// The fewest channels of the output.
 const LEAST: usize = 8;
-/// Values of the phases that are there at a time.
+/// Values of the phases that are there at a time; and the most of one image.
 const VALUES: usize = 1 << 20;
+const MOST: usize = 1 << 24;
 
 /// How the work is cut.
 pub struct Phased<'a> {
@@ -32,17 +33,19 @@ impl<'a> Phased<'a> {
     /// `None` where other ways serve better, or this does not at all.
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
-        let rows = dims.in_channels * axes[0].stride * axes[1].stride;
+        // Sizes that no memory holds are only looked at.
+        let product = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
+        let rows = product([dims.in_channels, axes[0].stride, axes[1].stride]);
         // Of two taps a phase products with all taps take less time.
         let strides =
             axes.iter().all(|axis| axis.stride > 1 && axis.dilation == 1 && axis.kernel > 2 * axis.stride);
-        let padded: usize = axes.iter().map(|axis| axis.kernel.next_multiple_of(axis.stride)).product();
+        let [height, width] = axes.map(|axis| axis.kernel.div_ceil(axis.stride).saturating_mul(axis.stride));
         let serves = strides
             && dims.group == 1
             && (1..=CHANNELS).contains(&dims.in_channels)
             && rows >= ROWS
             && dims.out_channels >= LEAST
-            && padded * 2 <= dims.kernel_area() * 3
+            && product([height, width, 2]) <= dims.kernel_area().saturating_mul(3)
             && dims.in_area() > 0
             && dims.out_area() > 0;
         if !serves {
@@ -53,7 +56,10 @@ impl<'a> Phased<'a> {
             ConvAxis::new(axis.output, taps, 1, taps - 1, 1)
         };
         let axes_of_phases = axes.iter().map(turned).collect::<Option<Vec<_>>>()?;
-        let image = rows * axes_of_phases.iter().map(|axis| axis.output).product::<usize>();
+        let image = product([rows, axes_of_phases[0].output, axes_of_phases[1].output]);
+        if image > MOST {
+            return None;
+        }
         let all = ConvDims {
             batch: (VALUES / image).clamp(1, dims.batch.max(1)),
             in_channels: dims.out_channels,

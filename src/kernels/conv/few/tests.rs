@@ -108,6 +108,17 @@ fn input_gradient_matches_the_reference() {
     assert!(phased >= 6 * Isa::all().count(), "{phased}");
 }
 
+/// Such sizes are refused later, for want of memory.
+#[test]
+fn sizes_beyond_all_memory_have_no_phases() {
+    for [input, kernel, stride, pad] in
+        [[300, 1 << 18, 1 << 16, 1 << 31], [9, 1 << 31, 1 << 29, 1 << 31], [1 << 20, 7, 2, 3]]
+    {
+        let d = dims(([1, 3, 64, 1], [[input, kernel, stride, pad, 1]; 2]));
+        assert!(super::Phased::new(Isa::best(), &d).is_none(), "{d:?}");
+    }
+}
+
 #[test]
 fn gradient_matches_the_reference() {
     for (isa, d) in Isa::all().flat_map(|isa| cases().chain(GROUPS.map(dims)).map(move |d| (isa, d))) {
