@@ -1,15 +1,18 @@
-//! The micro-kernels of fast convolution along one axis: five taps down a column give four outputs by eight products, at
-//! the eight points of [`super::winograd`].
+//! The micro-kernels of fast convolution along one axis, by eight products at the eight points of [`super::winograd`]: three taps down
+//! a column give six outputs, five give four.
 
 use super::winograd::{Map, input, sums, values};
 use super::{Epilogue, Isa, Job, MOST_COLS, MOST_ROWS, MatMut, Simd, Spot, limits::by_rows};
 
 /// Points, and so the lines that a tile reads.
 pub const POINTS: usize = 8;
-/// Lines of outputs of a tile.
-pub const OUTPUTS: usize = 4;
-/// Taps down a column of the kernel.
-pub const COLUMN: usize = POINTS + 1 - OUTPUTS;
+/// Taps down a column of the kernel, of which there are micro-kernels.
+pub const HEIGHTS: [usize; 2] = [3, 5];
+
+/// Lines of outputs of a tile whose kernel is so high.
+pub const fn outputs(height: usize) -> usize {
+    POINTS + 1 - height
+}
 
 /// What `map` makes of each of `len` columns of lines: line i is read at `from.0[i * from.1..]` and written at
 /// `to.0[i * to.1..]`.
@@ -25,7 +28,7 @@ pub fn transform_lines(
 ) {
     let reads = match map {
         Map::Input => POINTS,
-        Map::Values(COLUMN) => COLUMN,
+        Map::Values(height) if HEIGHTS.contains(&height) => height,
         map => panic!("{map:?} down columns"),
     };
     assert!((reads - 1) * distance + len <= from.len(), "lines reach outside what is read");
@@ -67,7 +70,8 @@ impl Job for Lines<'_> {
         }
         match self.map {
             Map::Input => columns!(input, POINTS),
-            _ => columns!(values, COLUMN),
+            Map::Values(3) => columns!(values, 3),
+            _ => columns!(values, 5),
         }
     }
 }
@@ -75,6 +79,8 @@ impl Job for Lines<'_> {
 /// The factors of some rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Toom<'a> {
+    /// Taps down a column of the kernel: one of [`HEIGHTS`].
+    pub height: usize,
     /// The lines at the points, readable for a register from every spot and tap on.
     pub data: &'a [f32],
     /// Distance between points.
@@ -91,17 +97,18 @@ pub struct Toom<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// `c[i][spot.to + j * width + x] =` sum j < 4 of what the products at the points make of column x of a spot, then the
-/// epilogue, where that is a column of `c`.
+/// `c[i][spot.to + j * width + x] =` sum j < [`outputs`] of what the products at the points make of column x of a spot, then
+/// the epilogue, where that is a column of `c`.
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_rows()` rows, or something is too short or reaches outside.
 pub fn toom(isa: Isa, factors: &Toom<'_>, mut c: MatMut<'_>) {
-    let Toom { data, point, offsets, weights, spots, epilogue, .. } = *factors;
+    let Toom { height, data, point, offsets, weights, spots, epilogue, .. } = *factors;
     if c.rows() == 0 || spots.is_empty() {
         return;
     }
     assert!(c.rows() <= isa.tile_rows(), "{} rows", c.rows());
+    assert!(HEIGHTS.contains(&height), "{height} taps down a column");
     assert!(weights.len() >= POINTS * offsets.len() * c.rows(), "weights are too short");
     assert!(epilogue.serves(c.rows()), "settings of the epilogue are too few");
     let furthest = offsets.iter().copied().max().unwrap_or(0) as usize + (POINTS - 1) * point;
@@ -162,12 +169,12 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
     c: &mut MatMut<'_>,
     products: &mut Products,
 ) {
-    let mut weights = factors.weights.as_ptr();
+    let (mut weights, outputs) = (factors.weights.as_ptr(), outputs(factors.height));
     for (p, products) in products.0.iter_mut().enumerate() {
         let from = spots.map(|spot| factors.data.as_ptr().wrapping_add(p * factors.point + spot.from));
         let mut sum = [[simd.splat(0.0); NV]; MR];
-        if p < NV * OUTPUTS {
-            let to = spots[p / OUTPUTS].to + p % OUTPUTS * factors.width;
+        for line in (p..NV * outputs).step_by(POINTS) {
+            let to = spots[line / outputs].to + line % outputs * factors.width;
             for r in 0..MR {
                 simd.prefetch_to_write(c.as_mut_ptr().wrapping_add(r * c.stride() + to));
             }
@@ -207,6 +214,27 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
     c: &mut MatMut<'_>,
     products: &Products,
 ) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match factors.height {
+            3 => store_lines::<S, MR, NV, { outputs(3) }>(simd, factors, spots, c, products),
+            _ => store_lines::<S, MR, NV, { outputs(5) }>(simd, factors, spots, c, products),
+        }
+    }
+}
+
+/// As [`store`], `LINES` of outputs.
+///
+/// # Safety
+/// `c` has `MR` rows.
+#[inline(always)]
+unsafe fn store_lines<S: Simd, const MR: usize, const NV: usize, const LINES: usize>(
+    simd: S,
+    factors: &Toom<'_>,
+    spots: &[Spot; NV],
+    c: &mut MatMut<'_>,
+    products: &Products,
+) {
     let (cols, stride, out) = (c.cols(), c.stride(), c.as_mut_ptr());
     for r in 0..MR {
         let row = factors.epilogue.row(r);
@@ -216,7 +244,7 @@ unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
             for (value, products) in column.iter_mut().zip(&products.0) {
                 *value = simd.read(&products[r][v * S::LANES..][..S::LANES]);
             }
-            let column: [S::V; OUTPUTS] = sums(simd, column);
+            let column: [S::V; LINES] = sums(simd, column);
             let column = row.finish(simd, column.map(|value| simd.add(value, bias)));
             for (j, value) in column.into_iter().enumerate() {
                 let col = spot.to + j * factors.width;
@@ -238,36 +266,38 @@ mod tests {
 
     #[test]
     fn outputs_match_the_definition() {
-        // Six lines of outputs by two tiles, three columns of the kernel, one register, one and a part.
-        let (lines, kernel, tiles) = (6, 3, 2);
-        for isa in Isa::all() {
+        // Lines of outputs by two tiles, the last not whole, three columns of the kernel, one register, one and a part, two.
+        let (kernel, tiles) = (3, 2);
+        for (isa, height) in Isa::all().flat_map(|isa| HEIGHTS.map(|height| (isa, height))) {
+            let (of_tile, lines) = (outputs(height), 2 * outputs(height) - 2);
             let widths = [isa.lanes(), isa.lanes() + 3, 2 * isa.lanes()];
             for (width, rows) in widths.into_iter().flat_map(|w| (1..=isa.tile_rows()).map(move |r| (w, r))) {
                 let pitch = width + kernel - 1;
-                let plane = numbers((tiles * OUTPUTS + COLUMN - 1) * pitch);
+                let plane = numbers((tiles * of_tile + height - 1) * pitch);
                 let point = tiles * pitch;
                 let mut data = vec![0.0; POINTS * point + isa.lanes()];
                 for t in 0..tiles {
-                    let from = (&plane[t * OUTPUTS * pitch..], pitch);
+                    let from = (&plane[t * of_tile * pitch..], pitch);
                     transform_lines(isa, Map::Input, from, (&mut data[t * pitch..], point), pitch);
                 }
                 // One value a row, for each column and line.
-                let (weights, bias) = (numbers(COLUMN * kernel * rows), numbers(rows));
+                let (weights, bias) = (numbers(height * kernel * rows), numbers(rows));
                 let mut packed = vec![0.0; POINTS * kernel * rows];
                 let from = (&weights[..], kernel * rows);
                 let to = (&mut packed[..], kernel * rows);
-                transform_lines(isa, Map::Values(COLUMN), from, to, kernel * rows);
+                transform_lines(isa, Map::Values(height), from, to, kernel * rows);
                 let spots: Vec<Spot> = (0..tiles)
                     .flat_map(|t| (0..width).step_by(isa.lanes()).map(move |x| (t, x)))
                     .map(|(t, x)| Spot {
                         from: t * pitch + x,
-                        to: t * OUTPUTS * width + x,
+                        to: t * of_tile * width + x,
                         first: isa.lanes().min(width - x),
                         ..Spot::default()
                     })
                     .collect();
                 let (standards, relu) = (Epilogue::standards_for_tests(rows), rows % 2 == 0);
                 let factors = Toom {
+                    height,
                     data: &data,
                     point,
                     offsets: &[0, 1, 2],
@@ -286,7 +316,7 @@ mod tests {
                 for (r, c) in c.chunks_exact(cols + 1).enumerate() {
                     assert_eq!(c[cols], -1.0);
                     for (i, &got) in c[..cols].iter().enumerate() {
-                        let taps = (0..COLUMN).flat_map(|y| (0..kernel).map(move |x| (y, x)));
+                        let taps = (0..height).flat_map(|y| (0..kernel).map(move |x| (y, x)));
                         let products = taps.map(|(y, x)| {
                             plane[(i / width + y) * pitch + i % width + x]
                                 * weights[(y * kernel + x) * rows + r]

@@ -11,7 +11,7 @@ use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::gemm::{Matrix, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Direct, Isa, MatMut, OUTPUTS, Spot};
+use crate::kernels::simd::{self, Direct, Isa, MatMut, Spot};
 
 /// The most taps, over all channels of a group.
 pub const TAPS: usize = 1024;
@@ -54,7 +54,7 @@ impl<'a> Forward<'a> {
         let lines = axes[0].output;
         let toom = Toom::new(isa, dims, axes);
         let band = lines.div_ceil(dims.out_area().div_ceil(BAND).min(lines));
-        let band = if toom.is_some() { band.next_multiple_of(OUTPUTS) } else { band };
+        let band = band.next_multiple_of(toom.map_or(1, |toom| toom.outputs()));
         Some(Self { dims, isa, axes, toom, band })
     }
 
