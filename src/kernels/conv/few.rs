@@ -7,6 +7,7 @@ mod gradient;
 mod phased;
 mod planes;
 mod products;
+mod shifted;
 mod strips;
 #[cfg(test)]
 mod tests;

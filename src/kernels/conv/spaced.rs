@@ -7,13 +7,22 @@ use crate::kernels::simd::Simd;
 pub fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
     match step {
         1 => {
-            let row = &row[..out.len()];
-            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                simd.write_first(out, simd.read_first(row));
+            let (out, out_rest) = out.split_at_mut(out.len() / S::LANES * S::LANES);
+            let (row, row_rest) = row.split_at(out.len());
+            for (out, row) in out.chunks_exact_mut(S::LANES).zip(row.chunks_exact(S::LANES)) {
+                simd.write_first(out, simd.read(row));
             }
+            simd.write_first(out_rest, simd.read_first(row_rest));
         }
         2 => {
-            for (out, row) in out.chunks_mut(S::LANES).zip(row.chunks(2 * S::LANES)) {
+            let whole = (row.len() / (2 * S::LANES)).min(out.len() / S::LANES);
+            let (row, row_rest) = row.split_at(whole * 2 * S::LANES);
+            let (out, out_rest) = out.split_at_mut(whole * S::LANES);
+            for (out, row) in out.chunks_exact_mut(S::LANES).zip(row.chunks_exact(2 * S::LANES)) {
+                let (low, high) = row.split_at(S::LANES);
+                simd.write_first(out, simd.unzip(simd.read(low), simd.read(high)).0);
+            }
+            for (out, row) in out_rest.chunks_mut(S::LANES).zip(row_rest.chunks(2 * S::LANES)) {
                 let (low, high) = row.split_at(row.len().min(S::LANES));
                 simd.write_first(out, simd.unzip(simd.read_first(low), simd.read_first(high)).0);
             }

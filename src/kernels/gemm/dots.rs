@@ -51,6 +51,7 @@ fn block(isa: Isa, product: &Gemm<'_>, first: usize, mut c: MatMut<'_>) {
                 runs: &[Run { from: 0, len: k }],
                 top: &b.data[(first + start) * b.col_stride..],
                 stride: b.col_stride,
+                next: (&[], 0),
             };
             simd::dots(isa, &factors, MatMut::new(sums, count, m, m), None);
             for i in 0..m {

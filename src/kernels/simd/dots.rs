@@ -26,6 +26,8 @@ pub struct Dots<'a> {
     pub top: &'a [f32],
     /// Distance between lines.
     pub stride: usize,
+    /// The lines that come next, which are fetched meanwhile, and the distance between them.
+    pub next: (&'a [f32], usize),
 }
 
 /// `c[i][t] +=` the sum over positions x of `top[i * stride + x] * data[offsets[t] + x]`; and, if asked for, `sums[i] +=`
@@ -83,9 +85,13 @@ impl Tiles<'_, '_> {
             for group in 0..groups {
                 let (from, to) = (group * all / groups, (group + 1) * all / groups);
                 let offsets = &factors.offsets[from..to.min(taps)];
-                // Each group fetches one of the channels that come next.
-                let next = (first + C + group.min(C - 1)).min(channels - 1);
-                let lines = (tops, factors.top[next * factors.stride..].as_ptr());
+                // Each group fetches one of the lines that come next.
+                let next = first + C + group.min(C - 1);
+                let (ahead, line) = match next.checked_sub(channels) {
+                    None => (factors.top, next * factors.stride),
+                    Some(line) => (factors.next.0, line * factors.next.1),
+                };
+                let lines = (tops, ahead.as_ptr().wrapping_add(line));
                 // SAFETY: `dots` checked that every position of every line and tap lies inside.
                 let found = unsafe {
                     match (offsets.len(), to > taps) {
@@ -226,7 +232,8 @@ mod tests {
                 let offsets: Vec<u32> = (0..taps as u32).map(|t| t * 13 % 100).collect();
                 let top = numbers((rows - 1) * stride + positions.len());
                 let mut c = vec![1.0; rows * (taps + 1)];
-                let factors = Dots { data: &data, offsets: &offsets, runs: &runs, top: &top, stride };
+                let factors =
+                    Dots { data: &data, offsets: &offsets, runs: &runs, top: &top, stride, next: (&[], 0) };
                 let mut sums = vec![1.0; rows];
                 dots(isa, &factors, MatMut::new(&mut c, rows, taps, taps + 1), None);
                 let without = std::mem::replace(&mut c, vec![1.0; rows * (taps + 1)]);

@@ -1,95 +1,85 @@
 //! The weights' gradient where taps are few, too: positions run along the lanes of both factors.
 //!
-//! Turning the output's gradient round would cost as much as the products. Of many taps most loads would cross lines of the
-//! cache for little.
+//! Turning the output's gradient round would cost as much as the products. A register that crosses lines of the cache is read half as
+//! fast as two that do not, and each multiplies few others here: so the image is copied once a column of the kernel, and lines of
+//! gradients that begin anywhere are copied, too.
 
 use std::ops::Range;
 
 use super::CHANNELS;
-use crate::kernels::conv::ConvDims;
-use crate::kernels::conv::lines::{Line, Lines};
+use super::planes::two_axes;
+use super::shifted::Shifted;
+use crate::kernels::conv::{ConvAxis, ConvDims};
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Run};
 
 /// The most taps, over all channels of a group: 3 x 3 of four.
 const TAPS: usize = 36;
-/// Runs handed to the micro-kernel at a time.
-const RUNS: usize = 64;
+/// Channels that are copied at a time: as many as the micro-kernel's.
+const ROWS: usize = 4;
 
 /// The sizes.
 pub struct Dots<'a> {
     dims: &'a ConvDims,
     isa: Isa,
+    axes: [ConvAxis; 2],
 }
 
 impl<'a> Dots<'a> {
-    /// `None` where other ways serve better: many channels or taps, or lines that leave lanes empty.
+    /// `None` where other ways serve better: many channels or taps, or few positions.
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
-        let width = dims.axes.last().map_or(1, |axis| axis.output);
-        let full = width * 4 >= width.next_multiple_of(isa.lanes()) * 3;
-        if dims.group_in() > CHANNELS || dims.depth() > TAPS || !full {
+        let axes = two_axes(dims)?;
+        if dims.group_in() > CHANNELS || dims.depth() > TAPS || dims.out_area() < isa.lanes() {
             return None;
         }
-        Some(Self { dims, isa })
+        Some(Self { dims, isa, axes })
     }
 
-    /// Adds `outer` lines of outputs of an image, all groups, to the weights' sums, and to the channels' `own`.
+    /// Adds lines of outputs of an image, all groups, to the weights' sums, and to the channels' `own`.
     pub fn add_band(
         &self,
         input: &[f32],
         top: &[f32],
-        (image, outer): (usize, Range<usize>),
+        (image, lines): (usize, Range<usize>),
         sums: &mut [f32],
         mut own: Option<&mut [f32]>,
     ) {
-        let dims = self.dims;
-        let lines = Lines::new(dims.axes.iter().map(Line::forward));
-        let position = outer.start * (dims.out_area() / lines.outer_outputs());
-        let lines = lines.band(outer);
-        for group in 0..dims.group {
-            let channel = image * dims.in_channels + group * dims.group_in();
-            let input = &input[channel * dims.in_area()..][..dims.group_in() * dims.in_area()];
-            let row = image * dims.out_channels + group * dims.group_out();
-            let top = &top[row * dims.out_area() + position..];
-            let len = dims.group_out() * dims.depth();
-            let sums = &mut sums[group * len..][..len];
-            let own = own.as_mut().map(|own| &mut own[group * dims.group_out()..][..dims.group_out()]);
-            if let Some(start) = lines.in_place() {
-                self.add(&lines, (&input[start..], dims.in_area()), top, sums, own);
-                continue;
-            }
-            let plane = lines.plane_len();
-            scratch::lend(dims.group_in() * plane, |planes| {
-                lines.fill_planes(self.isa, input, planes);
-                self.add(&lines, (planes, plane), top, sums, own);
-            });
-        }
-    }
-
-    /// Adds the outputs of `lines`, whose planes lie `pitch` apart.
-    fn add(
-        &self,
-        lines: &Lines,
-        (data, pitch): (&[f32], usize),
-        top: &[f32],
-        sums: &mut [f32],
-        mut own: Option<&mut [f32]>,
-    ) {
-        let (m, k) = (self.dims.group_out(), self.dims.depth());
+        let (dims, width) = (self.dims, self.axes[1].output);
+        let (m, k, area) = (dims.group_out(), dims.depth(), dims.out_area());
+        let shifted = Shifted::new(self.axes, lines.len());
+        let (first, len) = (lines.start * width, lines.len() * width);
         let mut offsets = [0; TAPS];
         let offsets = &mut offsets[..k];
-        lines.fill_tap_offsets(0, pitch, offsets);
-        let mut at = 0;
-        while at < lines.outputs() {
-            let (mut runs, mut count) = ([Run::default(); RUNS], 0);
-            let end = lines.for_runs(at..lines.outputs(), 0, RUNS, |_, from, len| {
-                runs[count] = Run { from, len };
-                count += 1;
-            });
-            let stride = self.dims.out_area();
-            let factors = simd::Dots { data, offsets, runs: &runs[..count], top: &top[at..], stride };
-            simd::dots(self.isa, &factors, MatMut::new(sums, m, k, k), own.as_deref_mut());
-            at = end;
-        }
+        shifted.fill_taps(offsets);
+        let (data, pitch) = (dims.group_in() * shifted.channel_len(), len.next_multiple_of(self.isa.lanes()));
+        let aligned = area.is_multiple_of(self.isa.lanes()) && first.is_multiple_of(self.isa.lanes());
+        scratch::lend(data + ROWS * pitch, |scratch| {
+            let (data, copy) = scratch.split_at_mut(data);
+            for group in 0..dims.group {
+                let values = dims.group_in() * dims.in_area();
+                let input = &input[(image * dims.group + group) * values..][..values];
+                shifted.fill(self.isa, input, lines.start, data);
+                let row = image * dims.out_channels + group * m;
+                let top = &top[row * area + first..];
+                let sums = &mut sums[group * m * k..][..m * k];
+                let mut own = own.as_mut().map(|own| &mut own[group * m..][..m]);
+                let runs = &[Run { from: 0, len }];
+                if aligned {
+                    let factors = simd::Dots { data, offsets, runs, top, stride: area, next: (&[], 0) };
+                    simd::dots(self.isa, &factors, MatMut::new(sums, m, k, k), own);
+                    continue;
+                }
+                for row in (0..m).step_by(ROWS) {
+                    let count = ROWS.min(m - row);
+                    for (i, copy) in copy.chunks_exact_mut(pitch).enumerate().take(count) {
+                        copy[..len].copy_from_slice(&top[(row + i) * area..][..len]);
+                    }
+                    let next = (top.get((row + count) * area..).unwrap_or(&[]), area);
+                    let factors = simd::Dots { data, offsets, runs, top: copy, stride: pitch, next };
+                    let own = own.as_mut().map(|own| &mut own[row..row + count]);
+                    simd::dots(self.isa, &factors, MatMut::new(&mut sums[row * k..], count, k, k), own);
+                }
+            }
+        });
     }
 }

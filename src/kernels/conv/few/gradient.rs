@@ -3,6 +3,7 @@
 
 use super::dots::Dots;
 use super::few_pairs;
+use super::planes::two_axes;
 use super::strips::Strips;
 use crate::kernels::conv::ConvDims;
 use crate::kernels::parallel;
@@ -27,7 +28,8 @@ enum How<'a> {
 pub struct Gradient<'a> {
     dims: &'a ConvDims,
     how: How<'a>,
-    /// Lines of outputs (of the outermost axis) in a band, and how many bands an image has.
+    /// Lines of outputs, those in a band, and how many bands an image has.
+    lines: usize,
     band: usize,
     bands: usize,
     splits: usize,
@@ -38,13 +40,13 @@ impl<'a> Gradient<'a> {
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let dots = Dots::new(isa, dims).map(How::Dots);
         let how = dots.or_else(|| Strips::new(isa, dims).map(How::Strips))?;
-        let outer = dims.axes.first().map_or(1, |axis| axis.output);
-        let band = outer.div_ceil(dims.out_area().div_ceil(BAND).clamp(1, outer.max(1))).max(1);
-        let bands = outer.div_ceil(band);
+        let lines = two_axes(dims)?[0].output;
+        let band = lines.div_ceil(dims.out_area().div_ceil(BAND).clamp(1, lines.max(1))).max(1);
+        let bands = lines.div_ceil(band);
         let most = if dims.weight_len() > MANY_WEIGHTS { FEWER_SPLITS } else { SPLITS };
         // Equal ones.
         let units = (dims.batch * bands).max(1);
-        Some(Self { dims, how, band, bands, splits: units.div_ceil(units.div_ceil(most)) })
+        Some(Self { dims, how, lines, band, bands, splits: units.div_ceil(units.div_ceil(most)) })
     }
 
     /// Whether tiles at points would take longer.
@@ -92,10 +94,9 @@ impl<'a> Gradient<'a> {
     /// Adds the bands of a split to the weights' sums, and to the channels' `own`.
     fn sum(&self, input: &[f32], top: &[f32], split: usize, sums: &mut [f32], mut own: Option<&mut [f32]>) {
         let units = self.dims.batch * self.bands;
-        let outer = self.dims.axes.first().map_or(1, |axis| axis.output);
         let bands = (split * units / self.splits..(split + 1) * units / self.splits).map(|unit| {
             let start = unit % self.bands * self.band;
-            (unit / self.bands, start..(start + self.band).min(outer))
+            (unit / self.bands, start..(start + self.band).min(self.lines))
         });
         match &self.how {
             How::Dots(dots) => {

@@ -190,7 +190,12 @@ impl Job for Give<'_> {
     }
 }
 
-/// The two axes, where there are two and no more.
+/// The two axes, of which a convolution of one has a first of one position; `None` where there are more.
 pub fn two_axes(dims: &ConvDims) -> Option<[ConvAxis; 2]> {
-    <[ConvAxis; 2]>::try_from(&dims.axes[..]).ok()
+    const ONE: ConvAxis = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
+    match dims.axes[..] {
+        [outer, inner] => Some([outer, inner]),
+        [inner] => Some([ONE, inner]),
+        _ => None,
+    }
 }
