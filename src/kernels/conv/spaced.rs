@@ -42,10 +42,21 @@ pub fn copy_every<S: Simd>(simd: S, step: usize, row: &[f32], out: &mut [f32]) {
 /// The values of a row, which may be longer than needed, in turns.
 #[inline(always)]
 pub fn take_apart<S: Simd>(simd: S, row: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    for at in (0..even.len().max(odd.len())).step_by(S::LANES) {
-        let part = |at: usize| simd.read_first(&row[at.min(row.len())..]);
+    // Whole registers need no lengths.
+    let whole = (row.len() / 2).min(even.len()).min(odd.len()) / S::LANES * S::LANES;
+    let (row, row_rest) = row.split_at(2 * whole);
+    let (even, even_rest) = even.split_at_mut(whole);
+    let (odd, odd_rest) = odd.split_at_mut(whole);
+    let both = even.chunks_exact_mut(S::LANES).zip(odd.chunks_exact_mut(S::LANES));
+    for ((even, odd), row) in both.zip(row.chunks_exact(2 * S::LANES)) {
+        let (low, high) = simd.unzip(simd.read(row), simd.read(&row[S::LANES..]));
+        simd.write_first(even, low);
+        simd.write_first(odd, high);
+    }
+    for at in (0..even_rest.len().max(odd_rest.len())).step_by(S::LANES) {
+        let part = |at: usize| simd.read_first(&row_rest[at.min(row_rest.len())..]);
         let (low, high) = simd.unzip(part(2 * at), part(2 * at + S::LANES));
-        for (out, v) in [(&mut *even, low), (&mut *odd, high)] {
+        for (out, v) in [(&mut *even_rest, low), (&mut *odd_rest, high)] {
             let at = at.min(out.len());
             simd.write_first(&mut out[at..], v);
         }

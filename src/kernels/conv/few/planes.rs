@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::conv::spaced::copy_every;
+use crate::kernels::conv::spaced::{copy_every, take_apart};
 use crate::kernels::conv::{ConvAxis, ConvDims};
 use crate::kernels::simd::{Isa, Job, MatMut, Simd};
 
@@ -115,7 +115,8 @@ impl Job for Fill<'_> {
                         rows.zip(even.chunks_exact_mut(pitch)).zip(odd.chunks_exact_mut(pitch))
                     {
                         let [even, odd] = [&mut even[first.clone()], &mut odd[second.clone()]];
-                        take_apart(simd, row, if start == 0 { [even, odd] } else { [odd, even] });
+                        let [first, second] = if start == 0 { [even, odd] } else { [odd, even] };
+                        take_apart(simd, row, first, second);
                     }
                     continue;
                 }
@@ -128,19 +129,6 @@ impl Job for Fill<'_> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// The values of `row` in turns, as many as there is room for.
-#[inline(always)]
-fn take_apart<S: Simd>(simd: S, row: &[f32], [first, second]: [&mut [f32]; 2]) {
-    for (i, row) in row.chunks(2 * S::LANES).enumerate() {
-        let (low, high) = row.split_at(row.len().min(S::LANES));
-        let (a, b) = simd.unzip(simd.read_first(low), simd.read_first(high));
-        for (to, v) in [(&mut *first, a), (&mut *second, b)] {
-            let at = (i * S::LANES).min(to.len());
-            simd.write_first(&mut to[at..], v);
         }
     }
 }
