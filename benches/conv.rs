@@ -84,6 +84,11 @@ const LAYERS: &[(&str, [usize; 4], [Axis; 2])] = &[
     ("deconv k8 s8", [4, 64, 64, 1], both(112, 8, 8, 0, 1)),
     ("text 3x300", [64, 1, 100, 1], [[60, 3, 1, 0, 1], [300, 300, 1, 0, 1]]),
     ("lenet5 conv2", [128, 6, 16, 1], both(12, 5, 1, 0, 1)),
+    ("to image 64-3", [2, 64, 3, 1], both(224, 3, 1, 1, 1)),
+    ("to image 9x9", [1, 64, 3, 1], both(224, 9, 1, 4, 1)),
+    ("heatmap 256-4", [8, 256, 4, 1], both(38, 3, 1, 1, 1)),
+    ("srcnn 32-1 5x5", [4, 32, 1, 1], both(112, 5, 1, 2, 1)),
+    ("vdsr 64-1", [2, 64, 1, 1], both(224, 3, 1, 1, 1)),
     ("vgg-like 4x4", [1, 256, 256, 1], both(4, 3, 1, 1, 1)),
 ];
 
@@ -103,8 +108,14 @@ fn main() {
         let axis = |[input, kernel, stride, pad, dilation]: Axis| {
             ConvAxis::new(input, kernel, stride, pad, dilation).expect("the kernel fits")
         };
-        let dims =
-            ConvDims { batch, in_channels, out_channels, group, axes: axes.map(axis).to_vec(), place: None };
+        let dims = ConvDims {
+            batch,
+            in_channels,
+            out_channels,
+            group,
+            axes: axes.map(axis).into_iter().collect(),
+            place: None,
+        };
         let (input, top, weights) = (
             common::values(dims.input_len(), 1),
             common::values(dims.output_len(), 2),

@@ -9,11 +9,13 @@ mod columns;
 mod convolve;
 mod depthwise;
 mod dims;
+mod exchanged;
 mod few;
 mod gradient;
 mod lines;
 mod phases;
 mod placed;
+mod scratch_len;
 mod spaced;
 mod strided;
 #[cfg(test)]
@@ -25,9 +27,12 @@ mod winograd;
 
 pub use super::simd::{Epilogue, Standard};
 pub use columns::{col2im, im2col};
-pub use dims::{ConvAxis, ConvDims, Place};
+pub use dims::{Axes, ConvAxis, ConvDims, Place};
 pub use lines::MAX_AXES;
 pub use placed::lies_within;
+pub use scratch_len::{
+    backward_input_scratch_len, backward_weights_scratch_len, forward_scratch_len, scratch_len,
+};
 
 use convolve::{Convolve, Weights};
 use few::{Forward, Gradient, InputGradient};
@@ -121,46 +126,6 @@ impl<'a> Way<Gradient<'a>> {
     }
 }
 
-/// Floats of scratch that [`forward`] needs: the packed weights, or the input's tiles.
-pub fn forward_scratch_len(dims: &ConvDims) -> usize {
-    match Way::forward(Isa::best(), dims) {
-        Way::Whole | Way::Depthwise => 0,
-        Way::Fast(fast) => fast.scratch_len(),
-        Way::Few(few) => few.scratch_len(),
-        Way::Plain if has_few_outputs(dims) => 0,
-        Way::Plain => dims.weight_len(),
-    }
-}
-
-/// Floats of scratch that [`backward_input`] needs: the packed weights, or the tiles of the output's gradient.
-pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
-    match Way::backward_input(Isa::best(), dims) {
-        Way::Whole | Way::Depthwise => 0,
-        Way::Fast(fast) => fast.scratch_len(),
-        Way::Few(few) => few.scratch_len(),
-        Way::Plain => dims.weight_len(),
-    }
-}
-
-/// Floats of scratch that [`backward_weights`] needs: sums of parts of the batch.
-pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
-    match Way::backward_weights(Isa::best(), dims) {
-        Way::Whole | Way::Depthwise => 0,
-        Way::Fast(fast) => fast.gradient_scratch_len(),
-        Way::Few(few) => few.scratch_len(),
-        Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),
-    }
-}
-
-/// Floats of scratch that serve all three passes.
-pub fn scratch_len(dims: &ConvDims) -> usize {
-    if let Some(one) = placed::one_image(dims) {
-        return scratch_len(&one);
-    }
-    let backward = backward_input_scratch_len(dims).max(backward_weights_scratch_len(dims));
-    forward_scratch_len(dims).max(backward)
-}
-
 /// output = input * weights, then the epilogue, a row a channel.
 ///
 /// # Panics
@@ -178,6 +143,9 @@ pub fn forward(
     assert!(epilogue.standards.is_none_or(|all| all.len() == dims.out_channels), "as many standards");
     if let Some(one) = placed::one_image(dims) {
         return placed::forward((dims, &one), input, weights, epilogue, output, scratch);
+    }
+    if let Some(exchanged) = exchanged::of_forward(dims) {
+        return exchanged::forward((dims, &exchanged), input, weights, epilogue, output, scratch);
     }
     let isa = Isa::best();
     if input.is_empty() {
@@ -246,6 +214,9 @@ pub fn backward_input(
     check(dims, bottom_diff, weights, top_diff);
     if let Some(one) = placed::one_image(dims) {
         return placed::backward_input((dims, &one), top_diff, weights, None, bottom_diff, scratch);
+    }
+    if let Some(exchanged) = exchanged::of(dims) {
+        return exchanged::backward_input((dims, &exchanged), top_diff, weights, bottom_diff, scratch);
     }
     if top_diff.is_empty() {
         return bottom_diff.fill(0.0);
@@ -351,6 +322,16 @@ pub fn backward_weights(
     assert!(bias_diff.as_ref().is_none_or(|bias| bias.len() == dims.out_channels), "bias length");
     if let Some(one) = placed::one_image(dims) {
         return placed::backward_weights((dims, &one), input, top_diff, weight_diff, bias_diff, scratch);
+    }
+    if let Some(exchanged) = exchanged::of(dims) {
+        return exchanged::backward_weights(
+            (dims, &exchanged),
+            input,
+            top_diff,
+            weight_diff,
+            bias_diff,
+            scratch,
+        );
     }
     let isa = Isa::best();
     if !input.is_empty() && !top_diff.is_empty() {

@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn each_unit_has_its_bias() {
-        let axes = vec![ConvAxis::new(2, 1, 1, 0, 1).unwrap()];
+        let axes = vec![ConvAxis::new(2, 1, 1, 0, 1).unwrap()].into();
         let d = ConvDims { batch: 2, in_channels: 1, out_channels: 3, group: 1, axes, place: None };
         let dy: Vec<f32> = (0..12).map(|v| v as f32).collect();
         let mut db = [1.0; 6];

@@ -2,7 +2,7 @@
 
 use super::LayerError;
 use crate::{
-    kernels::conv::{ConvAxis, ConvDims},
+    kernels::conv::{Axes, ConvAxis, ConvDims},
     tensor::Shape,
 };
 
@@ -55,7 +55,7 @@ impl Window {
     }
 
     /// The spatial axes of a convolution of the bottom: floor((side + 2 pad - extent) / stride) + 1 outputs.
-    pub fn convolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
+    pub fn convolved(&self) -> Result<Axes, LayerError> {
         self.axes(ConvAxis::new, |i| {
             let (kernel, dilation, padded) =
                 (self.kernel[i], self.dilation[i], self.sides[i].saturating_add(2 * self.pad[i]));
@@ -69,7 +69,7 @@ impl Window {
 
     /// The spatial axes of the convolution that is transposed onto the bottom, which is as large as its output:
     /// its input has stride (side - 1) + extent - 2 pad values.
-    pub(super) fn deconvolved(&self) -> Result<Vec<ConvAxis>, LayerError> {
+    pub(super) fn deconvolved(&self) -> Result<Axes, LayerError> {
         let some = |a: &ConvAxis| a.input > 0;
         self.axes(
             move |s, k, t, p, d| ConvAxis::transposed(s, k, t, p, d).filter(some),
@@ -81,7 +81,7 @@ impl Window {
         &self,
         axis: impl Fn(usize, usize, usize, usize, usize) -> Option<ConvAxis>,
         message: impl Fn(usize) -> String,
-    ) -> Result<Vec<ConvAxis>, LayerError> {
+    ) -> Result<Axes, LayerError> {
         (0..self.sides.len())
             .map(|i| {
                 axis(self.sides[i], self.kernel[i], self.stride[i], self.pad[i], self.dilation[i])

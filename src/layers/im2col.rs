@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::proto::LayerParameter,
     kernels::{
-        conv::{ConvAxis, col2im, im2col},
+        conv::{Axes, ConvAxis, col2im, im2col},
         parallel::for_chunks_mut,
     },
     tensor::Shape,
@@ -32,12 +32,12 @@ pub const KIND: Kind = Kind {
 struct Im2col {
     settings: ConvolutionSettings,
     channels: usize,
-    axes: Vec<ConvAxis>,
+    axes: Axes,
 }
 
 fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerError> {
     let settings = ConvolutionSettings::new(config.convolution_param.as_ref())?;
-    Ok(Box::new(Im2col { settings, channels: 0, axes: vec![] }))
+    Ok(Box::new(Im2col { settings, channels: 0, axes: Axes::new() }))
 }
 
 impl Im2col {

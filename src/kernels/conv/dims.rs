@@ -52,6 +52,9 @@ impl ConvAxis {
     }
 }
 
+/// Spatial axes: up to three need no memory of their own, so that kernels can make convolutions of convolutions.
+pub type Axes = smallvec::SmallVec<[ConvAxis; 3]>;
+
 /// A convolution of a batch: input `batch x in_channels x ...`, output `batch x out_channels x ...`, weights
 /// `out_channels x (in_channels / group) x kernel...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub struct ConvDims {
     /// Groups of channels that do not see each other; divides both numbers of channels.
     pub group: usize,
     /// Spatial axes, outermost first.
-    pub axes: Vec<ConvAxis>,
+    pub axes: Axes,
     /// Where the outputs lie, if the blob of the output has more channels than theirs.
     pub place: Option<Place>,
 }

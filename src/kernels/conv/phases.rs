@@ -151,8 +151,14 @@ mod tests {
     #[test]
     fn a_stride_of_two_shares_three_taps() {
         let axis = ConvAxis::new(5, 3, 2, 1, 1).unwrap();
-        let dims =
-            ConvDims { batch: 1, in_channels: 1, out_channels: 1, group: 1, axes: vec![axis], place: None };
+        let dims = ConvDims {
+            batch: 1,
+            in_channels: 1,
+            out_channels: 1,
+            group: 1,
+            axes: vec![axis].into(),
+            place: None,
+        };
         let taps = |phase: &Phase| (0..phase.lines.taps()).map(|t| phase.kernel_tap(t)).collect::<Vec<_>>();
         let phases: Vec<_> = (0..count(&dims)).map(|index| Phase::new(&dims, index)).collect();
         // Even positions y + 1 are odd: tap 1. Odd ones: taps 2 and 0.
@@ -171,7 +177,7 @@ mod tests {
                 in_channels: 1,
                 out_channels: 1,
                 group: 1,
-                axes: vec![axis; 2],
+                axes: vec![axis; 2].into(),
                 place: None,
             };
             let mut number = 0;

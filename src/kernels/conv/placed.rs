@@ -3,13 +3,14 @@
 //! The ways that go from image to image take the blob's distance between them. Where another way serves, each image is a convolution
 //! of its own.
 
-use super::{ConvDims, Epilogue, Isa, Way, phases};
+use super::{ConvDims, Epilogue, Isa, Way, exchanged, phases};
 
 /// Whether all passes serve outputs that lie in a larger blob as they serve those that lie alone.
 pub fn lies_within(dims: &ConvDims) -> bool {
     let isa = Isa::best();
     let filled = dims.out_area() > 1 && dims.input_len() > 0 && dims.weight_len() > 0;
     filled
+        && exchanged::of(dims).is_none()
         && matches!(Way::forward(isa, dims), Way::Fast(_) | Way::Plain)
         && match Way::backward_input(isa, dims) {
             Way::Fast(_) => true,

@@ -116,6 +116,13 @@ pub fn cases() -> Vec<ConvDims> {
         dims([2, 3, 9, 1], &[[67, 3, 2, 0, 1], [65, 3, 2, 1, 1]]),
         dims([2, 4, 6, 2], &[[9, 3, 4, 1, 1], [121, 3, 4, 1, 1]]),
         dims([1, 1, 3, 1], &[[200, 5, 3, 2, 2]]),
+        // To few channels: by the convolution from them, but for margins that are wider than the taps reach; groups, one axis, dilation.
+        dims([2, 60, 3, 1], &[[21, 3, 1, 1, 1], [37, 5, 1, 2, 1]]),
+        dims([1, 150, 4, 2], &[[18, 3, 1, 2, 1], [24, 3, 1, 0, 1]]),
+        dims([2, 40, 1, 1], &[[30, 5, 1, 4, 2], [33, 2, 1, 0, 3]]),
+        dims([2, 49, 3, 1], &[[9, 3, 1, 3, 1], [9, 3, 1, 1, 1]]),
+        dims([2, 12, 2, 1], &[[9, 3, 1, 1, 1], [9, 3, 1, 1, 1]]),
+        dims([3, 40, 2, 1], &[[90, 9, 1, 4, 1]]),
         // Few channels of both kinds in a group, bands.
         dims([2, 24, 24, 3], &[[65, 3, 2, 1, 1], [66, 3, 2, 1, 1]]),
         dims([2, 10, 16, 2], &[[50, 2, 1, 1, 1], [47, 3, 1, 1, 1]]),
@@ -391,4 +398,7 @@ fn each_way_is_tested() {
         names(|isa, d| name(Way::backward_weights(isa, d))),
     ];
     assert!(counts.iter().flatten().all(|&count| count >= 3), "{counts:?}");
+    let count = |of: fn(&ConvDims) -> Option<ConvDims>| cases().iter().filter(|d| of(d).is_some()).count();
+    let (forward, all) = (count(exchanged::of_forward), count(exchanged::of));
+    assert!(forward >= 4 && all > forward, "{forward} {all}");
 }

@@ -52,6 +52,13 @@ impl<'a> Epilogue<'a> {
         isa.run(Column(self, values));
     }
 
+    /// Finishes the values of the first row.
+    pub fn finish_row(&self, isa: Isa, values: &mut [f32]) {
+        if self.bias.is_some() || self.standards.is_some() || self.relu {
+            isa.run(Line(self.row(0), values));
+        }
+    }
+
     /// Whether there are settings for `rows` rows.
     pub(super) fn serves(&self, rows: usize) -> bool {
         self.bias.is_none_or(|bias| bias.len() >= rows)
@@ -103,6 +110,21 @@ impl Row<'_> {
 fn rectify<S: Simd>(simd: S, value: S::V) -> S::V {
     let zero = simd.splat(0.0);
     simd.where_at_most(value, zero, zero, value)
+}
+
+struct Line<'a>(Row<'a>, &'a mut [f32]);
+
+impl Job for Line<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let bias = simd.splat(self.0.bias);
+        for values in self.1.chunks_mut(S::LANES) {
+            let [end] = self.0.finish(simd, [simd.add(simd.read_first(values), bias)]);
+            simd.write_first(values, end);
+        }
+    }
 }
 
 struct Column<'a>(&'a Epilogue<'a>, &'a mut [f32]);

@@ -8,7 +8,7 @@
 use super::CHANNELS;
 use super::planes::two_axes;
 use crate::kernels::conv::weave::weave;
-use crate::kernels::conv::{self, ConvAxis, ConvDims, Epilogue};
+use crate::kernels::conv::{self, Axes, ConvAxis, ConvDims, Epilogue};
 use crate::kernels::parallel;
 use crate::kernels::simd::{Isa, Job, Simd};
 
@@ -55,7 +55,7 @@ impl<'a> Phased<'a> {
             let taps = axis.kernel.div_ceil(axis.stride);
             ConvAxis::new(axis.output, taps, 1, taps - 1, 1)
         };
-        let axes_of_phases = axes.iter().map(turned).collect::<Option<Vec<_>>>()?;
+        let axes_of_phases = axes.iter().map(turned).collect::<Option<Axes>>()?;
         let image = product([rows, axes_of_phases[0].output, axes_of_phases[1].output]);
         if image > MOST {
             return None;

@@ -62,7 +62,7 @@ mod tests {
                 in_channels: 20,
                 out_channels: 50,
                 group: 1,
-                axes: vec![axis, axis],
+                axes: vec![axis, axis].into(),
                 place: None,
             };
             Winograd::backward(Isa::best(), &dims).map(|of| of.pass)
