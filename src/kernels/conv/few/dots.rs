@@ -13,8 +13,8 @@ use crate::kernels::conv::{ConvAxis, ConvDims};
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Isa, MatMut, Run};
 
-/// The most taps, over all channels of a group: 3 x 3 of four.
-const TAPS: usize = 36;
+/// The most taps, over all channels of a group: 5 x 5 of three. Of more, several of a row of the kernel are read together (`strips.rs`).
+const TAPS: usize = 80;
 /// Channels that are copied at a time: as many as the micro-kernel's.
 const ROWS: usize = 4;
 
