@@ -15,6 +15,8 @@ use crate::kernels::simd::{self, Isa, MatMut, Run};
 
 /// The most taps, over all channels of a group: 5 x 5 of three. Of more, several of a row of the kernel are read together (`strips.rs`).
 const TAPS: usize = 80;
+/// The most values that are copied for a line of outputs: they should stay in the second-level cache.
+const VALUES: usize = 1 << 17;
 /// Channels that are copied at a time: as many as the micro-kernel's.
 const ROWS: usize = 4;
 
@@ -26,10 +28,13 @@ pub struct Dots<'a> {
 }
 
 impl<'a> Dots<'a> {
-    /// `None` where other ways serve better: many channels or taps, or few positions.
+    /// `None` where other ways serve better: many channels or taps, few positions, or long lines.
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let axes = two_axes(dims)?;
         if dims.group_in() > CHANNELS || dims.depth() > TAPS || dims.out_area() < isa.lanes() {
+            return None;
+        }
+        if dims.group_in().saturating_mul(Shifted::new(axes, 1).channel_len()) > VALUES {
             return None;
         }
         Some(Self { dims, isa, axes })

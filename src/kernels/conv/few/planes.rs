@@ -178,12 +178,14 @@ impl Job for Give<'_> {
     }
 }
 
-/// The two axes, of which a convolution of one has a first of one position; `None` where there are more.
+/// The two axes, of which a convolution of one has a first of one position; `None` where there are more, or that one is long: tasks
+/// are whole lines.
 pub fn two_axes(dims: &ConvDims) -> Option<[ConvAxis; 2]> {
+    const LONG: usize = 4096;
     const ONE: ConvAxis = ConvAxis { input: 1, kernel: 1, stride: 1, pad: 0, dilation: 1, output: 1 };
     match dims.axes[..] {
         [outer, inner] => Some([outer, inner]),
-        [inner] => Some([ONE, inner]),
+        [inner] if inner.input.max(inner.output) <= LONG => Some([ONE, inner]),
         _ => None,
     }
 }

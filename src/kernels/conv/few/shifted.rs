@@ -9,7 +9,9 @@ use crate::kernels::simd::{Isa, Job, MOST_LANES, Simd};
 #[derive(Clone, Copy, Debug)]
 pub struct Shifted {
     axes: [ConvAxis; 2],
-    /// Lines of a remainder, and the values that are set aside for them.
+    /// Remainders that taps may have.
+    remainders: usize,
+    /// Lines of each, and the values that are set aside for them.
     lines: usize,
     len: usize,
 }
@@ -17,13 +19,15 @@ pub struct Shifted {
 impl Shifted {
     /// For so many lines of outputs, at least one.
     pub fn new(axes: [ConvAxis; 2], outputs: usize) -> Self {
-        let lines = outputs + (axes[0].extent() - 1) / axes[0].stride;
-        Self { axes, lines, len: (lines * axes[1].output).next_multiple_of(MOST_LANES) }
+        let [outer, inner] = &axes;
+        let lines = outputs + (outer.extent() - 1) / outer.stride;
+        let len = lines.saturating_mul(inner.output).saturating_add(MOST_LANES - 1) / MOST_LANES * MOST_LANES;
+        Self { axes, remainders: outer.stride.min(outer.extent()), lines, len }
     }
 
-    /// Values of a channel.
+    /// Values of a channel; the largest number where they cannot be counted.
     pub fn channel_len(&self) -> usize {
-        self.axes[1].kernel * self.axes[0].stride * self.len
+        self.axes[1].kernel.saturating_mul(self.remainders).saturating_mul(self.len)
     }
 
     /// Where all taps read for the first output, channel by channel.
@@ -33,7 +37,7 @@ impl Shifted {
             let (channel, y, x) =
                 (i / (outer.kernel * inner.kernel), i / inner.kernel % outer.kernel, i % inner.kernel);
             let y = y * outer.dilation;
-            let copy = x * outer.stride + y % outer.stride;
+            let copy = x * self.remainders + y % outer.stride;
             *offset =
                 (channel * self.channel_len() + copy * self.len + y / outer.stride * inner.output) as u32;
         }
@@ -57,11 +61,11 @@ impl Job for Fill<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Shifted { axes: [outer, inner], lines, len } = *self.shifted;
+        let Shifted { axes: [outer, inner], remainders, lines, len } = *self.shifted;
         let channels = self.image.chunks_exact(outer.input * inner.input);
         for (image, channel) in channels.zip(self.to.chunks_exact_mut(self.shifted.channel_len())) {
             for (i, copy) in channel.chunks_exact_mut(len).enumerate() {
-                let (x, remainder) = (i / outer.stride * inner.dilation, i % outer.stride);
+                let (x, remainder) = (i / remainders * inner.dilation, i % remainders);
                 // The outputs whose tap lies inside a line of the image, and where the first does.
                 let start = inner.pad.saturating_sub(x).div_ceil(inner.stride).min(inner.output);
                 let end = (inner.input + inner.pad)

@@ -18,7 +18,7 @@ fn assert_close(got: &[f32], want: &[f32], what: &str) {
 }
 
 /// Batch, input and output channels, groups; input, kernel, stride, pad and dilation of each axis.
-const CASES: [([usize; 4], [[usize; 5]; 2]); 22] = [
+const CASES: [([usize; 4], [[usize; 5]; 2]); 23] = [
     ([2, 1, 20, 1], [[28, 5, 1, 0, 1], [28, 5, 1, 0, 1]]),
     ([1, 3, 33, 1], [[32, 5, 1, 2, 1], [32, 5, 1, 2, 1]]),
     ([1, 3, 17, 1], [[67, 11, 4, 0, 1], [67, 11, 4, 0, 1]]),
@@ -40,6 +40,8 @@ const CASES: [([usize; 4], [[usize; 5]; 2]); 22] = [
     // Weights' gradients of several bands whose lines begin anywhere, and kernels that stride and are dilated.
     ([2, 3, 9, 1], [[75, 3, 2, 0, 1], [73, 3, 2, 1, 1]]),
     ([1, 2, 5, 1], [[120, 2, 3, 4, 2], [37, 4, 1, 5, 3]]),
+    // Taps that leave lines out.
+    ([1, 2, 7, 1], [[100, 2, 7, 3, 2], [64, 3, 4, 0, 1]]),
     // One axis.
     ([2, 3, 10, 1], [[1, 1, 1, 0, 1], [200, 9, 1, 4, 1]]),
     ([1, 4, 6, 2], [[1, 1, 1, 0, 1], [99, 5, 2, 1, 1]]),
