@@ -207,11 +207,11 @@ fn various(batch: usize) -> String {
         + &head("soft")
 }
 
-/// Layers of forks that segmentation takes.
+/// Layers of forks that segmentation takes, and a convolution to few channels.
 fn segmentation(batch: usize) -> String {
     [
         source(batch, 3, 16),
-        layer("Convolution", &["data"], "conv", &convolution(8, 3, 1)),
+        layer("Convolution", &["data"], "conv", &convolution(50, 3, 1)),
         layer("BN", &["conv"], "conv", "bn_param { slope_filler { value: 1 } }"),
         layer("ReLU", &["conv"], "conv", ""),
         layer("Pooling", &["conv"], "pool", "top: 'mask' pooling_param { kernel_size: 2 stride: 2 }"),
@@ -220,7 +220,7 @@ fn segmentation(batch: usize) -> String {
         layer("BN", &["up"], "up", "bn_param { bn_mode: LEARN scale_filler { value: 1 } }"),
         layer("Interp", &["up"], "small", "interp_param { shrink_factor: 4 }"),
         layer("Interp", &["small"], "large", "interp_param { height: 16 width: 16 }"),
-        layer("Convolution", &["large"], "colors", &convolution(3, 1, 0)),
+        layer("Convolution", &["large"], "colors", &convolution(3, 3, 1)),
         layer("SmoothL1Loss", &["colors", "data"], "difference", "smooth_l1_loss_param { sigma: 3 }"),
         head("large"),
     ]
