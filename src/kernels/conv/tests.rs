@@ -203,14 +203,8 @@ fn forward_matches_the_reference() {
         forward(&d, &input, &weights, Epilogue::default(), &mut got, &mut scratch);
         let mut want = reference::conv_forward(&d, &input, &weights);
         assert_close(&got, &want, &format!("{d:?}"));
-        forward(
-            &d,
-            &input,
-            &weights,
-            Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() },
-            &mut got,
-            &mut scratch,
-        );
+        let whole = Epilogue { bias: Some(&bias), relu: true, ..Epilogue::default() };
+        forward(&d, &input, &weights, whole, &mut got, &mut scratch);
         for (i, v) in want.iter_mut().enumerate() {
             *v = (*v + bias[i / d.out_area() % d.out_channels]).max(0.0);
         }
