@@ -32,9 +32,9 @@ impl Toom {
         let [outer, inner] = axes;
         let full = |n: usize, of: usize| n > 0 && n * 4 >= n.next_multiple_of(of) * 3;
         let near = axes.iter().all(|axis| axis.stride == 1 && axis.dilation == 1);
-        // As measured, so many columns outweigh the transforms.
+        // As measured, so many columns outweigh the transforms; of three taps not those of each group's weights, too.
         let least = match (outer.kernel, dims.group_out() >= MANY_ROWS) {
-            (3, true) => 9,
+            (3, true) if dims.group == 1 => 9,
             (5, true) => 5,
             (5, false) => 10,
             _ => return None,
