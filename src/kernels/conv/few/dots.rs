@@ -1,7 +1,7 @@
 //! The weights' gradient where taps are few, too: positions run along the lanes of both factors.
 //!
-//! Turning the output's gradient round would cost as much as the products. A register that crosses lines of the cache is read half as
-//! fast as two that do not, and each multiplies few others here: so the image is copied once a column of the kernel, and lines of
+//! Turning the output's gradient round would cost as much as the products. To read a register that crosses lines of the cache takes as
+//! long as four that do not, and each meets few others here: so the image is copied once a column of the kernel, and lines of
 //! gradients that begin anywhere are copied, too.
 
 use std::ops::Range;
