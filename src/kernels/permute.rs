@@ -6,11 +6,11 @@
 use super::{
     parallel::{CHUNK, for_column_blocks, for_row_blocks},
     rows::copy_rows,
-    simd::{Epilogue, Isa, MatMut, Transposed, transpose},
+    simd::{Isa, MatMut, transpose_copy},
 };
 
-/// Columns of a block of a transpose: long pieces to write, while its rows are a few lines to read of each column.
-const WIDE: usize = 512;
+/// Columns of a block of a transpose: as many as it has rows, so that pieces are no shorter to read than to write.
+const WIDE: usize = 128;
 /// Rows of a block are a multiple of the lanes of any register.
 const LANES: usize = 16;
 
@@ -112,7 +112,6 @@ impl Squares<'_> {
 
     /// The block of the output whose first row is `top` and whose first column is `left`.
     fn fill_block(&self, top: usize, left: usize, mut block: MatMut<'_>) {
-        let how = Transposed { stride: self.along.stride, add: false, epilogue: Epilogue::default() };
         let (rows, cols) = (block.rows(), block.cols());
         let mut row = 0;
         while row < rows {
@@ -124,7 +123,8 @@ impl Squares<'_> {
                 let j = (left + col) % self.along.len;
                 let wide = (self.along.len - j).min(cols - col);
                 let from = from + offset(self.between, (left + col) / self.along.len) + j * self.along.stride;
-                transpose(Isa::best(), &self.x[from..], how, block.block(row..row + high, col..col + wide));
+                let block = block.block(row..row + high, col..col + wide);
+                transpose_copy(Isa::best(), &self.x[from..], self.along.stride, block);
                 col += wide;
             }
             row += high;

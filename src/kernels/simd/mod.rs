@@ -80,7 +80,9 @@ pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns, sum_terms};
 pub use tile::{Tile, multiply, multiply_across};
 pub use toom::{HEIGHTS, POINTS, Toom, outputs, toom, transform_lines};
-pub use transpose::{Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose};
+pub use transpose::{
+    Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose, transpose_copy,
+};
 pub use wide::{Wide, wide_correlate, wide_filter, wide_spread};
 pub use winograd::{Grid, Map, Target, transform};
 

@@ -317,6 +317,54 @@ impl Job for Transpose<'_, '_> {
     }
 }
 
+/// `out[i][k] = data[k * stride + i]`, bit for bit.
+///
+/// # Panics
+/// When `out` has more rows than lines have values, or a line reaches outside `data`.
+pub fn transpose_copy(isa: Isa, data: &[f32], stride: usize, out: MatMut<'_>) {
+    if out.rows() == 0 || out.cols() == 0 {
+        return;
+    }
+    assert!((out.cols() - 1) * stride + out.rows() <= data.len(), "lines reach outside");
+    isa.run(TransposeCopy { data, stride, out });
+}
+
+struct TransposeCopy<'a> {
+    data: &'a [f32],
+    stride: usize,
+    out: MatMut<'a>,
+}
+
+impl Job for TransposeCopy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let (n, depth, pitch) = (self.out.rows(), self.out.cols(), self.out.stride());
+        let (rows, cols) = (S::LANES.min(depth), S::LANES.min(n));
+        let (data, out) = (self.data.as_ptr(), self.out.as_mut_ptr());
+        let mut square = [0.0; SQUARE];
+        // The last squares go back over the ones before, so that none is a part.
+        for k in (0..depth).step_by(S::LANES).map(|k| k.min(depth - rows)) {
+            for i in (0..n).step_by(S::LANES).map(|i| i.min(n - cols)) {
+                // SAFETY: `transpose_copy` checked that all lines lie inside `data`; `rows` values of `cols` rows of `out` follow.
+                unsafe {
+                    let from = Lines { at: data.add(k * self.stride + i), stride: self.stride };
+                    let to = out.add(i * pitch + k);
+                    if rows == S::LANES {
+                        simd.transpose(from, rows, cols, to, pitch);
+                        continue;
+                    }
+                    simd.transpose(from, rows, cols, square.as_mut_ptr(), S::LANES);
+                    for (j, values) in square.chunks_exact(S::LANES).take(cols).enumerate() {
+                        simd.store_first(to.add(j * pitch), rows, simd.load(values.as_ptr()));
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,6 +442,22 @@ mod tests {
                             assert_eq!(out[j * depth + k * width + i], want, "{depth} {cols}: {j} {k} {i}");
                         }
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn copies_are_transposed() {
+        for isa in Isa::all() {
+            for (n, depth) in [(1, 1), (5, 3), (3, 20), (20, 3), (17, 33), (16, 16), (31, 9)] {
+                let data = [numbers(depth * (n + 1)), vec![-0.0]].concat();
+                let mut out = vec![0.5; n * (depth + 2)];
+                transpose_copy(isa, &data[1..], n + 1, MatMut::new(&mut out, n, depth, depth + 2));
+                for (at, value) in out.into_iter().enumerate() {
+                    let (i, k) = (at / (depth + 2), at % (depth + 2));
+                    let want = if k < depth { data[1 + k * (n + 1) + i] } else { 0.5 };
+                    assert_eq!(value.to_bits(), want.to_bits(), "{n} {depth}: {i} {k}");
                 }
             }
         }
