@@ -94,12 +94,13 @@ fn work_until(patience: Duration, is_done: impl Fn() -> bool) {
     }
 }
 
-/// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two.
+/// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two. What it calls has no type of
+/// its own: tasks are compiled once for each kind of pieces, and not for each loop.
 fn halve<P: Send>(
     range: Range<usize>,
     pieces: P,
-    cut: &(impl Fn(P, usize, usize) -> (P, P) + Sync),
-    f: &(impl Fn(usize, P) + Sync),
+    cut: &(dyn Fn(P, usize, usize) -> (P, P) + Sync),
+    f: &(dyn Fn(usize, P) + Sync),
 ) {
     match range.len() {
         0 => {}
