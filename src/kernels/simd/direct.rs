@@ -88,15 +88,15 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         // Kernels too large for this instruction set are never called; do not compile them.
-        if MR > S::ROWS {
+        if const { MR > S::ROWS } {
             return;
         }
         let mut spots = self.factors.spots;
         // As many registers as stay where they are: of few rows, more, so that what is read serves as many products.
-        if 2 * MR <= S::ROWS {
+        if const { 2 * MR <= S::ROWS } {
             spots = self.tiles::<S, 4>(simd, spots);
         }
-        if 3 * MR <= 2 * S::ROWS {
+        if const { 3 * MR <= 2 * S::ROWS } {
             spots = self.tiles::<S, 3>(simd, spots);
         }
         spots = self.tiles::<S, 2>(simd, spots);

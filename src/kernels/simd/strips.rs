@@ -110,7 +110,7 @@ impl<const N: usize, const T: usize, const NV: usize> Job for Fixed<'_, '_, N, T
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // Kernels too large for this instruction set are never called; do not compile them.
-        if N * T > S::ROWS {
+        if const { N * T > S::ROWS } {
             return;
         }
         let Fixed { factors, c } = self;

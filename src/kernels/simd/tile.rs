@@ -129,7 +129,7 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // Kernels too large for this instruction set are never called; do not compile them.
-        if MR > S::ROWS {
+        if const { MR > S::ROWS } {
             return;
         }
         let Fixed { tile, next, place } = self;

@@ -136,7 +136,7 @@ impl<const MR: usize> Job for Fixed<'_, '_, MR> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // Kernels too large for this instruction set are never called; do not compile them.
-        if MR > S::ROWS {
+        if const { MR > S::ROWS } {
             return;
         }
         let Self { factors, c } = self;
