@@ -2,13 +2,14 @@
 # Trains the digits under a throw-away Slurm that preempts the job again and again, with the script of docs/slurm, and
 # compares weights, state and metrics with those of an unbroken run.
 #   scripts/slurm_test.sh [CNNCTL=target/release/cnnctl] [TIMES=3] [all]
-# `all` also tries the other scripts of docs/slurm, and a time limit: some minutes more.
+# `all` also tries the other scripts of docs/slurm, and a time limit: some minutes more. $ITERATIONS (600) are trained.
 # Exit status: 0 all is well, 77 no cluster could be started here, else not well.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cnnctl=$(realpath "${1:-$root/target/release/cnnctl}")
 times=${2:-3}
+iterations=${ITERATIONS:-600}
 folder=$(mktemp -d)
 PORT=$((20000 + RANDOM % 10000))
 export PORT
@@ -39,7 +40,7 @@ prepare() {
   mkdir -p "$1/snaps"
   cd "$1"
   ln -s "$root/models" "$root/data" .
-  sed -e "s/^max_iter:.*/max_iter: $2/" -e 's/^snapshot:.*/snapshot: 0/' \
+  sed -e "s/^max_iter:.*/max_iter: $2/" -e "s/^display:.*/display: $(($2 / 6))/" -e 's/^snapshot:.*/snapshot: 0/' \
     -e 's|^snapshot_prefix:.*|snapshot_prefix: "snaps/a"|' "$root/solvers/digits.prototxt" > solver.prototxt
   grep -q '^random_seed:' solver.prototxt || echo 'random_seed: 1' >> solver.prototxt
 }
@@ -81,7 +82,7 @@ export -f sbatch
 # A more urgent job takes the node, again and again.
 preempted() {
   local job i
-  prepare "$folder/$1" 600
+  prepare "$folder/$1" "$iterations"
   job=$(sbatch --parsable "$root/docs/slurm/$1" solver.prototxt)
   for ((i = 1; i <= times; i++)); do
     hold "$job"
@@ -91,26 +92,26 @@ preempted() {
   finish "$job"
   [[ $(grep -c 'SIGTERM received' "cnnctl.$job.log") == "$times" ]] || fail "not stopped $times times by SIGTERM"
   [[ $(grep -c 'Resuming from' "cnnctl.$job.log") == "$times" ]] || fail "not resumed $times times"
-  compare 600
+  compare "$iterations"
   echo "$1: preempted $times times, the same bytes"
 }
 
 # The time is over, or will soon be.
 limited() {
   local job
-  prepare "$folder/limited-$1" 600
+  prepare "$folder/limited-$1" "$iterations"
   job=$(sbatch --parsable --time=2 --signal="$2" "$root/docs/slurm/$1" solver.prototxt)
   hold "$job"
   wait_for "[[ \$(field $job Restarts) == 1 ]]"
   finish "$job"
   grep -q 'SIGUSR1 received' "cnnctl.$job.log" || fail "not stopped by SIGUSR1"
-  compare 600
+  compare "$iterations"
   echo "$1: out of time, requeued, the same bytes"
 }
 
 chained() {
   local last job
-  prepare "$folder/chained" 600
+  prepare "$folder/chained" "$iterations"
   last=$("$root/docs/slurm/chain.sh" 3 solver.prototxt | grep -oP '\d+$')
   for job in $((last - 2)) $((last - 1)); do
     hold "$job"
@@ -118,7 +119,7 @@ chained() {
     wait_for "[[ \$(field $job JobState) == CANCELLED ]]"
   done
   finish "$last"
-  compare 600
+  compare "$iterations"
   echo "chain.sh: three jobs, the same bytes"
 }
 
@@ -134,7 +135,7 @@ arrayed() {
   echo "array.sbatch: four rates"
 }
 
-unbroken 600
+unbroken "$iterations"
 preempted train.sbatch
 [[ ${3:-} == all ]] || exit 0
 preempted requeue.sbatch

@@ -121,7 +121,9 @@ fn a_job_that_slurm_preempts_ends_in_the_same_bytes() {
             );
         }
     }
-    let status = Command::new("scripts/slurm_test.sh").arg(env!("CARGO_BIN_EXE_cnnctl")).status().unwrap();
+    // A program for tests is slow enough to be stopped in a short run.
+    let mut script = Command::new("scripts/slurm_test.sh");
+    let status = script.arg(env!("CARGO_BIN_EXE_cnnctl")).env("ITERATIONS", "120").status().unwrap();
     match status.code() {
         Some(77) => skip("preemption by Slurm", "the throw-away cluster did not start"),
         code => assert_eq!(code, Some(0)),
