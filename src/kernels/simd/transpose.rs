@@ -451,12 +451,13 @@ mod tests {
     fn copies_are_transposed() {
         for isa in Isa::all() {
             for (n, depth) in [(1, 1), (5, 3), (3, 20), (20, 3), (17, 33), (16, 16), (31, 9)] {
-                let data = [numbers(depth * (n + 1)), vec![-0.0]].concat();
+                let mut data = numbers(depth * (n + 1));
+                data[0] = -0.0;
                 let mut out = vec![0.5; n * (depth + 2)];
-                transpose_copy(isa, &data[1..], n + 1, MatMut::new(&mut out, n, depth, depth + 2));
+                transpose_copy(isa, &data, n + 1, MatMut::new(&mut out, n, depth, depth + 2));
                 for (at, value) in out.into_iter().enumerate() {
                     let (i, k) = (at / (depth + 2), at % (depth + 2));
-                    let want = if k < depth { data[1 + k * (n + 1) + i] } else { 0.5 };
+                    let want = if k < depth { data[k * (n + 1) + i] } else { 0.5 };
                     assert_eq!(value.to_bits(), want.to_bits(), "{n} {depth}: {i} {k}");
                 }
             }
