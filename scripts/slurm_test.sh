@@ -40,7 +40,7 @@ prepare() {
   mkdir -p "$1/snaps"
   cd "$1"
   ln -s "$root/models" "$root/data" .
-  sed -e "s/^max_iter:.*/max_iter: $2/" -e "s/^display:.*/display: $(($2 / 6))/" -e 's/^snapshot:.*/snapshot: 0/' \
+  sed -e "s/^max_iter:.*/max_iter: $2/" -e 's/^display:.*/display: 5/' -e 's/^snapshot:.*/snapshot: 0/' \
     -e 's|^snapshot_prefix:.*|snapshot_prefix: "snaps/a"|' "$root/solvers/digits.prototxt" > solver.prototxt
   grep -q '^random_seed:' solver.prototxt || echo 'random_seed: 1' >> solver.prototxt
 }
