@@ -94,8 +94,8 @@ fn work_until(patience: Duration, is_done: impl Fn() -> bool) {
     }
 }
 
-/// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two. What it calls has no type of
-/// its own: tasks are compiled once for each kind of pieces, and not for each loop.
+/// Calls `f(index, piece)` for pieces number `range` of what `cut(pieces, first, middle)` cuts in two. Both are
+/// called through pointers, so that tasks are compiled once for each kind of pieces, and not for each loop.
 fn halve<P: Send>(
     range: Range<usize>,
     pieces: P,
