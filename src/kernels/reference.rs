@@ -23,20 +23,18 @@ pub fn gemm(product: &Gemm<'_>, c: &mut [f32]) {
 fn for_products(dims: &ConvDims, mut f: impl FnMut(usize, usize, usize)) {
     let (in_area, out_area, taps) = (dims.in_area(), dims.out_area(), dims.kernel_area());
     let (ins, outs) = (dims.in_channels / dims.group, dims.out_channels / dims.group);
+    let met = |tap| (0..out_area).filter_map(move |pixel| Some((tap, source(dims, tap, pixel)?, pixel)));
+    let met: Vec<_> = (0..taps).flat_map(met).collect();
     for image in 0..dims.batch {
         for out in 0..dims.out_channels {
             for c in 0..ins {
                 let channel = image * dims.in_channels + out / outs * ins + c;
-                for tap in 0..taps {
-                    for pixel in 0..out_area {
-                        if let Some(at) = source(dims, tap, pixel) {
-                            f(
-                                channel * in_area + at,
-                                (out * ins + c) * taps + tap,
-                                (image * dims.out_channels + out) * out_area + pixel,
-                            );
-                        }
-                    }
+                for &(tap, at, pixel) in &met {
+                    f(
+                        channel * in_area + at,
+                        (out * ins + c) * taps + tap,
+                        (image * dims.out_channels + out) * out_area + pixel,
+                    );
                 }
             }
         }
