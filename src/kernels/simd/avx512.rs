@@ -13,9 +13,10 @@ use super::{
 pub struct Avx512(());
 
 impl Avx512 {
-    /// `None` where the processor (or the system's saving of registers) lacks it.
+    /// `None` where the processor (or the system's saving of registers) lacks it, or what is built is without it.
     pub fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx512f")
+        let has = !cfg!(without_avx512)
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
@@ -29,6 +30,9 @@ impl Avx512 {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn inner<J: Job>(simd: Avx512, job: J) -> J::Output {
             job.run(simd)
+        }
+        if cfg!(without_avx512) {
+            unreachable!("`new` made none");
         }
         // SAFETY: `self` exists only where `new` found the features.
         unsafe { inner(self, job) }
