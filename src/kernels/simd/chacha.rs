@@ -47,9 +47,10 @@ impl Job for Blocks<'_> {
                 // Columns, then diagonals.
                 for turn in [[0, 4, 8, 12], [0, 5, 10, 15]] {
                     for i in 0..4 {
-                        let at = [0, 1, 2, 3].map(|row| 4 * row + (turn[row] % 4 + i) % 4);
-                        let [a, b, c, d] = quarter(simd, at.map(|at| state[at]));
-                        (state[at[0]], state[at[1]], state[at[2]], state[at[3]]) = (a, b, c, d);
+                        let at = |row: usize| 4 * row + (turn[row] % 4 + i) % 4;
+                        let at = [at(0), at(1), at(2), at(3)];
+                        let four = [state[at[0]], state[at[1]], state[at[2]], state[at[3]]];
+                        [state[at[0]], state[at[1]], state[at[2]], state[at[3]]] = quarter(simd, four);
                     }
                 }
             }

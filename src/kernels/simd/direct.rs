@@ -138,15 +138,15 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     let from = spots.map(|spot| factors.data.as_ptr().wrapping_add(spot.from));
     for &offset in factors.offsets {
         let mut lanes = [simd.splat(0.0); NV];
-        for (lanes, from) in lanes.iter_mut().zip(&from) {
+        for v in 0..NV {
             // SAFETY: a register is readable there.
-            *lanes = unsafe { simd.load(from.add(offset as usize)) };
+            lanes[v] = unsafe { simd.load(from[v].add(offset as usize)) };
         }
         for (r, sums) in sum.iter_mut().enumerate() {
             // SAFETY: there are `MR` weights for each tap.
             let weight = simd.splat(unsafe { *weights.add(r) });
-            for (s, &lanes) in sums.iter_mut().zip(&lanes) {
-                *s = simd.fma(weight, lanes, *s);
+            for v in 0..NV {
+                sums[v] = simd.fma(weight, lanes[v], sums[v]);
             }
         }
         weights = weights.wrapping_add(MR);

@@ -171,18 +171,19 @@ unsafe fn add<S: Simd, const T: usize, const C: usize, const OWN: bool, const FU
     (sum, own): &mut ([[S::V; T]; C], [S::V; C]),
 ) {
     let mut values = [simd.splat(0.0); C];
-    for (value, top) in values.iter_mut().zip(tops) {
+    for c in 0..C {
         // SAFETY: the caller's promise.
-        *value = unsafe { if FULL { simd.load(top.add(x)) } else { simd.load_first(top.add(x), n) } };
-    }
-    if OWN {
-        own.iter_mut().zip(&values).for_each(|(own, &value)| *own = simd.add(*own, value));
+        values[c] =
+            unsafe { if FULL { simd.load(tops[c].add(x)) } else { simd.load_first(tops[c].add(x), n) } };
+        if OWN {
+            own[c] = simd.add(own[c], values[c]);
+        }
     }
     for (t, row) in rows.iter().enumerate() {
         // SAFETY: the caller's promise.
         let tap = unsafe { if FULL { simd.load(row.add(x)) } else { simd.load_first(row.add(x), n) } };
-        for (sums, &value) in sum.iter_mut().zip(&values) {
-            sums[t] = simd.fma(value, tap, sums[t]);
+        for c in 0..C {
+            sum[c][t] = simd.fma(values[c], tap, sum[c][t]);
         }
     }
 }

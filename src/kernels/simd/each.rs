@@ -193,28 +193,31 @@ unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W
         while at < whole {
             ask(simd, asked, at);
             let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
-            for (value, from) in values.iter_mut().zip(from) {
-                *value = simd.load(from.add(at));
+            for i in 0..N {
+                values[i] = simd.load(from[i].add(at));
             }
-            for (value, to) in own.iter_mut().zip(to) {
-                *value = simd.load(to.add(at));
+            for i in 0..M {
+                own[i] = simd.load(to[i].add(at));
             }
-            for (to, v) in to.into_iter().zip(renew.of(simd, values, own)) {
-                if PAST { simd.stream(to.add(at), v) } else { simd.store(to.add(at), v) }
+            let results = renew.of(simd, values, own);
+            for i in 0..M {
+                let (to, v) = (to[i].add(at), results[i]);
+                if PAST { simd.stream(to, v) } else { simd.store(to, v) }
             }
             at += S::LANES;
         }
         if at < len {
             ask(simd, asked, at);
             let (mut values, mut own) = ([simd.splat(0.0); N], [simd.splat(0.0); M]);
-            for (value, from) in values.iter_mut().zip(from) {
-                *value = simd.load_first(from.add(at), len - at);
+            for i in 0..N {
+                values[i] = simd.load_first(from[i].add(at), len - at);
             }
-            for (value, to) in own.iter_mut().zip(to) {
-                *value = simd.load_first(to.add(at), len - at);
+            for i in 0..M {
+                own[i] = simd.load_first(to[i].add(at), len - at);
             }
-            for (to, v) in to.into_iter().zip(renew.of(simd, values, own)) {
-                simd.store_first(to.add(at), len - at, v);
+            let results = renew.of(simd, values, own);
+            for i in 0..M {
+                simd.store_first(to[i].add(at), len - at, results[i]);
             }
         }
     }

@@ -330,8 +330,8 @@ unsafe fn tile<S: Simd, const T: usize, const C: usize, const R: usize>(
         // SAFETY: the caller's promise.
         *values = unsafe { simd.load_first(top.wrapping_add(r * top_pitch), n) };
     }
-    for (sums, &offset) in sums.iter_mut().zip(offsets) {
-        let data = data.wrapping_add(offset);
+    for c in 0..C {
+        let (data, sums) = (data.wrapping_add(offsets[c]), &mut sums[c]);
         for_rows!(r < R + T - 1 => {
             // SAFETY: the caller's promise.
             let values = unsafe { simd.load(data.wrapping_add(r * pitch)) };

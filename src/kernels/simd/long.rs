@@ -103,7 +103,8 @@ unsafe fn along_by<S: Simd, const STEP: usize, const K: usize>(
                 let first = simd.load(from);
                 if STEP == 1 { (first, first) } else { simd.unzip(first, simd.load(from.add(S::LANES))) }
             };
-            for (column, v) in (column..kernel).zip([values.0, values.1]).take(STEP) {
+            for i in 0..STEP.min(kernel - column) {
+                let (column, v) = (column + i, if i == 0 { values.0 } else { values.1 });
                 let weight = if K == 0 { simd.splat(how.weights[column]) } else { known[column] };
                 sum = if column == 0 { simd.mul(weight, v) } else { simd.fma(weight, v, sum) };
             }

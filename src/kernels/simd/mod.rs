@@ -286,7 +286,8 @@ const SQRT_HALF: i32 = 0x3f35_04f3;
 /// The numbers of lanes.
 static NUMBERS: [f32; MOST_LANES] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
-/// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it.
+/// Work compiled once per instruction set. `run` must be `#[inline(always)]` to take part in it, and so must what it calls for each
+/// register: loops over an array of them go by index, as `zip` and `map` are calls where the optimizer leaves them.
 pub trait Job {
     /// What the work returns.
     type Output;

@@ -235,8 +235,8 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
         for (o, sum) in sum.iter_mut().enumerate() {
             let t = r.wrapping_sub(o * STRIDE);
             if t < 3 {
-                for (&tap, &value) in filter.taps[3 * t..3 * t + 3].iter().zip(&values) {
-                    *sum = simd.fma(tap, value, *sum);
+                for (x, &value) in values.iter().enumerate() {
+                    *sum = simd.fma(filter.taps[3 * t + x], value, *sum);
                 }
             }
         }

@@ -111,11 +111,11 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
                         // SAFETY: `outer` checked that `b` has `NV * LANES` values for each position.
                         *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
                     }
-                    for (sums, row) in sum.iter_mut().zip(&rows) {
+                    for (i, sums) in sum.iter_mut().enumerate() {
                         // SAFETY: `outer` checked that every tap of every run lies inside `data`.
-                        let value = simd.splat(unsafe { *row.add(x) });
-                        for (s, &lanes) in sums.iter_mut().zip(&lanes) {
-                            *s = simd.fma(value, lanes, *s);
+                        let value = simd.splat(unsafe { *rows[i].add(x) });
+                        for v in 0..NV {
+                            sums[v] = simd.fma(value, lanes[v], sums[v]);
                         }
                     }
                     simd.prefetch(next);

@@ -82,19 +82,20 @@ unsafe fn tile<S: Simd, const MR: usize, const FULL: bool>(
     let mut sum = [[simd.splat(0.0); 2]; MR];
     if factors.add {
         for (i, sums) in sum.iter_mut().enumerate() {
-            *sums = [0, 1].map(|v| load(c.wrapping_add(i * stride), v));
+            let row = c.wrapping_add(i * stride);
+            *sums = [load(row, 0), load(row, 1)];
         }
     }
     let (mut a, mut b) = (factors.a.as_ptr(), b);
     for _ in 0..factors.b.rows() {
-        let row = [0, 1].map(|v| load(b, v));
+        let row = [load(b, 0), load(b, 1)];
         if factors.ahead > 0 {
             (0..2).for_each(|v| simd.prefetch(b.wrapping_add(factors.ahead + v * S::LANES)));
         }
         for (i, sums) in sum.iter_mut().enumerate() {
             // SAFETY: each group of `a` has `MR` values.
             let x = simd.splat(unsafe { *a.add(i) });
-            *sums = [0, 1].map(|v| simd.fma(x, row[v], sums[v]));
+            *sums = [simd.fma(x, row[0], sums[0]), simd.fma(x, row[1], sums[1])];
         }
         (a, b) = (a.wrapping_add(MR), b.wrapping_add(factors.b.stride()));
     }

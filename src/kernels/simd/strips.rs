@@ -127,15 +127,15 @@ impl<const N: usize, const T: usize, const NV: usize> Job for Fixed<'_, '_, N, T
                     // SAFETY: `strips` checked that `b` has `NV * LANES` values for each position.
                     *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
                 }
-                for (sums, row) in sum.iter_mut().zip(&mut rows) {
-                    for (t, sums) in sums.iter_mut().enumerate() {
+                for n in 0..N {
+                    for (t, sums) in sum[n].iter_mut().enumerate() {
                         // SAFETY: `strips` checked that every tap of every run lies inside `data`.
-                        let value = simd.splat(unsafe { *row.add(t) });
-                        for (s, &lanes) in sums.iter_mut().zip(&lanes) {
-                            *s = simd.fma(value, lanes, *s);
+                        let value = simd.splat(unsafe { *rows[n].add(t) });
+                        for v in 0..NV {
+                            sums[v] = simd.fma(value, lanes[v], sums[v]);
                         }
                     }
-                    *row = row.wrapping_add(step);
+                    rows[n] = rows[n].wrapping_add(step);
                 }
                 b = b.wrapping_add(NV * S::LANES);
             }

@@ -60,8 +60,8 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
     let [mut total, others @ ..] = sums;
     if whole >= ways * S::LANES {
         for others in &others[..ways - 1] {
-            for (sum, &more) in total.iter_mut().zip(others) {
-                *sum = simd.add(*sum, more);
+            for i in 0..N {
+                total[i] = simd.add(total[i], others[i]);
             }
         }
     }
@@ -327,9 +327,9 @@ fn ask<S: Simd>(simd: S, soon: Option<*const f32>, at: usize) {
 #[inline(always)]
 unsafe fn load<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: usize) -> [S::V; B] {
     let mut values = [simd.splat(0.0); B];
-    for (value, run) in values.iter_mut().zip(runs) {
+    for b in 0..B {
         // SAFETY: the caller's promise.
-        *value = unsafe { simd.load(run.as_ptr().add(at)) };
+        values[b] = unsafe { simd.load(runs[b].as_ptr().add(at)) };
     }
     values
 }
@@ -341,10 +341,10 @@ unsafe fn load<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: usize) -
 #[inline(always)]
 unsafe fn load_first<S: Simd, const B: usize>(simd: S, runs: [&[f32]; B], at: usize, n: usize) -> [S::V; B] {
     let mut values = [simd.splat(0.0); B];
-    for (value, run) in values.iter_mut().zip(runs) {
+    for b in 0..B {
         // SAFETY: the caller's promise.
-        *value = unsafe {
-            let p = run.as_ptr().add(at);
+        values[b] = unsafe {
+            let p = runs[b].as_ptr().add(at);
             if n == S::LANES { simd.load(p) } else { simd.load_first(p, n) }
         };
     }

@@ -213,8 +213,8 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
         for (i, sums) in sum.iter_mut().enumerate() {
             // SAFETY: group `k` of `a` has `MR` values.
             let x = simd.splat(unsafe { *a.add(i) });
-            for (s, &lanes) in sums.iter_mut().zip(&row) {
-                *s = simd.fma(x, lanes, *s);
+            for v in 0..NV {
+                sums[v] = simd.fma(x, row[v], sums[v]);
             }
         }
         if FAR {
@@ -253,11 +253,11 @@ unsafe fn product_of_rows<S: Simd, const MR: usize, const NV: usize>(
             // SAFETY: row `x` of `b` has `NV * LANES` values.
             *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
         }
-        for (sums, &a) in sum.iter_mut().zip(&rows) {
+        for (i, sums) in sum.iter_mut().enumerate() {
             // SAFETY: each row of `a` has `k` values.
-            let a = simd.splat(unsafe { *a.add(x) });
-            for (s, &lanes) in sums.iter_mut().zip(&row) {
-                *s = simd.fma(a, lanes, *s);
+            let a = simd.splat(unsafe { *rows[i].add(x) });
+            for v in 0..NV {
+                sums[v] = simd.fma(a, row[v], sums[v]);
             }
         }
         b = b.wrapping_add(b_stride);

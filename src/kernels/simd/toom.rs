@@ -181,15 +181,15 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
         }
         for &offset in factors.offsets {
             let mut lanes = [simd.splat(0.0); NV];
-            for (lanes, from) in lanes.iter_mut().zip(&from) {
+            for v in 0..NV {
                 // SAFETY: a register is readable there.
-                *lanes = unsafe { simd.load(from.add(offset as usize)) };
+                lanes[v] = unsafe { simd.load(from[v].add(offset as usize)) };
             }
             for (r, sums) in sum.iter_mut().enumerate() {
                 // SAFETY: there are `MR` weights for each point and column.
                 let weight = simd.splat(unsafe { *weights.add(r) });
-                for (s, &lanes) in sums.iter_mut().zip(&lanes) {
-                    *s = simd.fma(weight, lanes, *s);
+                for v in 0..NV {
+                    sums[v] = simd.fma(weight, lanes[v], sums[v]);
                 }
             }
             weights = weights.wrapping_add(MR);
@@ -241,8 +241,8 @@ unsafe fn store_lines<S: Simd, const MR: usize, const NV: usize, const LINES: us
         let bias = simd.splat(row.bias);
         for (v, spot) in spots.iter().enumerate() {
             let mut column = [simd.splat(0.0); POINTS];
-            for (value, products) in column.iter_mut().zip(&products.0) {
-                *value = simd.read(&products[r][v * S::LANES..][..S::LANES]);
+            for (p, value) in column.iter_mut().enumerate() {
+                *value = simd.read(&products.0[p][r][v * S::LANES..][..S::LANES]);
             }
             let column: [S::V; LINES] = sums(simd, column);
             let column = row.finish(simd, column.map(|value| simd.add(value, bias)));

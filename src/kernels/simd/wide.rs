@@ -240,10 +240,10 @@ fn columns<S: Simd, const N: usize>(
             let top = simd.splat(top[y * width + x]);
             let plane = &plane[row * in_width..][..in_width];
             let from = plane.as_ptr().wrapping_add(start).wrapping_sub(pad);
-            for (v, (sum, &lanes)) in sums.iter_mut().zip(&lanes).enumerate() {
+            for v in 0..N {
                 // SAFETY: these lanes lie inside the row.
-                let values = unsafe { simd.load_lanes(from.wrapping_add(v * S::LANES), lanes) };
-                *sum = simd.fma(top, values, *sum);
+                let values = unsafe { simd.load_lanes(from.wrapping_add(v * S::LANES), lanes[v]) };
+                sums[v] = simd.fma(top, values, sums[v]);
             }
         }
     }

@@ -137,8 +137,8 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
         for (o, &top) in tops.iter().enumerate() {
             let t = r.wrapping_sub(o * STRIDE);
             if t < 3 {
-                for (sum, &value) in sums[3 * t..3 * t + 3].iter_mut().zip(&values) {
-                    *sum = simd.fma(value, top, *sum);
+                for x in 0..3 {
+                    sums[3 * t + x] = simd.fma(values[x], top, sums[3 * t + x]);
                 }
             }
         }
