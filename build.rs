@@ -4,7 +4,7 @@
 //! `FileDescriptorSet`), which the text format reads at run time. Those of TensorBoard's files (`tensorboard.rs`) and of ONNX
 //! (`onnx.rs`) lie beside.
 //!
-//! Where a build for tests cannot run AVX-512, its kernels are not generated (`without_avx512`), which takes a third of the time.
+//! A build for tests on a machine that lacks AVX-512 has no kernels for it (`without_avx512`): they would take long and could not run.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
