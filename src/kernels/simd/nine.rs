@@ -10,6 +10,7 @@ mod correlate;
 pub use correlate::{Pairs, nine_correlate};
 
 use super::epilogue::Row;
+use super::past::LINE;
 use super::{Epilogue, Isa, Job, Simd};
 use columns::{Columns, load, store};
 
@@ -75,6 +76,50 @@ impl Nine {
             *row = if y < self.input[0] { inside } else { zeros.as_ptr() };
         }
         rows
+    }
+}
+
+/// The rows that come after those being computed, asked for line by line of the cache: the processor foresees neither so
+/// many at a time nor the ends of so short ones.
+#[derive(Clone, Copy)]
+struct Soon {
+    input: *const f32,
+    output: *const f32,
+    /// Values of their rows.
+    widths: [usize; 2],
+}
+
+impl Soon {
+    /// Output rows from `y` on, and those of the input that none before meets.
+    #[inline(always)]
+    fn new<const STRIDE: usize>(nine: &Nine, input: &[f32], output: &[f32], y: usize) -> Self {
+        let met = (y * STRIDE + 3 - STRIDE).wrapping_sub(nine.pad[0]);
+        Self {
+            input: input.as_ptr().wrapping_add(met.wrapping_mul(nine.input[1])),
+            output: output.as_ptr().wrapping_add(y * nine.output[1]),
+            widths: [nine.input[1], nine.output[1]],
+        }
+    }
+
+    /// The same, at output column `x`.
+    #[inline(always)]
+    fn at_column<const STRIDE: usize>(self, x: usize) -> Self {
+        Self { input: self.input.wrapping_add(STRIDE * x), output: self.output.wrapping_add(x), ..self }
+    }
+
+    /// Asks for what a register of outputs will meet in the row of the input that comes `N` rows of outputs after row `r`, if
+    /// it is not met now.
+    #[inline(always)]
+    fn ask<S: Simd, const STRIDE: usize>(self, simd: S, r: usize) {
+        let Some(r) = (r + STRIDE).checked_sub(3) else { return };
+        let row = self.input.wrapping_add(r * self.widths[0]);
+        (0..STRIDE * S::LANES).step_by(LINE).for_each(|at| simd.prefetch(row.wrapping_add(at)));
+    }
+
+    /// The output in row `r`.
+    #[inline(always)]
+    fn output(self, r: usize) -> *const f32 {
+        self.output.wrapping_add(r * self.widths[1])
     }
 }
 
@@ -172,19 +217,20 @@ impl Apply<'_> {
             let filter = filters.of(simd, p);
             let mut y = 0;
             while y < nine.output[0] {
+                let n = if y + ROWS <= nine.output[0] { ROWS } else { 1 };
+                let soon = Soon::new::<STRIDE>(nine, input, output, y + n);
                 let out = output[y * nine.output[1]..].as_mut_ptr();
                 // SAFETY: rows are those of the input or zeros; the output has as many rows from `y` on.
                 unsafe {
-                    if y + ROWS <= nine.output[0] {
+                    if n == ROWS {
                         let rows = nine.rows::<STRIDE, ROWS>(input, zeros, y);
-                        apply::<S, STRIDE, ROWS>(simd, nine, &rows, &filter, out);
-                        y += ROWS;
+                        apply::<S, STRIDE, ROWS>(simd, nine, (&rows, soon), &filter, out);
                     } else {
                         let rows = nine.rows::<STRIDE, 1>(input, zeros, y);
-                        apply::<S, STRIDE, 1>(simd, nine, &rows, &filter, out);
-                        y += 1;
+                        apply::<S, STRIDE, 1>(simd, nine, (&rows, soon), &filter, out);
                     }
                 }
+                y += n;
             }
         }
     }
@@ -198,7 +244,7 @@ impl Apply<'_> {
 unsafe fn apply<S: Simd, const STRIDE: usize, const N: usize>(
     simd: S,
     nine: &Nine,
-    rows: &[*const f32; MET],
+    (rows, soon): (&[*const f32; MET], Soon),
     filter: &Filter<'_, S>,
     out: *mut f32,
 ) {
@@ -206,11 +252,11 @@ unsafe fn apply<S: Simd, const STRIDE: usize, const N: usize>(
         let columns = Columns::new::<S, STRIDE>(nine, x);
         // SAFETY: the caller's promise.
         unsafe {
-            let out = (out.add(x), nine.output[1]);
+            let (soon, out) = (soon.at_column::<STRIDE>(x), (out.add(x), nine.output[1]));
             if columns.inside {
-                register::<S, STRIDE, N, true>(simd, columns, rows, filter, out);
+                register::<S, STRIDE, N, true>(simd, columns, (rows, soon), filter, out);
             } else {
-                register::<S, STRIDE, N, false>(simd, columns, rows, filter, out);
+                register::<S, STRIDE, N, false>(simd, columns, (rows, soon), filter, out);
             }
         }
     }
@@ -224,7 +270,7 @@ unsafe fn apply<S: Simd, const STRIDE: usize, const N: usize>(
 unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: bool>(
     simd: S,
     columns: Columns,
-    rows: &[*const f32; MET],
+    (rows, soon): (&[*const f32; MET], Soon),
     filter: &Filter<'_, S>,
     (out, stride): (*mut f32, usize),
 ) {
@@ -232,6 +278,7 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
     for (r, &row) in rows.iter().enumerate().take(met(STRIDE, N)) {
         // SAFETY: the caller's promise.
         let values = unsafe { columns.load::<S, STRIDE, INSIDE>(simd, row) };
+        soon.ask::<S, STRIDE>(simd, r);
         for (o, sum) in sum.iter_mut().enumerate() {
             let t = r.wrapping_sub(o * STRIDE);
             if t < 3 {
@@ -245,6 +292,7 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
     for (o, sum) in filter.row.finish(simd, sum).into_iter().enumerate() {
         // SAFETY: row `o` of the output has `n` values from here on.
         unsafe { store(simd, out.add(o * stride), n, sum) };
+        simd.prefetch_to_write(soon.output(o));
     }
 }
 

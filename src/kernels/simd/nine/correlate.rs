@@ -1,7 +1,7 @@
 //! The weights' gradient: nine sums a channel, in registers over all images.
 
 use super::columns::{Columns, load};
-use super::{MANY, MET, Nine, met};
+use super::{MANY, MET, Nine, Soon, met};
 use crate::kernels::simd::{Isa, Job, MOST_LANES, Simd};
 
 /// Where planes lie: those of image i and channel c are the `i * channels + c`-th of both slices.
@@ -61,19 +61,30 @@ impl Correlate<'_> {
                 let top = &pairs.top[plane * nine.out_area()..][..nine.out_area()];
                 let mut y = 0;
                 while y < nine.output[0] {
+                    let n = if y + MANY <= nine.output[0] { MANY } else { 1 };
+                    let soon = match y + n {
+                        next if next < nine.output[0] => Soon::new::<STRIDE>(nine, input, top, next),
+                        // All images' planes of so few rows would share a few sets of the cache: what is near already.
+                        _ if y == 0 => Soon::new::<STRIDE>(nine, input, top, 0),
+                        // The channel's plane of the next image.
+                        _ => Soon {
+                            input: input.as_ptr().wrapping_add(pairs.channels * nine.in_area()),
+                            output: top.as_ptr().wrapping_add(pairs.channels * nine.out_area()),
+                            widths: [nine.input[1], nine.output[1]],
+                        },
+                    };
                     let top = top[y * nine.output[1]..].as_ptr();
                     // SAFETY: rows are those of the input or zeros; `top` has as many rows from `y` on.
-                    unsafe {
-                        if y + MANY <= nine.output[0] {
+                    sums = unsafe {
+                        if n == MANY {
                             let rows = nine.rows::<STRIDE, MANY>(input, pairs.zeros, y);
-                            sums = correlate::<S, STRIDE, MANY>(simd, nine, &rows, top, sums);
-                            y += MANY;
+                            correlate::<S, STRIDE, MANY>(simd, nine, (&rows, soon), top, sums)
                         } else {
                             let rows = nine.rows::<STRIDE, 1>(input, pairs.zeros, y);
-                            sums = correlate::<S, STRIDE, 1>(simd, nine, &rows, top, sums);
-                            y += 1;
+                            correlate::<S, STRIDE, 1>(simd, nine, (&rows, soon), top, sums)
                         }
-                    }
+                    };
+                    y += n;
                 }
             }
             for (total, sum) in totals.iter_mut().zip(sums) {
@@ -94,7 +105,7 @@ impl Correlate<'_> {
 unsafe fn correlate<S: Simd, const STRIDE: usize, const N: usize>(
     simd: S,
     nine: &Nine,
-    rows: &[*const f32; MET],
+    (rows, soon): (&[*const f32; MET], Soon),
     top: *const f32,
     mut sums: [S::V; 9],
 ) -> [S::V; 9] {
@@ -102,11 +113,11 @@ unsafe fn correlate<S: Simd, const STRIDE: usize, const N: usize>(
         let columns = Columns::new::<S, STRIDE>(nine, x);
         // SAFETY: the caller's promise.
         sums = unsafe {
-            let top = (top.add(x), nine.output[1]);
+            let (soon, top) = (soon.at_column::<STRIDE>(x), (top.add(x), nine.output[1]));
             if columns.inside {
-                register::<S, STRIDE, N, true>(simd, columns, rows, top, sums)
+                register::<S, STRIDE, N, true>(simd, columns, (rows, soon), top, sums)
             } else {
-                register::<S, STRIDE, N, false>(simd, columns, rows, top, sums)
+                register::<S, STRIDE, N, false>(simd, columns, (rows, soon), top, sums)
             }
         };
     }
@@ -121,7 +132,7 @@ unsafe fn correlate<S: Simd, const STRIDE: usize, const N: usize>(
 unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: bool>(
     simd: S,
     columns: Columns,
-    rows: &[*const f32; MET],
+    (rows, soon): (&[*const f32; MET], Soon),
     (top, stride): (*const f32, usize),
     mut sums: [S::V; 9],
 ) -> [S::V; 9] {
@@ -130,10 +141,12 @@ unsafe fn register<S: Simd, const STRIDE: usize, const N: usize, const INSIDE: b
     for (o, value) in tops.iter_mut().enumerate() {
         // SAFETY: row `o` of the output has `n` values from here on.
         *value = unsafe { load(simd, top.add(o * stride), n) };
+        simd.prefetch(soon.output(o));
     }
     for (r, &row) in rows.iter().enumerate().take(met(STRIDE, N)) {
         // SAFETY: the caller's promise.
         let values = unsafe { columns.load::<S, STRIDE, INSIDE>(simd, row) };
+        soon.ask::<S, STRIDE>(simd, r);
         for (o, &top) in tops.iter().enumerate() {
             let t = r.wrapping_sub(o * STRIDE);
             if t < 3 {
