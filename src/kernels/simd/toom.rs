@@ -2,7 +2,7 @@
 //! a column give six outputs, five give four.
 
 use super::winograd::{Map, input, sums, values};
-use super::{Epilogue, Isa, Job, MOST_COLS, MOST_ROWS, MatMut, Simd, Spot, limits::by_rows};
+use super::{Epilogue, Isa, Job, MOST_COLS, MOST_ROWS, MatMut, Simd, Spot, limits::by_rows, past::LINE};
 
 /// Points, and so the lines that a tile reads.
 pub const POINTS: usize = 8;
@@ -176,7 +176,12 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
         for line in (p..NV * outputs).step_by(POINTS) {
             let to = spots[line / outputs].to + line % outputs * factors.width;
             for r in 0..MR {
-                simd.prefetch_to_write(c.as_mut_ptr().wrapping_add(r * c.stride() + to));
+                let at = c.as_mut_ptr().wrapping_add(r * c.stride() + to);
+                simd.prefetch_to_write(at);
+                if NV * S::LANES == LINE {
+                    // Of the next registers, too, as so few products take less time than memory does.
+                    simd.prefetch_to_write(at.wrapping_add(LINE));
+                }
             }
         }
         for &offset in factors.offsets {
