@@ -244,22 +244,17 @@ pub(super) fn tiles(isa: Isa, packed: &Packed<'_>, (alpha, beta): (f32, f32), mu
     let (m, n) = (c.rows(), c.cols());
     for rows in pack::panels(m, isa.tile_rows()) {
         // Along the rows of C, which then stream through the cache.
-        for j in (0..n).step_by(isa.tile_cols()) {
-            let cols = j..(j + isa.tile_cols()).min(n);
-            let width = cols.len().next_multiple_of(isa.lanes());
-            let tile = simd::Tile {
-                k,
-                a: &a[rows.start * k..rows.end * k],
-                a_stride: rows.len(),
-                a_row: 1,
-                b: &b[j * k..(j + width) * k],
-                b_stride: width,
-                alpha,
-                beta,
-                epilogue: simd::Epilogue::default(),
-            };
-            simd::multiply(isa, &tile, c.block(rows.clone(), cols));
-        }
+        let tiles = simd::Tiles {
+            k,
+            a: &a[rows.start * k..rows.end * k],
+            a_stride: rows.len(),
+            a_row: 1,
+            b: simd::Columns::Panels(b),
+            alpha,
+            beta,
+            epilogue: simd::Epilogue::default(),
+        };
+        simd::multiply(isa, &tiles, c.block(rows, 0..n));
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Onto, Place, WORK};
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Epilogue, ImagesMut, Isa, MOST_COLS, MOST_LANES, Piece, Tile};
+use crate::kernels::simd::{self, Columns, Epilogue, ImagesMut, Isa, MOST_COLS, MOST_LANES, Piece, Tiles};
 
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
@@ -255,21 +255,18 @@ impl Convolve<'_> {
             let next = self.weights.after(&rows, m, taps);
             let (a, a_stride, a_row) = self.weights.panel(&rows, m, taps);
             // Along the rows of C, which then stream through the cache.
-            for cols in self.panels(cols) {
-                let next = if cols.end == block.cols.end { next } else { &[] };
-                let tile = Tile {
-                    k,
-                    a,
-                    a_stride,
-                    a_row,
-                    b: &values[(cols.start - block.cols.start) * k..],
-                    b_stride: cols.len().next_multiple_of(self.isa.lanes()),
-                    alpha: 1.0,
-                    beta: if depth == 0 && self.onto == Onto::Nothing { 0.0 } else { 1.0 },
-                    epilogue: if last { self.epilogue.rows(rows.clone()) } else { Epilogue::default() },
-                };
-                simd::multiply_across(self.isa, &tile, next, c, rows.start - first..rows.end - first, cols);
-            }
+            let tiles = Tiles {
+                k,
+                a,
+                a_stride,
+                a_row,
+                b: Columns::Panels(values),
+                alpha: 1.0,
+                beta: if depth == 0 && self.onto == Onto::Nothing { 0.0 } else { 1.0 },
+                epilogue: if last { self.epilogue.rows(rows.clone()) } else { Epilogue::default() },
+            };
+            let rows = rows.start - first..rows.end - first;
+            simd::multiply_across(self.isa, &tiles, next, c, rows, cols.clone());
         }
     }
 

@@ -1,28 +1,38 @@
-//! The micro-kernel of matrix multiplication: one tile of C held in registers while k runs. Its columns end in a masked
-//! register, so little arithmetic is wasted.
+//! The micro-kernel of matrix multiplication: a row of tiles of C, each held in registers while k runs. Its columns end in a
+//! masked register, so little arithmetic is wasted.
+
+mod place;
 
 use std::ops::Range;
 
-use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, limits::by_rows, standardize};
+use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, limits::by_rows};
+use place::{Place, store, store_whole};
 
 /// Rows of B that are fetched ahead, where they are.
 const AHEAD: usize = 16;
 
-/// A tile's factors and what happens when it is stored: c = epilogue(alpha * a b + beta * c).
+/// The columns of the right factor.
 #[derive(Clone, Copy, Debug)]
-pub struct Tile<'a> {
+pub enum Columns<'a> {
+    /// For each panel of `isa.tile_cols()` columns `k` rows, one after the other, whose columns fill whole registers.
+    Panels(&'a [f32]),
+    /// At most so many columns: `k` rows, so far apart, each readable to the end of the last register.
+    Rows(&'a [f32], usize),
+}
+
+/// The factors of a row of tiles, and what happens when they are stored: c = epilogue(alpha * a b + beta * c).
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles<'a> {
     /// Depth of the product.
     pub k: usize,
-    /// `k` groups of one value per row of the tile, `a_stride` apart; or the rows, `a_row` apart, with a stride of one.
+    /// `k` groups of one value per row of C, `a_stride` apart; or the rows, `a_row` apart, with a stride of one.
     pub a: &'a [f32],
     /// Distance between groups of `a`.
     pub a_stride: usize,
     /// Distance between the values of a group.
     pub a_row: usize,
-    /// `k` rows, `b_stride` apart, each readable to the end of the last register the tile's columns need.
-    pub b: &'a [f32],
-    /// Distance between rows of `b`.
-    pub b_stride: usize,
+    /// The right factor.
+    pub b: Columns<'a>,
     /// Factor of the product.
     pub alpha: f32,
     /// Factor of what `c` holds; at 0 it is not read.
@@ -31,19 +41,14 @@ pub struct Tile<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// Computes one tile. `c` has at most `isa.tile_rows()` rows and `isa.tile_cols()` columns.
+/// Computes a row of tiles. `c` has at most `isa.tile_rows()` rows.
 ///
 /// # Panics
-/// When `c` is larger than that, or `a`, `b` or the epilogue's settings too short.
-pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
+/// When `c` has more, or `a`, `b` or the epilogue's settings are too short.
+pub fn multiply(isa: Isa, tiles: &Tiles<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
-    run(
-        isa,
-        tile,
-        &[],
-        c.rows(),
-        &Place { at, stride, cols, first: cols, others: cols, hop: 0, beside: None },
-    );
+    let place = Place { at, stride, first: cols, others: cols, hop: 0, beside: None };
+    run(isa, tiles, &[], [c.rows(), cols], place);
 }
 
 /// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Of `next`, which will be read
@@ -54,7 +59,7 @@ pub fn multiply(isa: Isa, tile: &Tile<'_>, mut c: MatMut<'_>) {
 /// When a range reaches outside, something lies beside `c` and beta is 0, and as `multiply` does.
 pub fn multiply_across(
     isa: Isa,
-    tile: &Tile<'_>,
+    tiles: &Tiles<'_>,
     next: &[f32],
     c: &mut ImagesMut<'_>,
     rows: Range<usize>,
@@ -69,61 +74,47 @@ pub fn multiply_across(
     let place = Place {
         at: c.row_ptr(image, rows.start).wrapping_add(col),
         stride: c.stride(),
-        cols: cols.len(),
         first: c.cols() - col,
         others: c.cols(),
         hop: c.image_stride() - c.cols(),
         beside: c.beside_ptr(image, rows.start).map(|p| p.wrapping_add(col)),
     };
-    run(isa, tile, next, rows.len(), &place);
+    run(isa, tiles, next, [rows.len(), cols.len()], place);
 }
 
-/// Where a tile goes.
-struct Place {
-    /// Its first value, and the distance between rows.
-    at: *mut f32,
-    stride: usize,
-    /// Its columns; how many the first image has, and each of the others, and how much further than its columns an image
-    /// lies from the last.
-    cols: usize,
-    first: usize,
-    others: usize,
-    hop: usize,
-    /// What lies beside the first value; all that does lies as the tile does.
-    beside: Option<*const f32>,
-}
-
-/// Computes a tile of `rows` rows; all of its place is writable.
-fn run(isa: Isa, tile: &Tile<'_>, next: &[f32], rows: usize, place: &Place) {
-    if rows == 0 || place.cols == 0 {
+/// Computes `rows x cols` values; all of their place is writable.
+fn run(isa: Isa, tiles: &Tiles<'_>, next: &[f32], [rows, cols]: [usize; 2], place: Place) {
+    if rows == 0 || cols == 0 {
         return;
     }
-    let width = place.cols.next_multiple_of(isa.lanes());
-    assert!(rows <= isa.tile_rows() && width <= isa.tile_cols(), "tile {rows} x {}", place.cols);
-    assert!(tile.a_row == 1 || tile.a_stride == 1, "a lies group by group, or row by row");
-    let last = tile.k.saturating_sub(1) * tile.a_stride + (rows - 1) * tile.a_row;
-    assert!(tile.k == 0 || last < tile.a.len(), "a is too short");
-    assert!(tile.k == 0 || tile.b.len() >= (tile.k - 1) * tile.b_stride + width, "b is too short");
-    assert!(tile.epilogue.serves(rows), "settings of the epilogue are too few");
+    let width = cols.next_multiple_of(isa.lanes());
+    assert!(rows <= isa.tile_rows(), "tiles of {rows} rows");
+    assert!(tiles.a_row == 1 || tiles.a_stride == 1, "a lies group by group, or row by row");
+    let last = tiles.k.saturating_sub(1) * tiles.a_stride + (rows - 1) * tiles.a_row;
+    assert!(tiles.k == 0 || last < tiles.a.len(), "a is too short");
+    let enough = match tiles.b {
+        Columns::Panels(b) => tiles.k * width <= b.len(),
+        Columns::Rows(b, stride) => {
+            assert!(width <= isa.tile_cols(), "rows of b of {cols} columns");
+            tiles.k == 0 || (tiles.k - 1) * stride + width <= b.len()
+        }
+    };
+    assert!(enough, "b is too short");
+    assert!(tiles.epilogue.serves(rows), "settings of the epilogue are too few");
     let cleared = place.beside.is_some();
-    assert!(!cleared || tile.beta != 0.0 && tile.epilogue.standards.is_none(), "plain sums are cleared");
-    let two = width > isa.lanes();
-    // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
-    if two {
-        by_rows!(rows, MR => isa.run(Fixed::<MR, 2> { tile, next, place }))
-    } else {
-        by_rows!(rows, MR => isa.run(Fixed::<MR, 1> { tile, next, place }))
-    }
+    assert!(!cleared || tiles.beta != 0.0 && tiles.epilogue.standards.is_none(), "plain sums are cleared");
+    by_rows!(rows, MR => isa.run(Fixed::<MR> { tiles, next, cols, place }));
 }
 
-/// A tile of `MR` rows and `NV` registers a row, whose sizes `run` has checked.
-struct Fixed<'a, const MR: usize, const NV: usize> {
-    tile: &'a Tile<'a>,
+/// Tiles of `MR` rows, whose sizes `run` has checked.
+struct Fixed<'a, const MR: usize> {
+    tiles: &'a Tiles<'a>,
     next: &'a [f32],
-    place: &'a Place,
+    cols: usize,
+    place: Place,
 }
 
-impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
+impl<const MR: usize> Job for Fixed<'_, MR> {
     type Output = ();
 
     #[inline(always)]
@@ -132,45 +123,93 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, MR, NV> {
         if const { MR > S::ROWS } {
             return;
         }
-        let Fixed { tile, next, place } = self;
-        let Place { at, stride, first, hop, .. } = *place;
-        for v in 0..NV {
-            // Of the image that the register begins in, or the one after the first.
-            let hops = if v * S::LANES < first { 0 } else { hop };
-            prefetch::<S, MR>(simd, at.wrapping_add(hops + v * S::LANES), stride);
-            if let Some(beside) = place.beside {
-                for i in 0..MR {
-                    simd.prefetch(beside.wrapping_add(hops + v * S::LANES + i * stride));
+        let Fixed { tiles, next, cols, mut place } = self;
+        let (mut b, stride) = match tiles.b {
+            Columns::Panels(b) => (b.as_ptr(), None),
+            Columns::Rows(b, stride) => (b.as_ptr(), Some(stride)),
+        };
+        let mut left = cols;
+        while left > 0 {
+            let cols = left.min(2 * S::LANES);
+            let next = if cols == left { next } else { &[] };
+            // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
+            unsafe {
+                if cols > S::LANES {
+                    let b = (b, stride.unwrap_or(2 * S::LANES));
+                    tile::<S, MR, 2>(simd, tiles, b, next, (cols, &place));
+                } else {
+                    tile::<S, MR, 1>(simd, tiles, (b, stride.unwrap_or(S::LANES)), next, (cols, &place));
                 }
+            }
+            left -= cols;
+            if left > 0 {
+                (b, place) = (b.wrapping_add(tiles.k * 2 * S::LANES), place.after(cols));
             }
         }
-        // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
-        unsafe {
-            let (a, b) = ((tile.a.as_ptr(), tile.a_stride), (tile.b.as_ptr(), tile.b_stride));
-            let mut sum = if tile.a_row > 1 {
-                product_of_rows::<S, MR, NV>(simd, tile.k, (a.0, tile.a_row), b)
-            } else if tile.a_stride > MR {
-                product::<S, MR, NV, true>(simd, tile.k, a, b, next)
-            } else {
-                product::<S, MR, NV, false>(simd, tile.k, a, b, next)
+    }
+}
+
+/// A tile of `MR` rows and `NV` registers a row.
+///
+/// # Safety
+/// `a` has `k` groups of `MR` values, or as many rows of `k` values; `b` has `k` rows of `NV * LANES` values; all of the place
+/// is writable.
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    tiles: &Tiles<'_>,
+    b: (*const f32, usize),
+    next: &[f32],
+    (cols, place): (usize, &Place),
+) {
+    let Place { at, stride, first, hop, .. } = *place;
+    for v in 0..NV {
+        // Of the image that the register begins in, or the one after the first.
+        let hops = if v * S::LANES < first { 0 } else { hop };
+        prefetch::<S, MR>(simd, at.wrapping_add(hops + v * S::LANES), stride);
+        if let Some(beside) = place.beside {
+            for i in 0..MR {
+                simd.prefetch(beside.wrapping_add(hops + v * S::LANES + i * stride));
+            }
+        }
+    }
+    let a = tiles.a.as_ptr();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sum = if tiles.a_row > 1 {
+            product_of_rows::<S, MR, NV>(simd, tiles.k, (a, tiles.a_row), b)
+        } else if tiles.a_stride > MR {
+            product::<S, MR, NV, true>(simd, tiles.k, (a, tiles.a_stride), b, next)
+        } else {
+            product::<S, MR, NV, false>(simd, tiles.k, (a, tiles.a_stride), b, next)
+        };
+        if tiles.alpha != 1.0 {
+            let alpha = simd.splat(tiles.alpha);
+            sum.as_flattened_mut().iter_mut().for_each(|s| *s = simd.mul(*s, alpha));
+        }
+        if let Some(bias) = tiles.epilogue.bias {
+            for (sums, &bias) in sum.iter_mut().zip(&bias[..MR]) {
+                let bias = simd.splat(bias);
+                sums.iter_mut().for_each(|s| *s = simd.add(*s, bias));
+            }
+        }
+        let (add, standard) = (tiles.beta != 0.0, tiles.epilogue.standards.is_some());
+        if cols == NV * S::LANES && cols <= place.first && place.beside.is_none() {
+            return match (add, standard) {
+                (false, false) => store_whole::<S, MR, NV, false, false>(simd, tiles, &sum, place),
+                (true, false) => store_whole::<S, MR, NV, true, false>(simd, tiles, &sum, place),
+                (false, true) => store_whole::<S, MR, NV, false, true>(simd, tiles, &sum, place),
+                (true, true) => store_whole::<S, MR, NV, true, true>(simd, tiles, &sum, place),
             };
-            if tile.alpha != 1.0 {
-                let alpha = simd.splat(tile.alpha);
-                sum.as_flattened_mut().iter_mut().for_each(|s| *s = simd.mul(*s, alpha));
-            }
-            if let Some(bias) = tile.epilogue.bias {
-                for (sums, &bias) in sum.iter_mut().zip(&bias[..MR]) {
-                    let bias = simd.splat(bias);
-                    sums.iter_mut().for_each(|s| *s = simd.add(*s, bias));
-                }
-            }
-            match (tile.beta == 0.0, tile.epilogue.standards.is_some(), place.beside.is_some()) {
-                (true, false, _) => store::<S, MR, NV, false, false, false>(simd, tile, &sum, place),
-                (false, false, false) => store::<S, MR, NV, true, false, false>(simd, tile, &sum, place),
-                (false, false, true) => store::<S, MR, NV, true, false, true>(simd, tile, &sum, place),
-                (true, true, _) => store::<S, MR, NV, false, true, false>(simd, tile, &sum, place),
-                (false, true, _) => store::<S, MR, NV, true, true, false>(simd, tile, &sum, place),
-            }
+        }
+        // A copy, for the sums of whole tiles never to leave their registers.
+        let (sum, place) = (&{ sum }, (cols, place));
+        match (add, standard, place.1.beside.is_some()) {
+            (false, false, _) => store::<S, MR, NV, false, false, false>(simd, tiles, sum, place),
+            (true, false, false) => store::<S, MR, NV, true, false, false>(simd, tiles, sum, place),
+            (true, false, true) => store::<S, MR, NV, true, false, true>(simd, tiles, sum, place),
+            (false, true, _) => store::<S, MR, NV, false, true, false>(simd, tiles, sum, place),
+            (true, true, _) => store::<S, MR, NV, true, true, false>(simd, tiles, sum, place),
         }
     }
 }
@@ -265,70 +304,6 @@ unsafe fn product_of_rows<S: Simd, const MR: usize, const NV: usize>(
     sum
 }
 
-/// Writes a tile, image by image: `ADD` what `c` holds, and by its `STANDARD`s. What can be done before is done, and nothing here but loads and stores depends on branches: so
-/// all sums stay in registers.
-///
-/// # Safety
-/// All of the place is writable in `MR` rows; with `CLEAR`, something lies beside it.
-#[inline(always)]
-unsafe fn store<
-    S: Simd,
-    const MR: usize,
-    const NV: usize,
-    const ADD: bool,
-    const STANDARD: bool,
-    const CLEAR: bool,
->(
-    simd: S,
-    tile: &Tile<'_>,
-    sum: &[[S::V; NV]; MR],
-    place: &Place,
-) {
-    let Place { mut at, stride, cols, first, others, hop, beside } = *place;
-    let mut beside = beside.unwrap_or(at);
-    let beta = simd.splat(tile.beta);
-    let floor = simd.splat(if tile.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
-    let standards =
-        tile.epilogue.standards.filter(|_| STANDARD).map_or(&[][..], |standards| &standards[..MR]);
-    let zero = simd.splat(0.0);
-    let (mut start, mut end) = (0, first.min(cols));
-    while start < cols {
-        for v in 0..NV {
-            let before = v * S::LANES;
-            let lanes =
-                (start.saturating_sub(before).min(S::LANES), end.saturating_sub(before).min(S::LANES));
-            if lanes.0 == lanes.1 {
-                continue;
-            }
-            for (i, sums) in sum.iter().enumerate() {
-                let p = at.wrapping_add(i * stride + before);
-                let mut value = sums[v];
-                // SAFETY: the lanes are columns of row `i`.
-                unsafe {
-                    if ADD {
-                        value = simd.fma(simd.load_lanes(p, lanes), beta, value);
-                    }
-                    if CLEAR {
-                        let beside = simd.load_lanes(beside.wrapping_add(i * stride + before), lanes);
-                        value = simd.where_greater(beside, zero, value, zero);
-                    }
-                    if STANDARD {
-                        let [_, y] =
-                            standardize(simd, standards[i].map(|setting| simd.splat(setting)), value);
-                        // The bits of a rectifier by itself.
-                        simd.store_lanes(p, lanes, simd.where_at_most(y, floor, floor, y));
-                    } else {
-                        // The floor first: a value that is not a number stays one.
-                        simd.store_lanes(p, lanes, simd.max(floor, value));
-                    }
-                }
-            }
-        }
-        (at, beside) = (at.wrapping_add(hop), beside.wrapping_add(hop));
-        (start, end) = (end, cols.min(end + others));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,21 +322,10 @@ mod tests {
                     for (i, k) in (0..m).flat_map(|i| (0..K).map(move |k| (i, k))) {
                         a[i * a_row + k * a_stride] = value(i, 2 * k);
                     }
-                    let epilogue = Epilogue::default();
-                    let b_stride = isa.tile_cols();
-                    let tile = Tile {
-                        k: K,
-                        a: &a,
-                        a_stride,
-                        a_row,
-                        b: &b,
-                        b_stride,
-                        alpha: 1.0,
-                        beta: 0.0,
-                        epilogue,
-                    };
+                    let (b, epilogue) = (Columns::Rows(&b, isa.tile_cols()), Epilogue::default());
+                    let tiles = Tiles { k: K, a: &a, a_stride, a_row, b, alpha: 1.0, beta: 0.0, epilogue };
                     let mut c = vec![f32::NAN; m * n];
-                    multiply(isa, &tile, MatMut::new(&mut c, m, n, n));
+                    multiply(isa, &tiles, MatMut::new(&mut c, m, n, n));
                     c
                 });
                 let [packed, rows] = [products.next(), products.next()].map(Option::unwrap);
@@ -379,11 +343,19 @@ mod tests {
     #[test]
     fn columns_go_to_their_images() {
         for isa in Isa::all() {
-            let (m, n) = (isa.tile_rows(), isa.tile_cols());
-            for area in [1, 3, isa.lanes() - 1, isa.lanes() + 1, n] {
-                // The tile holds 1, 2, 3 and so on in each row, and begins in the second image.
-                let b: Vec<f32> = (0..n).map(|j| j as f32).collect();
-                let (ones, standards) = (vec![1.0; m], Epilogue::standards_for_tests(m));
+            let (m, wide, lanes) = (isa.tile_rows(), isa.tile_cols(), isa.lanes());
+            let sizes = [wide, wide + lanes, 3 * wide + 3];
+            for (n, area) in sizes
+                .into_iter()
+                .flat_map(|n| [1, 3, lanes - 1, lanes + 1, wide, 2 * wide + lanes].map(move |area| (n, area)))
+            {
+                // The sums are 1, 2, 3 and so on in each row, a half of each from the second k, and begin in the second image.
+                let mut b = vec![];
+                for panel in (0..n).step_by(wide) {
+                    let cols = panel..n.next_multiple_of(lanes).min(panel + wide);
+                    b.extend((0..2).flat_map(|_| cols.clone().map(|j| 0.5 * j as f32)));
+                }
+                let (ones, standards) = (vec![1.0; 2 * m], Epilogue::standards_for_tests(m));
                 let bias = Some(&ones[..]);
                 for (standards, relu, beta, cleared) in [
                     (None, false, 2.0, false),
@@ -393,24 +365,15 @@ mod tests {
                     (Some(&standards), true, 2.0, false),
                 ] {
                     let epilogue = Epilogue { bias, standards, relu };
-                    let tile = Tile {
-                        k: 1,
-                        a: &ones,
-                        a_stride: m,
-                        a_row: 1,
-                        b: &b,
-                        b_stride: n,
-                        alpha: 1.0,
-                        beta,
-                        epilogue,
-                    };
+                    let (a, a_stride, b) = (&ones, m, Columns::Panels(&b));
+                    let tiles = Tiles { k: 2, a, a_stride, a_row: 1, b, alpha: 1.0, beta, epilogue };
                     let (images, start) = (n.div_ceil(area) + 2, area + area / 2);
                     let mut data = vec![0.5; images * (m + 1) * area];
                     let beside: Vec<f32> =
                         (0..data.len()).map(|at| [1.0, -1.0, 0.0, f32::NAN, 2.0][at % 5]).collect();
                     let beside = cleared.then_some(&beside[..]);
                     let mut c = ImagesMut::new(&mut data, images, m + 1, area).where_above_0(beside);
-                    multiply_across(isa, &tile, &[], &mut c, 1..m + 1, start..start + n);
+                    multiply_across(isa, &tiles, &[], &mut c, 1..m + 1, start..start + n);
                     for (at, value) in data.into_iter().enumerate() {
                         let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
                         let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);

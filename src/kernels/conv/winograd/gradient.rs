@@ -6,7 +6,7 @@ use super::{Points, Source, WORK, Winograd};
 use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Epilogue, MatMut, Tile};
+use crate::kernels::simd::{self, Columns, Epilogue, MatMut, Tiles};
 
 /// Floats that the sums of all parts may take.
 const SUMS: usize = 1 << 22;
@@ -171,18 +171,17 @@ impl Winograd {
     ) {
         let width = c.cols();
         for rows in panels(c.rows(), self.isa.tile_rows()) {
-            let tile = Tile {
+            let tiles = Tiles {
                 k: inputs.tiles,
                 a: &a[rows.start..],
                 a_stride: inputs.channels,
                 a_row: 1,
-                b,
-                b_stride: gradients.channels,
+                b: Columns::Rows(b, gradients.channels),
                 alpha: 1.0,
                 beta: if add { 1.0 } else { 0.0 },
                 epilogue: Epilogue::default(),
             };
-            simd::multiply(self.isa, &tile, c.block(rows, 0..width));
+            simd::multiply(self.isa, &tiles, c.block(rows, 0..width));
         }
     }
 }
