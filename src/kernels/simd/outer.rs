@@ -1,5 +1,5 @@
-//! The micro-kernel of weight gradients: a few taps of the input times many channels of the output's gradient, summed
-//! over positions.
+//! The micro-kernel of weight gradients: taps of the input times many channels of the output's gradient, summed over
+//! positions, a column of tiles at a time.
 //!
 //! Unlike in matrix multiplication neither factor needs a matrix of taps: each tap's values are read where they lie in
 //! the plane, one broadcast at a time.
@@ -16,7 +16,7 @@ pub struct Run {
     pub len: usize,
 }
 
-/// The factors of a tile.
+/// The factors of a column of tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Outer<'a> {
     /// The planes.
@@ -31,14 +31,14 @@ pub struct Outer<'a> {
     pub add: bool,
     /// Positions of a run that are summed before their sum is added: shorter sums are nearer. `None`: all of all runs.
     pub longest: Option<usize>,
-    /// What will be read next: as many registers of it as there are positions are fetched meanwhile.
+    /// What will be read next: each tile fetches as many more registers of it as there are positions, to its end.
     pub next: &'a [f32],
 }
 
 /// `c[r][j] (+)=` the sum over positions x of `data[offsets[r] + x] * b[x][j]`.
 ///
 /// # Panics
-/// When `c` has more than `isa.tile_rows()` rows or `isa.tile_cols()` columns, or something reaches outside.
+/// When `c` has more than `isa.tile_cols()` columns, or something reaches outside.
 pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
     outer_ahead(isa, factors, 0, c);
 }
@@ -48,31 +48,47 @@ pub fn outer(isa: Isa, factors: &Outer<'_>, c: MatMut<'_>) {
 ///
 /// # Panics
 /// As `outer` does.
-pub fn outer_ahead(isa: Isa, factors: &Outer<'_>, ahead: usize, mut c: MatMut<'_>) {
+pub fn outer_ahead(isa: Isa, factors: &Outer<'_>, ahead: usize, c: MatMut<'_>) {
     if c.rows() == 0 || c.cols() == 0 {
         return;
     }
     let width = c.cols().next_multiple_of(isa.lanes());
-    assert!(c.rows() <= isa.tile_rows() && width <= isa.tile_cols(), "tile {} x {}", c.rows(), c.cols());
+    assert!(width <= isa.tile_cols(), "tiles of {} columns", c.cols());
     assert_eq!(factors.offsets.len(), c.rows(), "one offset a row");
     let positions: usize = factors.runs.iter().map(|r| r.len).sum();
     assert!(factors.b.len() >= positions * width, "b is too short");
     let furthest = factors.offsets.iter().copied().max().unwrap_or(0) as usize;
     let end = factors.runs.iter().map(|r| r.from + r.len).max().unwrap_or(0);
     assert!(positions == 0 || furthest + end <= factors.data.len(), "runs reach outside");
-    let two = width > isa.lanes();
-    // By reference: a copy would be read in wider pieces than it was just written, and wait for all stores before.
+    // Equal tiles, the longer first.
+    let count = c.rows().div_ceil(isa.tile_rows());
+    let (rows, longer) = (c.rows() / count, c.rows() % count);
+    let (offsets, others) = factors.offsets.split_at(longer * (rows + 1));
+    let (tall, c) = c.split_rows(offsets.len());
+    let next = &factors.next[(longer * positions * isa.lanes()).min(factors.next.len())..];
+    let depths = (positions, ahead);
+    tiles(isa, &Outer { offsets, ..*factors }, depths, rows + 1, tall);
+    tiles(isa, &Outer { offsets: others, next, ..*factors }, depths, rows, c);
+}
+
+/// Computes `c` by tiles of `rows` rows.
+fn tiles(isa: Isa, factors: &Outer<'_>, (positions, ahead): (usize, usize), rows: usize, mut c: MatMut<'_>) {
+    if c.rows() == 0 {
+        return;
+    }
+    let two = c.cols() > isa.lanes();
     let c = &mut c;
     if two {
-        by_rows!(c.rows(), MR => isa.run(Fixed::<MR, 2> { factors, ahead, c }))
+        by_rows!(rows, MR => isa.run(Fixed::<MR, 2> { factors, positions, ahead, c }))
     } else {
-        by_rows!(c.rows(), MR => isa.run(Fixed::<MR, 1> { factors, ahead, c }))
+        by_rows!(rows, MR => isa.run(Fixed::<MR, 1> { factors, positions, ahead, c }))
     }
 }
 
-/// A tile of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.
+/// Tiles of `MR` rows and `NV` registers a row, whose sizes `outer` has checked.
 struct Fixed<'a, 'c, const MR: usize, const NV: usize> {
     factors: &'a Outer<'a>,
+    positions: usize,
     ahead: usize,
     c: &'a mut MatMut<'c>,
 }
@@ -86,49 +102,71 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
         if const { MR > S::ROWS } {
             return;
         }
-        let Fixed { factors, ahead, c } = self;
-        for v in 0..NV {
-            prefetch::<S, MR>(simd, c.as_mut_ptr().wrapping_add(v * S::LANES), c.stride());
+        let Fixed { factors, positions, ahead, c } = self;
+        let (stride, cols, mut out) = (c.stride(), c.cols(), c.as_mut_ptr());
+        let mut next = factors.next;
+        for offsets in factors.offsets.as_chunks::<MR>().0 {
+            // SAFETY: `outer` checked the factors; `c` has as many rows as there are offsets.
+            unsafe { tile::<S, MR, NV>(simd, factors, (offsets, next), ahead, (out, stride, cols)) };
+            out = out.wrapping_add(MR * stride);
+            next = &next[(positions * S::LANES).min(next.len())..];
         }
-        let mut sum = [[simd.splat(0.0); NV]; MR];
-        let (mut b, mut add) = (factors.b.as_ptr(), factors.add);
-        let mut next = if factors.next.is_empty() { b } else { factors.next.as_ptr() };
-        let step = if factors.next.is_empty() && ahead == 0 { 0 } else { S::LANES };
-        let runs = if factors.runs.is_empty() { &[Run::default()] } else { factors.runs };
-        for (index, run) in runs.iter().enumerate() {
-            let rows: [*const f32; MR] = std::array::from_fn(|r| {
-                factors.data.as_ptr().wrapping_add(factors.offsets[r] as usize + run.from)
-            });
-            if ahead > 0 {
-                next = rows[0].wrapping_add(ahead);
+    }
+}
+
+/// A tile of `MR` rows and `NV` registers a row, which fetches what is `next`, or `ahead`.
+///
+/// # Safety
+/// Every tap of every run lies inside the data, `b` has `NV * LANES` values for each position, and `c` has `MR` rows,
+/// `stride` apart, and more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    factors: &Outer<'_>,
+    (offsets, next): (&[u32; MR], &[f32]),
+    ahead: usize,
+    (out, stride, cols): (*mut f32, usize, usize),
+) {
+    for v in 0..NV {
+        prefetch::<S, MR>(simd, out.wrapping_add(v * S::LANES), stride);
+    }
+    let mut sum = [[simd.splat(0.0); NV]; MR];
+    let (mut b, mut add) = (factors.b.as_ptr(), factors.add);
+    let step = if next.is_empty() && ahead == 0 { 0 } else { S::LANES };
+    let mut next = if next.is_empty() { b } else { next.as_ptr() };
+    let runs = if factors.runs.is_empty() { &[Run::default()] } else { factors.runs };
+    for (index, run) in runs.iter().enumerate() {
+        let rows: [*const f32; MR] =
+            offsets.map(|offset| factors.data.as_ptr().wrapping_add(offset as usize + run.from));
+        if ahead > 0 {
+            next = rows[0].wrapping_add(ahead);
+        }
+        let mut x = 0_usize;
+        loop {
+            let end = run.len.min(x.saturating_add(factors.longest.unwrap_or(usize::MAX)));
+            while x < end {
+                let mut lanes = [simd.splat(0.0); NV];
+                for (v, lanes) in lanes.iter_mut().enumerate() {
+                    // SAFETY: the caller's promise.
+                    *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
+                }
+                for (i, sums) in sum.iter_mut().enumerate() {
+                    // SAFETY: the caller's promise.
+                    let value = simd.splat(unsafe { *rows[i].add(x) });
+                    for v in 0..NV {
+                        sums[v] = simd.fma(value, lanes[v], sums[v]);
+                    }
+                }
+                simd.prefetch(next);
+                (b, next, x) = (b.wrapping_add(NV * S::LANES), next.wrapping_add(step), x + 1);
             }
-            let mut x = 0_usize;
-            loop {
-                let end = run.len.min(x.saturating_add(factors.longest.unwrap_or(usize::MAX)));
-                while x < end {
-                    let mut lanes = [simd.splat(0.0); NV];
-                    for (v, lanes) in lanes.iter_mut().enumerate() {
-                        // SAFETY: `outer` checked that `b` has `NV * LANES` values for each position.
-                        *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
-                    }
-                    for (i, sums) in sum.iter_mut().enumerate() {
-                        // SAFETY: `outer` checked that every tap of every run lies inside `data`.
-                        let value = simd.splat(unsafe { *rows[i].add(x) });
-                        for v in 0..NV {
-                            sums[v] = simd.fma(value, lanes[v], sums[v]);
-                        }
-                    }
-                    simd.prefetch(next);
-                    (b, next, x) = (b.wrapping_add(NV * S::LANES), next.wrapping_add(step), x + 1);
-                }
-                if factors.longest.is_some() || index + 1 == runs.len() {
-                    // SAFETY: `c` has `MR` rows of `cols` columns.
-                    unsafe { flush(simd, &mut sum, add, c) };
-                    add = true;
-                }
-                if x == run.len {
-                    break;
-                }
+            if factors.longest.is_some() || index + 1 == runs.len() {
+                // SAFETY: the caller's promise.
+                unsafe { flush(simd, &mut sum, add, (out, stride, cols)) };
+                add = true;
+            }
+            if x == run.len {
+                break;
             }
         }
     }
@@ -137,16 +175,15 @@ impl<const MR: usize, const NV: usize> Job for Fixed<'_, '_, MR, NV> {
 /// Adds the sums to `c`, or overwrites it, and makes them 0.
 ///
 /// # Safety
-/// `c` has `MR` rows, and more than `(NV - 1) * LANES`, at most `NV * LANES` columns.
+/// As for [`tile`].
 #[inline(always)]
 unsafe fn flush<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     sum: &mut [[S::V; NV]; MR],
     add: bool,
-    c: &mut MatMut<'_>,
+    (out, stride, cols): (*mut f32, usize, usize),
 ) {
-    let (stride, out) = (c.stride(), c.as_mut_ptr());
-    let last = c.cols() - (NV - 1) * S::LANES;
+    let last = cols - (NV - 1) * S::LANES;
     for (r, sums) in sum.iter_mut().enumerate() {
         for (v, s) in sums.iter_mut().enumerate() {
             let n = if v + 1 == NV { last } else { S::LANES };
@@ -157,6 +194,44 @@ unsafe fn flush<S: Simd, const MR: usize, const NV: usize>(
                 simd.store_first(p, n, simd.add(old, *s));
             }
             *s = simd.splat(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_tiles_match_the_definition() {
+        let numbers = |len: usize| (0..len).map(|v| (v * 7 % 11) as f32 - 5.0).collect::<Vec<_>>();
+        let (data, runs) = (numbers(200), [Run { from: 3, len: 5 }, Run { from: 40, len: 2 }]);
+        for isa in Isa::all() {
+            for (rows, cols) in (1..=3 * isa.tile_rows() + 1)
+                .flat_map(|rows| [1, isa.lanes(), isa.lanes() + 1, isa.tile_cols()].map(|cols| (rows, cols)))
+            {
+                let (width, offsets) = (cols.next_multiple_of(isa.lanes()), 0..rows as u32);
+                let (b, offsets) = (numbers(7 * width), offsets.map(|r| r * 13 % 150).collect::<Vec<_>>());
+                for (add, longest) in [(false, None), (true, None), (true, Some(3))] {
+                    let next = &data[..50];
+                    let factors =
+                        Outer { data: &data, offsets: &offsets, runs: &runs, b: &b, add, longest, next };
+                    let mut c = vec![1.0; rows * (cols + 1)];
+                    outer(isa, &factors, MatMut::new(&mut c, rows, cols, cols + 1));
+                    for (r, c) in c.chunks_exact(cols + 1).enumerate() {
+                        assert_eq!(c[cols], 1.0, "beside");
+                        for (j, &c) in c[..cols].iter().enumerate() {
+                            let positions = runs.iter().flat_map(|run| run.from..run.from + run.len);
+                            let sum: f32 = positions
+                                .enumerate()
+                                .map(|(x, at)| data[offsets[r] as usize + at] * b[x * width + j])
+                                .sum();
+                            let want = sum + if add { 1.0 } else { 0.0 };
+                            assert_eq!(c, want, "{rows} x {cols} on {}", isa.name());
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -5,9 +5,11 @@ use std::ops::Range;
 use super::parts::MOST;
 use super::{Pass, Points, WORK, Winograd};
 use crate::kernels::conv::Epilogue;
-use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
 use crate::kernels::simd::{self, MOST_ROWS, Map, MatMut, Outer, Run, Target, Transposed};
+
+/// Rows of the micro-kernel's tiles that are multiplied at a time.
+const TOGETHER: usize = 16;
 
 /// The tiles of a task: those of some images, or of a band of one.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +60,6 @@ pub(super) struct Factors<'a> {
     pub weights: &'a [f32],
     /// Whether to add to what the products hold.
     pub add: bool,
-}
-
-/// A tile of products, and what may be fetched while it is made.
-pub(super) struct Turn<'a> {
-    pub point: usize,
-    /// Which of its point.
-    pub index: usize,
-    /// The weights after its own.
-    pub weights: &'a [f32],
 }
 
 impl Winograd {
@@ -151,14 +144,14 @@ impl<'a> Part<'a> {
         self.images.len() * self.down.len() * self.of.tiles_across()
     }
 
-    /// At each point, the tiles' channels times the weights of a panel of output channels, for a phase. `next` says what to
-    /// fetch meanwhile.
+    /// At each point, the tiles' channels times the weights of a panel of output channels, for a phase. `next` says, of a point
+    /// and the weights after its own, what to fetch meanwhile.
     pub fn multiply(
         &self,
         (rows, phase): (usize, usize),
         factors: &Factors<'a>,
         (to, products): (&Points, &mut [f32]),
-        next: impl Fn(Turn<'a>) -> &'a [f32] + Sync,
+        next: impl Fn(usize, &'a [f32]) -> &'a [f32] + Sync,
     ) {
         let (isa, (from, inputs)) = (self.of.isa, factors.inputs);
         let (runs, count) = self.of.runs(factors.channels);
@@ -174,14 +167,17 @@ impl<'a> Part<'a> {
                 let at = point * self.of.point_len(channels, width);
                 let (b, weights) = factors.weights[at..].split_at(channels * width);
                 let weights = weights.get(isa.lanes()..).unwrap_or_default();
-                for (index, tiles) in panels(to.tiles, isa.tile_rows()).enumerate() {
-                    let mut offsets = [0; MOST_ROWS];
+                // What the kernel fetches goes on from call to call.
+                let (depth, mut next) = (channels * isa.lanes(), next(point, weights));
+                for first in (0..to.tiles).step_by(TOGETHER * isa.tile_rows()) {
+                    let tiles = first..to.tiles.min(first + TOGETHER * isa.tile_rows());
+                    let mut offsets = [0; TOGETHER * MOST_ROWS];
                     let offsets = &mut offsets[..tiles.len()];
                     offsets.iter_mut().zip(tiles.clone()).for_each(|(o, t)| *o = (t * from.channels) as u32);
                     let longest = self.of.longest_sum();
-                    let next = next(Turn { point, index, weights });
                     let outer = Outer { data: inputs, offsets, runs, b, add: factors.add, longest, next };
                     simd::outer(isa, &outer, c.block(tiles, columns.clone()));
+                    next = &next[(TOGETHER * depth).min(next.len())..];
                 }
             }
         });

@@ -115,10 +115,9 @@ impl Part<'_> {
                             weights: near,
                             add: first > 0,
                         };
-                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |turn| {
-                            // What follows are the inputs at the next point.
-                            let next = turn.index * channels.len() * of.inputs() * of.isa.lanes();
-                            inputs.get((turn.point + 1) * from.point() + next..).unwrap_or_default()
+                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |point, _| {
+                            // The inputs at the next point.
+                            inputs.get((point + 1) * from.point()..).unwrap_or_default()
                         });
                     }
                 }

@@ -100,10 +100,9 @@ impl Part<'_> {
                     for (phase, packed) in packed.chunks_exact(of.phase_len()).enumerate() {
                         let weights = &packed[rows.start / of.isa.tile_cols() * of.panel_len(depth)..];
                         let factors = Factors { channels, inputs, weights, add: false };
-                        // What follows are the weights of the next point or panel: two tiles fetch all of it.
-                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |turn| {
-                            let at = turn.index * depth * of.isa.lanes();
-                            turn.weights.get(at..).filter(|_| turn.index < 2).unwrap_or_default()
+                        // Those of the next point or panel: two tiles fetch all of it.
+                        self.multiply((rows.len(), phase), &factors, (&to, &mut *products), |_, weights| {
+                            &weights[..weights.len().min(2 * depth * of.isa.lanes())]
                         });
                     }
                     self.finish(rows, plane, (&to, products), c);
