@@ -8,7 +8,7 @@ use crate::kernels::conv::Epilogue;
 use crate::kernels::parallel;
 use crate::kernels::simd::{self, MOST_ROWS, Map, MatMut, Outer, Run, Target, Transposed};
 
-/// Rows of the micro-kernel's tiles that are multiplied at a time.
+/// The most tiles of the micro-kernel, one below the other, that a call computes.
 const TOGETHER: usize = 16;
 
 /// The tiles of a task: those of some images, or of a band of one.

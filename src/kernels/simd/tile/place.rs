@@ -89,8 +89,8 @@ pub unsafe fn store_whole<
     }
 }
 
-/// Writes a tile of `cols` columns, image by image: `ADD` what `c` holds, and by its `STANDARD`s; `CLEAR` what lies beside a
-/// value that is not above 0. Nothing here but loads and stores depends on branches.
+/// Writes a tile of `cols` columns, image by image: `ADD` what `c` holds, and by its `STANDARD`s; with `CLEAR`, 0 where what lies
+/// beside is not above 0. Nothing here but loads and stores depends on branches.
 ///
 /// # Safety
 /// All of the place is writable in `MR` rows; with `CLEAR`, something lies beside it.
