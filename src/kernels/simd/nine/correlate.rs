@@ -64,7 +64,7 @@ impl Correlate<'_> {
                     let n = if y + MANY <= nine.output[0] { MANY } else { 1 };
                     let soon = match y + n {
                         next if next < nine.output[0] => Soon::new::<STRIDE>(nine, input, top, next),
-                        // All images' planes of so few rows would share a few sets of the cache: what is near already.
+                        // Of so few rows the next image's cost more than they save: what is near already.
                         _ if y == 0 => Soon::new::<STRIDE>(nine, input, top, 0),
                         // The channel's plane of the next image.
                         _ => Soon {
