@@ -9,9 +9,11 @@ use cnnctl::{
     kernels::{
         gemm::{Gemm, Matrix, gemm, gemm_parallel},
         simd::Isa,
+        update::{Gradient, by_product, with_one},
     },
     tensor::Buffer,
 };
+use rayon::ThreadPool;
 
 /// Name, whether A and B are transposed, m, n, k.
 const SHAPES: &[(&str, &str, usize, usize, usize)] = &[
@@ -62,6 +64,14 @@ const SHAPES: &[(&str, &str, usize, usize, usize)] = &[
     ("square 2048", "NN", 2048, 2048, 2048),
 ];
 
+/// Name, batch, outputs, inputs of a fully connected layer.
+const LAYERS: &[(&str, usize, usize, usize)] = &[
+    ("lenet ip1 step", 64, 500, 800),
+    ("alex fc6 step 16", 16, 4096, 9216),
+    ("age fc6 step 50", 50, 512, 18816),
+    ("vgg fc6 step 4", 4, 4096, 25088),
+];
+
 fn main() {
     let pools = [common::pool(1), common::pool(2)];
     println!(
@@ -98,4 +108,43 @@ fn main() {
         }
         println!();
     }
+    for &(name, batch, outputs, inputs) in LAYERS.iter().filter(|s| common::wanted(s.0)) {
+        step(name, &pools, [batch, outputs, inputs]);
+    }
+}
+
+/// Gradients of weights and inputs together with the weights' update, whose weights and history are read and written.
+fn step(name: &str, pools: &[ThreadPool], [batch, outputs, inputs]: [usize; 3]) {
+    let (top, bottom) = (common::values(batch * outputs, 1), common::values(batch * inputs, 2));
+    let [mut weights, mut history] = [3, 4].map(|seed| common::values(outputs * inputs, seed));
+    let mut back = Buffer::zeroed(batch * inputs);
+    let gradient = Gradient { scale: 1.0, decay: 5e-4, shrink: 0.0, l1: false, keep_step: false };
+    let product = Gemm::new(
+        outputs,
+        inputs,
+        batch,
+        Matrix::row_major(&top, outputs).transposed(),
+        Matrix::row_major(&bottom, inputs),
+    );
+    let flops = (4 * batch * outputs * inputs) as f64;
+    print!("{name:20}    {:>16}", format!("{batch}x{inputs}x{outputs}"));
+    for (i, pool) in pools.iter().enumerate() {
+        let mut run = || {
+            by_product(&product, &mut weights, [&mut history, &mut []], Some(&mut back), |w, d, h, _| {
+                with_one(gradient, w, d, h, |g, h| {
+                    *h = 0.9 * *h + 1e-3 * g;
+                    *h
+                });
+            });
+        };
+        let time = Duration::from_millis(200);
+        let (seconds, peak) = pool.install(|| {
+            let seconds =
+                if i == 0 { common::best_alone(time, &mut run) } else { common::best(time, &mut run) };
+            (seconds, common::peak_after(&mut run))
+        });
+        let rate = flops / seconds;
+        print!(" {:9.1} {:8.1} {:6.2}", seconds * 1e6, rate / 1e9, rate / peak);
+    }
+    println!();
 }
