@@ -13,6 +13,7 @@ mod exchanged;
 mod few;
 mod gradient;
 mod lines;
+mod phased;
 mod phases;
 mod placed;
 mod scratch_len;
@@ -38,6 +39,7 @@ use convolve::{Convolve, Weights};
 use few::{Forward, Gradient, InputGradient};
 use gradient::Cut;
 use lines::{Line, Lines};
+use phased::Phased;
 use strided::Strided;
 use winograd::Winograd;
 
@@ -75,11 +77,13 @@ impl<'a> Onto<'a> {
 
 /// How a pass is computed.
 #[expect(clippy::large_enum_variant, reason = "it lives for one call, on the stack: a box would allocate")]
-enum Way<F> {
+enum Way<'a, F> {
     /// One output a channel: a product.
     Whole,
     /// One filter at a time.
     Depthwise,
+    /// One convolution of all phases of few channels.
+    Phased(Phased<'a>),
     /// Tiles of the image at points.
     Fast(Winograd),
     /// Few input channels, straight from their planes.
@@ -88,41 +92,49 @@ enum Way<F> {
     Plain,
 }
 
-impl<F> Way<F> {
+impl<'a, F> Way<'a, F> {
     /// The first that serves.
-    fn of(dims: &ConvDims, whole: bool, fast: Option<Winograd>, few: Option<F>) -> Self {
-        match (fast, few) {
+    fn of(
+        dims: &ConvDims,
+        whole: bool,
+        phased: Option<Phased<'a>>,
+        fast: Option<Winograd>,
+        few: Option<F>,
+    ) -> Self {
+        match (phased, fast, few) {
             _ if whole => Self::Whole,
             _ if depthwise::serves(dims) => Self::Depthwise,
-            (Some(fast), _) => Self::Fast(fast),
-            (None, Some(few)) => Self::Few(few),
-            (None, None) => Self::Plain,
+            (Some(phased), ..) => Self::Phased(phased),
+            (_, Some(fast), _) => Self::Fast(fast),
+            (.., Some(few)) => Self::Few(few),
+            (..) => Self::Plain,
         }
     }
 }
 
-impl<'a> Way<Forward<'a>> {
+impl<'a> Way<'a, Forward<'a>> {
     fn forward(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = Forward::new(isa, dims);
         let many = few.is_none() || !few::few_pairs(dims);
-        Self::of(dims, whole::serves(dims), Winograd::forward(isa, dims).filter(|_| many), few)
+        let fast = Winograd::forward(isa, dims).filter(|_| many);
+        Self::of(dims, whole::serves(dims), Phased::forward(isa, dims), fast, few)
     }
 }
 
-impl<'a> Way<InputGradient<'a>> {
+impl<'a> Way<'a, InputGradient<'a>> {
     fn backward_input(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = InputGradient::new(isa, dims);
         let comes_first = few.as_ref().is_some_and(|few| few.comes_first(dims));
         let fast = Winograd::backward(isa, dims).filter(|_| !comes_first);
-        Self::of(dims, whole::serves_input(dims), fast, few)
+        Self::of(dims, whole::serves_input(dims), Phased::backward_input(isa, dims), fast, few)
     }
 }
 
-impl<'a> Way<Gradient<'a>> {
+impl<'a> Way<'a, Gradient<'a>> {
     fn backward_weights(isa: Isa, dims: &'a ConvDims) -> Self {
         let few = Gradient::new(isa, dims);
         let fast = Winograd::gradient(isa, dims).filter(|_| !few.as_ref().is_some_and(Gradient::comes_first));
-        Self::of(dims, whole::serves(dims), fast, few)
+        Self::of(dims, whole::serves(dims), Phased::backward_weights(isa, dims), fast, few)
     }
 }
 
@@ -157,6 +169,7 @@ pub fn forward(
     match Way::forward(isa, dims) {
         Way::Whole => whole::forward(isa, dims, input, weights, epilogue, output),
         Way::Depthwise => depthwise::forward(isa, dims, input, weights, epilogue, output),
+        Way::Phased(phased) => phased.run(input, weights, epilogue, output, scratch),
         Way::Fast(fast) => fast.run(input, weights, epilogue, output, scratch),
         Way::Few(few) => few.run(input, weights, epilogue, output, scratch),
         Way::Plain => plain_forward(dims, input, weights, epilogue, output, scratch),
@@ -225,6 +238,7 @@ pub fn backward_input(
     match Way::backward_input(isa, dims) {
         Way::Whole => whole::backward_input(dims, top_diff, weights, bottom_diff),
         Way::Depthwise => depthwise::backward_input(isa, dims, top_diff, weights, bottom_diff),
+        Way::Phased(phased) => phased.run_back(top_diff, weights, bottom_diff, scratch),
         Way::Fast(fast) => fast.run(top_diff, weights, Epilogue::default(), bottom_diff, scratch),
         Way::Few(few) => few.run(top_diff, weights, bottom_diff, scratch),
         Way::Plain => plain_backward_input(dims, top_diff, weights, Onto::Nothing, bottom_diff, scratch),
@@ -338,6 +352,9 @@ pub fn backward_weights(
         match Way::backward_weights(isa, dims) {
             Way::Whole => whole::backward_weights(dims, input, top_diff, weight_diff),
             Way::Depthwise => depthwise::backward_weights(isa, dims, input, top_diff, weight_diff),
+            Way::Phased(phased) => {
+                return phased.add_gradient(input, top_diff, weight_diff, bias_diff, scratch);
+            }
             Way::Fast(fast) => fast.add_gradient(input, top_diff, weight_diff, scratch),
             Way::Few(few) => return few.run(input, top_diff, weight_diff, bias_diff, scratch),
             Way::Plain => Cut::new(isa, dims).run(input, top_diff, weight_diff, scratch),

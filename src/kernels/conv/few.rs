@@ -4,8 +4,7 @@
 mod dots;
 mod forward;
 mod gradient;
-mod phased;
-mod planes;
+pub mod planes;
 mod products;
 mod shifted;
 mod strips;
@@ -19,7 +18,6 @@ pub use gradient::Gradient;
 
 use super::ConvDims;
 use crate::kernels::simd::Isa;
-use phased::Phased;
 use products::Products;
 use turned::Turned;
 
@@ -35,7 +33,6 @@ pub fn few_pairs(dims: &ConvDims) -> bool {
 
 /// The input's gradient.
 pub enum InputGradient<'a> {
-    Phased(Phased<'a>),
     Turned(Turned<'a>),
     Products(Products<'a>),
 }
@@ -45,9 +42,6 @@ impl<'a> InputGradient<'a> {
     pub fn new(isa: Isa, dims: &'a ConvDims) -> Option<Self> {
         let turned = || Turned::new(isa, dims).map(Self::Turned);
         let products = || Products::new(isa, dims).map(Self::Products);
-        if let Some(phased) = Phased::new(isa, dims) {
-            return Some(Self::Phased(phased));
-        }
         // Of many more outputs than inputs products with all taps fill a tile better than a few rows.
         if dims.group_out() > 2 * dims.group_in() {
             products().or_else(turned)
@@ -58,13 +52,12 @@ impl<'a> InputGradient<'a> {
 
     /// Whether tiles at points would take longer: of so few rows they would be nearly empty.
     pub fn comes_first(&self, dims: &ConvDims) -> bool {
-        matches!(self, Self::Turned(_) | Self::Phased(_)) || dims.group_in() <= CHANNELS
+        matches!(self, Self::Turned(_)) || dims.group_in() <= CHANNELS
     }
 
     /// Floats of scratch: the packed weights.
     pub fn scratch_len(&self) -> usize {
         match self {
-            Self::Phased(phased) => phased.scratch_len(),
             Self::Turned(turned) => turned.scratch_len(),
             Self::Products(products) => products.scratch_len(),
         }
@@ -73,7 +66,6 @@ impl<'a> InputGradient<'a> {
     /// Overwrites the gradient.
     pub fn run(&self, top_diff: &[f32], weights: &[f32], bottom_diff: &mut [f32], scratch: &mut [f32]) {
         match self {
-            Self::Phased(phased) => phased.run(top_diff, weights, bottom_diff, scratch),
             Self::Turned(turned) => turned.run(top_diff, weights, bottom_diff, scratch),
             Self::Products(products) => products.run(top_diff, weights, bottom_diff, scratch),
         }

@@ -11,6 +11,7 @@ pub fn forward_scratch_len(dims: &ConvDims) -> usize {
     }
     match Way::forward(Isa::best(), dims) {
         Way::Whole | Way::Depthwise => 0,
+        Way::Phased(phased) => phased.scratch_len(forward_scratch_len),
         Way::Fast(fast) => fast.scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain if has_few_outputs(dims) => 0,
@@ -25,6 +26,7 @@ pub fn backward_input_scratch_len(dims: &ConvDims) -> usize {
     }
     match Way::backward_input(Isa::best(), dims) {
         Way::Whole | Way::Depthwise => 0,
+        Way::Phased(phased) => phased.scratch_len(backward_input_scratch_len),
         Way::Fast(fast) => fast.scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain => dims.weight_len(),
@@ -38,6 +40,7 @@ pub fn backward_weights_scratch_len(dims: &ConvDims) -> usize {
     }
     match Way::backward_weights(Isa::best(), dims) {
         Way::Whole | Way::Depthwise => 0,
+        Way::Phased(phased) => phased.scratch_len(backward_weights_scratch_len),
         Way::Fast(fast) => fast.gradient_scratch_len(),
         Way::Few(few) => few.scratch_len(),
         Way::Plain => Cut::new(Isa::best(), dims).scratch_len(),

@@ -116,6 +116,10 @@ pub fn cases() -> Vec<ConvDims> {
         dims([2, 3, 9, 1], &[[67, 3, 2, 0, 1], [65, 3, 2, 1, 1]]),
         dims([2, 4, 6, 2], &[[9, 3, 4, 1, 1], [121, 3, 4, 1, 1]]),
         dims([1, 1, 3, 1], &[[200, 5, 3, 2, 2]]),
+        // All phases together: in one go and in two, margins, kernels that are not square.
+        dims([3, 3, 20, 1], &[[227, 11, 4, 0, 1], [200, 11, 4, 0, 1]]),
+        dims([9, 3, 16, 1], &[[227, 11, 4, 0, 1], [227, 11, 4, 0, 1]]),
+        dims([9, 4, 18, 1], &[[67, 9, 4, 3, 1], [90, 11, 4, 2, 1]]),
         // To few channels: by the convolution from them, but for margins that are wider than the taps reach; groups, one axis, dilation.
         dims([2, 60, 3, 1], &[[21, 3, 1, 1, 1], [37, 5, 1, 2, 1]]),
         dims([1, 150, 4, 2], &[[18, 3, 1, 2, 1], [24, 3, 1, 0, 1]]),
@@ -373,12 +377,13 @@ fn each_way_is_tested() {
     let names = |name: fn(Isa, &ConvDims) -> &'static str| {
         let cases = cases();
         let of = |way: &str| cases.iter().filter(|d| name(isa, d) == way).count();
-        ["whole", "depthwise", "fast", "in parts", "lines", "few", "plain"].map(of)
+        ["whole", "depthwise", "phased", "fast", "in parts", "lines", "few", "plain"].map(of)
     };
     fn name<F>(way: Way<F>) -> &'static str {
         match way {
             Way::Whole => "whole",
             Way::Depthwise => "depthwise",
+            Way::Phased(_) => "phased",
             Way::Fast(fast) if fast.is_line() => "lines",
             Way::Fast(fast) if fast.parts() > 1 => "in parts",
             Way::Fast(_) => "fast",

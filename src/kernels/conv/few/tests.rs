@@ -84,20 +84,15 @@ fn forward_matches_the_reference() {
 #[test]
 fn input_gradient_matches_the_reference() {
     // Bands of one image, lines and columns that no tap meets, or only the padding does, kernels as large as the image.
-    // Phases of two images at a time, and of the last; lines of three and five.
-    let more: [([usize; 4], [[usize; 5]; 2]); 10] = [
-        ([1, 3, 16, 1], [[227, 11, 4, 0, 1], [100, 11, 4, 0, 1]]),
+    let more: [([usize; 4], [[usize; 5]; 2]); 6] = [
         ([2, 6, 64, 2], [[140, 5, 1, 2, 1], [41, 3, 1, 1, 1]]),
         ([1, 1, 9, 1], [[101, 3, 5, 1, 2], [37, 4, 7, 2, 3]]),
         ([1, 2, 8, 1], [[12, 2, 2, 5, 1], [9, 2, 3, 4, 1]]),
         ([1, 4, 300, 1], [[64, 4, 2, 1, 1], [64, 4, 2, 1, 1]]),
         ([3, 1, 10, 1], [[7, 7, 1, 0, 1], [6, 6, 1, 0, 1]]),
         ([1, 3, 64, 1], [[47, 3, 1, 1, 1], [300, 3, 1, 1, 1]]),
-        ([5, 3, 8, 1], [[400, 5, 2, 1, 1], [400, 5, 2, 2, 1]]),
-        ([2, 1, 9, 1], [[31, 14, 5, 7, 1], [26, 8, 3, 1, 1]]),
-        ([1, 2, 20, 1], [[40, 7, 3, 2, 1], [39, 15, 5, 0, 1]]),
     ];
-    let (mut served, mut phased) = (0, 0);
+    let mut served = 0;
     for (isa, d) in Isa::all()
         .flat_map(|isa| CASES.into_iter().chain(more).chain(GROUPS).map(dims).map(move |d| (isa, d)))
     {
@@ -112,21 +107,8 @@ fn input_gradient_matches_the_reference() {
             &format!("{d:?} on {}", isa.name()),
         );
         served += 1;
-        phased += usize::from(matches!(gradient, InputGradient::Phased(_)));
     }
-    assert!(served >= 24 * Isa::all().count(), "{served}");
-    assert!(phased >= 6 * Isa::all().count(), "{phased}");
-}
-
-/// Such sizes are refused later, for want of memory.
-#[test]
-fn sizes_beyond_all_memory_have_no_phases() {
-    for [input, kernel, stride, pad] in
-        [[300, 1 << 18, 1 << 16, 1 << 31], [9, 1 << 31, 1 << 29, 1 << 31], [1 << 20, 7, 2, 3]]
-    {
-        let d = dims(([1, 3, 64, 1], [[input, kernel, stride, pad, 1]; 2]));
-        assert!(super::Phased::new(Isa::best(), &d).is_none(), "{d:?}");
-    }
+    assert!(served >= 20 * Isa::all().count(), "{served}");
 }
 
 #[test]
