@@ -21,7 +21,7 @@ const FEW_OUTPUTS: usize = 2048;
 /// The fewest channels of the output.
 const LEAST: usize = 8;
 /// Values of the phases that are there at a time; and the most of one image.
-const VALUES: usize = 1 << 20;
+const VALUES: usize = 1 << 21;
 const MOST: usize = 1 << 24;
 
 /// How the work is cut.
@@ -85,8 +85,10 @@ impl<'a> Phased<'a> {
         if image > MOST {
             return None;
         }
+        // Equal numbers of images.
+        let goes = dims.batch.div_ceil((VALUES / image).max(1)).max(1);
         let all = ConvDims {
-            batch: (VALUES / image).clamp(1, dims.batch.max(1)),
+            batch: dims.batch.div_ceil(goes).max(1),
             in_channels: rows,
             out_channels: dims.out_channels,
             group: 1,
@@ -225,8 +227,10 @@ impl<'a> Phased<'a> {
         let (of_channel, area) = (self.planes.channel_len(), self.dims.in_area());
         let input = &input[first * self.dims.in_channels * area..];
         parallel::for_chunks_mut(values, of_channel, |start, values| {
-            // Values that no tap meets are multiplied, too.
-            values.fill(0.0);
+            if !self.planes.clears(0) {
+                // Values that no tap meets are multiplied, too.
+                values.fill(0.0);
+            }
             self.planes.fill(self.isa, &input[start / of_channel * area..][..area], 0, values);
         });
     }

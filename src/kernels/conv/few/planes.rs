@@ -62,14 +62,19 @@ impl Planes {
 
     /// Copies the channels of an image for the outputs from line `first` on.
     pub fn fill(&self, isa: Isa, image: &[f32], first: usize, planes: &mut [f32]) {
-        // At once: single margins are short.
-        let [outer, inner] = &self.axes;
-        let beyond = first * outer.stride + self.lines * self.step[0] > outer.input;
-        let across = self.step[1] == 1 && self.pitch > inner.input;
-        if outer.pad + inner.pad > 0 || beyond || across {
+        if self.clears(first) {
+            // At once: single margins are short.
             planes.fill(0.0);
         }
         isa.run(Fill { planes: self, image, first, to: planes });
+    }
+
+    /// Whether [`Planes::fill`] makes all 0 that lies outside of the image; else what no tap meets may be anything.
+    pub fn clears(&self, first: usize) -> bool {
+        let [outer, inner] = &self.axes;
+        let beyond = first * outer.stride + self.lines * self.step[0] > outer.input;
+        let across = self.step[1] == 1 && self.pitch > inner.input;
+        outer.pad + inner.pad > 0 || beyond || across
     }
 
     /// Copies the lines `lines` of an image's channels from planes of the outputs from line `first` on; 0 where none are kept.
