@@ -6,7 +6,7 @@
 
 use super::{
     parallel::{CHUNK, chunk_of, for_chunks_mut, for_chunks_mut2, sum_chunks},
-    simd::{Asked, Each, Isa, Job, LINE, Own, Simd, each, renew, write_past},
+    simd::{Asked, Each, Isa, Job, LINE, Own, Simd, each, each_past, renew, write_past},
 };
 
 /// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
@@ -99,17 +99,18 @@ pub(super) fn put<S: Simd>(simd: S, near: &[f32], rest: &mut &mut [f32]) {
 /// out = f(rows), a register of each at a time.
 pub fn evaluate<const N: usize>(rows: [&[f32]; N], out: &mut [f32], f: impl Each<N, 1> + Send + Sync) {
     assert!(rows.iter().all(|row| row.len() == out.len()), "lengths");
-    let far = out.len() > NEAR;
-    for_chunks_mut(out, chunk_of(out.len()), |start, out| {
+    let all = out.len();
+    for_chunks_mut(out, chunk_of(all), |start, out| {
         let rows = rows.map(|row| &row[start..][..out.len()]);
-        Isa::best().run(Evaluate { rows, out, far, f });
+        Isa::best().run(Evaluate { rows, out, all, f });
     });
 }
 
 struct Evaluate<'a, F, const N: usize> {
     rows: [&'a [f32]; N],
     out: &'a mut [f32],
-    far: bool,
+    /// Values of all chunks.
+    all: usize,
     f: F,
 }
 
@@ -118,7 +119,10 @@ impl<F: Each<N, 1>, const N: usize> Job for Evaluate<'_, F, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.far {
+        if self.all >= FAR {
+            each_past(simd, self.rows, self.out, self.f);
+            simd.fence();
+        } else if self.all > NEAR {
             let asked = Asked { reads: [], writes: [self.out.as_ptr().wrapping_add(PIECE)] };
             each(simd, self.rows, [self.out], asked, self.f);
         } else {
@@ -440,13 +444,13 @@ mod tests {
 
     #[test]
     fn registers_visit_every_element() {
-        for n in [0, 1, 17, 1024, 3 * CHUNK + 1029, NEAR + 1] {
+        for n in [0, 1, 17, 1024, 3 * CHUNK + 1029, NEAR + 1, FAR + 1029] {
             let x: Vec<f32> = (0..n).map(|i| (i % 101) as f32).collect();
             let mut y = x.clone();
             evaluate_own(&mut y, Twice);
-            let mut z = vec![f32::NAN; n];
+            let mut z = Buffer::of(&vec![f32::NAN; n]);
             evaluate([&y, &x], &mut z, Less);
-            assert_eq!(z, x);
+            assert_eq!(z[..], x);
             assert_eq!(sum_of_each([&y, &x], Less), x.iter().map(|&x| f64::from(x)).sum::<f64>());
         }
     }
