@@ -73,7 +73,6 @@ pub fn cases() -> Vec<ConvDims> {
         dims([2, 3, 4, 1], &[]),
         dims([0, 3, 4, 1], &[[5, 3, 1, 0, 1]]),
         dims([1, 40, 70, 1], &[[13, 3, 1, 1, 1], [13, 3, 1, 1, 1]]),
-        dims([1, 3, 16, 1], &[[35, 11, 4, 0, 1], [35, 11, 4, 0, 1]]),
         dims([1, 2, 2, 1], &[[3, 2, 4, 3, 1], [3, 2, 5, 4, 1]]),
         dims([17, 6, 33, 3], &[[7, 3, 1, 1, 1], [7, 3, 1, 1, 1]]),
         dims([9, 2, 3, 1], &[[4, 1, 1, 3, 1], [6, 2, 1, 3, 1]]),
@@ -356,14 +355,12 @@ fn same_bytes_for_any_number_of_threads() {
 
 #[test]
 fn without_outputs_nothing_goes_by_way_of_tiles() {
+    let isa = Isa::best();
     for kernel in [3, 5] {
         for (batch, input) in [(0, 7), (2, 0)] {
             let d = dims([batch, 64, 64, 1], &[[input, kernel, 1, kernel - 1, 1]; 2]);
-            let [forward, backward, gradient] = [
-                Winograd::forward(Isa::best(), &d),
-                Winograd::backward(Isa::best(), &d),
-                Winograd::gradient(Isa::best(), &d),
-            ];
+            let [forward, backward, gradient] =
+                [Winograd::forward(isa, &d), Winograd::backward(isa, &d), Winograd::gradient(isa, &d)];
             assert!(backward.is_none(), "{d:?}");
             assert!(batch > 0 || forward.is_none() && gradient.is_none(), "{d:?}");
             assert!(scratch_len(&d) < 1 << 24, "{d:?}");
