@@ -243,6 +243,7 @@ struct Channel<'a> {
     phases: &'a [f32],
     plane: &'a mut [f32],
 }
+
 impl Job for Channel<'_> {
     type Output = ();
 
