@@ -280,19 +280,8 @@ impl Job for Channel<'_> {
 mod tests {
     use super::*;
     use crate::kernels::conv;
+    use crate::kernels::conv::tests::{assert_close, values};
     use crate::kernels::reference;
-
-    fn values(len: usize) -> Vec<f32> {
-        let mix = |i: u32| (i ^ (i >> 15)).wrapping_mul(0x2c1b_3c6d);
-        (0..len as u32)
-            .map(|i| (mix(mix(i.wrapping_mul(2_654_435_761))) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
-
-    fn assert_close(got: &[f32], want: &[f32], what: &str) {
-        let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-        assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5 * scale), "{what}");
-    }
 
     /// Batch, input and output channels; input, kernel, stride and pad of each axis.
     fn dims(([batch, in_channels, out_channels], axes): ([usize; 3], [[usize; 4]; 2])) -> ConvDims {
@@ -316,8 +305,8 @@ mod tests {
         for d in cases.map(dims) {
             let phased = Phased::new(Isa::best(), &d).expect("few channels that stride");
             let (input, weights, bias) =
-                (values(d.input_len()), values(d.weight_len()), values(d.out_channels));
-            let top = values(d.output_len());
+                (values(d.input_len(), 1), values(d.weight_len(), 2), values(d.out_channels, 3));
+            let top = values(d.output_len(), 4);
             let scratch = |of_pass: fn(&ConvDims) -> usize| vec![f32::NAN; phased.scratch_len(of_pass)];
 
             let mut got = vec![f32::NAN; d.output_len()];

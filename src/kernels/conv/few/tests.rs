@@ -1,21 +1,10 @@
 //! Against the reference twin, on every instruction set.
 
 use super::{Forward, Gradient, InputGradient};
+use crate::kernels::conv::tests::{assert_close, values};
 use crate::kernels::conv::{ConvAxis, ConvDims, Epilogue};
 use crate::kernels::reference;
 use crate::kernels::simd::Isa;
-
-fn values(len: usize) -> Vec<f32> {
-    let mix = |i: u32| (i ^ (i >> 15)).wrapping_mul(0x2c1b_3c6d);
-    (0..len as u32)
-        .map(|i| (mix(mix(i.wrapping_mul(2_654_435_761))) >> 8) as f32 / 8_388_608.0 - 1.0)
-        .collect()
-}
-
-fn assert_close(got: &[f32], want: &[f32], what: &str) {
-    let scale = want.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-    assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5 * scale), "{what}");
-}
 
 /// Batch, input and output channels, groups; input, kernel, stride, pad and dilation of each axis.
 const CASES: [([usize; 4], [[usize; 5]; 2]); 23] = [
@@ -67,7 +56,8 @@ const GROUPS: [([usize; 4], [[usize; 5]; 2]); 12] = [
 #[test]
 fn forward_matches_the_reference() {
     for (isa, d) in Isa::all().flat_map(|isa| cases().chain(GROUPS.map(dims)).map(move |d| (isa, d))) {
-        let (input, weights, bias) = (values(d.input_len()), values(d.weight_len()), values(d.out_channels));
+        let (input, weights, bias) =
+            (values(d.input_len(), 1), values(d.weight_len(), 2), values(d.out_channels, 3));
         let forward = Forward::new(isa, &d).expect("few channels");
         let mut scratch = vec![f32::NAN; forward.scratch_len()];
         let mut got = vec![f32::NAN; d.output_len()];
@@ -96,7 +86,7 @@ fn input_gradient_matches_the_reference() {
     for (isa, d) in Isa::all()
         .flat_map(|isa| CASES.into_iter().chain(more).chain(GROUPS).map(dims).map(move |d| (isa, d)))
     {
-        let (top_diff, weights) = (values(d.output_len()), values(d.weight_len()));
+        let (top_diff, weights) = (values(d.output_len(), 1), values(d.weight_len(), 2));
         let Some(gradient) = InputGradient::new(isa, &d) else { continue };
         let mut got = vec![f32::NAN; d.input_len()];
         let mut scratch = vec![f32::NAN; gradient.scratch_len()];
@@ -114,7 +104,7 @@ fn input_gradient_matches_the_reference() {
 #[test]
 fn gradient_matches_the_reference() {
     for (isa, d) in Isa::all().flat_map(|isa| cases().chain(GROUPS.map(dims)).map(move |d| (isa, d))) {
-        let (input, top) = (values(d.input_len()), values(d.output_len()));
+        let (input, top) = (values(d.input_len(), 1), values(d.output_len(), 2));
         let Some(gradient) = Gradient::new(isa, &d) else {
             // Neither lines that fill registers nor, of few input channels, taps side by side.
             assert!(d.axes[1].dilation > 1 || d.in_channels / d.group > 4, "{d:?}");
