@@ -1,9 +1,11 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
+mod steps;
+
 use std::arch::x86_64::*;
 
 use super::{
-    Job, Lines, SQRT_HALF, Simd,
+    Job, LINE, Left, Lines, SQRT_HALF, Simd,
     x86::{instructions, requests},
 };
 
@@ -80,6 +82,38 @@ impl Simd for Fma {
         min(a, b) = _mm256_min_ps;
         and_bits(a, b) = _mm256_and_ps;
         xor_bits(a, b) = _mm256_xor_ps;
+    }
+
+    #[inline(always)]
+    unsafe fn add_steps<const MR: usize, const NV: usize>(
+        self,
+        sum: &mut [[__m256; NV]; MR],
+        k: usize,
+        left: Left<MR>,
+        right: (*const f32, usize),
+        next: Option<*const f32>,
+    ) -> bool {
+        if const { NV != 2 || MR < 4 || MR > Self::ROWS } {
+            return false;
+        }
+        // SAFETY: see above; there are two registers a row.
+        unsafe {
+            let sum = &mut *std::ptr::from_mut(sum).cast::<[[__m256; 2]; MR]>();
+            match (left, next) {
+                (Left::Groups(a, step), Some(next)) => {
+                    steps::add_groups::<MR, true, false>(sum, k, (a, step), right, next)
+                }
+                (Left::Groups(a, step), None) if right.1 == LINE => {
+                    steps::add_groups::<MR, false, true>(sum, k, (a, step), right, a)
+                }
+                (Left::Groups(a, step), None) => {
+                    steps::add_groups::<MR, false, false>(sum, k, (a, step), right, a)
+                }
+                (Left::Rows(a), Some(next)) => steps::add_rows::<MR, true>(sum, k, a, right, next),
+                (Left::Rows(a), None) => steps::add_rows::<MR, false>(sum, k, a, right, a[0]),
+            }
+        }
+        true
     }
 
     requests! {

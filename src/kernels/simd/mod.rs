@@ -78,7 +78,7 @@ pub use short::fold_rows;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns, sum_terms};
-pub use tile::{Columns, Tiles, multiply, multiply_across};
+pub use tile::{Columns, Left, Tiles, multiply, multiply_across};
 pub use toom::{HEIGHTS, POINTS, Toom, outputs, toom, transform_lines};
 pub use transpose::{
     Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose, transpose_copy,
@@ -218,6 +218,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` bytes are readable at `p`.
     unsafe fn add_where(self, a: Self::V, b: Self::V, p: *const u8, number: u8) -> Self::V;
+    /// Adds the products of `k` steps, in order, to a tile's sums, where the set has a loop for such tiles; `false` where it has none.
+    /// A step multiplies a value for each row of the left factor by `NV` registers of the right one, whose rows are so far apart.
+    /// Registers from `next` on are fetched, one a step; or else what the right factor needs soon.
+    ///
+    /// # Safety
+    /// There are `k` steps of both factors.
+    #[inline(always)]
+    unsafe fn add_steps<const MR: usize, const NV: usize>(
+        self,
+        _sum: &mut [[Self::V; NV]; MR],
+        _k: usize,
+        _left: Left<MR>,
+        _right: (*const f32, usize),
+        _next: Option<*const f32>,
+    ) -> bool {
+        false
+    }
     /// Asks for the cache line of `p`, which will be read; `p` may point anywhere.
     fn prefetch(self, p: *const f32);
     /// Asks for the cache line of `p`, which will be read later, to wait in the second-level cache; `p` may point anywhere.

@@ -5,7 +5,7 @@
 //! the plane, one broadcast at a time.
 
 use super::tile::prefetch;
-use super::{Isa, Job, MatMut, Simd, limits::by_rows};
+use super::{Isa, Job, Left, MatMut, Simd, limits::by_rows};
 
 /// Neighbouring positions: a tap's values are contiguous over them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,6 +144,11 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
         let mut x = 0_usize;
         loop {
             let end = run.len.min(x.saturating_add(factors.longest.unwrap_or(usize::MAX)));
+            let (steps, from) = (end - x, rows.map(|row| row.wrapping_add(x)));
+            // SAFETY: the caller's promise.
+            if unsafe { simd.add_steps(&mut sum, steps, Left::Rows(from), (b, NV * S::LANES), Some(next)) } {
+                (b, next, x) = (b.wrapping_add(steps * NV * S::LANES), next.wrapping_add(steps * step), end);
+            }
             while x < end {
                 let mut lanes = [simd.splat(0.0); NV];
                 for (v, lanes) in lanes.iter_mut().enumerate() {

@@ -41,6 +41,15 @@ pub struct Tiles<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
+/// Where a step of a tile's sums finds a value for each row.
+#[derive(Clone, Copy, Debug)]
+pub enum Left<const MR: usize> {
+    /// Together, and the next step's so far on.
+    Groups(*const f32, usize),
+    /// In rows, each the next after this.
+    Rows([*const f32; MR]),
+}
+
 /// Computes a row of tiles. `c` has at most `isa.tile_rows()` rows.
 ///
 /// # Panics
@@ -237,6 +246,11 @@ unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
     next: &[f32],
 ) -> [[S::V; NV]; MR] {
     let mut sum = [[simd.splat(0.0); NV]; MR];
+    let ahead = (!next.is_empty()).then_some(next.as_ptr());
+    // SAFETY: the caller's promise.
+    if unsafe { simd.add_steps(&mut sum, k, Left::Groups(a, a_stride), (b, b_stride), ahead) } {
+        return sum;
+    }
     let (mut next, step) = match next {
         [] if NV * S::LANES <= LINE => (b.wrapping_add(AHEAD * b_stride), b_stride),
         // The same line of `a` again and again, which costs nothing.
@@ -286,6 +300,10 @@ unsafe fn product_of_rows<S: Simd, const MR: usize, const NV: usize>(
 ) -> [[S::V; NV]; MR] {
     let mut sum = [[simd.splat(0.0); NV]; MR];
     let rows: [*const f32; MR] = std::array::from_fn(|i| a.wrapping_add(i * a_row));
+    // SAFETY: the caller's promise.
+    if unsafe { simd.add_steps(&mut sum, k, Left::Rows(rows), (b, b_stride), None) } {
+        return sum;
+    }
     for x in 0..k {
         let mut row = [simd.splat(0.0); NV];
         for (v, lanes) in row.iter_mut().enumerate() {
