@@ -2,14 +2,15 @@
 //! masked register, so little arithmetic is wasted.
 
 mod place;
+mod product;
 
 use std::ops::Range;
 
-use super::{Epilogue, ImagesMut, Isa, Job, LINE, MatMut, Simd, limits::by_rows};
-use place::{Place, store, store_whole};
+use super::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd, limits::by_rows};
+pub use product::Left;
 
-/// Rows of B that are fetched ahead, where they are.
-const AHEAD: usize = 16;
+use place::{Place, store, store_whole};
+use product::{product, product_of_rows};
 
 /// The columns of the right factor.
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +42,6 @@ pub struct Tiles<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// Where a step of a tile's sums finds a value for each row.
-#[derive(Clone, Copy, Debug)]
-pub enum Left<const MR: usize> {
-    /// Together, and the next step's so far on.
-    Groups(*const f32, usize),
-    /// In rows, each the next after this.
-    Rows([*const f32; MR]),
-}
-
 /// Computes a row of tiles. `c` has at most `isa.tile_rows()` rows.
 ///
 /// # Panics
@@ -58,6 +50,34 @@ pub fn multiply(isa: Isa, tiles: &Tiles<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
     let place = Place { at, stride, first: cols, others: cols, hop: 0, beside: None };
     run(isa, tiles, &[], [c.rows(), cols], place);
+}
+
+/// [`multiply`] for any number of rows, of which each group of `a` has a value each, and one tile's columns: tiles follow each other down.
+///
+/// # Panics
+/// When `c` has more than `isa.tile_cols()` columns, or `a`, `b` or the epilogue's settings are too short.
+pub fn multiply_down(isa: Isa, tiles: &Tiles<'_>, c: MatMut<'_>) {
+    let (rows, cols) = (c.rows(), c.cols());
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    assert!(cols <= isa.tile_cols(), "tiles of {cols} columns");
+    check(isa, tiles, [rows, cols]);
+    // Equal tiles, the longer first.
+    let count = rows.div_ceil(isa.tile_rows());
+    let longer = rows % count * (rows / count + 1);
+    let (tall, others) = c.split_rows(longer);
+    down(isa, tiles, rows / count + 1, tall);
+    let epilogue = tiles.epilogue.rows(longer..rows);
+    down(isa, &Tiles { a: &tiles.a[longer..], epilogue, ..*tiles }, rows / count, others);
+}
+
+/// Computes `c` by tiles of `rows` rows.
+fn down(isa: Isa, tiles: &Tiles<'_>, rows: usize, mut c: MatMut<'_>) {
+    if c.rows() > 0 {
+        let c = &mut c;
+        by_rows!(rows, MR => isa.run(Down::<MR> { tiles, c }));
+    }
 }
 
 /// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Of `next`, which will be read
@@ -96,8 +116,16 @@ fn run(isa: Isa, tiles: &Tiles<'_>, next: &[f32], [rows, cols]: [usize; 2], plac
     if rows == 0 || cols == 0 {
         return;
     }
-    let width = cols.next_multiple_of(isa.lanes());
     assert!(rows <= isa.tile_rows(), "tiles of {rows} rows");
+    check(isa, tiles, [rows, cols]);
+    let cleared = place.beside.is_some();
+    assert!(!cleared || tiles.beta != 0.0 && tiles.epilogue.standards.is_none(), "plain sums are cleared");
+    by_rows!(rows, MR => isa.run(Fixed::<MR> { tiles, next, cols, place }));
+}
+
+/// Refuses factors that are too short for `rows x cols` sums.
+fn check(isa: Isa, tiles: &Tiles<'_>, [rows, cols]: [usize; 2]) {
+    let width = cols.next_multiple_of(isa.lanes());
     assert!(tiles.a_row == 1 || tiles.a_stride == 1, "a lies group by group, or row by row");
     let last = tiles.k.saturating_sub(1) * tiles.a_stride + (rows - 1) * tiles.a_row;
     assert!(tiles.k == 0 || last < tiles.a.len(), "a is too short");
@@ -110,9 +138,6 @@ fn run(isa: Isa, tiles: &Tiles<'_>, next: &[f32], [rows, cols]: [usize; 2], plac
     };
     assert!(enough, "b is too short");
     assert!(tiles.epilogue.serves(rows), "settings of the epilogue are too few");
-    let cleared = place.beside.is_some();
-    assert!(!cleared || tiles.beta != 0.0 && tiles.epilogue.standards.is_none(), "plain sums are cleared");
-    by_rows!(rows, MR => isa.run(Fixed::<MR> { tiles, next, cols, place }));
 }
 
 /// Tiles of `MR` rows, whose sizes `run` has checked.
@@ -153,6 +178,48 @@ impl<const MR: usize> Job for Fixed<'_, MR> {
             left -= cols;
             if left > 0 {
                 (b, place) = (b.wrapping_add(tiles.k * 2 * S::LANES), place.after(cols));
+            }
+        }
+    }
+}
+
+/// Tiles of `MR` rows, one below the other, whose sizes `multiply_down` has checked.
+struct Down<'a, 'c, const MR: usize> {
+    tiles: &'a Tiles<'a>,
+    c: &'a mut MatMut<'c>,
+}
+
+impl<const MR: usize> Job for Down<'_, '_, MR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if const { MR > S::ROWS } {
+            return;
+        }
+        let (rows, cols, stride, at) = (self.c.rows(), self.c.cols(), self.c.stride(), self.c.as_mut_ptr());
+        let (b, b_stride) = match self.tiles.b {
+            Columns::Panels(b) => (b.as_ptr(), cols.next_multiple_of(S::LANES)),
+            Columns::Rows(b, stride) => (b.as_ptr(), stride),
+        };
+        for first in (0..rows).step_by(MR) {
+            let epilogue = self.tiles.epilogue.rows(first..first + MR);
+            let tiles = Tiles { a: &self.tiles.a[first..], epilogue, ..*self.tiles };
+            let place = Place {
+                at: at.wrapping_add(first * stride),
+                stride,
+                first: cols,
+                others: cols,
+                hop: 0,
+                beside: None,
+            };
+            // SAFETY: `multiply_down` checked that `a` and `b` are long enough; the rows are those of `c`.
+            unsafe {
+                if cols > S::LANES {
+                    tile::<S, MR, 2>(simd, &tiles, (b, b_stride), &[], (cols, &place));
+                } else {
+                    tile::<S, MR, 1>(simd, &tiles, (b, b_stride), &[], (cols, &place));
+                }
             }
         }
     }
@@ -231,97 +298,6 @@ pub(super) fn prefetch<S: Simd, const MR: usize>(simd: S, c: *const f32, stride:
     }
 }
 
-/// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row. What is `FAR` from the values of
-/// the next k is fetched eight ahead; else a register of `next` for each k, or if there is none and a row of `b` is one line of
-/// the cache, rows of `b`: with few rows of sums little time passes until the next is needed.
-///
-/// # Safety
-/// `a` has `k` groups of `MR` values; `b` has `k` rows of `NV * LANES` readable values.
-#[inline(always)]
-unsafe fn product<S: Simd, const MR: usize, const NV: usize, const FAR: bool>(
-    simd: S,
-    k: usize,
-    (mut a, a_stride): (*const f32, usize),
-    (mut b, b_stride): (*const f32, usize),
-    next: &[f32],
-) -> [[S::V; NV]; MR] {
-    let mut sum = [[simd.splat(0.0); NV]; MR];
-    let ahead = (!next.is_empty()).then_some(next.as_ptr());
-    // SAFETY: the caller's promise.
-    if unsafe { simd.add_steps(&mut sum, k, Left::Groups(a, a_stride), (b, b_stride), ahead) } {
-        return sum;
-    }
-    let (mut next, step) = match next {
-        [] if NV * S::LANES <= LINE => (b.wrapping_add(AHEAD * b_stride), b_stride),
-        // The same line of `a` again and again, which costs nothing.
-        [] => (a, 0),
-        _ => (next.as_ptr(), S::LANES),
-    };
-    for _ in 0..k {
-        let mut row = [simd.splat(0.0); NV];
-        for (v, lanes) in row.iter_mut().enumerate() {
-            // SAFETY: row `k` of `b` has `NV * LANES` values.
-            *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
-        }
-        for (i, sums) in sum.iter_mut().enumerate() {
-            // SAFETY: group `k` of `a` has `MR` values.
-            let x = simd.splat(unsafe { *a.add(i) });
-            for v in 0..NV {
-                sums[v] = simd.fma(x, row[v], sums[v]);
-            }
-        }
-        if FAR {
-            // The first and the last value of `a` may lie in two lines.
-            simd.prefetch(a.wrapping_add(8 * a_stride));
-            simd.prefetch(a.wrapping_add(8 * a_stride + MR - 1));
-            for v in 0..NV {
-                simd.prefetch(b.wrapping_add(8 * b_stride + v * S::LANES));
-            }
-        } else {
-            simd.prefetch(next);
-            next = next.wrapping_add(step);
-        }
-        a = a.wrapping_add(a_stride);
-        b = b.wrapping_add(b_stride);
-    }
-    sum
-}
-
-/// The same of contiguous rows of `a`, `a_row` apart.
-///
-/// # Safety
-/// `a` has `MR` rows of `k` values; `b` has `k` rows of `NV * LANES` readable values.
-#[inline(always)]
-unsafe fn product_of_rows<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    k: usize,
-    (a, a_row): (*const f32, usize),
-    (mut b, b_stride): (*const f32, usize),
-) -> [[S::V; NV]; MR] {
-    let mut sum = [[simd.splat(0.0); NV]; MR];
-    let rows: [*const f32; MR] = std::array::from_fn(|i| a.wrapping_add(i * a_row));
-    // SAFETY: the caller's promise.
-    if unsafe { simd.add_steps(&mut sum, k, Left::Rows(rows), (b, b_stride), None) } {
-        return sum;
-    }
-    for x in 0..k {
-        let mut row = [simd.splat(0.0); NV];
-        for (v, lanes) in row.iter_mut().enumerate() {
-            // SAFETY: row `x` of `b` has `NV * LANES` values.
-            *lanes = unsafe { simd.load(b.add(v * S::LANES)) };
-        }
-        for (i, sums) in sum.iter_mut().enumerate() {
-            // SAFETY: each row of `a` has `k` values.
-            let a = simd.splat(unsafe { *rows[i].add(x) });
-            for v in 0..NV {
-                sums[v] = simd.fma(a, row[v], sums[v]);
-            }
-        }
-        b = b.wrapping_add(b_stride);
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,6 +330,37 @@ mod tests {
                     isa.name()
                 );
                 assert_eq!(packed, rows, "{} {m} x {n}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_follow_each_other_down() {
+        const K: usize = 5;
+        for isa in Isa::all() {
+            for (m, n) in (1..=3 * isa.tile_rows() + 1)
+                .flat_map(|m| [1, isa.lanes(), isa.tile_cols() - 1].map(|n| (m, n)))
+            {
+                let numbers = |len: usize| (0..len).map(|v| (v * 7 % 11) as f32 - 5.0).collect::<Vec<_>>();
+                let (a, b, bias) = (numbers(K * (m + 2)), numbers(K * 40), numbers(m));
+                let tiles = Tiles {
+                    k: K,
+                    a: &a,
+                    a_stride: m + 2,
+                    a_row: 1,
+                    b: Columns::Rows(&b, 40),
+                    alpha: 2.0,
+                    beta: 1.0,
+                    epilogue: Epilogue { bias: Some(&bias), ..Epilogue::default() },
+                };
+                let mut c = vec![1.0; m * (n + 1)];
+                multiply_down(isa, &tiles, MatMut::new(&mut c, m, n, n + 1));
+                for (at, c) in c.into_iter().enumerate() {
+                    let (i, j) = (at / (n + 1), at % (n + 1));
+                    let sum = || (0..K).map(|k| a[i + k * (m + 2)] * b[j + k * 40]).sum::<f32>();
+                    let want = if j == n { 1.0 } else { 2.0 * sum() + bias[i] + 1.0 };
+                    assert_eq!(c, want, "{m} x {n} on {}", isa.name());
+                }
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::{Points, Source, WORK, Winograd};
-use crate::kernels::gemm::panels;
 use crate::kernels::parallel;
 use crate::kernels::scratch;
 use crate::kernels::simd::{self, Columns, Epilogue, MatMut, Tiles};
@@ -167,21 +166,18 @@ impl Winograd {
         (inputs, a): (&Points, &[f32]),
         (gradients, b): (&Points, &[f32]),
         add: bool,
-        mut c: MatMut<'_>,
+        c: MatMut<'_>,
     ) {
-        let width = c.cols();
-        for rows in panels(c.rows(), self.isa.tile_rows()) {
-            let tiles = Tiles {
-                k: inputs.tiles,
-                a: &a[rows.start..],
-                a_stride: inputs.channels,
-                a_row: 1,
-                b: Columns::Rows(b, gradients.channels),
-                alpha: 1.0,
-                beta: if add { 1.0 } else { 0.0 },
-                epilogue: Epilogue::default(),
-            };
-            simd::multiply(self.isa, &tiles, c.block(rows, 0..width));
-        }
+        let tiles = Tiles {
+            k: inputs.tiles,
+            a,
+            a_stride: inputs.channels,
+            a_row: 1,
+            b: Columns::Rows(b, gradients.channels),
+            alpha: 1.0,
+            beta: if add { 1.0 } else { 0.0 },
+            epilogue: Epilogue::default(),
+        };
+        simd::multiply_down(self.isa, &tiles, c);
     }
 }
