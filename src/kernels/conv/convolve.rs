@@ -16,7 +16,9 @@ use super::{Onto, Place, WORK};
 use crate::kernels::gemm::{DEPTH, pack, panels};
 use crate::kernels::parallel;
 use crate::kernels::scratch;
-use crate::kernels::simd::{self, Columns, Epilogue, ImagesMut, Isa, MOST_COLS, MOST_LANES, Piece, Tiles};
+use crate::kernels::simd::{
+    self, Columns, Epilogue, ImagesMut, Isa, MOST_COLS, MOST_LANES, Mat, Next, Piece, Tiles,
+};
 
 /// Outputs of a task: enough to outweigh the margins of its planes, few enough for planes and C to stay near.
 const BAND: usize = 1024;
@@ -30,6 +32,8 @@ const FILLED: usize = 97;
 /// Values of a block of taps and outputs, which stays in the second-level cache; twice as many where the weights do not, and
 /// would be read more often.
 const BLOCK: usize = 1 << 17;
+/// Of that a block has this part where the next one is fetched meanwhile: both stay there, beside what else passes.
+const FETCHED: usize = 4;
 /// Enough tasks for every thread of a large machine; where images and bands are fewer, rows are cut, too.
 const TASKS: usize = 64;
 
@@ -122,6 +126,8 @@ struct Block<'a> {
     k: usize,
     cols: Range<usize>,
     values: &'a [f32],
+    /// What is packed after them, a row for each tap; of planes that are matrices.
+    next: Option<Mat<'a>>,
 }
 
 impl Convolve<'_> {
@@ -214,8 +220,27 @@ impl Convolve<'_> {
             return panel;
         }
         let depth = DEPTH.min(k).max(1);
-        let block = if rows * depth < BLOCK { BLOCK } else { 2 * BLOCK };
+        let mut block = if rows * depth < BLOCK { BLOCK } else { 2 * BLOCK };
+        if self.fetches_next() {
+            block /= FETCHED;
+        }
         (block / depth / panel * panel).max(panel)
+    }
+
+    /// Whether what a block packs is fetched while the one before it is multiplied.
+    fn fetches_next(&self) -> bool {
+        /// Fewer channels are packed in less time than fetching them takes; of smaller planes blocks hold many images'.
+        const CHANNELS: usize = 128;
+        const OUTPUTS: usize = 256;
+        self.lines.is_matrix() && self.channels >= CHANNELS && self.lines.outputs() >= OUTPUTS
+    }
+
+    /// What a block from output number `start` on packs, a row for each tap; to the end of an image if there are `wide` outputs.
+    fn rows_from<'p>(&self, planes: &Planes<'p>, offsets: &[u32], start: usize, wide: usize) -> Mat<'p> {
+        let outputs = self.lines.outputs();
+        let (image, col) = (start / outputs, start % outputs);
+        let values = &planes.values[image * planes.image + offsets[0] as usize + col..];
+        Mat::new(values, offsets.len(), wide.min(outputs - col), planes.channel)
     }
 
     /// Sums the blocks of taps, in order.
@@ -236,7 +261,9 @@ impl Convolve<'_> {
                 let tasks = (m * k * cols.len() / WORK).clamp(1, self.row_tasks.min(panel_count));
                 let first_panel = |task: usize| task * panel_count / tasks;
                 let first_row = |task| pack::panel_start(m, self.isa.tile_rows(), first_panel(task));
-                let block = Block { depth, k, cols, values };
+                let more = self.fetches_next() && cols.end < n;
+                let next = more.then(|| self.rows_from(planes, offsets, cols.end, wide));
+                let block = Block { depth, k, cols, values, next };
                 parallel::for_row_parts(c.again(), 0..tasks, &first_row, &|task, mut c| {
                     self.tiles(&block, first_row(task), m, &mut c);
                 });
@@ -246,13 +273,15 @@ impl Convolve<'_> {
 
     /// Multiplies a block by the weights of `c`'s rows, which are those from `first` on, of `m`.
     fn tiles(&self, block: &Block<'_>, first: usize, m: usize, c: &mut ImagesMut<'_>) {
-        let Block { depth, k, ref cols, values } = *block;
+        let Block { depth, k, ref cols, values, next } = *block;
         let all = self.channels * self.lines.taps();
         let (last, taps) = (depth + k == all, [depth, k, all]);
         let end = first + c.rows();
         for rows in panels(m, self.isa.tile_rows()).filter(|rows| first <= rows.start && rows.start < end) {
-            // The next rows' weights may lie in slow memory.
-            let next = self.weights.after(&rows, m, taps);
+            // The next rows' weights may lie in slow memory; and each row of tiles fetches some rows of the next block.
+            let part = |row: usize| row * k / m;
+            let to_pack = next.map(|all| all.block(part(rows.start)..part(rows.end), 0..all.cols()));
+            let next = Next { values: self.weights.after(&rows, m, taps), rows: to_pack };
             let (a, a_stride, a_row) = self.weights.panel(&rows, m, taps);
             // Along the rows of C, which then stream through the cache.
             let tiles = Tiles {

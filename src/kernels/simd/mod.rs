@@ -78,7 +78,7 @@ pub use short::fold_rows;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns, sum_terms};
-pub use tile::{Columns, Left, Tiles, multiply, multiply_across, multiply_down};
+pub use tile::{Columns, Left, Next, Tiles, multiply, multiply_across, multiply_down};
 pub use toom::{HEIGHTS, POINTS, Toom, outputs, toom, transform_lines};
 pub use transpose::{
     Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose, transpose_copy,

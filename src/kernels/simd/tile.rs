@@ -3,14 +3,17 @@
 
 mod place;
 mod product;
+mod soon;
 
 use std::ops::Range;
 
 use super::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd, limits::by_rows};
 pub use product::Left;
+pub use soon::Next;
 
 use place::{Place, store, store_whole};
 use product::{product, product_of_rows};
+use soon::Soon;
 
 /// The columns of the right factor.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,7 @@ pub struct Tiles<'a> {
 pub fn multiply(isa: Isa, tiles: &Tiles<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
     let place = Place { at, stride, first: cols, others: cols, hop: 0, beside: None };
-    run(isa, tiles, &[], [c.rows(), cols], place);
+    run(isa, tiles, Next::default(), [c.rows(), cols], place);
 }
 
 /// [`multiply`] for any number of rows, of which each group of `a` has a value each, and one tile's columns: tiles follow each other down.
@@ -80,8 +83,7 @@ fn down(isa: Isa, tiles: &Tiles<'_>, rows: usize, mut c: MatMut<'_>) {
     }
 }
 
-/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Of `next`, which will be read
-/// after that, as many registers as the product is deep are fetched meanwhile. Where something lies beside `c`, what is stored
+/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Where something lies beside `c`, what is stored
 /// is 0 where that is not above 0.
 ///
 /// # Panics
@@ -89,7 +91,7 @@ fn down(isa: Isa, tiles: &Tiles<'_>, rows: usize, mut c: MatMut<'_>) {
 pub fn multiply_across(
     isa: Isa,
     tiles: &Tiles<'_>,
-    next: &[f32],
+    next: Next<'_>,
     c: &mut ImagesMut<'_>,
     rows: Range<usize>,
     cols: Range<usize>,
@@ -112,7 +114,7 @@ pub fn multiply_across(
 }
 
 /// Computes `rows x cols` values; all of their place is writable.
-fn run(isa: Isa, tiles: &Tiles<'_>, next: &[f32], [rows, cols]: [usize; 2], place: Place) {
+fn run(isa: Isa, tiles: &Tiles<'_>, next: Next<'_>, [rows, cols]: [usize; 2], place: Place) {
     if rows == 0 || cols == 0 {
         return;
     }
@@ -143,7 +145,7 @@ fn check(isa: Isa, tiles: &Tiles<'_>, [rows, cols]: [usize; 2]) {
 /// Tiles of `MR` rows, whose sizes `run` has checked.
 struct Fixed<'a, const MR: usize> {
     tiles: &'a Tiles<'a>,
-    next: &'a [f32],
+    next: Next<'a>,
     cols: usize,
     place: Place,
 }
@@ -162,10 +164,12 @@ impl<const MR: usize> Job for Fixed<'_, MR> {
             Columns::Panels(b) => (b.as_ptr(), None),
             Columns::Rows(b, stride) => (b.as_ptr(), Some(stride)),
         };
+        let mut soon = Soon::new(next.rows, cols.div_ceil(2 * S::LANES));
         let mut left = cols;
         while left > 0 {
             let cols = left.min(2 * S::LANES);
-            let next = if cols == left { next } else { &[] };
+            let next = if cols == left { next.values } else { &[] };
+            soon.fetch(simd);
             // SAFETY: `run` checked that `a` and `b` are long enough; its caller vouches for the place.
             unsafe {
                 if cols > S::LANES {
@@ -398,7 +402,7 @@ mod tests {
                         (0..data.len()).map(|at| [1.0, -1.0, 0.0, f32::NAN, 2.0][at % 5]).collect();
                     let beside = cleared.then_some(&beside[..]);
                     let mut c = ImagesMut::new(&mut data, images, m + 1, area).where_above_0(beside);
-                    multiply_across(isa, &tiles, &[], &mut c, 1..m + 1, start..start + n);
+                    multiply_across(isa, &tiles, Next::default(), &mut c, 1..m + 1, start..start + n);
                     for (at, value) in data.into_iter().enumerate() {
                         let (image, row, col) = (at / area / (m + 1), at / area % (m + 1), at % area);
                         let col = (image * area + col).checked_sub(start).filter(|&col| row > 0 && col < n);
