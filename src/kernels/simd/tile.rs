@@ -45,6 +45,15 @@ pub struct Tiles<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
+impl<'a> Tiles<'a> {
+    /// Those of some of the rows.
+    fn rows(&self, rows: Range<usize>) -> Self {
+        // Without steps there may be no values.
+        let a = self.a.get(rows.start * self.a_row..).unwrap_or_default();
+        Self { a, epilogue: self.epilogue.rows(rows), ..*self }
+    }
+}
+
 /// Computes a row of tiles. `c` has at most `isa.tile_rows()` rows.
 ///
 /// # Panics
@@ -55,7 +64,7 @@ pub fn multiply(isa: Isa, tiles: &Tiles<'_>, mut c: MatMut<'_>) {
     run(isa, tiles, Next::default(), [c.rows(), cols], place);
 }
 
-/// [`multiply`] for any number of rows, of which each group of `a` has a value each, and one tile's columns: tiles follow each other down.
+/// [`multiply`] for any number of rows and a tile's columns: tiles follow each other down.
 ///
 /// # Panics
 /// When `c` has more than `isa.tile_cols()` columns, or `a`, `b` or the epilogue's settings are too short.
@@ -71,8 +80,7 @@ pub fn multiply_down(isa: Isa, tiles: &Tiles<'_>, c: MatMut<'_>) {
     let longer = rows % count * (rows / count + 1);
     let (tall, others) = c.split_rows(longer);
     down(isa, tiles, rows / count + 1, tall);
-    let epilogue = tiles.epilogue.rows(longer..rows);
-    down(isa, &Tiles { a: &tiles.a[longer..], epilogue, ..*tiles }, rows / count, others);
+    down(isa, &tiles.rows(longer..rows), rows / count, others);
 }
 
 /// Computes `c` by tiles of `rows` rows.
@@ -83,8 +91,8 @@ fn down(isa: Isa, tiles: &Tiles<'_>, rows: usize, mut c: MatMut<'_>) {
     }
 }
 
-/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. Where something lies beside `c`, what is stored
-/// is 0 where that is not above 0.
+/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. What is `next` is fetched meanwhile. Where
+/// something lies beside `c`, what is stored is 0 where that is not above 0.
 ///
 /// # Panics
 /// When a range reaches outside, something lies beside `c` and beta is 0, and as `multiply` does.
@@ -207,8 +215,7 @@ impl<const MR: usize> Job for Down<'_, '_, MR> {
             Columns::Rows(b, stride) => (b.as_ptr(), stride),
         };
         for first in (0..rows).step_by(MR) {
-            let epilogue = self.tiles.epilogue.rows(first..first + MR);
-            let tiles = Tiles { a: &self.tiles.a[first..], epilogue, ..*self.tiles };
+            let tiles = self.tiles.rows(first..first + MR);
             let place = Place {
                 at: at.wrapping_add(first * stride),
                 stride,

@@ -1,9 +1,9 @@
 //! The loop over k of tiles of four rows and more, two registers each, in assembly: for each step two loads, and for each row a
 //! broadcast and two multiply-adds; four steps at a time.
 //!
-//! A core that runs one thread takes six instructions a cycle, more than two multiply-adds a cycle need. Where it runs two, each
-//! thread gets three, so a step of 20 instructions for 12 multiply-adds takes 7 cycles instead of 6. The compiler's loop has up to
-//! 29, and where four steps are written out it moves loads up until sums no longer fit the registers.
+//! A core (Zen 3) that runs one thread takes six instructions a cycle, more than two multiply-adds a cycle need. Where it runs two,
+//! each thread gets three, so a step of 20 instructions for 12 multiply-adds takes 7 cycles instead of 6. The compiler's loop has up
+//! to 29, and where four steps are written out it moves loads up until sums no longer fit the registers.
 
 use std::arch::asm;
 use std::arch::x86_64::__m256;
