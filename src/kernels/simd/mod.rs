@@ -78,7 +78,7 @@ pub use short::fold_rows;
 pub use streams::{Streams, streams};
 pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns, sum_terms};
-pub use tile::{Columns, Left, Next, Tiles, multiply, multiply_across, multiply_down};
+pub use tile::{Columns, Next, Tiles, multiply, multiply_across, multiply_down};
 pub use toom::{HEIGHTS, POINTS, Toom, outputs, toom, transform_lines};
 pub use transpose::{
     Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose, transpose_copy,
@@ -295,6 +295,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: there is room for as many lanes.
         unsafe { self.store_bytes_first(y.as_mut_ptr(), y.len().min(Self::LANES), v) }
     }
+}
+
+/// Where a step of a tile's sums finds a value for each row.
+#[derive(Clone, Copy, Debug)]
+pub enum Left<const MR: usize> {
+    /// Together, and the next step's so far on.
+    Groups(*const f32, usize),
+    /// In rows, each the next after this.
+    Rows([*const f32; MR]),
 }
 
 /// The bits of sqrt(1/2).

@@ -8,7 +8,6 @@ mod soon;
 use std::ops::Range;
 
 use super::{Epilogue, ImagesMut, Isa, Job, MatMut, Simd, limits::by_rows};
-pub use product::Left;
 pub use soon::Next;
 
 use place::{Place, store, store_whole};

@@ -1,18 +1,9 @@
 //! The sums of a tile.
 
-use crate::kernels::simd::{LINE, Simd};
+use crate::kernels::simd::{LINE, Left, Simd};
 
 /// Rows of B that are fetched ahead, where they are.
 const AHEAD: usize = 16;
-
-/// Where a step of a tile's sums finds a value for each row.
-#[derive(Clone, Copy, Debug)]
-pub enum Left<const MR: usize> {
-    /// Together, and the next step's so far on.
-    Groups(*const f32, usize),
-    /// In rows, each the next after this.
-    Rows([*const f32; MR]),
-}
 
 /// The sums over k: one broadcast value of `a` times `NV` registers of `b`, for each row. What is `FAR` from the values of
 /// the next k is fetched eight ahead; else a register of `next` for each k, or if there is none and a row of `b` is one line of
