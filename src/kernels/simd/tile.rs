@@ -59,8 +59,7 @@ impl<'a> Tiles<'a> {
 /// When `c` has more, or `a`, `b` or the epilogue's settings are too short.
 pub fn multiply(isa: Isa, tiles: &Tiles<'_>, mut c: MatMut<'_>) {
     let (at, stride, cols) = (c.as_mut_ptr(), c.stride(), c.cols());
-    let place = Place { at, stride, first: cols, others: cols, hop: 0, beside: None };
-    run(isa, tiles, Next::default(), [c.rows(), cols], place);
+    run(isa, tiles, Next::default(), [c.rows(), cols], Place::of_matrix(at, stride, cols));
 }
 
 /// [`multiply`] for any number of rows and a tile's columns: tiles follow each other down.
@@ -90,8 +89,8 @@ fn down(isa: Isa, tiles: &Tiles<'_>, rows: usize, mut c: MatMut<'_>) {
     }
 }
 
-/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. What is `next` is fetched meanwhile. Where
-/// something lies beside `c`, what is stored is 0 where that is not above 0.
+/// [`multiply`] for `rows` of the images' blocks, and `cols`, which are counted over images. What is `next` is fetched
+/// meanwhile. Where something lies beside `c`, what is stored is 0 where that is not above 0.
 ///
 /// # Panics
 /// When a range reaches outside, something lies beside `c` and beta is 0, and as `multiply` does.
@@ -215,14 +214,7 @@ impl<const MR: usize> Job for Down<'_, '_, MR> {
         };
         for first in (0..rows).step_by(MR) {
             let tiles = self.tiles.rows(first..first + MR);
-            let place = Place {
-                at: at.wrapping_add(first * stride),
-                stride,
-                first: cols,
-                others: cols,
-                hop: 0,
-                beside: None,
-            };
+            let place = Place::of_matrix(at.wrapping_add(first * stride), stride, cols);
             // SAFETY: `multiply_down` checked that `a` and `b` are long enough; the rows are those of `c`.
             unsafe {
                 if cols > S::LANES {

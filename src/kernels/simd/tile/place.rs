@@ -19,6 +19,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// A row of tiles of a matrix, of `cols` columns.
+    #[inline(always)]
+    pub fn of_matrix(at: *mut f32, stride: usize, cols: usize) -> Self {
+        Self { at, stride, first: cols, others: cols, hop: 0, beside: None }
+    }
+
     /// The place `cols` columns further.
     #[inline(always)]
     pub fn after(self, mut cols: usize) -> Self {
