@@ -30,37 +30,39 @@ macro_rules! step {
     };
 }
 
-/// All steps, where groups of the left factor's values, one for each row, and rows of the right one lie evenly. In brackets what is
-/// fetched in each of four steps, and what moves on after four and after one.
-macro_rules! groups {
-    (($sum:ident, $k:ident, $a:expr, $b:expr), [$f0:literal $f1:literal $f2:literal $f3:literal $four:literal $one:literal],
-        {$($fetched:tt)*}; $($i:literal $c:ident $d:ident)*) => {
+/// All steps. First what stands around a row's number in the address of the left factor's value, in each of four steps, and what moves
+/// that on after four and after one; then what is fetched in each, and moves that on; then operands of both, and each row's own.
+macro_rules! steps {
+    (($sum:ident, $k:ident, $b:ident),
+        [$a0:literal $t0:literal $a1:literal $t1:literal $a2:literal $t2:literal $a3:literal $t3:literal, $a_four:literal $a_one:literal],
+        [$f0:literal $f1:literal $f2:literal $f3:literal, $f_four:literal $f_one:literal],
+        {$($left:tt)*} {$($fetched:tt)*}; $($i:literal $c:ident $d:ident {$($row:tt)*})*) => {
         asm!(
             "sub {k}, 4",
             "jb 3f",
             "2:",
-            step!($f0, "", "{a} + 4*", ""; $($i)*),
-            step!($f1, " + {sb}", "{a} + {sa} + 4*", ""; $($i)*),
-            step!($f2, " + 2*{sb}", "{a} + 2*{sa} + 4*", ""; $($i)*),
-            step!($f3, " + {tb}", "{a} + {ta} + 4*", ""; $($i)*),
-            "lea {a}, [{a} + 4*{sa}]",
+            step!($f0, "", $a0, $t0; $($i)*),
+            step!($f1, " + {sb}", $a1, $t1; $($i)*),
+            step!($f2, " + 2*{sb}", $a2, $t2; $($i)*),
+            step!($f3, " + {tb}", $a3, $t3; $($i)*),
+            $a_four,
             "lea {b}, [{b} + 4*{sb}]",
-            $four,
+            $f_four,
             "sub {k}, 4",
             "jae 2b",
             "3:",
             "add {k}, 4",
             "jz 5f",
             "4:",
-            step!($f0, "", "{a} + 4*", ""; $($i)*),
-            "add {a}, {sa}",
+            step!($f0, "", $a0, $t0; $($i)*),
+            $a_one,
             "add {b}, {sb}",
-            $one,
+            $f_one,
             "dec {k}",
             "jnz 4b",
             "5:",
-            $($c = inout(ymm_reg) $sum[$i][0], $d = inout(ymm_reg) $sum[$i][1],)*
-            a = inout(reg) $a.0 => _, sa = in(reg) VALUE * $a.1, ta = in(reg) 3 * VALUE * $a.1,
+            $($c = inout(ymm_reg) $sum[$i][0], $d = inout(ymm_reg) $sum[$i][1], $($row)*)*
+            $($left)*
             b = inout(reg) $b.0 => _, sb = in(reg) VALUE * $b.1, tb = in(reg) 3 * VALUE * $b.1,
             $($fetched)*
             k = inout(reg) $k => _, b0 = out(ymm_reg) _, b1 = out(ymm_reg) _, x = out(ymm_reg) _,
@@ -69,66 +71,42 @@ macro_rules! groups {
     };
 }
 
-/// The same with the left factor in rows, wherever these begin.
-macro_rules! rows {
-    (($sum:ident, $k:ident, $a:expr, $b:expr), [$f0:literal $f1:literal $f2:literal $f3:literal $four:literal $one:literal],
-        {$($fetched:tt)*}; $($i:literal $c:ident $d:ident $r:ident)*) => {
-        asm!(
-            "sub {k}, 4",
-            "jb 3f",
-            "2:",
-            step!($f0, "", "{r", "} + {at}"; $($i)*),
-            step!($f1, " + {sb}", "{r", "} + {at} + 4"; $($i)*),
-            step!($f2, " + 2*{sb}", "{r", "} + {at} + 8"; $($i)*),
-            step!($f3, " + {tb}", "{r", "} + {at} + 12"; $($i)*),
-            "add {at}, 16",
-            "lea {b}, [{b} + 4*{sb}]",
-            $four,
-            "sub {k}, 4",
-            "jae 2b",
-            "3:",
-            "add {k}, 4",
-            "jz 5f",
-            "4:",
-            step!($f0, "", "{r", "} + {at}"; $($i)*),
-            "add {at}, 4",
-            "add {b}, {sb}",
-            $one,
-            "dec {k}",
-            "jnz 4b",
-            "5:",
-            $($c = inout(ymm_reg) $sum[$i][0], $d = inout(ymm_reg) $sum[$i][1], $r = in(reg) $a[$i],)*
-            at = inout(reg) 0_usize => _,
-            b = inout(reg) $b.0 => _, sb = in(reg) VALUE * $b.1, tb = in(reg) 3 * VALUE * $b.1,
-            $($fetched)*
-            k = inout(reg) $k => _, b0 = out(ymm_reg) _, b1 = out(ymm_reg) _, x = out(ymm_reg) _,
-            options(nostack, readonly)
-        )
+/// All steps of `$MR` rows, whose values of the left factor lie in groups, one for each row, or in rows, wherever these begin. They
+/// fetch `lines` from a place on, one a step, or `registers`, half as much, or what `both` factors need some steps later.
+macro_rules! add {
+    (groups $a:ident, $($rest:tt)*) => {
+        add!(@ ["{a} + 4*" "" "{a} + {sa} + 4*" "" "{a} + 2*{sa} + 4*" "" "{a} + {ta} + 4*" "",
+            "lea {a}, [{a} + 4*{sa}]" "add {a}, {sa}"],
+            {a = inout(reg) $a.0 => _, sa = in(reg) VALUE * $a.1, ta = in(reg) 3 * VALUE * $a.1,},
+            [0 c0 d0 {} 1 c1 d1 {} 2 c2 d2 {} 3 c3 d3 {}] [4 c4 d4 {}] [5 c5 d5 {}], $($rest)*)
     };
-}
-
-/// One of the two for `$MR` rows, whose operands are named after the first four, the fifth, and the sixth. It fetches `lines` from a
-/// place on, one a step, or `registers`, half as much, or what both factors need some steps later.
-macro_rules! of_rows {
-    ($of:ident, $MR:ident, $factors:tt, lines $next:expr; $($rows:tt)*) => {
-        of_rows!($of, $MR, $factors, ["prefetcht0 [{next}]" "prefetcht0 [{next} + 64]" "prefetcht0 [{next} + 128]"
-            "prefetcht0 [{next} + 192]" "sub {next}, -256" "sub {next}, -64"], {next = inout(reg) $next => _,}; $($rows)*)
+    (rows $a:ident, $($rest:tt)*) => {
+        add!(@ ["{r" "} + {at}" "{r" "} + {at} + 4" "{r" "} + {at} + 8" "{r" "} + {at} + 12", "add {at}, 16" "add {at}, 4"],
+            {at = inout(reg) 0_usize => _,},
+            [0 c0 d0 {r0 = in(reg) $a[0],} 1 c1 d1 {r1 = in(reg) $a[1],} 2 c2 d2 {r2 = in(reg) $a[2],} 3 c3 d3 {r3 = in(reg) $a[3],}]
+            [4 c4 d4 {r4 = in(reg) $a[4],}] [5 c5 d5 {r5 = in(reg) $a[5],}], $($rest)*)
     };
-    ($of:ident, $MR:ident, $factors:tt, registers $next:expr; $($rows:tt)*) => {
-        of_rows!($of, $MR, $factors, ["prefetcht0 [{next}]" "" "prefetcht0 [{next} + 64]" "" "sub {next}, -128" "add {next}, 32"],
-            {next = inout(reg) $next => _,}; $($rows)*)
+    (@ $left:tt, $held:tt, $rows0:tt $rows1:tt $rows2:tt, $MR:ident, $to:tt, lines $next:expr) => {
+        add!(@ $left, $held, $rows0 $rows1 $rows2, $MR, $to, ["prefetcht0 [{next}]" "prefetcht0 [{next} + 64]"
+            "prefetcht0 [{next} + 128]" "prefetcht0 [{next} + 192]", "sub {next}, -256" "sub {next}, -64"],
+            {next = inout(reg) $next => _,})
     };
-    ($of:ident, $MR:ident, $factors:tt, both $a:expr, $b:expr; $($rows:tt)*) => {
-        of_rows!($of, $MR, $factors, ["prefetcht0 [{p}]\nprefetcht0 [{q}]" "prefetcht0 [{p} + {sa}]\nprefetcht0 [{q} + {sb}]"
-            "prefetcht0 [{p} + 2*{sa}]\nprefetcht0 [{q} + 2*{sb}]" "prefetcht0 [{p} + {ta}]\nprefetcht0 [{q} + {tb}]"
+    (@ $left:tt, $held:tt, $rows0:tt $rows1:tt $rows2:tt, $MR:ident, $to:tt, registers $next:expr) => {
+        add!(@ $left, $held, $rows0 $rows1 $rows2, $MR, $to, ["prefetcht0 [{next}]" "" "prefetcht0 [{next} + 64]" "",
+            "sub {next}, -128" "add {next}, 32"], {next = inout(reg) $next => _,})
+    };
+    (@ $left:tt, $held:tt, $rows0:tt $rows1:tt $rows2:tt, $MR:ident, $to:tt, both $a:expr, $b:expr) => {
+        add!(@ $left, $held, $rows0 $rows1 $rows2, $MR, $to, ["prefetcht0 [{p}]\nprefetcht0 [{q}]"
+            "prefetcht0 [{p} + {sa}]\nprefetcht0 [{q} + {sb}]" "prefetcht0 [{p} + 2*{sa}]\nprefetcht0 [{q} + 2*{sb}]"
+            "prefetcht0 [{p} + {ta}]\nprefetcht0 [{q} + {tb}]",
             "lea {p}, [{p} + 4*{sa}]\nlea {q}, [{q} + 4*{sb}]" "add {p}, {sa}\nadd {q}, {sb}"],
-            {p = inout(reg) $a => _, q = inout(reg) $b => _,}; $($rows)*)
+            {p = inout(reg) $a => _, q = inout(reg) $b => _,})
     };
-    ($of:ident, $MR:ident, $factors:tt, $fetch:tt, $fetched:tt; [$($a:tt)*] [$($b:tt)*] [$($c:tt)*]) => {
+    (@ $left:tt, $held:tt, [$($four:tt)*] [$($fifth:tt)*] [$($sixth:tt)*], $MR:ident, $to:tt, $fetch:tt, $fetched:tt) => {
         match $MR {
-            4 => $of!($factors, $fetch, $fetched; $($a)*),
-            5 => $of!($factors, $fetch, $fetched; $($a)* $($b)*),
-            6 => $of!($factors, $fetch, $fetched; $($a)* $($b)* $($c)*),
+            4 => steps!($to, $left, $fetch, $held $fetched; $($four)*),
+            5 => steps!($to, $left, $fetch, $held $fetched; $($four)* $($fifth)*),
+            6 => steps!($to, $left, $fetch, $held $fetched; $($four)* $($fifth)* $($sixth)*),
             _ => unreachable!("tiles of four to six rows"),
         }
     };
@@ -152,12 +130,11 @@ pub(super) unsafe fn add_groups<const MR: usize, const NEXT: bool, const LINES: 
     // SAFETY: the caller's promise; requests never fault.
     unsafe {
         if NEXT {
-            of_rows!(groups, MR, (sum, k, a, b), registers next; [0 c0 d0 1 c1 d1 2 c2 d2 3 c3 d3] [4 c4 d4] [5 c5 d5]);
+            add!(groups a, MR, (sum, k, b), registers next);
         } else if LINES {
-            of_rows!(groups, MR, (sum, k, a, b), lines ahead(b); [0 c0 d0 1 c1 d1 2 c2 d2 3 c3 d3] [4 c4 d4] [5 c5 d5]);
+            add!(groups a, MR, (sum, k, b), lines ahead(b));
         } else {
-            of_rows!(groups, MR, (sum, k, a, b), both ahead(a), ahead(b);
-                [0 c0 d0 1 c1 d1 2 c2 d2 3 c3 d3] [4 c4 d4] [5 c5 d5]);
+            add!(groups a, MR, (sum, k, b), both ahead(a), ahead(b));
         }
     }
 }
@@ -179,11 +156,9 @@ pub(super) unsafe fn add_rows<const MR: usize, const NEXT: bool>(
     // SAFETY: the caller's promise; requests never fault.
     unsafe {
         if NEXT {
-            of_rows!(rows, MR, (sum, k, a, b), registers next;
-                [0 c0 d0 r0 1 c1 d1 r1 2 c2 d2 r2 3 c3 d3 r3] [4 c4 d4 r4] [5 c5 d5 r5]);
+            add!(rows a, MR, (sum, k, b), registers next);
         } else {
-            of_rows!(rows, MR, (sum, k, a, b), lines ahead;
-                [0 c0 d0 r0 1 c1 d1 r1 2 c2 d2 r2 3 c3 d3 r3] [4 c4 d4 r4] [5 c5 d5 r5]);
+            add!(rows a, MR, (sum, k, b), lines ahead);
         }
     }
 }
