@@ -1,8 +1,11 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
+mod parts;
 mod steps;
 
 use std::arch::x86_64::*;
+
+use parts::{mask, store_pieces, turned};
 
 use super::{
     Job, LINE, Left, Lines, SQRT_HALF, Simd,
@@ -28,40 +31,6 @@ impl Fma {
         }
         // SAFETY: `self` exists only where `new` found the features.
         unsafe { inner(self, job) }
-    }
-}
-
-/// A lane's sign bit is set, and so the lane is moved, where its number is below `n`: a window into ones and zeros.
-#[inline(always)]
-fn mask(n: usize) -> __m256i {
-    static WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    let start = 8 - n.min(8);
-    // SAFETY: `start + 8 <= 16`; the token of the caller proves AVX.
-    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(start).cast()) }
-}
-
-/// The first `n` lanes, fewer than eight, by four, two and one: a masked store takes Zen 3 twelve cycles, these take three or four.
-///
-/// # Safety
-/// The processor has AVX; `p` has `n` writable values.
-#[inline(always)]
-unsafe fn store_pieces(mut p: *mut f32, n: usize, v: __m256) {
-    // SAFETY: the caller's promise; each piece begins where the one before ends.
-    unsafe {
-        let mut rest = _mm256_castps256_ps128(v);
-        if n & 4 != 0 {
-            _mm_storeu_ps(p, rest);
-            rest = _mm256_extractf128_ps::<1>(v);
-            p = p.add(4);
-        }
-        if n & 2 != 0 {
-            _mm_storel_epi64(p.cast(), _mm_castps_si128(rest));
-            rest = _mm_movehl_ps(rest, rest);
-            p = p.add(2);
-        }
-        if n & 1 != 0 {
-            _mm_store_ss(p, rest);
-        }
     }
 }
 
@@ -319,12 +288,12 @@ impl Simd for Fma {
     }
     #[inline(always)]
     unsafe fn store_lanes(self, p: *mut f32, (first, end): (usize, usize), v: __m256) {
-        // SAFETY: see above; masked lanes are not touched.
+        // SAFETY: see above; these lanes alone are written.
         unsafe {
             if first == 0 {
                 self.store_first(p, end, v);
             } else {
-                _mm256_maskstore_ps(p, _mm256_andnot_si256(mask(first), mask(end)), v);
+                store_pieces(p.wrapping_add(first), end.saturating_sub(first), turned(first, v));
             }
         }
     }
