@@ -1,7 +1,7 @@
 //! Powers of one value: of a register, or written so that loops over them vectorize: no tables, no calls, no branches but
 //! selections.
 
-use super::simd::{MOST_LANES, Simd, inverse_root, not_below_0, power, power_of_quarters};
+use super::simd::{MOST_LANES, Simd, inverse_root, not_below_0, power, power_of_quarters, whole_power};
 
 /// The polynomial with these coefficients, lowest power first, written out: a loop over them would be unrolled too
 /// late for the loop around it to become vectors.
@@ -49,20 +49,23 @@ impl Power {
         if x.is_nan() { x } else { y }
     }
 
-    /// x^p of each lane: of registers where p is not whole and below 8 in size, and products are fused, else by `f64`.
+    /// x^p of each lane: of registers where p is -1, 2, 3, 4, or not whole and below 8 in size, and products are fused, else by `f64`.
     #[inline(always)]
     pub fn of_lanes<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        if S::FUSED && (self.p == -1.0 || [2.0, 3.0, 4.0].contains(&self.p)) {
+            return whole_power(simd, x, self.p as i32);
+        }
         // Of larger p the error would be larger, too.
         if S::FUSED && self.p.abs() < 8.0 && self.p.fract() != 0.0 {
             return self.of_register(simd, x);
         }
-        let mut lanes = [1.0; MOST_LANES];
+        let (mut lanes, mut results) = ([1.0; MOST_LANES], [1.0; MOST_LANES]);
         simd.write_first(&mut lanes[..S::LANES], x);
-        // A loop whose length is known is unrolled before it could vectorize.
-        for x in &mut lanes[..std::hint::black_box(S::LANES)] {
-            *x = self.of(*x);
+        // A loop whose length is known is unrolled before it could vectorize; what chooses in place becomes a masked store.
+        for (y, &x) in results[..std::hint::black_box(S::LANES)].iter_mut().zip(&lanes) {
+            *y = self.of(x);
         }
-        simd.read(&lanes)
+        simd.read(&results)
     }
 
     /// x^p for p that is not whole.

@@ -214,6 +214,23 @@ pub fn power_of_quarters<S: Simd>(simd: S, x: S::V, quarters: i32) -> S::V {
     simd.where_greater(least, x, simd.mul(y, simd.splat(back)), y)
 }
 
+/// x^p for p -1, 2, 3 or 4, within 0.51 units.
+#[inline(always)]
+pub fn whole_power<S: Simd>(simd: S, x: S::V, p: i32) -> S::V {
+    let (square, square_low) = product(simd, x, x);
+    let (high, low) = match p {
+        -1 => return simd.div(simd.splat(1.0), x),
+        2 => return square,
+        3 => times(simd, (square, square_low), x),
+        _ => {
+            let (high, low) = product(simd, square, square);
+            (high, simd.fma(simd.add(square, square), square_low, low))
+        }
+    };
+    // Where it is infinite, what is left of it is not a number.
+    simd.add(high, simd.min(simd.max(low, simd.splat(f32::MIN)), simd.splat(f32::MAX)))
+}
+
 /// a * b and what it rounds off.
 #[inline(always)]
 fn product<S: Simd>(simd: S, a: S::V, b: S::V) -> (S::V, S::V) {

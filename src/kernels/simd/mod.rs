@@ -57,7 +57,7 @@ pub use epilogue::{Epilogue, Standard, standardize};
 pub use filter::{Block, Filter, PASS, Pass, correlate, filter};
 pub use functions::{
     Divisor, Divisors, exp, exp_below_0, exp_m1_below_0, inverse_root, ln, not_below_0, power,
-    power_of_quarters, quotient, sigmoid, softplus, softplus_below_0, tanh,
+    power_of_quarters, quotient, sigmoid, softplus, softplus_below_0, tanh, whole_power,
 };
 pub use gather::{Piece, gather};
 pub use images::ImagesMut;
