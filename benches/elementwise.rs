@@ -10,7 +10,7 @@ use std::hint::black_box;
 use cnnctl::{
     kernels::{
         dropout::{Keep, apply_mask, drop_values, mask_words},
-        elementwise::{add_scaled, copy, evaluate, map, map2, map3, sum, sum2},
+        elementwise::{add_scaled, copy, evaluate, map, map2, map3},
         extremes::{max2, where_mask},
         permute::Permutation,
         power::Power,
@@ -18,6 +18,7 @@ use cnnctl::{
         rows::{Band, gather_rows, put_band, repeat_rows, take_band},
         simd::{self, Each, Simd},
         softmax::{SoftmaxDims, softmax, softmax_backward},
+        sums::{sum, sum2},
         update::{Gradient, with_one, with_two},
     },
     tensor::Buffer,

@@ -44,7 +44,7 @@ use strided::Strided;
 use winograd::Winograd;
 
 use super::channels::Channels;
-use super::elementwise::{self, rectified};
+use super::elementwise::{Rectified, update_each};
 use super::gemm::DEPTH;
 use super::simd::Isa;
 use super::{affine, parallel};
@@ -274,7 +274,7 @@ pub fn add_backward_input(
         return placed::backward_input((dims, &one), top_diff, weights, Some(x), bottom_diff, scratch);
     }
     match x {
-        Some(x) if top_diff.is_empty() => elementwise::update(x, bottom_diff, |x, d| rectified(d, x)),
+        Some(x) if top_diff.is_empty() => update_each(x, bottom_diff, Rectified),
         None if top_diff.is_empty() => {}
         _ => {
             let onto = x.map_or(Onto::Values, Onto::Above0);

@@ -5,8 +5,8 @@
 //! body may be large are jobs here.
 
 use super::{
-    parallel::{CHUNK, chunk_of, for_chunks_mut, for_chunks_mut2, sum_chunks},
-    simd::{Asked, Each, Isa, Job, LINE, Own, Simd, each, each_past, renew, write_past},
+    parallel::{chunk_of, for_chunks_mut, for_chunks_mut2},
+    simd::{Asked, Each, Isa, Job, LINE, Own, Renew, Simd, each, each_past, renew, write_past},
 };
 
 /// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
@@ -256,6 +256,26 @@ pub fn update(x: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + ByValue) {
     });
 }
 
+/// y = f(x, y), in place, a register of each at a time: for functions that choose, of which the compiler would make something slow.
+pub fn update_each(x: &[f32], y: &mut [f32], f: impl Renew<1, 1> + Send + Sync) {
+    assert_eq!(x.len(), y.len());
+    for_chunks_mut(y, chunk_of(y.len()), |start, y| {
+        let x = &x[start..][..y.len()];
+        Isa::best().run(UpdateEach(x, y, f));
+    });
+}
+
+struct UpdateEach<'a, F>(&'a [f32], &'a mut [f32], F);
+
+impl<F: Renew<1, 1>> Job for UpdateEach<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        renew(simd, [self.0], [self.1], Asked::NOTHING, self.2);
+    }
+}
+
 /// x = f(x), in place.
 pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
     for_chunks_mut(x, chunk_of(x.len()), |_, x| vectorized(move || x.iter_mut().for_each(|x| *x = f(*x))));
@@ -265,6 +285,24 @@ pub fn apply(x: &mut [f32], f: impl Fn(f32) -> f32 + ByValue) {
 #[inline(always)]
 pub fn rectified(d: f32, y: f32) -> f32 {
     if y > 0.0 { d } else { 0.0 }
+}
+
+/// [`rectified`] of registers.
+#[derive(Clone, Copy)]
+pub struct Rectified;
+
+impl Each<2, 1> for Rectified {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [d, y]: [S::V; 2]) -> [S::V; 1] {
+        [simd.where_greater(y, simd.splat(0.0), d, simd.splat(0.0))]
+    }
+}
+
+impl Renew<1, 1> for Rectified {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [y]: [S::V; 1], [d]: [S::V; 1]) -> [S::V; 1] {
+        Each::of(self, simd, [d, y])
+    }
 }
 
 /// The larger of the two, `x` where that is not a number: `f32::max` would lose it, and who trains would never know.
@@ -283,118 +321,10 @@ pub fn copy(x: &[f32], y: &mut [f32]) {
     map(x, y, |x| x);
 }
 
-/// The sum of f(x), in `f64` and in an order fixed by the length.
-pub fn sum(x: &[f32], f: impl Fn(f32) -> f32 + Sync) -> f64 {
-    sum_chunks(x.len(), CHUNK, |range| Isa::best().run(Sum(&x[range], &f)))
-}
-
-struct Sum<'a, F>(&'a [f32], &'a F);
-
-impl<F: Fn(f32) -> f32> Job for Sum<'_, F> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
-        sum_lanes(self.0, self.1)
-    }
-}
-
-/// The sum of f(x, y), in `f64` and in an order fixed by the length.
-pub fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> f64 {
-    assert_eq!(x.len(), y.len());
-    sum_chunks(x.len(), CHUNK, |range| Isa::best().run(Sum2(&x[range.clone()], &y[range], &f)))
-}
-
-struct Sum2<'a, F>(&'a [f32], &'a [f32], &'a F);
-
-impl<F: Fn(f32, f32) -> f32> Job for Sum2<'_, F> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
-        sum_lanes2(self.0, self.1, self.2)
-    }
-}
-
-/// The sum of f(rows), a register of each at a time, in `f64` and in an order fixed by the length.
-pub fn sum_of_each<const N: usize>(rows: [&[f32]; N], f: impl Each<N, 1> + Sync) -> f64 {
-    let len = rows.first().map_or(0, |row| row.len());
-    assert!(rows.iter().all(|row| row.len() == len), "lengths");
-    sum_chunks(len, CHUNK, |range| {
-        Isa::best().run(SumOfEach { rows: rows.map(|row| &row[range.clone()]), f })
-    })
-}
-
-struct SumOfEach<'a, F, const N: usize> {
-    rows: [&'a [f32]; N],
-    f: F,
-}
-
-impl<F: Each<N, 1>, const N: usize> Job for SumOfEach<'_, F, N> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f64 {
-        // As many as stay near.
-        let (mut values, mut sum, len) = ([0.0; 1024], 0.0, self.rows[0].len());
-        for start in (0..len).step_by(values.len()) {
-            let n = values.len().min(len - start);
-            let rows = self.rows.map(|row| &row[start..]);
-            each(simd, rows, [&mut values[..n]], Asked::NOTHING, self.f);
-            sum += sum_lanes(&values[..n], |v| v);
-        }
-        sum
-    }
-}
-
-/// Running sums side by side: so many that the loop over them is not unrolled before it is vectorized.
-const LANES: usize = 128;
-
-/// The sum of f(x) for a loop inside a [`Job`]: value `i` goes to lane `i % LANES`.
-#[inline(always)]
-pub fn sum_lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
-    let mut lanes = [0f64; LANES];
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for x in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane += f64::from(f(x));
-        }
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, &x)| *lane += f64::from(f(x)));
-    sum_of(lanes)
-}
-
-/// The sum of f(x, y), likewise.
-#[inline(always)]
-pub fn sum_lanes2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
-    let mut lanes = [0f64; LANES];
-    let ((blocks, rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in blocks.iter().zip(y_blocks) {
-        for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
-            *lane += f64::from(f(x, y));
-        }
-    }
-    let rest = rest.iter().zip(y_rest);
-    lanes.iter_mut().zip(rest).for_each(|(lane, (&x, &y))| *lane += f64::from(f(x, y)));
-    sum_of(lanes)
-}
-
-/// The sum of all lanes: the upper half is added to the lower until one is left.
-#[inline(always)]
-fn sum_of(mut lanes: [f64; LANES]) -> f64 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (lower, upper) = lanes.split_at_mut(half);
-        lower.iter_mut().zip(upper).for_each(|(a, b)| *a += *b);
-        half /= 2;
-    }
-    lanes[0]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Buffer;
+    use crate::{kernels::parallel::CHUNK, tensor::Buffer};
 
     #[test]
     fn loops_visit_every_element() {
@@ -407,8 +337,7 @@ mod tests {
             add_scaled(2.0, &x, &mut y);
             let mut z = Buffer::of(&vec![f32::NAN; n]);
             map2(&x, &y, &mut z, |x, y| y - 2.0 * x);
-            assert_eq!(sum(&z, |z| z), n as f64);
-            assert_eq!(sum2(&z, &z, |a, b| a * b), n as f64);
+            assert!(z.iter().all(|&z| z == 1.0));
             let mut w = Buffer::of(&y);
             map3(&x, &y, &z, &mut w, |_, _, z| z);
             assert_eq!(w[..], z[..]);
@@ -451,7 +380,9 @@ mod tests {
             let mut z = Buffer::of(&vec![f32::NAN; n]);
             evaluate([&y, &x], &mut z, Less);
             assert_eq!(z[..], x);
-            assert_eq!(sum_of_each([&y, &x], Less), x.iter().map(|&x| f64::from(x)).sum::<f64>());
+            z.iter_mut().step_by(3).for_each(|z| *z = f32::NAN);
+            update_each(&z, &mut y, Rectified);
+            assert!((0..n).all(|i| y[i] == if z[i] > 0.0 { 2.0 * x[i] } else { 0.0 }));
         }
     }
 }

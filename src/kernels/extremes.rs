@@ -1,9 +1,9 @@
 //! Maxima over several arrays that remember which array each came from, in a byte.
 
 use super::{
-    elementwise::{FAR, PIECE, next_piece, put, vectorized},
+    elementwise::{FAR, PIECE, next_piece, put},
     parallel::{CHUNK, for_chunks_mut, for_chunks_mut2},
-    simd::{Isa, Job, MOST_LANES, Simd},
+    simd::{Asked, Each, Isa, Job, MOST_LANES, Renew, Simd, each, renew},
 };
 
 /// y = the larger of a and b, `taken` 0 or 1 accordingly; of equal values b's is taken.
@@ -32,13 +32,12 @@ impl Job for Max2<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { a, b, y: mut rest, taken, far } = self;
-        let ([zero, one], mut made) = ([0.0, 1.0].map(|v| simd.splat(v)), [0.0; PIECE]);
+        let mut made = [0.0; PIECE];
         for ((a, b), taken) in a.chunks(PIECE).zip(b.chunks(PIECE)).zip(taken.chunks_mut(PIECE)) {
             let y = if far { &mut made[..a.len()] } else { next_piece(simd, &mut rest) };
-            for at in (0..a.len()).step_by(S::LANES) {
-                let (a, b) = (simd.read_first(&a[at..]), simd.read_first(&b[at..]));
-                simd.write_first(&mut y[at..], simd.where_greater(a, b, a, b));
-                simd.write_bytes_first(&mut taken[at..], simd.where_greater(a, b, zero, one));
+            each(simd, [a, b], [&mut *y], Asked::NOTHING, Larger);
+            for ((taken, a), b) in taken.iter_mut().zip(a).zip(b) {
+                *taken = 1 - u8::from(a > b);
             }
             if far {
                 put(simd, &made[..a.len()], &mut rest);
@@ -55,14 +54,50 @@ pub fn max_update(x: &[f32], k: u8, y: &mut [f32], taken: &mut [u8]) {
     assert_eq!(x.len(), y.len());
     for_chunks_mut2(y, taken, CHUNK, |start, y, taken| {
         let x = &x[start..][..y.len()];
-        vectorized(|| {
-            for ((y, taken), &x) in y.iter_mut().zip(taken).zip(x) {
-                let larger = x > *y;
-                *y = if larger { x } else { *y };
-                *taken = if larger { k } else { *taken };
-            }
-        });
+        Isa::best().run(MaxUpdate { x, k, y, taken });
     });
+}
+
+/// The loop of [`max_update`].
+struct MaxUpdate<'a> {
+    x: &'a [f32],
+    k: u8,
+    y: &'a mut [f32],
+    taken: &'a mut [u8],
+}
+
+impl Job for MaxUpdate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, k, y, taken } = self;
+        for ((x, y), taken) in x.chunks(PIECE).zip(y.chunks_mut(PIECE)).zip(taken.chunks_mut(PIECE)) {
+            for ((taken, &x), &y) in taken.iter_mut().zip(x).zip(&*y) {
+                let larger = 0u8.wrapping_sub(u8::from(x > y));
+                *taken = *taken & !larger | k & larger;
+            }
+            renew(simd, [x], [y], Asked::NOTHING, Larger);
+        }
+    }
+}
+
+/// The larger of the two; the second where either is not a number.
+#[derive(Clone, Copy)]
+pub struct Larger;
+
+impl Each<2, 1> for Larger {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x, y]: [S::V; 2]) -> [S::V; 1] {
+        [simd.max(x, y)]
+    }
+}
+
+impl Renew<1, 1> for Larger {
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, [x]: [S::V; 1], [y]: [S::V; 1]) -> [S::V; 1] {
+        Each::of(self, simd, [x, y])
+    }
 }
 
 /// y = x where `taken` is `k`, else 0.

@@ -1,8 +1,9 @@
 //! The logistic function s(x) = 1 / (1 + e^-x) and its cross entropy, each value by itself.
 
 use super::{
-    elementwise::{evaluate, sum_of_each},
+    elementwise::evaluate,
     simd::{self, Each, Portable, Simd},
+    sums::sum_of_each,
 };
 
 /// Targets from one number to another, which count for nothing.

@@ -33,6 +33,7 @@ mod scratch;
 pub mod simd;
 pub mod smooth_l1;
 pub mod softmax;
+pub mod sums;
 pub mod top_k;
 pub mod unit_norm;
 pub mod update;

@@ -2,8 +2,9 @@
 
 use super::{
     channels::{Channels, Sums, Terms},
-    elementwise::{map2, sum2},
+    elementwise::map2,
     simd::Simd,
+    sums::sum2,
 };
 
 /// The sum of a * b where a <= 0.

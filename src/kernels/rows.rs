@@ -3,7 +3,7 @@
 //! Many rows are one loop, in which those to come are asked for, as `elementwise` does.
 
 use super::{
-    elementwise::{PIECE, evaluate, vectorized},
+    elementwise::{PIECE, Rectified, evaluate, vectorized},
     parallel::{CHUNK, for_chunks_mut},
     simd::{Asked, Cut, Each, Isa, Job, Simd, each, each_piece},
 };
@@ -139,17 +139,6 @@ impl Each<1, 1> for Unchanged {
     #[inline(always)]
     fn of<S: Simd>(self, _: S, x: [S::V; 1]) -> [S::V; 1] {
         x
-    }
-}
-
-/// d where x is above 0, else 0.
-#[derive(Clone, Copy)]
-struct Rectified;
-
-impl Each<2, 1> for Rectified {
-    #[inline(always)]
-    fn of<S: Simd>(self, simd: S, [d, x]: [S::V; 2]) -> [S::V; 1] {
-        [simd.where_greater(x, simd.splat(0.0), d, simd.splat(0.0))]
     }
 }
 

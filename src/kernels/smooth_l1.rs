@@ -1,8 +1,9 @@
 //! The absolute difference of two blobs, round where it is small: a parabola that goes over into straight lines.
 
 use super::{
-    elementwise::{evaluate, sum_of_each},
+    elementwise::evaluate,
     simd::{Each, Simd},
+    sums::sum_of_each,
 };
 
 /// With d = inside * (a - b): outside * (sigma^2 d^2 / 2 if |d| < 1 / sigma^2, else |d| - 1 / (2 sigma^2)), of rows a, b, inside

@@ -6,9 +6,9 @@
 use super::{
     affine,
     channels::{Channels, Sums, Terms},
-    elementwise::sum_of_each,
     parallel::{CHUNK, for_chunks_mut, for_parts_mut},
     simd::{Asked, Each, Isa, Job, Simd, each},
+    sums::sum_of_each,
 };
 
 /// Places whose sums over the channels are taken side by side, and channels whose sum is taken in `f32`.

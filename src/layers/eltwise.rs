@@ -6,8 +6,8 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, eltwise_parameter::EltwiseOp},
     kernels::{
-        elementwise::{ByValue, copy, map, map_both, map2, map3, update},
-        extremes::{max_update, max2, where_mask},
+        elementwise::{ByValue, add_scaled, copy, map, map_both, map2, map3, update, update_each},
+        extremes::{Larger, max_update, max2, where_mask},
         parallel::{CHUNK, for_chunks_mut},
     },
     tensor::Shape,
@@ -116,18 +116,12 @@ impl Layer for Eltwise {
                 }
                 _ => {
                     let (c0, c1) = (c[0], c[1]);
-                    combine(
-                        bottoms,
-                        top,
-                        move |a, b| c0 * a + c1 * b,
-                        |k| {
-                            let c = c[k];
-                            move |x, y| y + c * x
-                        },
-                    );
+                    combine(bottoms, top, move |a, b| c0 * a + c1 * b, |k, x, y| add_scaled(c[k], x, y));
                 }
             },
-            Operation::Product { .. } => combine(bottoms, top, |a, b| a * b, |_| |x, y| x * y),
+            Operation::Product { .. } => {
+                combine(bottoms, top, |a, b| a * b, |_, x, y| update(x, y, |x, y| x * y))
+            }
             Operation::Maximum if self.backward => {
                 max2(bottoms[0].data, bottoms[1].data, top, &mut self.taken);
                 for (k, bottom) in bottoms.iter().enumerate().skip(2) {
@@ -135,8 +129,7 @@ impl Layer for Eltwise {
                 }
             }
             Operation::Maximum => {
-                let larger = |a, b| if a > b { a } else { b };
-                combine(bottoms, top, larger, |_| larger);
+                combine(bottoms, top, |a, b| if a > b { a } else { b }, |_, x, y| update_each(x, y, Larger));
             }
         }
         Ok(())
@@ -166,18 +159,18 @@ impl Layer for Eltwise {
     }
 }
 
-/// y = `first` of the first two bottoms, then `next(k)(x_k, y)` for each that follows, while y is in the cache.
-fn combine<F: Fn(f32, f32) -> f32 + ByValue>(
+/// y = `first` of the first two bottoms, then `next(k, x_k, y)` for each that follows, while y is in the cache.
+fn combine(
     bottoms: &[Blob<'_>],
     y: &mut [f32],
     first: impl Fn(f32, f32) -> f32 + ByValue,
-    next: impl Fn(usize) -> F + Sync,
+    next: impl Fn(usize, &[f32], &mut [f32]) + Sync,
 ) {
     for_chunks_mut(y, CHUNK, |start, y| {
         let part = start..start + y.len();
         map2(&bottoms[0].data[part.clone()], &bottoms[1].data[part.clone()], y, first);
         for (k, bottom) in bottoms.iter().enumerate().skip(2) {
-            update(&bottom.data[part.clone()], y, next(k));
+            next(k, &bottom.data[part.clone()], y);
         }
     });
 }

@@ -3,7 +3,7 @@
 use super::{Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup};
 use crate::{
     config::proto::LayerParameter,
-    kernels::elementwise::{map2, sum2},
+    kernels::{elementwise::map2, sums::sum2},
     tensor::Shape,
 };
 

@@ -4,8 +4,9 @@ use super::{Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Setup, a
 use crate::{
     config::proto::{LayerParameter, reduction_parameter::ReductionOp},
     kernels::{
-        elementwise::{apply, map, sum},
+        elementwise::{apply, map},
         parallel::{CHUNK, for_chunks_mut},
+        sums::sum,
     },
     tensor::Shape,
 };

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     config::proto::{LayerParameter, loss_parameter::NormalizationMode},
     kernels::{
-        elementwise::sum,
         logistic::{Ignored, cross_entropy, cross_entropy_backward},
+        sums::sum,
     },
     tensor::Shape,
 };

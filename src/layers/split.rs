@@ -4,7 +4,7 @@ use super::{Arity, Backward, Clearing, Kind, Layer, LayerError, Outline, Reads, 
 use crate::{
     config::proto::LayerParameter,
     kernels::{
-        elementwise::{copy, map2, map3, rectified, update},
+        elementwise::{Rectified, copy, map2, map3, rectified, update, update_each},
         parallel::{CHUNK, for_chunks_mut},
     },
     tensor::Shape,
@@ -64,7 +64,7 @@ impl Layer for Split {
                 map3(a, b, c, diff, |a, b, c| c + b + a);
                 rest.iter().rev().for_each(|top| update(&top.diff[part.clone()], diff, |x, sum| sum + x));
                 if self.clears {
-                    update(&x[part], diff, |x, sum| rectified(sum, x));
+                    update_each(&x[part], diff, Rectified);
                 }
             }),
         }

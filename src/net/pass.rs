@@ -5,7 +5,7 @@ use std::mem::take;
 use super::{BlobId, Net, NetError, Param, ParamId, Params};
 use crate::{
     kernels::{
-        elementwise::{rectified, update},
+        elementwise::{Rectified, update_each},
         gemm::Gemm,
         parallel,
         random::Draw,
@@ -296,7 +296,7 @@ impl Net {
             let Some(slot) = blob.diff else { continue };
             let (len, mut diff) = (blob.shape.count(), take(&mut self.slots[slot]));
             let values = &self.slots[blob.slot][..len];
-            update(values, &mut diff[..len], |y, diff| rectified(diff, y));
+            update_each(values, &mut diff[..len], Rectified);
             self.slots[slot] = diff;
         }
     }

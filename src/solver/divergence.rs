@@ -2,7 +2,7 @@
 
 use super::{Event, Observer, Solver, SolverError};
 use crate::{
-    kernels::elementwise::sum,
+    kernels::sums::sum,
     net::{Carry, Net},
 };
 

@@ -1,7 +1,7 @@
 //! LARS: a rate for each weight array, by the norms of the array and of its gradient (You et al., 2017).
 
 use super::SolverError;
-use crate::{config::proto::SolverParameter, kernels::elementwise::sum, net::Param};
+use crate::{config::proto::SolverParameter, kernels::sums::sum, net::Param};
 
 /// Refuses settings that do not fit.
 pub(super) fn check(s: &SolverParameter) -> Result<(), SolverError> {

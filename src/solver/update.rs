@@ -7,9 +7,9 @@ use super::{
 use crate::{
     config::proto::SolverParameter,
     kernels::{
-        elementwise::sum,
         gemm::Gemm,
         parallel,
+        sums::sum,
         update::{Gradient, by_product},
     },
     net::{Learner, Param, ParamId},

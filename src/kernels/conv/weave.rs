@@ -2,7 +2,10 @@
 
 use super::ConvAxis;
 use super::phases::{self, Phase};
-use crate::kernels::simd::{Job, MatMut, Simd};
+use crate::kernels::{
+    elementwise::Rectified,
+    simd::{Asked, Job, MatMut, Simd, renew},
+};
 
 /// Values of the phases that fill lines of the input together: one phase after the other, each a row a channel; or those that are
 /// alike together, channel by channel.
@@ -104,7 +107,7 @@ impl Job for Weave<'_> {
                 }
             }
             if let Some((x, area)) = x {
-                clear_rectified(simd, &x[number * area..][..row.len()], row);
+                renew(simd, [&x[number * area..]], [row], Asked::NOTHING, Rectified);
             }
         }
     }
@@ -132,15 +135,5 @@ pub fn weave<S: Simd, const N: usize>(simd: S, phases: [&[f32]; N], add: bool, t
             (part, rest) = rest.split_at_mut(rest.len().min(S::LANES));
             simd.write_first(part, if add { simd.add(simd.read_first(part), value) } else { value });
         }
-    }
-}
-
-/// Makes the values of `row` 0 where those of `x` are not above 0.
-#[inline(always)]
-fn clear_rectified<S: Simd>(simd: S, x: &[f32], row: &mut [f32]) {
-    let zero = simd.splat(0.0);
-    for (x, row) in x.chunks(S::LANES).zip(row.chunks_mut(S::LANES)) {
-        let kept = simd.where_greater(simd.read_first(x), zero, simd.read_first(row), zero);
-        simd.write_first(row, kept);
     }
 }

@@ -1,7 +1,7 @@
 //! Loops over rows that lie beside each other, a register of each at a time. Lengths are checked once, and what is done with
 //! registers is a type, so that no loop depends on what the compiler makes of it.
 
-use std::ptr;
+use std::{hint::black_box, ptr};
 
 use super::{Simd, begins_line};
 
@@ -13,6 +13,8 @@ pub trait Each<const N: usize, const M: usize>: Copy {
 
 /// `M` registers made of a register of each of `N` rows and of what stands where they go.
 pub trait Renew<const N: usize, const M: usize>: Copy {
+    /// Whether it looks at what stands there.
+    const LOOKS: bool = true;
     /// The registers. Must be `#[inline(always)]`.
     fn of<S: Simd>(self, simd: S, values: [S::V; N], own: [S::V; M]) -> [S::V; M];
 }
@@ -22,6 +24,8 @@ pub trait Renew<const N: usize, const M: usize>: Copy {
 struct Anew<E>(E);
 
 impl<E: Each<N, M>, const N: usize, const M: usize> Renew<N, M> for Anew<E> {
+    const LOOKS: bool = false;
+
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, values: [S::V; N], _: [S::V; M]) -> [S::V; M] {
         self.0.of(simd, values)
@@ -86,7 +90,7 @@ pub fn renew<S: Simd, const N: usize, const M: usize, const R: usize, const W: u
     from.iter_mut().zip(rows).for_each(|(p, row)| *p = row.as_ptr());
     to.iter_mut().zip(&mut outs).for_each(|(p, out)| *p = out.as_mut_ptr());
     // SAFETY: all have `len` values.
-    unsafe { piece::<S, N, M, R, W, false>(simd, from, to, len, asked, renew) }
+    unsafe { piece::<S, _, N, M, R, W, false>(simd, from, to, len, asked, renew) }
 }
 
 /// [`each`] of one row, written past the caches where it begins a line of them; to be ended by a [`Simd::fence`].
@@ -105,9 +109,9 @@ pub fn each_past<S: Simd, const N: usize>(
     // SAFETY: all have `len` values, and where a line begins, registers are whole parts of lines.
     unsafe {
         if begins_line(out.as_ptr()) {
-            piece::<S, N, 1, 0, 0, true>(simd, from, to, len, Asked::NOTHING, Anew(each));
+            piece::<S, _, N, 1, 0, 0, true>(simd, from, to, len, Asked::NOTHING, Anew(each));
         } else {
-            piece::<S, N, 1, 0, 0, false>(simd, from, to, len, Asked::NOTHING, Anew(each));
+            piece::<S, _, N, 1, 0, 0, false>(simd, from, to, len, Asked::NOTHING, Anew(each));
         }
     }
 }
@@ -167,7 +171,7 @@ pub fn renew_pieces<S: Simd, const N: usize, const M: usize, const R: usize, con
     }
     for _ in 0..cut.count {
         // SAFETY: all have `len` values in each piece.
-        unsafe { piece::<S, N, M, R, W, false>(simd, from, to, cut.len, asked, renew) }
+        unsafe { piece::<S, _, N, M, R, W, false>(simd, from, to, cut.len, asked, renew) }
         from.iter_mut().zip(rows).for_each(|(p, (_, apart))| *p = p.wrapping_add(apart));
         to.iter_mut().zip(&outs).for_each(|(p, (_, apart))| *p = p.wrapping_add(*apart));
         asked.reads.iter_mut().chain(&mut asked.writes).for_each(|p| *p = p.wrapping_add(cut.asked));
@@ -179,15 +183,28 @@ pub fn renew_pieces<S: Simd, const N: usize, const M: usize, const R: usize, con
 /// # Safety
 /// So many are readable at `from`, and writable at `to`, where lines begin if it is `PAST`.
 #[inline(always)]
-unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W: usize, const PAST: bool>(
+unsafe fn piece<
+    S: Simd,
+    E,
+    const N: usize,
+    const M: usize,
+    const R: usize,
+    const W: usize,
+    const PAST: bool,
+>(
     simd: S,
     from: [*const f32; N],
     to: [*mut f32; M],
     len: usize,
     asked: Asked<R, W>,
-    renew: impl Renew<N, M>,
-) {
+    renew: E,
+) where
+    E: Renew<N, M>,
+{
     let (mut at, whole) = (0, len - len % S::LANES);
+    // The compiler would make a masked store of a choice between what it reads and what it writes at one place, which takes
+    // processors with AVX2 alone several times as long.
+    let there = if E::LOOKS { black_box(to) } else { to };
     // SAFETY: there are a register more before `whole`, and `len - whole` values behind.
     unsafe {
         while at < whole {
@@ -197,7 +214,9 @@ unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W
                 values[i] = simd.load(from[i].add(at));
             }
             for i in 0..M {
-                own[i] = simd.load(to[i].add(at));
+                if E::LOOKS {
+                    own[i] = simd.load(there[i].add(at));
+                }
             }
             let results = renew.of(simd, values, own);
             for i in 0..M {
@@ -213,7 +232,9 @@ unsafe fn piece<S: Simd, const N: usize, const M: usize, const R: usize, const W
                 values[i] = simd.load_first(from[i].add(at), len - at);
             }
             for i in 0..M {
-                own[i] = simd.load_first(to[i].add(at), len - at);
+                if E::LOOKS {
+                    own[i] = simd.load_first(there[i].add(at), len - at);
+                }
             }
             let results = renew.of(simd, values, own);
             for i in 0..M {
