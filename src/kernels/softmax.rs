@@ -114,7 +114,9 @@ fn softmax_backward_on(isa: Isa, dims: &SoftmaxDims, [y, dy]: [&[f32]; 2], dx: &
         });
     } else {
         dims.for_columns(dx, |start, dx| {
-            isa.run(columns::Slopes { y: &y[start..], dy: &dy[start..], dx, far });
+            scratch::lend(2 * dims.classes * columns::MOST, |near| {
+                isa.run(columns::Slopes { y: &y[start..], dy: &dy[start..], dx, near, far });
+            });
         });
     }
 }

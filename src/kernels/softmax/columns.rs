@@ -1,9 +1,9 @@
 //! Softmax where classes lie apart: some registers of positions beside each other go through all classes, and what is
 //! read again lies together meanwhile: rows a power of two apart would push each other out of the first-level cache.
-//! Positions that follow are asked for.
+//! Positions that follow are asked for, row by row, while something is computed.
 
 use super::{
-    super::simd::{Asked, Each, Job, MOST_LANES, MatMut, Simd, each, each_past, exp_below_0},
+    super::simd::{Asked, Each, Job, LINE, MOST_LANES, MatMut, Simd, each, each_past, exp_below_0},
     Wanted,
 };
 
@@ -39,6 +39,14 @@ fn spread<S: Simd, const R: usize>(simd: S, registers: [S::V; R]) -> [f32; MOST]
         simd.write_first(values, register);
     }
     values
+}
+
+/// Asks for as many values as these, behind them.
+#[inline(always)]
+fn ask_for_next<S: Simd>(simd: S, values: &[f32]) {
+    for at in (values.len()..2 * values.len()).step_by(LINE) {
+        simd.prefetch(values.as_ptr().wrapping_add(at));
+    }
 }
 
 /// out = each(rows), past the caches if `far`; else what is written next is asked for.
@@ -82,7 +90,6 @@ impl Positions for Shares<'_> {
             let x = &self.x[c * stride + at..][..n];
             for (r, max) in max.iter_mut().enumerate() {
                 let lane = r * S::LANES;
-                simd.prefetch(x.as_ptr().wrapping_add(n + lane));
                 let v = simd.read_first(&x[lane..]);
                 *max = simd.max(v, *max);
                 simd.write_first(&mut near[lane..], v);
@@ -91,7 +98,8 @@ impl Positions for Shares<'_> {
         let minus = max.map(|max| simd.mul(max, simd.splat(-1.0)));
         let near = self.near.chunks_exact_mut(R * S::LANES).take(self.y.rows());
         let mut sum = [simd.splat(0.0); R];
-        for near in near {
+        for (c, near) in near.enumerate() {
+            ask_for_next(simd, &self.x[c * stride + at..][..n]);
             for (r, sum) in sum.iter_mut().enumerate() {
                 let near = &mut near[r * S::LANES..];
                 let share = exp_below_0(simd, simd.add(simd.read(near), minus[r]));
@@ -122,6 +130,8 @@ pub struct Slopes<'a> {
     pub y: &'a [f32],
     pub dy: &'a [f32],
     pub dx: MatMut<'a>,
+    /// Room for twice [`MOST`] values of each class.
+    pub near: &'a mut [f32],
     /// Whether it is written past the caches.
     pub far: bool,
 }
@@ -141,19 +151,24 @@ impl Positions for Slopes<'_> {
     fn some<S: Simd, const R: usize>(&mut self, simd: S, at: usize, n: usize) {
         let stride = self.dx.stride();
         let mut dots = [simd.splat(0.0); R];
-        for c in 0..self.dx.rows() {
+        let near = self.near.chunks_exact_mut(2 * R * S::LANES).take(self.dx.rows());
+        for (c, near) in near.enumerate() {
             let (y, dy) = (&self.y[c * stride + at..][..n], &self.dy[c * stride + at..][..n]);
+            let (near_y, near_dy) = near.split_at_mut(R * S::LANES);
+            ask_for_next(simd, y);
             for (r, dot) in dots.iter_mut().enumerate() {
                 let lane = r * S::LANES;
-                simd.prefetch(y.as_ptr().wrapping_add(n + lane));
-                simd.prefetch(dy.as_ptr().wrapping_add(n + lane));
-                *dot = simd.fma(simd.read_first(&y[lane..]), simd.read_first(&dy[lane..]), *dot);
+                let (y, dy) = (simd.read_first(&y[lane..]), simd.read_first(&dy[lane..]));
+                simd.write_first(&mut near_y[lane..], y);
+                simd.write_first(&mut near_dy[lane..], dy);
+                *dot = simd.fma(y, dy, *dot);
             }
         }
         let minus = spread(simd, dots.map(|dot| simd.mul(dot, simd.splat(-1.0))));
-        for c in 0..self.dx.rows() {
-            let (y, dy) = (&self.y[c * stride + at..], &self.dy[c * stride + at..]);
-            make(simd, [y, dy, &minus], &mut self.dx.row(c)[at..][..n], self.far, Slope);
+        for (c, near) in self.near.chunks_exact(2 * R * S::LANES).take(self.dx.rows()).enumerate() {
+            let (near_y, near_dy) = near.split_at(R * S::LANES);
+            ask_for_next(simd, &self.dy[c * stride + at..][..n]);
+            make(simd, [near_y, near_dy, &minus], &mut self.dx.row(c)[at..][..n], self.far, Slope);
         }
     }
 }
