@@ -2,7 +2,7 @@
 
 use super::{
     parallel::{CHUNK, sum_chunks},
-    simd::{Asked, Each, Isa, Job, Simd, each},
+    simd::{Asked, Each, Isa, Job, LINE, Simd, each},
 };
 
 /// The sum of f(x).
@@ -16,8 +16,8 @@ impl<F: Fn(f32) -> f32> Job for Sum<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
-        sum_lanes(self.0, self.1)
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        sum_lanes(simd, self.0, self.1)
     }
 }
 
@@ -33,8 +33,8 @@ impl<F: Fn(f32, f32) -> f32> Job for Sum2<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
-        sum_lanes2(self.0, self.1, self.2)
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        sum_lanes2(simd, [self.0, self.1], self.2)
     }
 }
 
@@ -63,7 +63,7 @@ impl<F: Each<N, 1>, const N: usize> Job for SumOfEach<'_, F, N> {
             let n = values.len().min(len - start);
             let rows = self.rows.map(|row| &row[start..]);
             each(simd, rows, [&mut values[..n]], Asked::NOTHING, self.f);
-            sum += sum_lanes(&values[..n], |v| v);
+            sum += sum_lanes(simd, &values[..n], |v| v);
         }
         sum
     }
@@ -71,13 +71,22 @@ impl<F: Each<N, 1>, const N: usize> Job for SumOfEach<'_, F, N> {
 
 /// Running sums side by side: so many that the loop over them is not unrolled before it is vectorized.
 const LANES: usize = 128;
+/// How much further on lie values that are asked for.
+const AHEAD: usize = 1024;
+
+/// Asks for what will be read after these.
+#[inline(always)]
+fn ask<S: Simd>(simd: S, x: &[f32; LANES]) {
+    x.chunks(LINE).for_each(|line| simd.prefetch(line.as_ptr().wrapping_add(AHEAD)));
+}
 
 /// The sum of f(x) for a loop inside a [`Job`]: value `i` goes to lane `i % LANES`.
 #[inline(always)]
-fn sum_lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+fn sum_lanes<S: Simd>(simd: S, x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0f64; LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
     for x in blocks {
+        ask(simd, x);
         for (lane, &x) in lanes.iter_mut().zip(x) {
             *lane += f64::from(f(x));
         }
@@ -88,10 +97,12 @@ fn sum_lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 
 /// The sum of f(x, y), likewise.
 #[inline(always)]
-fn sum_lanes2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
+fn sum_lanes2<S: Simd>(simd: S, [x, y]: [&[f32]; 2], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut lanes = [0f64; LANES];
     let ((blocks, rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in blocks.iter().zip(y_blocks) {
+        ask(simd, x);
+        ask(simd, y);
         for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
             *lane += f64::from(f(x, y));
         }
