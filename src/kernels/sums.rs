@@ -33,8 +33,8 @@ impl<F: Fn(f32, f32) -> f32> Job for Sum2<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f64 {
-        sum_lanes2(simd, [self.0, self.1], self.2)
+    fn run<S: Simd>(self, _: S) -> f64 {
+        sum_lanes2(self.0, self.1, self.2)
     }
 }
 
@@ -71,14 +71,8 @@ impl<F: Each<N, 1>, const N: usize> Job for SumOfEach<'_, F, N> {
 
 /// Running sums side by side: so many that the loop over them is not unrolled before it is vectorized.
 const LANES: usize = 128;
-/// How much further on lie values that are asked for.
+/// How much further on lie values that are asked for: one array alone does not keep memory busy.
 const AHEAD: usize = 1024;
-
-/// Asks for what will be read after these.
-#[inline(always)]
-fn ask<S: Simd>(simd: S, x: &[f32; LANES]) {
-    x.chunks(LINE).for_each(|line| simd.prefetch(line.as_ptr().wrapping_add(AHEAD)));
-}
 
 /// The sum of f(x) for a loop inside a [`Job`]: value `i` goes to lane `i % LANES`.
 #[inline(always)]
@@ -86,7 +80,7 @@ fn sum_lanes<S: Simd>(simd: S, x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0f64; LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
     for x in blocks {
-        ask(simd, x);
+        x.chunks(LINE).for_each(|line| simd.prefetch(line.as_ptr().wrapping_add(AHEAD)));
         for (lane, &x) in lanes.iter_mut().zip(x) {
             *lane += f64::from(f(x));
         }
@@ -97,12 +91,10 @@ fn sum_lanes<S: Simd>(simd: S, x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 
 /// The sum of f(x, y), likewise.
 #[inline(always)]
-fn sum_lanes2<S: Simd>(simd: S, [x, y]: [&[f32]; 2], f: impl Fn(f32, f32) -> f32) -> f64 {
+fn sum_lanes2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut lanes = [0f64; LANES];
     let ((blocks, rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in blocks.iter().zip(y_blocks) {
-        ask(simd, x);
-        ask(simd, y);
         for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
             *lane += f64::from(f(x, y));
         }
