@@ -214,7 +214,7 @@ pub fn power_of_quarters<S: Simd>(simd: S, x: S::V, quarters: i32) -> S::V {
     simd.where_greater(least, x, simd.mul(y, simd.splat(back)), y)
 }
 
-/// x^p for p -1, 2, 3 or 4, within 0.51 units.
+/// x^p for p -1, 2, 3 or 4, within 0.51 units, below 1e-30, where what is rounded off is no normal number, within 1.
 #[inline(always)]
 pub fn whole_power<S: Simd>(simd: S, x: S::V, p: i32) -> S::V {
     let (square, square_low) = product(simd, x, x);
