@@ -173,6 +173,14 @@ mod tests {
             for i in 0..n {
                 assert_eq!((y[i], taken[i]), (a[i].max(b[i]), u8::from(a[i] <= b[i])));
             }
+            let c: Vec<f32> =
+                (0..n).map(|i| if i % 7 == 0 { f32::NAN } else { (i * 31 % 103) as f32 }).collect();
+            let (mut of_three, mut taken_3) = (Buffer::of(&y), taken.clone());
+            max_update(&c, 2, &mut of_three, &mut taken_3);
+            for i in 0..n {
+                let want = if c[i] > y[i] { (c[i], 2) } else { (y[i], taken[i]) };
+                assert_eq!((of_three[i], taken_3[i]), want);
+            }
             where_mask(&a, &taken, 1, &mut y);
             assert!((0..n).all(|i| y[i] == if a[i] <= b[i] { a[i] } else { 0.0 }));
         }
