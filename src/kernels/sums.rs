@@ -119,17 +119,7 @@ fn sum_of(mut lanes: [f64; LANES]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// x - y.
-    #[derive(Clone, Copy)]
-    struct Less;
-
-    impl Each<2, 1> for Less {
-        #[inline(always)]
-        fn of<S: Simd>(self, simd: S, [x, y]: [S::V; 2]) -> [S::V; 1] {
-            [simd.fma(y, simd.splat(-1.0), x)]
-        }
-    }
+    use crate::kernels::elementwise::Rectified;
 
     #[test]
     fn every_value_is_added() {
@@ -139,7 +129,7 @@ mod tests {
             assert_eq!(sum(&x, |x| x + 1.0), all + n as f64);
             assert_eq!(sum2(&x, &x, |x, y| x + y), 2.0 * all);
             let twice: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
-            assert_eq!(sum_of_each([&twice, &x], Less), all);
+            assert_eq!(sum_of_each([&twice, &x], Rectified), 2.0 * all);
         }
     }
 }
