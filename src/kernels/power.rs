@@ -52,7 +52,7 @@ impl Power {
     /// x^p of each lane: of registers where p is -1, 2, 3, 4, or not whole and below 8 in size, and products are fused, else by `f64`.
     #[inline(always)]
     pub fn of_lanes<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        if S::FUSED && (self.p == -1.0 || [2.0, 3.0, 4.0].contains(&self.p)) {
+        if S::FUSED && [-1.0, 2.0, 3.0, 4.0].contains(&self.p) {
             return whole_power(simd, x, self.p as i32);
         }
         // Of larger p the error would be larger, too.
