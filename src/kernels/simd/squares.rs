@@ -12,8 +12,8 @@ const AHEAD: usize = 128;
 const FAR: usize = 1024;
 /// Step from window to window.
 const STRIDE: usize = 2;
-/// The most rows that four rows of outputs meet.
-const MET: usize = 9;
+/// The most rows that two rows of outputs meet.
+const MET: usize = 5;
 
 /// Windows of `SIZE` by `SIZE` that begin `PAD` before the plane, and how registers of their outputs are made of those of inputs.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,6 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
             unsafe {
                 row += match height - row {
                     _ if ROWS > 1 => self.row::<1>(x, row, y, taps),
-                    4.. => self.row::<4>(x, row, y, taps),
                     2.. => self.row::<2>(x, row, y, taps),
                     _ => self.row::<1>(x, row, y, taps),
                 };
@@ -202,10 +201,6 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
         let width = self.outputs[1];
         for column in (0..width).step_by(S::LANES) {
             self.simd.prefetch_to_write(y.wrapping_add(N * column + AHEAD));
-            let here = row * STRIDE * self.inputs[1] + N * STRIDE * STRIDE * column;
-            for line in 0..N * STRIDE * STRIDE {
-                self.simd.prefetch(x.wrapping_add(here + line * LINE + FAR));
-            }
             let whole = column + S::LANES <= width && ROWS == 1;
             let end = column * STRIDE + STRIDE * S::LANES + SIZE - 2;
             // SAFETY: the caller's promise; inside of a row all that is read lies on it.
@@ -238,8 +233,14 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
     ) {
         let (simd, width) = (self.simd, self.outputs[1]);
         let zero = simd.splat(0.0);
+        let ahead = row * STRIDE * self.inputs[1] + N * STRIDE * STRIDE * column + FAR;
         let mut met = [[zero; 3]; MET];
         for (r, met) in met.iter_mut().enumerate().take((N - 1) * STRIDE + SIZE) {
+            if r < N * STRIDE {
+                // As many lines as a register of each row of outputs uses up, not all of them at once.
+                simd.prefetch(x.wrapping_add(ahead + STRIDE * r * LINE));
+                simd.prefetch(x.wrapping_add(ahead + (STRIDE * r + 1) * LINE));
+            }
             // SAFETY: the caller's promise.
             *met = unsafe { self.values::<INSIDE>(x, row * STRIDE + r, column) };
         }
