@@ -7,7 +7,7 @@ use super::{LINE, Simd};
 pub const MARGIN: usize = 32;
 
 /// Values ahead of the last written whose lines are asked for.
-const AHEAD: usize = 128;
+const AHEAD: usize = 1024;
 /// Step from window to window.
 const STRIDE: usize = 2;
 
