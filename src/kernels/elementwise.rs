@@ -98,9 +98,19 @@ pub(super) fn put<S: Simd>(simd: S, near: &[f32], rest: &mut &mut [f32]) {
 
 /// out = f(rows), a register of each at a time.
 pub fn evaluate<const N: usize>(rows: [&[f32]; N], out: &mut [f32], f: impl Each<N, 1> + Send + Sync) {
-    assert!(rows.iter().all(|row| row.len() == out.len()), "lengths");
     let all = out.len();
-    for_chunks_mut(out, chunk_of(all), |start, out| {
+    evaluate_part(rows, out, all, f);
+}
+
+/// [`evaluate`] of a part of `all` values.
+pub(super) fn evaluate_part<const N: usize>(
+    rows: [&[f32]; N],
+    out: &mut [f32],
+    all: usize,
+    f: impl Each<N, 1> + Send + Sync,
+) {
+    assert!(rows.iter().all(|row| row.len() == out.len()), "lengths");
+    for_chunks_mut(out, chunk_of(out.len()), |start, out| {
         let rows = rows.map(|row| &row[start..][..out.len()]);
         Isa::best().run(Evaluate { rows, out, all, f });
     });

@@ -3,9 +3,9 @@
 //! Many rows are one loop, in which those to come are asked for, as `elementwise` does.
 
 use super::{
-    elementwise::{PIECE, Rectified, evaluate, vectorized},
+    elementwise::{FAR, PIECE, Rectified, evaluate_part, vectorized},
     parallel::{CHUNK, for_chunks_mut},
-    simd::{Asked, Cut, Each, Isa, Job, Simd, each, each_piece},
+    simd::{Asked, Cut, Each, Isa, Job, LINE, Simd, begins_line, each, each_past, each_piece},
 };
 
 /// The columns `start..start + len` of a matrix whose rows are `row` values long.
@@ -25,9 +25,10 @@ pub fn take_band(matrix: &[f32], band: Band, out: &mut [f32]) {
     if len == 0 || row == 0 {
         return;
     }
-    assert_eq!(matrix.len() / row, out.len() / len);
+    let all = out.len();
+    assert_eq!(matrix.len() / row, all / len);
     for_chunks_mut(out, whole_rows(len), |first, out| {
-        fill_pieces(out, len, len, [(&matrix[first / len * row + start..], row)], Unchanged);
+        Pieces { out, apart: len, len, all }.fill([(&matrix[first / len * row + start..], row)], Unchanged);
     });
 }
 
@@ -37,10 +38,11 @@ pub fn take_band_rectified(matrix: &[f32], band: Band, x: &[f32], out: &mut [f32
     if len == 0 || row == 0 {
         return;
     }
-    assert_eq!((matrix.len() / row, x.len()), (out.len() / len, out.len()));
+    let all = out.len();
+    assert_eq!((matrix.len() / row, x.len()), (all / len, all));
     for_chunks_mut(out, whole_rows(len), |first, out| {
         let rows = [(&matrix[first / len * row + start..], row), (&x[first..], len)];
-        fill_pieces(out, len, len, rows, Rectified);
+        Pieces { out, apart: len, len, all }.fill(rows, Rectified);
     });
 }
 
@@ -50,10 +52,12 @@ pub fn put_band(values: &[f32], band: Band, matrix: &mut [f32]) {
     if len == 0 || row == 0 {
         return;
     }
-    assert_eq!(matrix.len() / row, values.len() / len);
+    let all = values.len();
+    assert_eq!(matrix.len() / row, all / len);
     // Chunks hold about CHUNK copied values each, however long the rows are.
     for_chunks_mut(matrix, whole_rows(len) / len * row, |first, matrix| {
-        fill_pieces(&mut matrix[start..], row, len, [(&values[first / row * len..], len)], Unchanged);
+        let out = &mut matrix[start..];
+        Pieces { out, apart: row, len, all }.fill([(&values[first / row * len..], len)], Unchanged);
     });
 }
 
@@ -68,7 +72,10 @@ pub(super) fn copy_rows<'a>(out: &mut [f32], len: usize, row: impl Fn(usize) -> 
     if len == 0 {
         return;
     }
-    for_chunks_mut(out, whole_rows(len), |first, out| fill_rows(out, len, |i| row(first / len + i)));
+    let all = out.len();
+    for_chunks_mut(out, whole_rows(len), |first, out| {
+        fill_rows(Pieces { out, apart: len, len, all }, |i| row(first / len + i));
+    });
 }
 
 /// Each row of `matrix` becomes the sum of the rows `i` of `values` with its number as `index[i]`, in order of `i`.
@@ -142,55 +149,44 @@ impl Each<1, 1> for Unchanged {
     }
 }
 
-/// Row `i` of `out`, `len` values long, becomes row(i).
-fn fill_rows<'a>(out: &mut [f32], len: usize, row: impl Fn(usize) -> &'a [f32]) {
-    if len <= 2 * CHUNK {
-        return Isa::best().run(FillRows { out, len, row });
-    }
-    for (i, out) in out.chunks_mut(len).enumerate() {
-        evaluate([&row(i)[..len]], out, Unchanged);
-    }
-}
-
-struct FillRows<'a, R> {
+/// Where rows go: the first `len` values of rows of `out`, `apart`.
+struct Pieces<'a> {
     out: &'a mut [f32],
+    apart: usize,
     len: usize,
-    row: R,
+    /// Values of the rows of all chunks.
+    all: usize,
 }
 
-impl<'b, R: Fn(usize) -> &'b [f32]> Job for FillRows<'_, R> {
-    type Output = ();
+impl Pieces<'_> {
+    /// Whether they are written past the caches: so many that nothing is near when it is read, and whole lines.
+    fn are_far(&self) -> bool {
+        self.all >= FAR
+            && self.apart.is_multiple_of(LINE)
+            && self.len.is_multiple_of(LINE)
+            && begins_line(self.out.as_ptr())
+    }
 
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { out, len, row } = self;
-        for (i, out) in out.chunks_mut(len).enumerate() {
-            let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, len))] };
-            each(simd, [row(i)], [out], asked, Unchanged);
+    /// How many values long rows are parts of: all that are far.
+    fn of_evaluated(&self) -> usize {
+        if self.are_far() { self.all } else { self.len }
+    }
+
+    /// They become f(rows), which each lie as far apart as is said.
+    fn fill<const N: usize>(self, rows: [(&[f32], usize); N], f: impl Each<N, 1> + Send + Sync) {
+        if self.len <= 2 * CHUNK {
+            return Isa::best().run(FillPieces { to: self, rows, f });
+        }
+        let all = self.of_evaluated();
+        let Self { out, apart, len, .. } = self;
+        for (i, out) in out.chunks_mut(apart).enumerate() {
+            evaluate_part(rows.map(|(row, apart)| &row[i * apart..][..len]), &mut out[..len], all, f);
         }
     }
 }
 
-/// The first `len` values of rows of `out`, `apart`, become those of f(rows), which each lie as far apart as is said.
-fn fill_pieces<const N: usize>(
-    out: &mut [f32],
-    apart: usize,
-    len: usize,
-    rows: [(&[f32], usize); N],
-    f: impl Each<N, 1> + Send + Sync,
-) {
-    if len <= 2 * CHUNK {
-        return Isa::best().run(FillPieces { out, apart, len, rows, f });
-    }
-    for (i, out) in out.chunks_mut(apart).enumerate() {
-        evaluate(rows.map(|(row, apart)| &row[i * apart..][..len]), &mut out[..len], f);
-    }
-}
-
 struct FillPieces<'a, F, const N: usize> {
-    out: &'a mut [f32],
-    apart: usize,
-    len: usize,
+    to: Pieces<'a>,
     rows: [(&'a [f32], usize); N],
     f: F,
 }
@@ -200,10 +196,56 @@ impl<F: Each<N, 1>, const N: usize> Job for FillPieces<'_, F, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { out, apart, len, rows, f } = self;
+        let Self { to, rows, f } = self;
+        let far = to.are_far();
+        let Pieces { out, apart, len, .. } = to;
+        if far {
+            for (i, out) in out.chunks_mut(apart).enumerate() {
+                each_past(simd, rows.map(|(row, apart)| &row[i * apart..]), &mut out[..len], f);
+            }
+            return simd.fence();
+        }
         let cut = Cut { count: out.len().div_ceil(apart), len, asked: apart };
         let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, apart))] };
         each_piece(simd, cut, rows, [(out, apart)], asked, f);
+    }
+}
+
+/// They become row(i); nothing is between them.
+fn fill_rows<'a>(to: Pieces<'_>, row: impl Fn(usize) -> &'a [f32]) {
+    if to.len <= 2 * CHUNK {
+        return Isa::best().run(FillRows { to, row });
+    }
+    let all = to.of_evaluated();
+    for (i, out) in to.out.chunks_mut(to.len).enumerate() {
+        evaluate_part([&row(i)[..to.len]], out, all, Unchanged);
+    }
+}
+
+struct FillRows<'a, R> {
+    to: Pieces<'a>,
+    row: R,
+}
+
+impl<'b, R: Fn(usize) -> &'b [f32]> Job for FillRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { to, row } = self;
+        let far = to.are_far();
+        let Pieces { out, len, .. } = to;
+        for (i, out) in out.chunks_mut(len).enumerate() {
+            if far {
+                each_past(simd, [row(i)], out, Unchanged);
+            } else {
+                let asked = Asked { reads: [], writes: [out.as_ptr().wrapping_add(ahead(len, len))] };
+                each(simd, [row(i)], [out], asked, Unchanged);
+            }
+        }
+        if far {
+            simd.fence();
+        }
     }
 }
 
@@ -221,6 +263,7 @@ fn whole_rows(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Buffer;
 
     fn counting(n: usize) -> Vec<f32> {
         (0..n).map(|i| i as f32).collect()
@@ -247,6 +290,27 @@ mod tests {
                 let inside = (start..start + len).contains(&(i % row));
                 assert_eq!(*v, if inside { matrix[i] } else { -1.0 });
             }
+        }
+    }
+
+    #[test]
+    fn many_lines_go_past_the_caches() {
+        // Of short rows and of long ones; the band begins with a line, or within one.
+        for (len, start) in [(64, 32), (64, 3), (40_000, 16), (40_000, 1)] {
+            let (rows, row) = (FAR.div_ceil(len), len + 48);
+            let (matrix, band) = (counting(rows * row), Band { row, start, len });
+            let (mut out, mut back) = (Buffer::zeroed(rows * len), Buffer::zeroed(rows * row));
+            assert!(Pieces { out: &mut out, apart: len, len, all: rows * len }.are_far());
+            take_band(&matrix, band, &mut out);
+            assert!(out.chunks(len).zip(matrix.chunks(row)).all(|(out, row)| *out == row[start..][..len]));
+            put_band(&out, band, &mut back);
+            for (back, row) in back.chunks(row).zip(matrix.chunks(row)) {
+                assert!(back[..start].iter().chain(&back[start + len..]).all(|&v| v == 0.0));
+                assert_eq!(back[start..][..len], row[start..][..len]);
+            }
+            let index: Vec<u32> = (0..rows as u32).rev().collect();
+            gather_rows(&out, len, &index, &mut back[..rows * len]);
+            assert!(back.chunks(len).zip(out.rchunks(len)).all(|(back, out)| back == out));
         }
     }
 
