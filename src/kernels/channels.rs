@@ -3,9 +3,9 @@
 //!
 //! A stretch is gone over image by image, so that small planes are one run of memory, while each channel's sums wait in
 //! lanes on the stack. While sums are taken, what will be written is asked for; while results are written, last image
-//! first, the first images of the next channels come to the second-level cache. What is done with a value is a `Terms`
-//! or, with sums, a `Sums` (`simd/terms.rs`). Where each image has one value of a channel, `channels/columns.rs` does
-//! it.
+//! first, the first images of the next channels come to the second-level cache. Large planes are written past the
+//! caches, so the next channels come while sums are taken, too. What is done with a value is a `Terms` or, with sums, a
+//! `Sums` (`simd/terms.rs`). Where each image has one value of a channel, `channels/columns.rs` does it.
 
 mod columns;
 mod sums;
@@ -67,6 +67,13 @@ impl Channels {
     pub fn run(&self, n: usize, c: usize) -> Range<usize> {
         let start = (n * self.channels + c) * self.inner;
         start..start + self.inner
+    }
+
+    /// How many images of the next stretch there is room for near this one and what is written; they are on their way meanwhile.
+    fn images_ahead<const B: usize>(&self, stretch: &Range<usize>) -> usize {
+        let width = stretch.len() * self.inner;
+        let room = NEAR.saturating_sub((B + 1) * self.images * width);
+        if stretch.end == self.channels { 0 } else { room / (B * width).max(1) }
     }
 
     /// Calls `f(first, out, own)` for stretches of channels: their columns of `out`, a row for each image, and what they
@@ -217,10 +224,7 @@ impl<T: Terms<P, B>, const P: usize, const B: usize> Job for Apply<'_, T, P, B> 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (inner, width) = (self.dims.inner, self.out.cols());
-        let last = self.first + width / inner == self.dims.channels;
-        // The first images of the next stretch, as many as there is room for, are on their way meanwhile.
-        let room = NEAR.saturating_sub((B + 1) * self.dims.images * width);
-        let ahead = if last { 0 } else { room / (B * width).max(1) };
+        let ahead = self.dims.images_ahead::<B>(&(self.first..self.first + width / inner));
         for n in (0..self.dims.images).rev() {
             let (start, out) = (self.dims.run(n, self.first).start, self.out.row(n));
             let mut blobs = self.blobs;

@@ -32,11 +32,15 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
     fn run<S: Simd>(mut self, simd: S) -> [[f64; STRETCH]; N] {
         let mut totals = [[0.0; STRETCH]; N];
         let (count, inner) = (self.stretch.len(), self.dims.inner);
-        let near = (B + 1) * self.dims.images * count * inner <= NEAR && !goes_past(inner);
+        let far = goes_past(inner);
+        let near = (B + 1) * self.dims.images * count * inner <= NEAR && !far;
+        // Where what is written needs not be asked for, what the next stretch reads is.
+        let ahead = if far && self.upto == inner { self.dims.images_ahead::<B>(&self.stretch) } else { 0 };
         let lanes = &mut Aligned([[[0.0; MOST_LANES]; N]; STRETCH]).0[..count];
         let mut held = 0;
         for n in 0..self.dims.images {
             let soon = self.out.as_mut().filter(|_| near).map(|out| out.row(n).as_ptr());
+            let next = (n < ahead).then_some(count * inner);
             let start = self.dims.run(n, self.stretch.start).start;
             for piece in (0..self.upto).step_by(BLOCK) {
                 let len = BLOCK.min(self.upto - piece);
@@ -52,7 +56,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
                         *run = &run[start + at..][..len];
                     }
                     let soon = soon.map(|soon| soon.wrapping_add(at));
-                    let sums = sum_terms(simd, settings, runs, soon, self.terms);
+                    let sums = sum_terms(simd, settings, runs, (soon, next), self.terms);
                     for (lanes, sum) in lanes.iter_mut().zip(sums) {
                         let sum = simd.add(simd.read(lanes), sum);
                         simd.write_first(lanes, sum);
@@ -95,7 +99,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
             for run in &mut runs {
                 *run = &run[at..run.len().min(at + BLOCK)];
             }
-            let sums = sum_terms(simd, settings, runs, None, self.terms);
+            let sums = sum_terms(simd, settings, runs, (None, None), self.terms);
             for (lanes, sum) in lanes[0].iter_mut().zip(sums) {
                 simd.write_first(lanes, sum);
             }

@@ -29,8 +29,8 @@ const NEAR: usize = 512;
 /// of the first-level cache.
 const AHEAD: usize = 64;
 
-/// Lane by lane, the sums over runs; what will be written, if that is known, is asked for meanwhile, as far as the
-/// runs go.
+/// Lane by lane, the sums over runs. Meanwhile what will be written, if that is known, is asked for, as far as the runs go, and
+/// what is read at the distance `next`, if there is one, is to wait in the second-level cache.
 ///
 /// # Panics
 /// When runs differ in length.
@@ -39,7 +39,7 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
     simd: S,
     settings: [S::V; P],
     runs: [&[f32]; B],
-    soon: Option<*const f32>,
+    (soon, next): (Option<*const f32>, Option<usize>),
     terms: impl Sums<P, B, N>,
 ) -> [S::V; N] {
     let len = length(runs);
@@ -50,7 +50,7 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
     let mut at = 0;
     while at + ways * S::LANES <= whole {
         for sums in &mut sums[..ways] {
-            ask(simd, soon, at);
+            ask(simd, runs, (soon, next), at);
             // SAFETY: whole registers end within the runs.
             let values = unsafe { load(simd, runs, at) };
             *sums = terms.add(simd, settings, values, *sums);
@@ -66,14 +66,14 @@ pub fn sum_terms<S: Simd, const P: usize, const B: usize, const N: usize>(
         }
     }
     while at < whole {
-        ask(simd, soon, at);
+        ask(simd, runs, (soon, next), at);
         // SAFETY: as above.
         let values = unsafe { load(simd, runs, at) };
         total = terms.add(simd, settings, values, total);
         at += S::LANES;
     }
     if rest > 0 {
-        ask(simd, soon, at);
+        ask(simd, runs, (soon, next), at);
         // SAFETY: `rest` values follow.
         let values = unsafe { load_first(simd, runs, at, rest) };
         let (end, numbers) = (simd.splat(rest as f32), simd.read(&NUMBERS));
@@ -104,16 +104,10 @@ pub fn store_terms<S: Simd, const P: usize, const B: usize>(
     assert!(out.len() == len, "a value for each of a run");
     let (whole, rest) = (len - len % S::LANES, len % S::LANES);
     let far = goes_past(len) && begins_line(out.as_ptr());
+    let soon = (!far).then(|| out.as_ptr().wrapping_add(ahead));
     let mut at = 0;
     while at < len {
-        if at.is_multiple_of(LINE) {
-            if !far {
-                simd.prefetch_to_write(out.as_ptr().wrapping_add(at + ahead));
-            }
-            if let Some(next) = next {
-                runs.iter().for_each(|run| simd.prefetch_to_second(run.as_ptr().wrapping_add(at + next)));
-            }
-        }
+        ask(simd, runs, (soon, next), at);
         // SAFETY: whole registers end within the runs and `out`, which begins a line if it is far; behind them are `rest` more
         // values.
         unsafe {
@@ -310,13 +304,22 @@ fn length<const B: usize>(runs: [&[f32]; B]) -> usize {
     len
 }
 
-/// Asks for a line to write where one begins.
+/// Asks for lines where one begins: to write at `soon`, and to read at the distance `next`, before long.
 #[inline(always)]
-fn ask<S: Simd>(simd: S, soon: Option<*const f32>, at: usize) {
-    if let Some(soon) = soon
-        && at.is_multiple_of(LINE)
-    {
+fn ask<S: Simd, const B: usize>(
+    simd: S,
+    runs: [&[f32]; B],
+    (soon, next): (Option<*const f32>, Option<usize>),
+    at: usize,
+) {
+    if !at.is_multiple_of(LINE) {
+        return;
+    }
+    if let Some(soon) = soon {
         simd.prefetch_to_write(soon.wrapping_add(at));
+    }
+    if let Some(next) = next {
+        runs.iter().for_each(|run| simd.prefetch_to_second(run.as_ptr().wrapping_add(at + next)));
     }
 }
 
@@ -393,7 +396,7 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> [f32; N] {
-            let sums: [S::V; N] = sum_terms(simd, [simd.splat(3.0)], self.0, None, Multiples);
+            let sums: [S::V; N] = sum_terms(simd, [simd.splat(3.0)], self.0, (None, Some(7)), Multiples);
             let mut totals = [0.0; N];
             for (total, sum) in totals.iter_mut().zip(sums) {
                 let mut lanes = [0.0; 16];

@@ -104,7 +104,7 @@ impl Row<1> for LongShares {
         let max = across::<S, true>(simd, largest(simd, x, y.as_ptr()));
         let next = Asked { reads: [x.as_ptr_range().end], writes: [] };
         each(simd, [x], [&mut *y], next, Share { minus: -max });
-        let sum = across::<S, false>(simd, sum_terms(simd, [], [&*y], None, Total)[0]);
+        let sum = across::<S, false>(simd, sum_terms(simd, [], [&*y], (None, None), Total)[0]);
         renew(simd, [], [y], Asked::NOTHING, Own(Scaled { scale: 1.0 / sum }));
     }
 }
@@ -115,7 +115,7 @@ struct LongSlopes;
 impl Row<2> for LongSlopes {
     #[inline(always)]
     fn make<S: Simd>(&self, simd: S, [y, dy]: [&[f32]; 2], dx: &mut [f32]) {
-        let [dot] = sum_terms(simd, [], [y, dy], Some(dx.as_ptr()), Dot);
+        let [dot] = sum_terms(simd, [], [y, dy], (Some(dx.as_ptr()), None), Dot);
         let minus_dot = -across::<S, false>(simd, dot);
         each(simd, [y, dy], [dx], Asked::NOTHING, Slope { minus_dot });
     }
