@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Isa, Job, Lines, MatMut, Simd, limits::SQUARE};
+use super::{Epilogue, Isa, Job, LINE, Lines, MatMut, Simd, begins_line, limits::SQUARE};
 
 /// Lines that are asked for ahead: together they keep as many requests under way as a core can.
 const AHEAD: usize = 4;
@@ -317,22 +317,25 @@ impl Job for Transpose<'_, '_> {
     }
 }
 
-/// `out[i][k] = data[k * stride + i]`, bit for bit.
+/// `out[i][k] = data[k * stride + i]`, bit for bit. If it is `far`, whole lines of `out` are written past the caches.
 ///
 /// # Panics
 /// When `out` has more rows than lines have values, or a line reaches outside `data`.
-pub fn transpose_copy(isa: Isa, data: &[f32], stride: usize, out: MatMut<'_>) {
+pub fn transpose_copy(isa: Isa, data: &[f32], stride: usize, mut out: MatMut<'_>, far: bool) {
     if out.rows() == 0 || out.cols() == 0 {
         return;
     }
     assert!((out.cols() - 1) * stride + out.rows() <= data.len(), "lines reach outside");
-    isa.run(TransposeCopy { data, stride, out });
+    let far = far && begins_line(out.as_mut_ptr()) && out.stride().is_multiple_of(LINE);
+    isa.run(TransposeCopy { data, stride, out, far });
 }
 
 struct TransposeCopy<'a> {
     data: &'a [f32],
     stride: usize,
     out: MatMut<'a>,
+    /// Whether rows of `out` begin with a line of the cache, and whole ones are written past the caches.
+    far: bool,
 }
 
 impl Job for TransposeCopy<'_> {
@@ -340,9 +343,14 @@ impl Job for TransposeCopy<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (n, depth, pitch) = (self.out.rows(), self.out.cols(), self.out.stride());
+        let whole = if self.far { self.lines(simd) } else { 0 };
+        let (n, depth, pitch) = (self.out.rows(), self.out.cols() - whole, self.out.stride());
+        if depth == 0 {
+            return;
+        }
         let (rows, cols) = (S::LANES.min(depth), S::LANES.min(n));
-        let (data, out) = (self.data.as_ptr(), self.out.as_mut_ptr());
+        let (data, out) =
+            (self.data[whole * self.stride..].as_ptr(), self.out.as_mut_ptr().wrapping_add(whole));
         let mut square = [0.0; SQUARE];
         // The last squares go back over the ones before, so that none is a part.
         for k in (0..depth).step_by(S::LANES).map(|k| k.min(depth - rows)) {
@@ -365,9 +373,43 @@ impl Job for TransposeCopy<'_> {
     }
 }
 
+impl TransposeCopy<'_> {
+    /// Fills the lines that rows of `out` have whole, past the caches, and returns how many columns these are.
+    #[inline(always)]
+    fn lines<S: Simd>(&mut self, simd: S) -> usize {
+        let (n, pitch, whole) = (self.out.rows(), self.out.stride(), self.out.cols() / LINE * LINE);
+        let (data, out) = (self.data.as_ptr(), self.out.as_mut_ptr());
+        // A line of each of some rows.
+        let mut made = [0.0; SQUARE];
+        for k in (0..whole).step_by(LINE) {
+            for i in (0..n).step_by(S::LANES) {
+                let cols = S::LANES.min(n - i);
+                // SAFETY: `transpose_copy` checked that all lines lie inside `data`; a line of `cols` rows of `out` follows, which begins
+                // one of the cache.
+                unsafe {
+                    for part in (0..LINE).step_by(S::LANES) {
+                        let at = data.add((k + part) * self.stride + i);
+                        let from = Lines { at, stride: self.stride };
+                        simd.transpose(from, S::LANES, cols, made.as_mut_ptr().add(part), LINE);
+                    }
+                    for (j, line) in made.chunks_exact(LINE).take(cols).enumerate() {
+                        for part in (0..LINE).step_by(S::LANES) {
+                            let to = out.add((i + j) * pitch + k + part);
+                            simd.stream(to, simd.load(line.as_ptr().add(part)));
+                        }
+                    }
+                }
+            }
+        }
+        simd.fence();
+        whole
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Buffer;
 
     fn numbers(len: usize) -> Vec<f32> {
         (1..=len).map(|v| v as f32).collect()
@@ -450,15 +492,21 @@ mod tests {
     #[test]
     fn copies_are_transposed() {
         for isa in Isa::all() {
-            for (n, depth) in [(1, 1), (5, 3), (3, 20), (20, 3), (17, 33), (16, 16), (31, 9)] {
+            for (n, depth) in [(1, 1), (5, 3), (3, 20), (20, 3), (17, 33), (16, 16), (31, 9), (19, 48)] {
                 let mut data = numbers(depth * (n + 1));
                 data[0] = -0.0;
-                let mut out = vec![0.5; n * (depth + 2)];
-                transpose_copy(isa, &data, n + 1, MatMut::new(&mut out, n, depth, depth + 2));
-                for (at, value) in out.into_iter().enumerate() {
-                    let (i, k) = (at / (depth + 2), at % (depth + 2));
-                    let want = if k < depth { data[k * (n + 1) + i] } else { 0.5 };
-                    assert_eq!(value.to_bits(), want.to_bits(), "{n} {depth}: {i} {k}");
+                // Rows that begin lines of the cache or not, and whether that is made use of.
+                let pitches =
+                    [(depth + 2, false), (depth + 2, true), ((depth + 2).next_multiple_of(LINE), true)];
+                for (pitch, far) in pitches {
+                    let mut out = Buffer::zeroed(n * pitch);
+                    out.fill(0.5);
+                    transpose_copy(isa, &data, n + 1, MatMut::new(&mut out, n, depth, pitch), far);
+                    for (at, value) in out.iter().enumerate() {
+                        let (i, k) = (at / pitch, at % pitch);
+                        let want = if k < depth { data[k * (n + 1) + i] } else { 0.5 };
+                        assert_eq!(value.to_bits(), want.to_bits(), "{n} {depth} {pitch}: {i} {k}");
+                    }
                 }
             }
         }
