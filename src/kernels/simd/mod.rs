@@ -27,6 +27,7 @@ mod matrix;
 pub mod maxima;
 mod nine;
 mod outer;
+mod panels;
 mod past;
 mod peak;
 pub mod picks;
@@ -68,6 +69,7 @@ pub use margins::pad_rows;
 pub use matrix::{Mat, MatMut};
 pub use nine::{Filters, Nine, Pairs, nine_correlate, nine_filter, nine_spread};
 pub use outer::{Outer, Run, outer, outer_ahead};
+pub use panels::{copy_groups, copy_panels};
 pub use past::{LINE, begins_line, write_past};
 pub use peak::peak;
 pub use plane_maxima::plane_maxima;
@@ -80,9 +82,7 @@ pub use strips::{Pieces, STRIP, Strips, add_groups, strips};
 pub use terms::{Sums, Terms, goes_past, store_columns, store_terms, sum_columns, sum_terms};
 pub use tile::{Columns, Next, Tiles, multiply, multiply_across, multiply_down};
 pub use toom::{HEIGHTS, POINTS, Toom, outputs, toom, transform_lines};
-pub use transpose::{
-    Transposed, copy_groups, copy_lines, copy_panels, interleave, transpose, transpose_copy,
-};
+pub use transpose::{Transposed, copy_lines, interleave, transpose, transpose_copy};
 pub use wide::{Wide, wide_correlate, wide_filter, wide_spread};
 pub use winograd::{Grid, Map, Target, transform};
 
