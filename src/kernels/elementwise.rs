@@ -6,7 +6,7 @@
 
 use super::{
     parallel::{chunk_of, for_chunks_mut, for_chunks_mut2},
-    simd::{Asked, Each, Isa, Job, LINE, Own, Renew, Simd, each, each_past, renew, write_past},
+    simd::{Asked, Each, Isa, Job, LINE, Own, Renew, Simd, begins_line, each, each_past, renew, write_past},
 };
 
 /// Runs `f` compiled for the best instruction set of this machine; `f` must be a small loop.
@@ -102,7 +102,7 @@ pub fn evaluate<const N: usize>(rows: [&[f32]; N], out: &mut [f32], f: impl Each
     evaluate_part(rows, out, all, f);
 }
 
-/// [`evaluate`] of a part of `all` values.
+/// [`evaluate`] of a part of `all` values that are made together.
 pub(super) fn evaluate_part<const N: usize>(
     rows: [&[f32]; N],
     out: &mut [f32],
@@ -129,7 +129,7 @@ impl<F: Each<N, 1>, const N: usize> Job for Evaluate<'_, F, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.all >= FAR {
+        if self.all >= FAR && begins_line(self.out.as_ptr()) {
             each_past(simd, self.rows, self.out, self.f);
             simd.fence();
         } else if self.all > NEAR {

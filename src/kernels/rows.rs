@@ -159,7 +159,8 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// Whether they are written past the caches: so many that nothing is near when it is read, and whole lines.
+    /// Whether short rows are written past the caches: so many that nothing is near when it is read, and whole lines. Long ones are
+    /// looked at each by itself.
     fn are_far(&self) -> bool {
         self.all >= FAR
             && self.apart.is_multiple_of(LINE)
@@ -167,18 +168,12 @@ impl Pieces<'_> {
             && begins_line(self.out.as_ptr())
     }
 
-    /// How many values long rows are parts of: all that are far.
-    fn of_evaluated(&self) -> usize {
-        if self.are_far() { self.all } else { self.len }
-    }
-
     /// They become f(rows), which each lie as far apart as is said.
     fn fill<const N: usize>(self, rows: [(&[f32], usize); N], f: impl Each<N, 1> + Send + Sync) {
         if self.len <= 2 * CHUNK {
             return Isa::best().run(FillPieces { to: self, rows, f });
         }
-        let all = self.of_evaluated();
-        let Self { out, apart, len, .. } = self;
+        let Self { out, apart, len, all } = self;
         for (i, out) in out.chunks_mut(apart).enumerate() {
             evaluate_part(rows.map(|(row, apart)| &row[i * apart..][..len]), &mut out[..len], all, f);
         }
@@ -211,14 +206,13 @@ impl<F: Each<N, 1>, const N: usize> Job for FillPieces<'_, F, N> {
     }
 }
 
-/// They become row(i); nothing is between them.
+/// Rows that follow one another become row(i).
 fn fill_rows<'a>(to: Pieces<'_>, row: impl Fn(usize) -> &'a [f32]) {
     if to.len <= 2 * CHUNK {
         return Isa::best().run(FillRows { to, row });
     }
-    let all = to.of_evaluated();
     for (i, out) in to.out.chunks_mut(to.len).enumerate() {
-        evaluate_part([&row(i)[..to.len]], out, all, Unchanged);
+        evaluate_part([&row(i)[..to.len]], out, to.all, Unchanged);
     }
 }
 
