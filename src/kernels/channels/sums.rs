@@ -34,7 +34,7 @@ impl<T: Sums<P, B, N>, const P: usize, const B: usize, const N: usize> Job for T
         let (count, inner) = (self.stretch.len(), self.dims.inner);
         let far = goes_past(inner);
         let near = (B + 1) * self.dims.images * count * inner <= NEAR && !far;
-        // Where what is written needs not be asked for, what the next stretch reads is.
+        // Where what is written need not be asked for, what the next stretch reads is.
         let ahead = if far && self.upto == inner { self.dims.images_ahead::<B>(&self.stretch) } else { 0 };
         let lanes = &mut Aligned([[[0.0; MOST_LANES]; N]; STRETCH]).0[..count];
         let mut held = 0;
