@@ -1,12 +1,12 @@
 //! The gradient of the largest of small windows: a register of inputs adds, in order, what comes from those outputs
 //! around it whose byte names it. Gradients outside of a row are read as 0, so bytes need no masks.
 
-use super::{Axis, Pool};
+use super::{Axis, Pool, square};
 use crate::kernels::{
     scratch,
     simd::{
         Isa, Job, Simd,
-        taken::{MARGIN, spread_by_two},
+        spread::{MARGIN, spread_by_two},
     },
 };
 
@@ -22,22 +22,11 @@ pub struct Outputs<'a> {
     pub taps: &'a [u8],
 }
 
-/// Kernel, stride and margin of a window.
-fn kind(axis: Axis) -> (usize, usize, usize) {
-    (axis.kernel, axis.stride, axis.pad)
-}
-
 /// Whether windows are such as this is for, and few lanes are idle: else it is cheaper to go by the outputs, and the sooner the larger
 /// windows are.
 pub fn fits(isa: Isa, pool: &Pool) -> bool {
-    let &[rows, columns] = &pool.axes[..] else { return false };
-    let idle = 2 * columns.output + 2 * 3usize.saturating_sub(columns.kernel) < isa.lanes();
-    kind(rows) == kind(columns)
-        && match kind(columns) {
-            (3, 1, 1) => true,
-            (2, 2, 0) | (3, 2, 0 | 1) => !idle && columns.input.div_ceil(2) <= columns.output + 1,
-            _ => false,
-        }
+    let by_one = |a: &Axis| (a.kernel, a.stride, a.pad) == (3, 1, 1);
+    matches!(&pool.axes[..], [y, x] if by_one(y) && by_one(x)) || square::spreads(isa, pool)
 }
 
 /// dx, of planes from number `first` of all on, = the sum, in order, of each dy of the windows that took it; only where it [`fits`].
@@ -47,7 +36,7 @@ pub fn add(isa: Isa, pool: &Pool, Outputs { dy, taps }: Outputs<'_>, dx: &mut [f
         isa.run(ByOne { height: rows.input, width: columns.input, dy, taps, dx, first });
         return;
     }
-    let sides = [[rows.input, columns.input], [rows.output, columns.output]];
+    let sides = square::sides(pool);
     let run = |taps: &[u8], dy: &[f32], dx: &mut [f32]| match (columns.kernel, columns.pad) {
         (2, _) => isa.run(ByTwo::<2, 0> { sides, dy, taps, dx }),
         (_, 0) => isa.run(ByTwo::<3, 0> { sides, dy, taps, dx }),
@@ -132,6 +121,6 @@ impl<const SIZE: usize, const PAD: usize> Job for ByTwo<'_, SIZE, PAD> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        spread_by_two::<S, SIZE, PAD>(simd, self.sides, self.dy, self.taps, self.dx);
+        spread_by_two::<S, SIZE, PAD, true>(simd, self.sides, self.dy, self.taps, self.dx);
     }
 }

@@ -3,13 +3,13 @@
 use super::{
     Axis, Pool, beside,
     lists::Lists,
-    picks, same,
+    picks, same, square,
     sums::{Share, Sums},
 };
 use crate::kernels::{
     elementwise::vectorized,
     parallel::for_chunks_mut,
-    simd::{Divisor, Divisors, Isa, Job, Simd, picks::Picks, plane_sums},
+    simd::{Divisor, Divisors, Isa, Job, Simd, picks::Picks, plane_sums, squares::Squares},
 };
 
 /// What the sum over a window is divided by.
@@ -93,6 +93,8 @@ enum Way<'a> {
     Global(Divisor),
     /// Of small planes as one long row, by what counts of what taps meet.
     Same(&'a [f32], Divisor),
+    /// Straight from the plane, windows of two by two or three by three that move by two.
+    ByTwo(&'a Squares),
     /// Of small planes side by side.
     Beside,
     /// Along the rows and down.
@@ -113,6 +115,9 @@ impl Way<'_> {
             true if !SQUARES && same::fits(pool) && weights.has_one_norm() => {
                 same::lend_edges(pool, same::KEPT, |edges| f(Way::Same(edges, norm)))
             }
+            true if !SQUARES && square::means_pay(isa, pool) && square::fills(isa, pool) => {
+                f(Way::ByTwo(&square::ready(isa, pool)))
+            }
             true if !SQUARES && beside::sums_pay(isa, pool) => f(Way::Beside),
             _ => weights.lists(pool, false, |lists| f(Way::Rows(lists))),
         }
@@ -126,6 +131,8 @@ enum WayBack<'a> {
     Global(Divisor),
     /// Of small planes as one long row, by what counts of what taps meet.
     Same(&'a [f32], Divisor),
+    /// Straight to the plane, windows of two by two or three by three that move by two.
+    ByTwo,
     /// Of small planes, registers that are picked.
     Picks(Picks<'a>),
     /// Along the rows and down.
@@ -142,6 +149,7 @@ impl WayBack<'_> {
                 same::lend_edges(pool, same::KEPT, |edges| f(WayBack::Same(edges, norm)))
             }
             true if picks::pay(isa, pool) => picks::lend(isa, pool, |picks| f(WayBack::Picks(picks))),
+            true if square::means_pay(isa, pool) && square::spreads(isa, pool) => f(WayBack::ByTwo),
             _ => weights.lists(pool, true, |lists| f(WayBack::Rows(lists))),
         }
     }
@@ -167,6 +175,7 @@ fn mean_backward(isa: Isa, pool: &Pool, weights: &Weights, dy: &[f32], dx: &mut 
             match way {
                 WayBack::Global(norm) => isa.run(Fill { norm: norm.by, plane: inputs, dy, dx }),
                 WayBack::Same(edges, norm) => same::means::<true>(isa, pool, norm, edges, dy, dx),
+                WayBack::ByTwo => square::means_backward(isa, pool, weights.norms(), dy, dx),
                 WayBack::Picks(picks) => picks::mean_backward(isa, pool, weights.norms(), picks, dy, dx),
                 WayBack::Rows(lists) => {
                     let sums = Sums::back(pool, &weights.columns, lists);
@@ -219,6 +228,7 @@ fn forward<const SQUARES: bool>(isa: Isa, pool: &Pool, weights: &Weights, x: &[f
                     y.iter_mut().for_each(|y| *y = if SQUARES { y.sqrt() } else { *y / norm.by });
                 }
                 Way::Same(edges, norm) => same::means::<false>(isa, pool, norm, edges, x, y),
+                Way::ByTwo(how) => square::means(isa, pool, how, weights.norms(), x, y),
                 Way::Beside => beside::mean(isa, pool, weights.norms(), x, y),
                 Way::Rows(lists) => {
                     let sums = Sums::new(pool, &weights.columns, lists);

@@ -1,11 +1,14 @@
-//! The largest of windows of two by two or three by three that move by two. Some rows of windows share the rows they
-//! meet. Inside of rows registers are taken apart by the stride; at their ends what a tap meets is picked from two
-//! registers by a table, in which a tap beyond the plane meets what its neighbour meets and has its number.
+//! What is made of windows of two by two or three by three that move by two: their largest values, or their means. Some rows of windows
+//! share the rows they meet. Inside of rows registers are taken apart by the stride; at their ends what a tap meets is picked from two
+//! registers by a table. A tap beyond the plane meets 0, or what its neighbour meets, whose number it has.
 //!
 //! Where rows are short a register is two or four rows of outputs, and each row of inputs brings a register, or half of
 //! one. What will be read and written is asked for.
 
-use super::{LINE, MOST_LANES, Simd};
+use super::{
+    LINE, MOST_LANES, Simd,
+    folds::{At, Fold},
+};
 
 /// Values ahead of the last written, and of the last read, whose lines are asked for.
 const AHEAD: usize = 128;
@@ -18,6 +21,8 @@ const MET: usize = 5;
 /// Windows of `SIZE` by `SIZE` that begin `PAD` before the plane, and how registers of their outputs are made of those of inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Squares {
+    /// Size and margin of windows.
+    window: [usize; 2],
     /// Rows and columns.
     inputs: [usize; 2],
     outputs: [usize; 2],
@@ -30,11 +35,13 @@ pub struct Squares {
     beyond: [[f32; MOST_LANES]; 2],
 }
 
-/// Where in a row its two registers begin, and which lane of them each tap of a row of windows meets.
+/// Where in a row its two registers begin, which lane of them each tap of a row of windows meets, and the bits of what counts of it
+/// where taps beyond the row meet 0.
 #[derive(Clone, Copy, Debug)]
 struct Picks {
     from: [usize; 2],
     lanes: [[f32; MOST_LANES]; 3],
+    kept: [[f32; MOST_LANES]; 3],
 }
 
 /// How many rows of outputs are one register, given the lengths of rows.
@@ -64,11 +71,14 @@ impl Squares {
         let picks = |first: usize| {
             let begin = (first * STRIDE).saturating_sub(pad);
             let from = [begin, begin + lanes].map(|at| at.min(inputs[1].saturating_sub(lanes)));
-            let mut picks = Picks { from, lanes: [[0.0; MOST_LANES]; 3] };
-            for (k, of) in picks.lanes.iter_mut().enumerate() {
-                for (lane, of) in of.iter_mut().enumerate().take(lanes) {
+            let mut picks = Picks { from, lanes: [[0.0; MOST_LANES]; 3], kept: [[0.0; MOST_LANES]; 3] };
+            for (k, (of, kept)) in picks.lanes.iter_mut().zip(&mut picks.kept).enumerate() {
+                for (lane, (of, kept)) in of.iter_mut().zip(kept).enumerate().take(lanes) {
                     let (row, column) =
                         if rows == 1 { (0, first + lane) } else { (lane / width, lane % width) };
+                    if (pad..inputs[1] + pad).contains(&(column * STRIDE + k)) {
+                        *kept = f32::from_bits(u32::MAX);
+                    }
                     let at = (column * STRIDE + k).saturating_sub(pad).min(inputs[1] - 1);
                     let number = match rows {
                         1 if at < from[0] + lanes => at - from[0],
@@ -84,7 +94,14 @@ impl Squares {
             std::array::from_fn(|lane| if pad > 0 && padded(lane) { number as f32 } else { 0.0 })
         };
         let beyond = [where_padded(1, &|lane| lane % width == 0), where_padded(size, &|lane| lane < width)];
-        Self { inputs, outputs, rows, ends: [picks(0), picks((width - 1) / lanes * lanes)], beyond }
+        Self {
+            window: [size, pad],
+            inputs,
+            outputs,
+            rows,
+            ends: [picks(0), picks((width - 1) / lanes * lanes)],
+            beyond,
+        }
     }
 
     /// Values of a plane, of inputs and of outputs.
@@ -93,53 +110,60 @@ impl Squares {
     }
 }
 
-/// y = the largest of each window of `SIZE` by `SIZE` that begins `PAD` before the plane, and, with `TAKE`, taps = the first tap that
-/// meets it. `spare` is a plane of inputs and a register.
+/// y = what is made of each window of `SIZE` by `SIZE` that begins `PAD` before the plane. `spare` is two planes of inputs and two
+/// registers.
 ///
 /// # Panics
-/// When `x` has fewer planes than `y`, `taps` are not as many as `y`, or `spare` is too small.
+/// When `how` is of other windows, `x` has fewer planes than `y`, `spare` is too small, or `fold` cannot do it.
 #[inline(always)]
-pub fn largest_of_squares<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool>(
+pub fn fold_squares<S: Simd, F: Fold, const SIZE: usize, const PAD: usize>(
     simd: S,
     how: &Squares,
     x: &[f32],
-    (y, taps): (&mut [f32], &mut [u8]),
+    fold: F,
+    y: &mut [f32],
     spare: &mut [f32],
 ) {
     match how.rows {
-        4 => planes::<S, SIZE, PAD, TAKE, 4>(simd, how, x, (y, taps), spare),
-        2 => planes::<S, SIZE, PAD, TAKE, 2>(simd, how, x, (y, taps), spare),
-        _ => planes::<S, SIZE, PAD, TAKE, 1>(simd, how, x, (y, taps), spare),
+        4 => planes::<S, F, SIZE, PAD, 4>(simd, how, x, fold, y, spare),
+        2 => planes::<S, F, SIZE, PAD, 2>(simd, how, x, fold, y, spare),
+        _ => planes::<S, F, SIZE, PAD, 1>(simd, how, x, fold, y, spare),
     }
 }
 
-/// [`largest_of_squares`], `ROWS` rows of outputs in a register.
+/// [`fold_squares`], `ROWS` rows of outputs in a register.
 #[inline(always)]
-fn planes<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS: usize>(
+fn planes<S: Simd, F: Fold, const SIZE: usize, const PAD: usize, const ROWS: usize>(
     simd: S,
     how: &Squares,
     x: &[f32],
-    (y, taps): (&mut [f32], &mut [u8]),
+    mut fold: F,
+    y: &mut [f32],
     spare: &mut [f32],
 ) {
     let [inputs, outputs] = how.planes();
     let planes = y.len().checked_div(outputs).unwrap_or(0);
+    assert!(how.window == [SIZE, PAD], "windows as made ready for");
     assert!(planes * inputs <= x.len() && planes * outputs == y.len(), "as many planes");
-    assert!(!TAKE || taps.len() == y.len(), "a tap for each");
-    assert!(spare.len() >= inputs + S::LANES, "room for a plane");
+    assert!(spare.len() >= 2 * (inputs + S::LANES), "room for two planes");
+    fold.check(y.len(), outputs);
+    let (spare, zeros) = spare.split_at_mut(inputs + S::LANES);
+    if F::ZEROS {
+        zeros.fill(0.0);
+    }
     let halves: [f32; MOST_LANES] = std::array::from_fn(|lane| {
         f32::from_bits((lane + if lane < S::LANES / 2 { 0 } else { S::LANES / 2 }) as u32)
     });
-    let plane = Plane::<S, SIZE, PAD, TAKE, ROWS> {
+    let plane = Plane::<S, SIZE, PAD, ROWS> {
         simd,
         inputs: how.inputs,
         outputs: how.outputs,
-        ends: how
-            .ends
-            .each_ref()
-            .map(|ends| (ends.from, ends.lanes.each_ref().map(|lanes| simd.read(lanes)))),
+        from: how.ends.each_ref().map(|end| end.from),
+        lanes: how.ends.each_ref().map(|end| end.lanes.each_ref().map(|lanes| simd.read(lanes))),
+        kept: how.ends.each_ref().map(|end| end.kept.each_ref().map(|kept| simd.read(kept))),
         beyond: how.beyond.each_ref().map(|beyond| simd.read(beyond)),
         halves: simd.read(&halves),
+        zeros: zeros.as_ptr(),
     };
     for p in 0..planes {
         // Registers of short rows reach behind them.
@@ -149,44 +173,44 @@ fn planes<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const 
             spare[..inputs].copy_from_slice(&x[p * inputs..][..inputs]);
             spare.as_ptr()
         };
-        let y = y[p * outputs..].as_mut_ptr();
-        let taps = if TAKE { taps[p * outputs..].as_mut_ptr() } else { taps.as_mut_ptr() };
         // SAFETY: a plane of each, and a register behind that of inputs if its rows are shorter than that.
-        unsafe { plane.fold(from, y, taps) };
+        unsafe { plane.fold(from, &mut fold, y.as_mut_ptr(), p * outputs) };
     }
 }
 
 /// What is known of all planes.
 #[derive(Clone, Copy)]
-struct Plane<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS: usize> {
+struct Plane<S: Simd, const SIZE: usize, const PAD: usize, const ROWS: usize> {
     simd: S,
     inputs: [usize; 2],
     outputs: [usize; 2],
-    ends: [([usize; 2], [S::V; 3]); 2],
+    /// Of the first and the last register of a row.
+    from: [[usize; 2]; 2],
+    lanes: [[S::V; 3]; 2],
+    kept: [[S::V; 3]; 2],
     beyond: [S::V; 2],
     /// The first halves of two registers.
     halves: S::V,
+    /// A row of zeros, and a register.
+    zeros: *const f32,
 }
 
-impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS: usize>
-    Plane<S, SIZE, PAD, TAKE, ROWS>
-{
-    /// All outputs of a plane.
+impl<S: Simd, const SIZE: usize, const PAD: usize, const ROWS: usize> Plane<S, SIZE, PAD, ROWS> {
+    /// All outputs of a plane, number `first` of all and those behind it.
     ///
     /// # Safety
-    /// `x` is a plane and, if rows are shorter than a register, one more; `y` and, with `TAKE`, `taps` are planes.
+    /// `x` is a plane and, if rows are shorter than a register, one more; `y` are so many outputs and a plane, which `fold` has checked.
     #[inline(always)]
-    unsafe fn fold(&self, x: *const f32, y: *mut f32, taps: *mut u8) {
-        let [height, width] = self.outputs;
+    unsafe fn fold<F: Fold>(&self, x: *const f32, fold: &mut F, y: *mut f32, first: usize) {
+        let height = self.outputs[0];
         let mut row = 0;
         while row < height {
-            let (x, y, taps) = (x, y.wrapping_add(row * width), taps.wrapping_add(row * width));
             // SAFETY: the caller's promise; there are so many rows.
             unsafe {
                 row += match height - row {
-                    _ if ROWS > 1 => self.row::<1>(x, row, y, taps),
-                    2.. => self.row::<2>(x, row, y, taps),
-                    _ => self.row::<1>(x, row, y, taps),
+                    _ if ROWS > 1 => self.row::<F, 1>(x, row, fold, y, first),
+                    2.. => self.row::<F, 2>(x, row, fold, y, first),
+                    _ => self.row::<F, 1>(x, row, fold, y, first),
                 };
             }
         }
@@ -195,20 +219,27 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
     /// `N` times `ROWS` rows of outputs; their number.
     ///
     /// # Safety
-    /// As [`Self::fold`], but `y` and `taps` begin at row `row` of a plane.
+    /// As [`Self::fold`]; there are so many rows of outputs.
     #[inline(always)]
-    unsafe fn row<const N: usize>(&self, x: *const f32, row: usize, y: *mut f32, taps: *mut u8) -> usize {
+    unsafe fn row<F: Fold, const N: usize>(
+        &self,
+        x: *const f32,
+        row: usize,
+        fold: &mut F,
+        y: *mut f32,
+        first: usize,
+    ) -> usize {
         let width = self.outputs[1];
         for column in (0..width).step_by(S::LANES) {
-            self.simd.prefetch_to_write(y.wrapping_add(N * column + AHEAD));
+            self.simd.prefetch_to_write(y.wrapping_add(first + row * width + N * column + AHEAD));
             let whole = column + S::LANES <= width && ROWS == 1;
             let end = column * STRIDE + STRIDE * S::LANES + SIZE - 2;
             // SAFETY: the caller's promise; inside of a row all that is read lies on it.
             unsafe {
                 if whole && column * STRIDE >= PAD && end - PAD <= self.inputs[1] {
-                    self.register::<N, true>(x, [row, column], y.add(column), taps.wrapping_add(column));
+                    self.register::<F, N, true>(x, [row, column], fold, y, first);
                 } else {
-                    self.register::<N, false>(x, [row, column], y.add(column), taps.wrapping_add(column));
+                    self.register::<F, N, false>(x, [row, column], fold, y, first);
                 }
             }
         }
@@ -224,58 +255,52 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
         reason = "counts known when compiled, so that registers are not put in memory"
     )]
     #[inline(always)]
-    unsafe fn register<const N: usize, const INSIDE: bool>(
+    unsafe fn register<F: Fold, const N: usize, const INSIDE: bool>(
         &self,
         x: *const f32,
         [row, column]: [usize; 2],
+        fold: &mut F,
         y: *mut f32,
-        taps: *mut u8,
+        first: usize,
     ) {
-        let (simd, width) = (self.simd, self.outputs[1]);
+        let (simd, [height, width]) = (self.simd, self.outputs);
         let zero = simd.splat(0.0);
         let ahead = row * STRIDE * self.inputs[1] + N * STRIDE * STRIDE * column + FAR;
         let mut met = [[zero; 3]; MET];
-        for (r, met) in met.iter_mut().enumerate().take((N - 1) * STRIDE + SIZE) {
+        for r in 0..(N - 1) * STRIDE + SIZE {
             if r < N * STRIDE {
                 // As many lines as a register of each row of outputs uses up, not all of them at once.
                 simd.prefetch(x.wrapping_add(ahead + STRIDE * r * LINE));
                 simd.prefetch(x.wrapping_add(ahead + (STRIDE * r + 1) * LINE));
             }
             // SAFETY: the caller's promise.
-            *met = unsafe { self.values::<INSIDE>(x, row * STRIDE + r, column) };
+            met[r] = unsafe { self.values::<F, INSIDE>(x, row * STRIDE + r, column) };
         }
-        let left = if column == 0 { self.beyond[0] } else { zero };
-        let top = if row == 0 { self.beyond[1] } else { zero };
-        let count = (ROWS * width - column).min((self.outputs[0] - row) * width - column).min(S::LANES);
+        let count = (ROWS * width - column).min((height - row) * width - column).min(S::LANES);
         for o in 0..N {
-            let (mut best, mut tap) = (zero, zero);
-            for t in 0..SIZE {
-                for k in 0..SIZE {
-                    let v = met[o * STRIDE + t][k];
-                    if TAKE {
-                        let mut number = simd.splat((t * SIZE + k) as f32);
-                        if PAD > 0 && k == 0 && !INSIDE {
-                            number = simd.add(number, left);
-                        }
-                        if PAD > 0 && t == 0 && o == 0 {
-                            number = simd.add(number, top);
-                        }
-                        let first = (t, k) == (0, 0);
-                        tap = if first { number } else { simd.where_greater(v, best, number, tap) };
-                    }
-                    best = if (t, k) == (0, 0) { v } else { simd.max(v, best) };
-                }
-            }
-            let (y, taps) = (y.wrapping_add(o * width), taps.wrapping_add(o * width));
+            let of_plane = (row + o) * width + column;
+            let of_all = first + of_plane;
+            let top = (row + o) * STRIDE;
+            let whole = INSIDE && top >= PAD && top + SIZE <= self.inputs[0] + PAD;
+            let left =
+                if INSIDE || PAD == 0 { None } else { Some(if column == 0 { self.beyond[0] } else { zero }) };
+            let above =
+                if o > 0 || PAD == 0 { None } else { Some(if row == 0 { self.beyond[1] } else { zero }) };
+            let at = At {
+                of_plane,
+                of_all,
+                count: if INSIDE { S::LANES } else { count },
+                whole,
+                beyond: [left, above],
+            };
+            let met = [met[o * STRIDE], met[o * STRIDE + 1], met[(o * STRIDE + 2).min(MET - 1)]];
             // SAFETY: the caller's promise; there are so many outputs.
             unsafe {
+                let made = fold.of::<S, SIZE, PAD>(simd, met, &at);
                 if INSIDE || count == S::LANES {
-                    simd.store(y, best);
+                    simd.store(y.add(of_all), made);
                 } else {
-                    simd.store_first(y, count, best);
-                }
-                if TAKE {
-                    simd.store_bytes_first(taps, if INSIDE { S::LANES } else { count }, tap);
+                    simd.store_first(y.add(of_all), count, made);
                 }
             }
         }
@@ -286,11 +311,22 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
     /// # Safety
     /// As [`Self::register`].
     #[inline(always)]
-    unsafe fn values<const INSIDE: bool>(&self, x: *const f32, row: usize, column: usize) -> [S::V; 3] {
+    unsafe fn values<F: Fold, const INSIDE: bool>(
+        &self,
+        x: *const f32,
+        row: usize,
+        column: usize,
+    ) -> [S::V; 3] {
         let (simd, [height, width]) = (self.simd, self.inputs);
-        let line =
-            |more: usize| x.wrapping_add((row + STRIDE * more).saturating_sub(PAD).min(height - 1) * width);
-        // SAFETY: the caller's promise; a line is one of the plane, and both registers begin where they end on it, or at its start.
+        let line = |more: usize| {
+            let row = row + STRIDE * more;
+            if F::ZEROS && !(PAD..height + PAD).contains(&row) {
+                return self.zeros;
+            }
+            x.wrapping_add(row.saturating_sub(PAD).min(height - 1) * width)
+        };
+        // SAFETY: the caller's promise; a line is one of the plane, or as long, and both registers begin where they end on it, or at its
+        // start.
         unsafe {
             if INSIDE {
                 let at = line(0).add(column * STRIDE - PAD);
@@ -301,7 +337,8 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
                 let (_, next) = simd.unzip(simd.load(at.add(1)), simd.load(at.add(S::LANES + 1)));
                 return [even, odd, next];
             }
-            let (from, lanes) = self.ends[usize::from(column > 0)];
+            let end = usize::from(column > 0);
+            let (from, lanes, kept) = (self.from[end], self.lanes[end], self.kept[end]);
             let (a, b) = match ROWS {
                 1 => (simd.load(line(0).add(from[0])), simd.load(line(0).add(from[1]))),
                 2 => (simd.load(line(0)), simd.load(line(1))),
@@ -310,8 +347,11 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
                     (a, simd.pick_two(simd.load(line(2)), simd.load(line(3)), self.halves))
                 }
             };
-            let next = if SIZE == 3 { simd.pick_two(a, b, lanes[2]) } else { b };
-            [simd.pick_two(a, b, lanes[0]), simd.pick_two(a, b, lanes[1]), next]
+            let tap = |k: usize| {
+                let met = simd.pick_two(a, b, lanes[k]);
+                if F::ZEROS { simd.and_bits(met, kept[k]) } else { met }
+            };
+            [tap(0), tap(1), if SIZE == 3 { tap(2) } else { b }]
         }
     }
 }
@@ -319,7 +359,10 @@ impl<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const ROWS:
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Isa, Job},
+        super::{
+            Divisors, Isa, Job,
+            folds::{Largest, Mean},
+        },
         *,
     };
 
@@ -334,14 +377,56 @@ mod tests {
             let Self(side, [short, cramped]) = self;
             let how = Squares::new(S::LANES, [2, 0], [[side; 2], [side / 2; 2]]);
             let x: Vec<f32> = (0..2 * side * side - short).map(|i| (i * 37 % 11) as f32).collect();
-            let (mut y, mut taps) = (vec![0.0; side * side / 2], vec![0; side * side / 2]);
-            let mut spare = vec![0.0; side * side + S::LANES - cramped];
-            largest_of_squares::<S, 2, 0, true>(simd, &how, &x, (&mut y, &mut taps), &mut spare);
+            let (mut y, mut means, mut taps) =
+                (vec![0.0; side * side / 2], vec![0.0; side * side / 2], vec![0; side * side / 2]);
+            let mut spare = vec![0.0; 2 * (side * side + S::LANES) - cramped];
+            fold_squares::<S, _, 2, 0>(simd, &how, &x, Largest::<true>(&mut taps), &mut y, &mut spare);
+            let fours = vec![4.0; side * side / 4];
+            let norms = Divisors { by: &fours, minus_inverse: &vec![-0.25; side * side / 4] };
+            fold_squares::<S, _, 2, 0>(simd, &how, &x, Mean(norms), &mut means, &mut spare);
             for (o, (&y, &tap)) in y.iter().zip(&taps).enumerate() {
                 let (row, column) = (o / (side / 2), o % (side / 2));
                 let met = [0, 1, side, side + 1].map(|more| x[2 * row * side + 2 * column + more]);
                 let first = (0..4).fold(0, |best, tap| if met[tap] > met[best] { tap } else { best });
                 assert_eq!((y, usize::from(tap)), (met[first], first), "{side}");
+                assert_eq!(means[o], met.iter().sum::<f32>() / 4.0, "{side}");
+            }
+        }
+    }
+
+    /// A plane of ones and so many rows and columns, windows of `SIZE` that begin `PAD` before it: sums count the taps that lie on it.
+    struct Ones<const SIZE: usize, const PAD: usize>([usize; 2]);
+
+    impl<const SIZE: usize, const PAD: usize> Job for Ones<SIZE, PAD> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let Self(inputs) = self;
+            let outputs = inputs.map(|n| (n + 2 * PAD).saturating_sub(SIZE).div_ceil(STRIDE) + 1);
+            let how = Squares::new(S::LANES, [SIZE, PAD], [inputs, outputs]);
+            let count = |axis: usize, o: usize| {
+                (0..SIZE).filter(|k| (PAD..inputs[axis] + PAD).contains(&(o * STRIDE + k))).count()
+            };
+            let want: Vec<f32> = (0..outputs[0] * outputs[1])
+                .map(|o| (count(0, o / outputs[1]) * count(1, o % outputs[1])) as f32)
+                .collect();
+            let inverses: Vec<f32> = want.iter().map(|want| -1.0 / want).collect();
+            let norms = Divisors { by: &want, minus_inverse: &inverses };
+            let (mut y, plane) = (vec![f32::NAN; want.len()], inputs[0] * inputs[1]);
+            let mut spare = vec![f32::NAN; 2 * (plane + S::LANES)];
+            fold_squares::<S, _, SIZE, PAD>(simd, &how, &vec![1.0; plane], Mean(norms), &mut y, &mut spare);
+            assert!(y.iter().all(|y| *y == 1.0), "{inputs:?} of {SIZE}, {PAD}: {y:?}");
+        }
+    }
+
+    #[test]
+    fn what_lies_beyond_is_no_part_of_a_mean() {
+        for isa in Isa::all() {
+            for inputs in [[2, 2], [3, 5], [8, 8], [7, 16], [16, 7], [5, 31], [4, 33], [9, 70]] {
+                isa.run(Ones::<2, 0>(inputs));
+                isa.run(Ones::<3, 0>(inputs));
+                isa.run(Ones::<3, 1>(inputs));
             }
         }
     }
@@ -359,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "room for a plane")]
+    #[should_panic(expected = "room for two planes")]
     fn a_plane_has_room() {
         Isa::best().run(Planes(8, [0, 1]));
     }

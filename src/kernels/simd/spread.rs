@@ -1,5 +1,6 @@
-//! The gradient of the largest of windows of up to three by three that move by two: a register of inputs adds, in order, what comes
-//! from those outputs around it whose byte names it. Inputs of even and of odd number are apart until they are written.
+//! The gradient of windows of up to three by three that move by two, of their largest values or of sums: a register of inputs adds, in
+//! order, what comes from those outputs around it whose byte names it, or from all. Inputs of even and of odd number are apart until
+//! they are written.
 
 use super::{LINE, Simd};
 
@@ -20,13 +21,14 @@ struct Place {
     x: usize,
 }
 
-/// dx = the sum of each dy of the windows of `SIZE` by `SIZE` that took it, which begin `PAD` before the plane. `inputs` and `outputs`
-/// are rows and columns of a plane, and the numbers of taps in their windows are bytes from number [`MARGIN`] of `taps` on.
+/// dx = the sum of each dy of the windows of `SIZE` by `SIZE` that hold it, or, with `TAKE`, took it, which begin `PAD` before the
+/// plane. `inputs` and `outputs` are rows and columns of a plane, and the numbers of taps that were taken are bytes from number
+/// [`MARGIN`] of `taps` on.
 ///
 /// # Panics
 /// When `dx`, `dy` and `taps` are not of as many whole planes, or outputs fewer than half of the inputs.
 #[inline(always)]
-pub fn spread_by_two<S: Simd, const SIZE: usize, const PAD: usize>(
+pub fn spread_by_two<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool>(
     simd: S,
     [inputs, outputs]: [[usize; 2]; 2],
     dy: &[f32],
@@ -35,10 +37,11 @@ pub fn spread_by_two<S: Simd, const SIZE: usize, const PAD: usize>(
 ) {
     let [plane, other] = [inputs, outputs].map(|[rows, columns]| rows * columns);
     assert!(dy.len() == dx.len() / plane * other && dx.len().is_multiple_of(plane), "as many planes");
-    assert!(taps.len() == dy.len() + 2 * MARGIN, "bytes around those of planes");
+    assert!(!TAKE || taps.len() == dy.len() + 2 * MARGIN, "bytes around those of planes");
     assert!(inputs[1].div_ceil(STRIDE) <= outputs[1] + 1, "outputs for all columns");
     for (p, dx) in dx.chunks_exact_mut(plane).enumerate() {
-        let (dy, taps) = (dy[p * other..].as_ptr(), taps[MARGIN + p * other..].as_ptr());
+        let dy = dy[p * other..].as_ptr();
+        let taps = if TAKE { taps[MARGIN + p * other..].as_ptr() } else { taps.as_ptr() };
         for y in 0..inputs[0].div_ceil(STRIDE) {
             for x in (0..inputs[1].div_ceil(STRIDE)).step_by(S::LANES) {
                 let mut sums = [[simd.splat(0.0); STRIDE]; STRIDE];
@@ -46,9 +49,9 @@ pub fn spread_by_two<S: Simd, const SIZE: usize, const PAD: usize>(
                 // SAFETY: what is read of `dy` are rows of a plane's outputs; bytes are read from one before a row to a register and
                 // two behind it, and there is a margin around all; rows and lanes that are written are the plane's.
                 unsafe {
-                    place.add_row::<S, SIZE, PAD, 0>(simd, dy, taps, &mut sums);
-                    place.add_row::<S, SIZE, PAD, 1>(simd, dy, taps, &mut sums);
-                    place.add_row::<S, SIZE, PAD, 2>(simd, dy, taps, &mut sums);
+                    place.add_row::<S, SIZE, PAD, TAKE, 0>(simd, dy, taps, &mut sums);
+                    place.add_row::<S, SIZE, PAD, TAKE, 1>(simd, dy, taps, &mut sums);
+                    place.add_row::<S, SIZE, PAD, TAKE, 2>(simd, dy, taps, &mut sums);
                     place.store(simd, sums, dx.as_mut_ptr());
                 }
             }
@@ -62,7 +65,7 @@ impl Place {
     /// # Safety
     /// `dy` and `taps` are a plane's outputs, and there are margins around its bytes.
     #[inline(always)]
-    unsafe fn add_row<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize>(
+    unsafe fn add_row<S: Simd, const SIZE: usize, const PAD: usize, const TAKE: bool, const DOWN: usize>(
         self,
         simd: S,
         dy: *const f32,
@@ -75,9 +78,9 @@ impl Place {
             let (dy, taps) = (dy.wrapping_add(first), taps.wrapping_add(first));
             // SAFETY: the caller's promise.
             unsafe {
-                self.add::<S, SIZE, PAD, DOWN, 0>(simd, dy, taps, sums);
-                self.add::<S, SIZE, PAD, DOWN, 1>(simd, dy, taps, sums);
-                self.add::<S, SIZE, PAD, DOWN, 2>(simd, dy, taps, sums);
+                self.add::<S, SIZE, PAD, TAKE, DOWN, 0>(simd, dy, taps, sums);
+                self.add::<S, SIZE, PAD, TAKE, DOWN, 1>(simd, dy, taps, sums);
+                self.add::<S, SIZE, PAD, TAKE, DOWN, 2>(simd, dy, taps, sums);
             }
         }
     }
@@ -91,7 +94,14 @@ impl Place {
         reason = "counts known when compiled, so that registers are not put in memory"
     )]
     #[inline(always)]
-    unsafe fn add<S: Simd, const SIZE: usize, const PAD: usize, const DOWN: usize, const RIGHT: usize>(
+    unsafe fn add<
+        S: Simd,
+        const SIZE: usize,
+        const PAD: usize,
+        const TAKE: bool,
+        const DOWN: usize,
+        const RIGHT: usize,
+    >(
         self,
         simd: S,
         dy: *const f32,
@@ -113,7 +123,12 @@ impl Place {
                 for j in 0..STRIDE {
                     let (t, k) = (tap_of::<PAD>(i, DOWN), tap_of::<PAD>(j, RIGHT));
                     if t < SIZE && k < SIZE {
-                        sums[i][j] = simd.add_where(sums[i][j], d, bytes, (t * SIZE + k) as u8);
+                        let number = (t * SIZE + k) as u8;
+                        sums[i][j] = if TAKE {
+                            simd.add_where(sums[i][j], d, bytes, number)
+                        } else {
+                            simd.add(sums[i][j], d)
+                        };
                     }
                 }
             }
@@ -176,7 +191,8 @@ mod tests {
             let Self(inputs, margin) = self;
             let outputs = inputs.map(|n| (n + 2 * PAD).saturating_sub(SIZE).div_ceil(STRIDE) + 1);
             let (plane, other) = (inputs[0] * inputs[1], outputs[0] * outputs[1]);
-            let (mut dy, mut taps, mut want) = (vec![0.0; 2 * other], vec![0; margin], vec![0.0; 2 * plane]);
+            let (mut dy, mut taps) = (vec![0.0; 2 * other], vec![0; margin]);
+            let (mut want, mut all) = (vec![0.0; 2 * plane], vec![0.0; 2 * plane]);
             for (o, dy) in dy.iter_mut().enumerate() {
                 *dy = (o + 1) as f32;
                 let place = [o % other / outputs[1], o % outputs[1]];
@@ -186,14 +202,22 @@ mod tests {
                 let pick =
                     |axis, salt| (0..SIZE).cycle().skip(o * salt % SIZE).find(|k| on(axis, k)).unwrap();
                 let tap = [pick(0, 5), pick(1, 7)];
-                let [y, x] = [0, 1].map(|axis| STRIDE * place[axis] + tap[axis] - PAD);
-                want[o / other * plane + y * inputs[1] + x] += *dy;
+                let at = |tap: [usize; 2]| {
+                    let [y, x] = [0, 1].map(|axis| STRIDE * place[axis] + tap[axis] - PAD);
+                    o / other * plane + y * inputs[1] + x
+                };
+                want[at(tap)] += *dy;
+                for t in (0..SIZE).filter(|t| on(0, t)) {
+                    (0..SIZE).filter(|k| on(1, k)).for_each(|k| all[at([t, k])] += *dy);
+                }
                 taps.push((tap[0] * SIZE + tap[1]) as u8);
             }
             taps.resize(taps.len() + margin, 0);
             let mut dx = vec![f32::NAN; want.len()];
-            spread_by_two::<S, SIZE, PAD>(simd, [inputs, outputs], &dy, &taps, &mut dx);
+            spread_by_two::<S, SIZE, PAD, true>(simd, [inputs, outputs], &dy, &taps, &mut dx);
             assert_eq!(dx, want, "{inputs:?} of {SIZE}, {PAD}");
+            spread_by_two::<S, SIZE, PAD, false>(simd, [inputs, outputs], &dy, &[], &mut dx);
+            assert_eq!(dx, all, "{inputs:?} of {SIZE}, {PAD}");
         }
     }
 
