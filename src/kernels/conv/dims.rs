@@ -25,6 +25,8 @@ impl ConvAxis {
         }
         let extent = dilation.checked_mul(kernel - 1)?.checked_add(1)?;
         let room = pad.checked_mul(2)?.checked_add(input)?.checked_sub(extent)?;
+        // A stride beyond all that it could pass over makes one output like one that just does, and asks for no room in scratch.
+        let stride = stride.min(room.saturating_add(1));
         Some(Self { input, kernel, stride, pad, dilation, output: room / stride + 1 })
     }
 
@@ -43,6 +45,7 @@ impl ConvAxis {
         let extent = dilation.checked_mul(kernel - 1)?.checked_add(1)?;
         let full = stride.checked_mul(output - 1)?.checked_add(extent)?;
         let input = full.checked_sub(pad.checked_mul(2)?)?;
+        let stride = if output == 1 { 1 } else { stride };
         Some(Self { input, kernel, stride, pad, dilation, output })
     }
 
@@ -164,6 +167,8 @@ mod tests {
         assert_eq!(output(2, 3, 1, 0, 1), None);
         assert_eq!(output(5, 3, 0, 0, 1), None);
         assert_eq!(output(5, usize::MAX, 1, 0, 2), None);
+        // A stride that moves nothing asks for no room.
+        assert_eq!(ConvAxis::new(8, 3, 1 << 30, 0, 1), ConvAxis::new(8, 3, 6, 0, 1));
     }
 
     #[test]
