@@ -13,7 +13,7 @@ use crate::{
         channels::Channels,
         norm::Moments,
     },
-    tensor::Shape,
+    tensor::{OutOfMemory, Shape},
 };
 
 /// The row of `BatchNorm`.
@@ -97,8 +97,8 @@ impl BatchNorm {
             1 => Channels { images: bottom[0], channels: 1, inner: 1 },
             _ => Channels::of(bottom, 1, 2),
         };
-        self.moments = vec![Moments::default(); self.dims.channels];
-        self.slopes = vec![Slopes::default(); self.dims.channels];
+        self.moments = per_channel(self.dims.channels)?;
+        self.slopes = per_channel(self.dims.channels)?;
         Ok(self.dims.channels)
     }
 
@@ -247,6 +247,14 @@ fn of_all_ranks(moments: &mut [Moments], peers: &dyn Peers) {
     }
 }
 
+/// One for each channel. There may be more channels than values, where another axis is 0.
+fn per_channel<T: Clone + Default>(channels: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(channels).map_err(|_| OutOfMemory { values: channels * size_of::<T>() / 4 })?;
+    all.resize(channels, T::default());
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +297,13 @@ mod tests {
         };
         layer.forward(&mut pass).unwrap();
         (y, state.map(|v| v[0]))
+    }
+
+    #[test]
+    fn more_channels_than_memory_are_refused() {
+        let mut norm = BatchNorm::new(true, 1e-5);
+        let refused = norm.fit(&Shape::from([4, usize::MAX / 64, 3, 0])).unwrap_err();
+        assert!(refused.to_string().contains("GB of memory are needed"), "{refused}");
     }
 
     #[test]
