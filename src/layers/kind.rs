@@ -24,6 +24,9 @@ pub struct Kind {
     pub no_gradient: &'static [usize],
     /// Whether its tops' shapes depend on the values of its bottoms.
     pub shaped_by_values: bool,
+    /// Whether it takes gradients of all parameters if it runs backward, also of those that `lr_mult` freezes: Caffe unrolls it into
+    /// a net that knows nothing of them, and `clip_gradients` counts them.
+    pub takes_all: bool,
     /// Builds one, or says which setting is wrong.
     pub build: Build,
     /// Checks of its gradient; a differentiable layer has at least one.
@@ -46,6 +49,7 @@ impl Kind {
             role: Role::Transform,
             no_gradient: &[],
             shaped_by_values: false,
+            takes_all: false,
             build,
             #[cfg(test)]
             gradient: &[],

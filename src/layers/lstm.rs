@@ -21,6 +21,7 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::Between(2, 5),
     tops: Arity::Between(1, 3),
     no_gradient: &[CONT],
+    takes_all: true,
     #[cfg(test)]
     gradient: tests::GRADIENT,
     ..Kind::usual(from_config)

@@ -24,6 +24,7 @@ pub const KIND: Kind = Kind {
     bottoms: Arity::Between(2, 4),
     tops: Arity::Between(1, 2),
     no_gradient: &[CONT],
+    takes_all: true,
     #[cfg(test)]
     gradient: tests::GRADIENT,
     ..Kind::usual(from_config)

@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    config::proto::{LayerParameter, NetParameter},
+    config::proto::{LayerParameter, NetParameter, ParamSpec},
     layers::{Layer, Outline, Role, Setup},
     tensor::{Buffer, Shape},
 };
@@ -49,10 +49,12 @@ impl Net {
         let mut blobs: Vec<BlobPlan> =
             wiring.blobs.iter().enumerate().map(|(i, name)| BlobPlan::new(name, i)).collect();
         let built = build_layers(&wiring.layers, &mut blobs, &options, params, only_planned)?;
-        let learns: Vec<Vec<bool>> = (built.iter())
-            .map(|(_, outline, ids)| {
-                let learned = outline.params.iter().zip(ids).filter(|(p, _)| p.learned);
-                learned.map(|(_, &id)| params[id].lr_mult != 0.0).collect()
+        // As in Caffe, of a parameter that layers share each takes a gradient by its own rate, and `clip_gradients` counts it.
+        let rate = |layer: &LayerParameter, i| layer.param.get(i).map_or(1.0, ParamSpec::lr_mult);
+        let learns: Vec<Vec<bool>> = (wiring.layers.iter().zip(&built))
+            .map(|(layer, (_, outline, _))| {
+                let learned = (0..outline.params.len()).filter(|&i| outline.params[i].learned);
+                learned.map(|i| rate(&layer.config, i) != 0.0).collect()
             })
             .collect();
         let wish = need::Wish { force: net.force_backward(), given: &options.given_diffs };

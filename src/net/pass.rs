@@ -406,6 +406,48 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_parameter_takes_gradients_by_each_layers_own_rate() {
+        let layer = |name: &str, bottom: &str, rate: &str| {
+            format!(
+                "layer {{ name: '{name}' type: 'InnerProduct' bottom: '{bottom}' top: '{name}' param {{ name: 'w' {rate} }}
+                   inner_product_param {{ num_output: 1 bias_term: false weight_filler {{ value: 3 }} }} }}"
+            )
+        };
+        let input = "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [1, 1] } } }";
+        let sum = "layer { name: 'r' type: 'Reduction' bottom: 'b' top: 'r' loss_weight: 1 }";
+        // E = w (w x): of `a` the gradient is w x, of `b` as much.
+        for (rates, diff) in [(["lr_mult: 0", ""], 6.0), (["", "lr_mult: 0"], 6.0), (["", ""], 12.0)] {
+            let text = [input, &layer("a", "x", rates[0]), &layer("b", "a", rates[1]), sum].concat();
+            let net = net_from_text("net.prototxt", &text).unwrap().net;
+            let mut params = Params::new();
+            let mut net = Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap();
+            net.set_input("x", &[2.0]).unwrap();
+            net.forward(&mut params).unwrap();
+            net.backward(&mut params);
+            assert_eq!(params[net.params()[0]].diff[..], [diff], "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn a_recurrent_layer_takes_all_gradients_or_none() {
+        let diffs = |rates: [u8; 3]| {
+            let specs: String = rates.iter().map(|rate| format!("param {{ lr_mult: {rate} }} ")).collect();
+            let layers = format!(
+                "layer {{ name: 'x' type: 'Input' top: 'x' input_param {{ shape {{ dim: [2, 1, 3] }} }} }}
+                 layer {{ name: 'c' type: 'Input' top: 'c' input_param {{ shape {{ dim: [2, 1] }} }} }}
+                 layer {{ name: 'l' type: 'LSTM' bottom: 'x' bottom: 'c' top: 'y' {specs} recurrent_param {{ num_output: 2 }} }}
+                 layer {{ name: 'r' type: 'Reduction' bottom: 'y' top: 'r' loss_weight: 1 }}"
+            );
+            let net = net_from_text("net.prototxt", &layers).unwrap().net;
+            let mut params = Params::new();
+            let net = Net::new(&net, Options::new(Phase::Train, 1), &mut params).unwrap();
+            net.params().iter().map(|&id| !params[id].diff.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(diffs([0, 1, 0]), [true; 3]);
+        assert_eq!(diffs([0, 0, 0]), [false; 3]);
+    }
+
+    #[test]
     fn running_statistics_may_not_be_one() {
         let layers = "
             layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: [2, 2] } } }

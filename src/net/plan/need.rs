@@ -23,7 +23,7 @@ pub struct Wish<'a> {
     pub given: &'a [String],
 }
 
-/// The needs of each layer. `learns[layer][param]` says whether a parameter has a learning rate other than 0.
+/// The needs of each layer. `learns[layer][param]` says whether the layer gives a parameter a learning rate other than 0.
 ///
 /// Like Caffe, a gradient goes to a bottom that depends on a learning parameter (or where `propagate_down` asks),
 /// and only in layers on the way to a loss.
@@ -36,9 +36,12 @@ pub fn needs(net: &Wiring, learns: &[Vec<bool>], wish: Wish<'_>) -> Vec<Need> {
         let bottoms: Vec<bool> = (layer.bottoms.iter().enumerate())
             .map(|(j, &b)| can(j) && (wish.force || asked(j, flows[b])))
             .collect();
-        let params: Vec<bool> = learns.iter().map(|&l| l || wish.force).collect();
+        let mut params: Vec<bool> = learns.iter().map(|&l| l || wish.force).collect();
         let backward =
             layer.kind.role != Role::Measure && (bottoms.contains(&true) || params.contains(&true));
+        if backward && layer.kind.takes_all {
+            params.fill(true);
+        }
         layer.tops.iter().for_each(|&t| flows[t] = backward);
         needs.push(Need { backward, bottoms, params });
     }
