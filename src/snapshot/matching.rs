@@ -54,7 +54,7 @@ impl Weights {
     /// the file has.
     pub fn matches(&self, net: &[Keeper]) -> Vec<Match> {
         let of_net = net.iter().map(|Keeper { layer, params }| {
-            let saved = self.layers.iter().find(|l| l.name == *layer);
+            let saved = self.layers.iter().rfind(|l| l.name == *layer);
             let fate = match (saved, params) {
                 (None, Some(params)) if params.iter().all(|(_, own)| !own) => Fate::Shared,
                 (None, _) => Fate::Missing,

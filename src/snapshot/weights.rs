@@ -133,7 +133,8 @@ impl Weights {
     }
 
     /// Like [`Weights::copy_into`], for nets that share parameters: each parameter is copied for the first net that has it.
-    /// Those of the first `done` nets stay as they are.
+    /// Those of the first `done` nets stay as they are. As in Caffe, which copies layer by layer in the order of the file, the last
+    /// layer of a name counts, and of a parameter that layers share the values of the last of them.
     ///
     /// # Errors
     /// As [`Weights::copy_into`], with the number of the net.
@@ -146,15 +147,18 @@ impl Weights {
         let (changed, empty) = (self.changed, self.layers.is_empty());
         let mut copied = Copied { changed, empty, ..Copied::default() };
         let layers = layers_to_fill(nets, done);
+        // The place in the file of what each parameter has got.
+        let mut places = vec![0; params.len()];
         for Filling { net, first, layer } in &layers {
             let name = layer.config.name();
             let owns = |i: usize, params: &Params| owns(layer, i, &params[layer.params[i]]);
-            let Some(saved) = self.layers.iter_mut().find(|l| l.name == name) else {
+            let Some(place) = self.layers.iter().rposition(|l| l.name == name) else {
                 if (0..layer.params.len()).any(|i| owns(i, params)) {
                     copied.missing.push(name.to_owned());
                 }
                 continue;
             };
+            let saved = &mut self.layers[place];
             let blobs = || saved.blobs.iter().map(Option::as_ref).chain(std::iter::repeat(None));
             let lacks =
                 blobs().take(layer.params.len()).enumerate().any(|(i, b)| b.is_none() && owns(i, params));
@@ -180,8 +184,11 @@ impl Weights {
                     );
                     return Err((*net, NetError::layer(layer.config, "", message)));
                 }
-                let values = if last { take(&mut blob.values) } else { blob.values.clone() };
-                params[id].data = values.into_buffer();
+                if place >= places[id] {
+                    places[id] = place;
+                    let values = if last { take(&mut blob.values) } else { blob.values.clone() };
+                    params[id].data = values.into_buffer();
+                }
             }
             copied.loaded.push(name.to_owned());
         }
@@ -355,6 +362,32 @@ mod tests {
         let copied = weights.copy_into_all(&nets, 1, &mut params).unwrap();
         assert_eq!((copied.loaded, copied.ignored), (names(&["extra"]), names(&["old"])));
         assert_eq!(values(&params)[..3], [0.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn the_last_of_a_file_counts() {
+        let ip = |name: &str| {
+            let settings = "param { name: 'w' } inner_product_param { num_output: 1 bias_term: false }";
+            format!("layer {{ name: '{name}' type: 'InnerProduct' bottom: 'x' top: '{name}' {settings} }}")
+        };
+        let input = "layer { type: 'Input' top: 'x' input_param { shape { dim: [1, 1] } } }";
+        let file = net_from_text("net", [input, &ip("a"), &ip("b")].concat()).unwrap();
+        let copied = |layers: &[(&str, f32)]| {
+            let mut params = Params::new();
+            let net = Net::new(&file.net, Options::new(Phase::Test, 1), &mut params).unwrap();
+            let blob =
+                |value| Some(BlobValues { shape: [1, 1].into(), legacy: false, values: vec![value].into() });
+            let layer =
+                |&(name, value): &(&str, f32)| LayerBlobs { name: name.into(), blobs: vec![blob(value)] };
+            let weights =
+                Weights { layers: layers.iter().map(layer).collect(), source_net: None, changed: false };
+            weights.copy_into(&net, &mut params).unwrap();
+            params[0].data[0]
+        };
+        // Of layers that share, and of layers of one name.
+        assert_eq!(copied(&[("a", 1.0), ("b", 2.0)]), 2.0);
+        assert_eq!(copied(&[("b", 2.0), ("a", 1.0)]), 1.0);
+        assert_eq!(copied(&[("a", 1.0), ("a", 3.0)]), 3.0);
     }
 
     #[test]
