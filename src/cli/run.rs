@@ -150,10 +150,12 @@ impl RunArgs {
             }
             for (i, &id) in layer.params.iter().enumerate() {
                 let (name, param) = (layer.config.name(), &params[id]);
-                arrays.push((format!("param/{name}/{i}"), &param.shape, &param.data));
+                // One that is shared with PERMISSIVE has a shape of its own in each layer.
+                let shape = &layer.outline.params[i].shape;
+                arrays.push((format!("param/{name}/{i}"), shape, &param.data));
                 if self.backward {
                     let diff = if param.diff.is_empty() { &zeros[..param.data.len()] } else { &param.diff };
-                    arrays.push((format!("param_diff/{name}/{i}"), &param.shape, diff));
+                    arrays.push((format!("param_diff/{name}/{i}"), shape, diff));
                 }
             }
         }
