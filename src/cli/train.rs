@@ -27,9 +27,7 @@ use crate::{
     net::Net,
     report::{self, Journal, Reporter},
     snapshot::{self, Copied, Weights},
-    solver::{
-        self, Budget, Effect, Ending, Goal, NetSources, OnNan, Pace, Signals, Solver, SolverError, Why,
-    },
+    solver::{self, Budget, Effect, Ending, NetSources, OnNan, Pace, Signals, Solver, SolverError, Why},
 };
 
 /// Train a net as a solver file says
@@ -76,7 +74,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Save the weights of the best test to PREFIX_best.caffemodel; NAME is an output of the first test net that has it,
-    /// with :min or :max if its name does not tell
+    /// with :min or :max if it is neither a loss nor an accuracy
     #[arg(long, value_name = "NAME")]
     keep_best: Option<String>,
     /// Stop after N tests in a row that were not better, by the output of --keep-best
@@ -243,8 +241,8 @@ impl TrainArgs {
             solver.skip_bad_samples();
         }
         if let Some(name) = &self.keep_best {
-            let goal = Goal::parse(name, self.patience);
-            solver.follow_goal(goal).map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;
+            let followed = solver.follow_goal(name, self.patience);
+            followed.map_err(|e| Failure::new(CONFIG, format!("--keep-best: {e}")))?;
         }
         Ok(solver)
     }

@@ -61,6 +61,19 @@ impl Kind {
         let last = i + 1 == bottoms && self.no_gradient.contains(&LAST);
         !(last || self.no_gradient.contains(&i)) && self.role != Role::Measure
     }
+
+    /// Whether more is better in top `i`, which has this weight in the loss, where that is known: losses are to fall,
+    /// accuracies are to rise.
+    pub fn more_is_better(&self, i: usize, loss_weight: f32) -> Option<bool> {
+        if loss_weight != 0.0 {
+            return Some(loss_weight < 0.0);
+        }
+        match self.role {
+            Role::Loss if i == 0 => Some(false),
+            Role::Measure if self.name == "Accuracy" => Some(true),
+            _ => None,
+        }
+    }
 }
 
 /// Builds a layer from its settings.

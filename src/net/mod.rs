@@ -132,6 +132,8 @@ pub struct Output<'a> {
     pub values: &'a [f32],
     /// Its weight in the net's loss.
     pub loss_weight: f32,
+    /// Whether more of it is better, where its layer tells.
+    pub more_is_better: Option<bool>,
 }
 
 /// What can be told of a layer of a net.
@@ -276,12 +278,13 @@ impl Net {
     pub fn outputs(&self) -> Vec<Output<'_>> {
         let mut outputs: Vec<Output<'_>> = Vec::new();
         for node in &self.nodes {
-            for (&top, &loss_weight) in node.tops.iter().zip(&node.loss_weights) {
+            for (i, (&top, &loss_weight)) in node.tops.iter().zip(&node.loss_weights).enumerate() {
                 if !self.nodes.iter().any(|n| n.bottoms.contains(&top)) {
                     outputs.push(Output {
                         name: &self.blobs[top].name,
                         values: self.values(top),
                         loss_weight,
+                        more_is_better: node.kind.more_is_better(i, loss_weight),
                     });
                 }
             }

@@ -178,6 +178,7 @@ mod tests {
             name: name.into(),
             values: values.to_vec(),
             loss_weight: 0.0,
+            more_is_better: None,
         };
         let means = [mean("accuracy", &[0.1]), mean("loss", &[f32::NAN]), mean("p", &[1.0, f32::INFINITY])];
         assert_eq!(

@@ -12,10 +12,20 @@ use crate::solver::{Event, Goal, Mean, Solver};
 pub(super) struct Outcome {
     /// When the run began, at which iteration, and how long data had been waited for before.
     start: (Instant, i32, Duration),
-    /// The test output that tells how good the net is, its best value, and the iteration of that.
-    best: Option<(Goal, i32)>,
+    /// The test output that tells how good the net is.
+    best: Option<Best>,
     /// The weights that were saved last.
     weights: Option<PathBuf>,
+}
+
+/// The best tests of a run.
+struct Best {
+    /// The test net.
+    net: usize,
+    /// Its output, and the best value of that.
+    goal: Goal,
+    /// When that was.
+    iter: i32,
 }
 
 impl Outcome {
@@ -28,29 +38,38 @@ impl Outcome {
     pub fn event(&mut self, solver: &Solver, event: &Event<'_>) {
         match event {
             Event::Start => self.start = (Instant::now(), solver.iter(), waited_for_data(solver)),
-            Event::Test { iter, net: 0, outputs, .. } => self.test(*iter, outputs),
+            Event::Test { iter, net, outputs, .. } => self.test(solver.goal(), *iter, *net, outputs),
             Event::Snapshot { weights, .. } => self.weights = Some(weights.to_path_buf()),
             _ => {}
         }
     }
 
-    /// The first output that is no loss counts, or else the first.
-    fn test(&mut self, iter: i32, outputs: &[Mean]) {
+    /// What the run follows counts, in the first test net that has it; else, of the first test net, the first output that is
+    /// to rise, or else the first that is to fall.
+    fn test(&mut self, followed: Option<&Goal>, iter: i32, net: usize, outputs: &[Mean]) {
         if self.best.is_none() {
-            let goals = || outputs.iter().map(|mean| Goal::parse(&mean.name, None));
-            let goal = goals().find(|goal| goal.larger).or_else(|| goals().next());
-            self.best = goal.map(|goal| (goal, iter));
+            let goal = match followed {
+                Some(goal) => {
+                    let has = outputs.iter().any(|mean| mean.name == goal.name);
+                    has.then(|| Goal::new(&goal.name, goal.larger, None))
+                }
+                None if net == 0 => telling(outputs),
+                None => None,
+            };
+            self.best = goal.map(|goal| Best { net, goal, iter });
         }
-        if let Some((goal, at)) = &mut self.best
-            && goal.see(outputs)
+        if let Some(best) = &mut self.best
+            && best.net == net
+            && best.goal.see(outputs)
         {
-            *at = iter;
+            best.iter = iter;
         }
     }
 
-    /// The iteration of the best test.
-    pub fn best_at(&self) -> Option<i32> {
-        self.best.as_ref().filter(|(goal, _)| goal.best.is_some()).map(|(_, at)| *at)
+    /// Whether this test of this net is the best so far.
+    pub fn is_best(&self, iter: i32, net: usize) -> bool {
+        let seen = self.best.as_ref().filter(|best| best.goal.best.is_some());
+        seen.is_some_and(|best| best.iter == iter && best.net == net)
     }
 
     /// The share of the time that has been spent waiting for data, from 0 to 1.
@@ -72,13 +91,44 @@ impl Outcome {
             short(done / took),
             100.0 * self.waiting(solver)
         ));
-        if let Some((goal, at)) = &self.best
+        if let Some(Best { goal, iter, .. }) = &self.best
             && let Some(best) = goal.best
         {
-            info(&format!("Best test: {} {} at iteration {at}", goal.name, general(best)));
+            info(&format!("Best test: {} {} at iteration {iter}", goal.name, general(best)));
         }
         if let Some(weights) = &self.weights {
             info(&format!("Last weights: {}", weights.display()));
         }
+    }
+}
+
+/// The output that tells how good a net is, of those of one value.
+fn telling(outputs: &[Mean]) -> Option<Goal> {
+    let first = |larger| {
+        outputs
+            .iter()
+            .find(|mean| mean.values.len() == 1 && mean.more_is_better == Some(larger))
+            .map(|mean| Goal::new(&mean.name, larger, None))
+    };
+    first(true).or_else(|| first(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracies_tell_more_than_losses_and_lists_tell_nothing() {
+        let mean = |name: &str, values: usize, more_is_better| Mean {
+            name: name.into(),
+            values: vec![0.0; values],
+            loss_weight: 0.0,
+            more_is_better,
+        };
+        let told = |outputs: &[Mean]| telling(outputs).map(|goal| goal.text());
+        let (loss, list) = (mean("l", 1, Some(false)), mean("classes", 3, Some(true)));
+        assert_eq!(told(&[list.clone(), loss.clone()]).as_deref(), Some("l:min"));
+        assert_eq!(told(&[loss, mean("a", 1, Some(true))]).as_deref(), Some("a:max"));
+        assert_eq!(told(&[list, mean("scores", 1, None)]), None);
     }
 }

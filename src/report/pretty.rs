@@ -22,7 +22,7 @@ pub(super) fn event(solver: &Solver, event: &Event<'_>, outcome: &Outcome) -> bo
         Event::Test { iter, net, outputs, loss } => {
             let mut parts: Vec<String> = outputs.iter().map(|m| output(&m.name, &m.values)).collect();
             parts.extend(loss.map(|loss| format!("total loss {}", general(f64::from(loss)))));
-            if *net == 0 && outcome.best_at() == Some(*iter) && *iter > 0 {
+            if outcome.is_best(*iter, *net) && *iter > 0 {
                 parts.push(style("best so far").for_stderr().green().to_string());
             }
             let kind = if *net == 0 { "test".to_owned() } else { format!("test #{net}") };

@@ -141,14 +141,19 @@ impl Solver {
         self.history.iter().map(|h| h.len()).sum()
     }
 
-    /// Follows a test output from now on.
+    /// Follows a test output from now on, named as [`Goal::parse`] reads it.
     ///
     /// # Errors
-    /// When no test net has such an output.
-    pub fn follow_goal(&mut self, goal: Goal) -> Result<(), SolverError> {
-        goal.check(self.tests.iter().flat_map(|test| test.net.outputs()).map(|o| o.name))?;
-        self.goal = Some(goal);
+    /// When no test net has such an output, or when it cannot be followed.
+    pub fn follow_goal(&mut self, text: &str, patience: Option<i32>) -> Result<(), SolverError> {
+        let outputs: Vec<_> = self.tests.iter().flat_map(|test| test.net.outputs()).collect();
+        self.goal = Some(Goal::parse(text, patience, &outputs)?);
         Ok(())
+    }
+
+    /// The test output that is followed, if one is.
+    pub fn goal(&self) -> Option<&Goal> {
+        self.goal.as_ref()
     }
 
     /// Has all nets leave out samples that cannot be used, and not fail.

@@ -172,9 +172,7 @@ impl Means {
         self.loss += f64::from(loss) * weight;
         for (k, (output, &width)) in net.outputs().into_iter().zip(widths).enumerate() {
             if self.sums.len() == k {
-                let (name, loss_weight) = (output.name.to_owned(), output.loss_weight);
-                let mean = Mean { name, values: Vec::new(), loss_weight };
-                self.sums.push((mean, vec![0.0; width]));
+                self.sums.push((Mean::of(&output), vec![0.0; width]));
             }
             self.sums[k].1.iter_mut().zip(values).for_each(|(s, &v)| *s += f64::from(v) * weight);
             values = values.get(width..).unwrap_or_default();

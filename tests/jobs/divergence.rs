@@ -209,3 +209,34 @@ fn the_best_weights_are_those_of_the_best_test() {
     assert_eq!(status, 2, "{log}");
     assert!(log.contains("`acuracy` is no output of a test net; there are: accuracy, loss"), "{log}");
 }
+
+/// The cost of this net falls in each step, and nothing in its name says that it should.
+#[test]
+fn a_loss_of_any_name_is_to_fall() {
+    let folder = line(0.1, 10);
+    folder.edit("net.prototxt", "name: \"error\"", "name: \"cost\"");
+    folder.edit("net.prototxt", "top: \"error\"", "top: \"cost\"");
+    folder.edit("solver.prototxt", "random_seed: 1", "test_iter: 2 test_interval: 2 random_seed: 1");
+    let best = |follow: &[&str]| {
+        let (status, log) = train(&folder, follow);
+        assert_eq!(status, 0, "{log}");
+        let line = log.lines().find(|line| line.contains("Best test: "));
+        (line.map(|line| line[line.find("Best").unwrap()..].to_owned()), log.matches("Best so far").count())
+    };
+    let (line, saved) = best(&["--keep-best", "cost"]);
+    assert!(line.as_ref().is_some_and(|l| l.contains("cost") && l.ends_with("at iteration 10")), "{line:?}");
+    assert_eq!(saved, 6);
+    assert_eq!(best(&[]), (line, 0));
+    let (line, saved) = best(&["--keep-best", "cost:max"]);
+    assert!(line.is_some_and(|line| line.ends_with("at iteration 0")) && saved == 1);
+
+    // Of a blob that only happens to be left over nobody knows.
+    let layer = "layer { name: 'sum' type: 'Reduction' bottom: 'y' top: 'sum' include { phase: TEST } }
+                 layer { name: 'each' type: 'Power' bottom: 'y' top: 'each' include { phase: TEST } }";
+    folder.write("net.prototxt", [&folder.read("net.prototxt")[..], layer.as_bytes()].concat());
+    let (status, log) = train(&folder, &["--keep-best", "sum"]);
+    assert!(status == 2 && log.contains("write `sum:min` or `sum:max`"), "{log}");
+    let (status, log) = train(&folder, &["--keep-best", "each:max"]);
+    assert!(status == 2 && log.contains("`each` has 4 values"), "{log}");
+    assert!(best(&["--keep-best", "sum:max"]).0.is_some_and(|line| line.contains("sum")));
+}

@@ -254,7 +254,10 @@ mod tests {
 
     #[test]
     fn several_values_are_several_curves() {
-        let means = means("test_1", &[Mean { name: "p".into(), values: vec![1.0, 2.0], loss_weight: 0.0 }]);
+        let means = means(
+            "test_1",
+            &[Mean { name: "p".into(), values: vec![1.0, 2.0], loss_weight: 0.0, more_is_better: None }],
+        );
         let tags: Vec<_> = means.iter().map(|v| &v.tag[..]).collect();
         assert_eq!(tags, ["test_1/p_0", "test_1/p_1"]);
     }
