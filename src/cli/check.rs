@@ -158,7 +158,7 @@ impl Checker {
                 },
                 Err(source) => self.unusable(ConfigError::Io { path: path.into(), source }),
             },
-            Ok(FileKind::Solver) => match config::load_solver(path) {
+            Ok(FileKind::Solver) => match config::load_solver_partly(path) {
                 Ok(file) => self.solver(&file),
                 Err(error) => {
                     self.unusable(error);

@@ -209,10 +209,18 @@ pub fn net_from_param(net: NetParameter) -> Result<NetFile, Diagnostics> {
 
 /// Reads a solver from a text or binary file; its content tells which it is.
 pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
+    let file = load_solver_partly(path)?;
+    Ok(SolverFile { warnings: without_errors(file.warnings)?, ..file })
+}
+
+/// Reads a solver that may have numbers in it that are none: the errors are then among its warnings.
+pub fn load_solver_partly(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
     let path = path.as_ref();
     match read(path, "solver")? {
         Content::Text(text, warning) => {
-            let mut file = solver_from_text(shown(path), text)?;
+            let parsed = text::parse::<SolverParameter>(shown(path), text)?;
+            let file = FileMap::new(parsed.source, parsed.spans);
+            let mut file = solver_file(parsed.message, file, parsed.warnings)?;
             file.warnings.splice(0..0, warning.map(|w| *w));
             Ok(file)
         }
@@ -224,7 +232,8 @@ pub fn load_solver(path: impl AsRef<Path>) -> Result<SolverFile, ConfigError> {
 pub fn solver_from_text(path: impl Into<String>, text: impl Into<String>) -> Result<SolverFile, Diagnostics> {
     let parsed = text::parse::<SolverParameter>(path, text)?;
     let file = FileMap::new(parsed.source, parsed.spans);
-    solver_file(parsed.message, file, parsed.warnings)
+    let file = solver_file(parsed.message, file, parsed.warnings)?;
+    Ok(SolverFile { warnings: without_errors(file.warnings)?, ..file })
 }
 
 /// Reads a single layer from a text that holds what would stand between a layer's braces, as listings in books do.
@@ -301,6 +310,7 @@ fn net_file(mut net: NetParameter, file: FileMap, warnings: Vec<Diagnostic>) -> 
     Ok(NetFile { net, file, warnings, upgrades })
 }
 
+/// The solver; numbers that are none are errors among its warnings.
 fn solver_file(
     mut solver: SolverParameter,
     file: FileMap,
@@ -314,7 +324,6 @@ fn solver_file(
         let message = format!("`{}` must be a number, found NaN", last_name(&path));
         file.complaint(Severity::Error, message, file.top_span(&path))
     }));
-    let warnings = without_errors(warnings)?;
     nets(&mut solver).for_each(|(path, net)| place_input_layer(net, &file, &format!("{path}.input")));
     Ok(SolverFile { solver, file, warnings, upgrades })
 }

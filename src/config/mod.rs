@@ -21,7 +21,7 @@ pub use forks::layer as fork_layer;
 pub use kind::{FileKind, file_kind};
 pub use load::{
     ConfigError, NetFile, SolverFile, is_binary, layer_from_text, load_net, load_net_partly, load_solver,
-    net_from_param, net_from_text, solver_from_text,
+    load_solver_partly, net_from_param, net_from_text, solver_from_text,
 };
 pub use source::{Location, Place, Source, Span};
 pub use suggest::{did_you_mean, message_and_hint, or_did_you_mean, surely_meant};

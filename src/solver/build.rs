@@ -28,9 +28,13 @@ impl Solver {
     /// # Errors
     /// For settings that do not fit, and nets that cannot be built.
     pub fn new(mut config: SolverParameter, sources: &NetSources, seed: u64) -> Result<Self, SolverError> {
-        settings::check(&config)?;
-        let policy = lr_policy::policy(&config)?;
-        let rule = rules::rule(&config)?;
+        let mut faults = settings::faults(&config);
+        faults.extend(lr_policy::faults(&config));
+        faults.extend(rules::faults(&config));
+        if let Some(fault) = faults.into_iter().next() {
+            return Err(fault);
+        }
+        let (policy, rule) = (lr_policy::named(&config)?, rules::named(&config)?);
         let mut params = Params::new();
         let net_error = |file: &NetFile| {
             let path = file.path().map(PathBuf::from);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     SolverError,
     lr_policy::{self, POLICIES, Policy, Progress},
-    rules::{self, RULES},
+    rules::{self, RULES, Rule},
     settings,
 };
 use crate::config::{
@@ -40,12 +40,24 @@ const OF_OTHERS: &[(&str, &str)] = &[
 
 /// All that is wrong with a solver file or odd about it, without its nets.
 pub fn check(file: &SolverFile) -> Vec<Diagnostic> {
-    let mut found = Found { file, list: Vec::new() };
     let solver = &file.solver;
+    let mut found = Found { file, list: Vec::new(), refused: text::nan_fields(solver) };
     let set = text::set_fields(solver);
-    policy(&mut found, &set);
-    rule(&mut found, &set);
-    found.setting(settings::check(solver).err(), &[]);
+    let policies: Vec<&str> = POLICIES.iter().map(|p| p.name).collect();
+    let unsound = lr_policy::faults(solver);
+    let is_sound = unsound.is_empty();
+    found.settings(unsound, &policies);
+    found.settings(rules::faults(solver), &RULES.iter().map(|r| r.name).collect::<Vec<_>>());
+    found.settings(settings::faults(solver), &[]);
+    if let Ok(named) = lr_policy::named(solver) {
+        policy(&mut found, named, &set);
+        if is_sound {
+            course(&mut found, named);
+        }
+    }
+    if let Ok(named) = rules::named(solver) {
+        rule(&mut found, named, &set);
+    }
     for (field, other) in OF_OTHERS.iter().filter(|(f, o)| set.contains(f) && !set.contains(o)) {
         found.warn(field, format!("`{field}` has no effect without {other}"), "");
     }
@@ -61,10 +73,15 @@ pub fn check(file: &SolverFile) -> Vec<Diagnostic> {
 struct Found<'f> {
     file: &'f SolverFile,
     list: Vec<Diagnostic>,
+    /// The fields that are errors: nothing more is said of them.
+    refused: Vec<String>,
 }
 
 impl Found<'_> {
     fn warn(&mut self, field: &str, message: impl Into<String>, hint: impl Into<String>) {
+        if self.refused.iter().any(|refused| refused == field) {
+            return;
+        }
         self.list
             .push(self.file.warning_at(field, message).hint(Some(hint.into()).filter(|h| !h.is_empty())));
     }
@@ -75,28 +92,25 @@ impl Found<'_> {
     }
 
     /// What building the solver would refuse; `known` are the names of which one is meant.
-    fn setting(&mut self, error: Option<SolverError>, known: &[&str]) {
-        let Some(SolverError::Setting { field, message }) = error else { return };
-        let written = message.split('`').nth(1).unwrap_or("");
-        let meant = did_you_mean(written, known.iter().copied());
-        let fix = surely_meant(written, known.iter().copied()).map(|name| format!("\"{name}\""));
-        let hint = meant.map(|name| format!("did you mean `{name}`?"));
-        let (message, rest) = message_and_hint(&message);
-        let hint = hint.or(rest.map(str::to_owned));
-        self.list.push(self.file.error_at(&field, message).hint(hint).fix(fix));
+    fn settings(&mut self, faults: Vec<SolverError>, known: &[&str]) {
+        for fault in faults {
+            let SolverError::Setting { field, message } = fault else { continue };
+            if self.refused.contains(&field) {
+                continue;
+            }
+            let written = message.split('`').nth(1).unwrap_or("");
+            let meant = did_you_mean(written, known.iter().copied());
+            let fix = surely_meant(written, known.iter().copied()).map(|name| format!("\"{name}\""));
+            let hint = meant.map(|name| format!("did you mean `{name}`?"));
+            let (message, rest) = message_and_hint(&message);
+            let hint = hint.or(rest.map(str::to_owned));
+            self.list.push(self.file.error_at(&field, message).hint(hint).fix(fix));
+            self.refused.push(field);
+        }
     }
 }
 
-fn policy(found: &mut Found<'_>, set: &[&str]) {
-    let solver = &found.file.solver;
-    let policy = match lr_policy::policy(solver) {
-        Ok(policy) => policy,
-        Err(error) => {
-            let known: Vec<&str> = POLICIES.iter().map(|p| p.name).collect();
-            found.setting(Some(error), &known);
-            return;
-        }
-    };
+fn policy(found: &mut Found<'_>, policy: &Policy, set: &[&str]) {
     let name = policy.name;
     for field in OF_POLICIES.iter().filter(|f| set.contains(f) && !policy.reads.contains(f)) {
         let message = format!("`{field}` has no effect with lr_policy \"{name}\"");
@@ -114,7 +128,6 @@ fn policy(found: &mut Found<'_>, set: &[&str]) {
         found.warn("lr_policy", message, format!("its rate is {}", policy.formula));
     }
     steps(found, policy);
-    course(found, policy);
 }
 
 /// Steps that lie beyond the end.
@@ -166,16 +179,8 @@ fn course(found: &mut Found<'_>, policy: &Policy) {
     }
 }
 
-fn rule(found: &mut Found<'_>, set: &[&str]) {
+fn rule(found: &mut Found<'_>, rule: &Rule, set: &[&str]) {
     let solver = &found.file.solver;
-    let rule = match rules::rule(solver) {
-        Ok(rule) => rule,
-        Err(error) => {
-            let known: Vec<&str> = RULES.iter().map(|r| r.name).collect();
-            found.setting(Some(error), &known);
-            return;
-        }
-    };
     // Caffe asks for a momentum of 0 beside the rules that read none.
     let idle = |field: &str| field == "momentum" && solver.momentum() == 0.0;
     for field in OF_RULES.iter().filter(|f| set.contains(f) && !rule.reads.contains(f) && !idle(f)) {

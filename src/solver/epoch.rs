@@ -75,22 +75,24 @@ impl Epoch {
     }
 }
 
-/// Refuses lengths in epochs that contradict those in iterations, or have no meaning.
-pub(super) fn check(config: &SolverParameter) -> Result<(), SolverError> {
+/// Lengths in epochs that contradict those in iterations, or have no meaning.
+pub(super) fn faults(config: &SolverParameter) -> Vec<SolverError> {
+    let mut found = Vec::new();
     for (field, epochs, other, set) in [
         ("max_epoch", config.max_epoch, "max_iter", config.max_iter.is_some()),
         ("test_epoch", config.test_epoch, "test_interval", config.test_interval.is_some()),
     ] {
         let Some(epochs) = epochs else { continue };
-        if set {
-            let message = format!("{field} and {other} are two ways to say one thing: set one of them");
-            return Err(SolverError::setting(field, message));
-        }
-        if !(epochs > 0.0 && epochs.is_finite()) {
-            return Err(SolverError::setting(field, format!("{field} must be above 0, found {epochs}")));
-        }
+        let message = if set {
+            format!("{field} and {other} are two ways to say one thing: set one of them")
+        } else if !(epochs > 0.0 && epochs.is_finite()) {
+            format!("{field} must be above 0, found {epochs}")
+        } else {
+            continue;
+        };
+        found.push(SolverError::setting(field, message));
     }
-    Ok(())
+    found
 }
 
 /// Turns lengths in epochs of the train net's data, which so many ranks read, into iterations.
@@ -207,8 +209,8 @@ mod tests {
     #[test]
     fn one_unit_at_a_time() {
         let both = SolverParameter { max_epoch: Some(1.0), max_iter: Some(1), ..SolverParameter::default() };
-        assert!(check(&both).unwrap_err().to_string().contains("max_epoch and max_iter are two ways"));
+        assert!(faults(&both)[0].to_string().contains("max_epoch and max_iter are two ways"));
         let none = SolverParameter { test_epoch: Some(0.0), ..SolverParameter::default() };
-        assert!(check(&none).unwrap_err().to_string().contains("test_epoch must be above 0, found 0"));
+        assert!(faults(&none)[0].to_string().contains("test_epoch must be above 0, found 0"));
     }
 }

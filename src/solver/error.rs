@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{comm::CommError, config::ConfigError, net::NetError, snapshot::SnapshotError};
+use crate::{
+    comm::CommError,
+    config::{ConfigError, proto::SolverParameter},
+    net::NetError,
+    snapshot::SnapshotError,
+};
 
 /// What can end a run early.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +59,9 @@ pub enum SolverError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
+
+/// Refuses a setting.
+pub type Check = fn(&SolverParameter) -> Result<(), SolverError>;
 
 impl SolverError {
     /// A wrong setting.

@@ -77,7 +77,7 @@ pub(super) fn of_solver(config: &SolverParameter, policy: &Policy) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::lr_policy::policy, *};
+    use super::{super::lr_policy::named, *};
 
     #[test]
     fn only_what_training_depends_on_counts() {
@@ -88,7 +88,7 @@ mod tests {
             max_iter: Some(10),
             ..SolverParameter::default()
         };
-        let digest = |config: &SolverParameter| of_solver(config, policy(config).unwrap());
+        let digest = |config: &SolverParameter| of_solver(config, named(config).unwrap());
         let same = SolverParameter { max_iter: Some(20), display: Some(3), ..plain("fixed") };
         assert_eq!(digest(&plain("fixed")), digest(&same));
         let longer = SolverParameter { max_iter: Some(20), ..plain("cosine") };

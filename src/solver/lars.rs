@@ -3,27 +3,27 @@
 use super::SolverError;
 use crate::{config::proto::SolverParameter, kernels::sums::sum, net::Param};
 
-/// Refuses settings that do not fit.
-pub(super) fn check(s: &SolverParameter) -> Result<(), SolverError> {
-    let refuse = |field: &str, message: String| Err(SolverError::setting(field, message));
+/// Settings that do not fit.
+pub(super) fn faults(s: &SolverParameter) -> Vec<SolverError> {
     let given = match (s.local_lr_auto(), s.larc()) {
         (true, true) => {
-            return refuse(
-                "larc",
-                "larc and local_lr_auto are two forms of one thing: set one of them".into(),
-            );
+            let message = "larc and local_lr_auto are two forms of one thing: set one of them";
+            return vec![SolverError::setting("larc", message)];
         }
         (true, false) => "local_lr_auto",
         (false, true) => "larc",
-        (false, false) => return Ok(()),
+        (false, false) => return Vec::new(),
     };
+    let mut found = Vec::new();
     if s.r#type() != "SGD" {
-        return refuse(given, format!("{given} works with type \"SGD\" only, found \"{}\"", s.r#type()));
+        let message = format!("{given} works with type \"SGD\" only, found \"{}\"", s.r#type());
+        found.push(SolverError::setting(given, message));
     }
-    match s.larc_policy() {
-        "clip" | "scale" => Ok(()),
-        other => refuse("larc_policy", format!("unknown larc_policy `{other}`; there are: clip, scale")),
+    if !matches!(s.larc_policy(), "clip" | "scale") {
+        let message = format!("unknown larc_policy `{}`; there are: clip, scale", s.larc_policy());
+        found.push(SolverError::setting("larc_policy", message));
     }
+    found
 }
 
 /// The rate of one parameter: `rate * lr_mult`, or with LARS, which as in the forks has no use for `lr_mult`:
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let message = |s: &SolverParameter| check(s).unwrap_err().to_string();
-        assert!(check(&intel()).is_ok() && check(&nvidia()).is_ok() && check(&Default::default()).is_ok());
+        let message = |s: &SolverParameter| faults(s)[0].to_string();
+        assert!([intel(), nvidia(), SolverParameter::default()].iter().all(|s| faults(s).is_empty()));
         assert!(message(&SolverParameter { larc: Some(true), ..intel() }).contains("set one of them"));
         let adam = SolverParameter { r#type: Some("Adam".into()), ..intel() };
         assert!(message(&adam).contains("works with type \"SGD\" only, found \"Adam\""));

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::{SolverError, warm_up};
+use super::{Check, SolverError, warm_up};
 use crate::config::proto::SolverParameter;
 
 /// What a policy looks at, and what it keeps from iteration to iteration; solver states hold it.
@@ -35,8 +35,8 @@ pub struct Policy {
     pub formula: &'static str,
     /// The fields that it reads beside `base_lr` and `min_lr`.
     pub reads: &'static [&'static str],
-    /// Refuses settings that it cannot work with.
-    check: fn(&SolverParameter) -> Result<(), SolverError>,
+    /// Each refuses a setting that it cannot work with.
+    checks: &'static [Check],
     /// The rate; moves what is kept where the policy has steps.
     rate: fn(&SolverParameter, &mut Progress) -> f64,
 }
@@ -47,29 +47,29 @@ pub const POLICIES: &[Policy] = &[
         name: "cosine",
         formula: "min_lr + (base_lr - min_lr) * (1 + cos(pi * iter / max_iter)) / 2",
         reads: &["max_iter"],
-        check: needs_end,
+        checks: &[needs_end],
         rate: |s, p| least(s) + (base(s) - least(s)) * (1.0 + (PI * done(s, p)).cos()) / 2.0,
     },
     Policy {
         name: "exp",
         formula: "base_lr * gamma ^ iter",
         reads: &["gamma"],
-        check: |_| Ok(()),
+        checks: &[],
         rate: |s, p| base(s) * f64::from(s.gamma()).powf(f64::from(p.iter)),
     },
-    Policy { name: "fixed", formula: "base_lr", reads: &[], check: |_| Ok(()), rate: |s, _| base(s) },
+    Policy { name: "fixed", formula: "base_lr", reads: &[], checks: &[], rate: |s, _| base(s) },
     Policy {
         name: "inv",
         formula: "base_lr * (1 + gamma * iter) ^ -power",
         reads: &["gamma", "power"],
-        check: |_| Ok(()),
+        checks: &[],
         rate: |s, p| base(s) * (1.0 + f64::from(s.gamma()) * f64::from(p.iter)).powf(-f64::from(s.power())),
     },
     Policy {
         name: "multifixed",
         formula: "stagelr of the first stage whose stageiter is not below iter, else of the last",
         reads: &["stagelr", "stageiter"],
-        check: has_stages,
+        checks: &[has_stages],
         rate: |s, p| {
             let stage = s.stageiter.iter().position(|&last| p.iter <= last);
             f64::from(s.stagelr[stage.unwrap_or(s.stagelr.len() - 1)])
@@ -79,7 +79,7 @@ pub const POLICIES: &[Policy] = &[
         name: "multistep",
         formula: "base_lr * gamma ^ (how many stepvalue are behind)",
         reads: &["gamma", "stepvalue"],
-        check: has_steps_in_order,
+        checks: &[has_steps_in_order],
         rate: |s, p| {
             while s.stepvalue.get(p.current_step as usize).is_some_and(|&value| p.iter >= value) {
                 p.current_step += 1;
@@ -92,28 +92,33 @@ pub const POLICIES: &[Policy] = &[
         formula: "from base_lr / div_factor up to base_lr at iteration pct_start * max_iter - 1, then down to \
                   base_lr / div_factor / final_div_factor at the last; both ways half a cosine",
         reads: &["max_iter", "pct_start", "div_factor", "final_div_factor"],
-        check: can_cycle,
+        checks: &[
+            needs_max_iter,
+            has_peak,
+            |s| is_divisor("div_factor", s.div_factor()),
+            |s| is_divisor("final_div_factor", s.final_div_factor()),
+        ],
         rate: one_cycle,
     },
     Policy {
         name: "plateau",
         formula: "base_lr * gamma ^ (how many times plateau_winsize iterations went by without a lower loss)",
         reads: &["gamma", "plateau_winsize"],
-        check: has_windows,
+        checks: &[has_windows],
         rate: plateau,
     },
     Policy {
         name: "poly",
         formula: "min_lr + (base_lr - min_lr) * (1 - iter / max_iter) ^ power",
         reads: &["power", "max_iter"],
-        check: |_| Ok(()),
+        checks: &[],
         rate: |s, p| least(s) + (base(s) - least(s)) * (1.0 - done(s, p)).powf(f64::from(s.power())),
     },
     Policy {
         name: "sigmoid",
         formula: "base_lr / (1 + exp(-gamma * (iter - stepsize)))",
         reads: &["gamma", "stepsize"],
-        check: has_step_size,
+        checks: &[has_step_size],
         rate: |s, p| {
             let past = f64::from(p.iter) - f64::from(s.stepsize());
             base(s) / (1.0 + (-f64::from(s.gamma()) * past).exp())
@@ -123,7 +128,7 @@ pub const POLICIES: &[Policy] = &[
         name: "step",
         formula: "base_lr * gamma ^ floor(iter / stepsize)",
         reads: &["gamma", "stepsize"],
-        check: has_step_size,
+        checks: &[has_step_size],
         rate: |s, p| {
             p.current_step = p.iter / s.stepsize();
             stepped(s, p)
@@ -134,39 +139,48 @@ pub const POLICIES: &[Policy] = &[
 /// The policy that `solver` names.
 ///
 /// # Errors
-/// For an unknown policy, and for settings that it cannot work with.
-pub fn policy(solver: &SolverParameter) -> Result<&'static Policy, SolverError> {
+/// For an unknown policy.
+pub fn named(solver: &SolverParameter) -> Result<&'static Policy, SolverError> {
     let name = solver.lr_policy();
-    let Ok(row) = POLICIES.binary_search_by(|p| p.name.cmp(name)) else {
-        let known = POLICIES.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
-        let message = if name.is_empty() {
-            format!("lr_policy is not set; there are: {known}")
-        } else {
-            format!("unknown learning rate policy `{name}`; there are: {known}")
-        };
-        return refuse("lr_policy", message);
+    if let Ok(row) = POLICIES.binary_search_by(|p| p.name.cmp(name)) {
+        return Ok(&POLICIES[row]);
+    }
+    let known = POLICIES.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
+    let message = if name.is_empty() {
+        format!("lr_policy is not set; there are: {known}")
+    } else {
+        format!("unknown learning rate policy `{name}`; there are: {known}")
     };
-    let policy = &POLICIES[row];
-    for (field, rate) in [("base_lr", solver.base_lr()), ("min_lr", solver.min_lr())] {
+    refuse("lr_policy", message)
+}
+
+/// That it is unknown, and the settings that it or any other cannot work with.
+pub fn faults(s: &SolverParameter) -> Vec<SolverError> {
+    let mut found = Vec::new();
+    let policy = named(s).map_err(|unknown| found.push(unknown));
+    let fault = |field: &str, message: String| SolverError::setting(field, message);
+    let (base, least) = (s.base_lr(), s.min_lr());
+    for (field, rate) in [("base_lr", base), ("min_lr", least)] {
         if !rate.is_finite() {
-            return refuse(field, format!("{field} must be a finite number, found {rate}"));
+            found.push(fault(field, format!("{field} must be a finite number, found {rate}")));
         }
     }
-    if solver.min_lr() < 0.0 {
-        return refuse("min_lr", format!("min_lr must be at least 0, found {}", solver.min_lr()));
+    if least < 0.0 {
+        found.push(fault("min_lr", format!("min_lr must be at least 0, found {least}")));
     }
-    if solver.min_lr() > solver.base_lr().max(0.0) && policy.name != "multifixed" {
-        let message = format!("min_lr {} is above base_lr {}", solver.min_lr(), solver.base_lr());
-        return refuse("min_lr", message);
+    found.extend(warm_up::faults(s));
+    let Ok(policy) = policy else { return found };
+    if base.is_finite() && least.is_finite() && least > base.max(0.0) && policy.name != "multifixed" {
+        found.push(fault("min_lr", format!("min_lr {least} is above base_lr {base}")));
     }
     // Caffe's "sigmod decay" falls with a gamma below 0 alone; releases up to 1.0 and the forks take it, later ones do not.
-    if solver.gamma() < 0.0 && policy.reads.contains(&"gamma") && policy.name != "sigmoid" {
-        let message = format!("lr_policy \"{name}\" needs a gamma of at least 0, found {}", solver.gamma());
-        return refuse("gamma", message);
+    if s.gamma() < 0.0 && policy.reads.contains(&"gamma") && policy.name != "sigmoid" {
+        let (name, gamma) = (policy.name, s.gamma());
+        let message = format!("lr_policy \"{name}\" needs a gamma of at least 0, found {gamma}");
+        found.push(fault("gamma", message));
     }
-    warm_up::check(solver)?;
-    (policy.check)(solver)?;
-    Ok(policy)
+    found.extend(policy.checks.iter().filter_map(|check| check(s).err()));
+    found
 }
 
 impl Policy {
@@ -287,15 +301,16 @@ fn has_windows(s: &SolverParameter) -> Result<(), SolverError> {
     refuse(format!("plateau_winsize[{i}]"), message)
 }
 
-fn can_cycle(s: &SolverParameter) -> Result<(), SolverError> {
-    needs_max_iter(s)?;
+fn has_peak(s: &SolverParameter) -> Result<(), SolverError> {
     if !(0.0..=1.0).contains(&s.pct_start()) {
         return refuse("pct_start", format!("pct_start must be from 0 to 1, found {}", s.pct_start()));
     }
-    for (field, value) in [("div_factor", s.div_factor()), ("final_div_factor", s.final_div_factor())] {
-        if !(value > 0.0 && value.is_finite()) {
-            return refuse(field, format!("{field} must be above 0, found {value}"));
-        }
+    Ok(())
+}
+
+fn is_divisor(field: &'static str, found: f32) -> Result<(), SolverError> {
+    if !(found > 0.0 && found.is_finite()) {
+        return refuse(field, format!("{field} must be above 0, found {found}"));
     }
     Ok(())
 }
@@ -323,7 +338,7 @@ mod tests {
 
     fn rates_of(solver: &SolverParameter, iters: &[i32]) -> Vec<f32> {
         let mut progress = Progress::default();
-        let policy = policy(solver).unwrap();
+        let policy = named(solver).unwrap();
         let rate = |&iter: &i32| {
             progress.iter = iter;
             policy.rate(solver, &mut progress)
@@ -383,7 +398,7 @@ mod tests {
     #[test]
     fn plateau_steps_when_the_loss_no_longer_falls() {
         let solver = solver("plateau");
-        let policy = policy(&solver).unwrap();
+        let policy = named(&solver).unwrap();
         let mut progress = Progress::default();
         let losses = [5.0, 4.0, 4.0, 4.5, 4.0, 3.0, 9.0, 9.0, 9.0, 9.0];
         let rates: Vec<f32> = (0..)
@@ -404,12 +419,12 @@ mod tests {
         let climbing = SolverParameter { base_lr: Some(-0.1), min_lr: None, ..solver("fixed") };
         assert_eq!(rates_of(&climbing, &[0]), [-0.1]);
         let none = SolverParameter { max_iter: Some(0), ..solver("poly") };
-        assert!(policy(&none).is_ok());
+        assert!(faults(&none).is_empty());
     }
 
     #[test]
     fn bad_settings_are_refused() {
-        let message = |s: SolverParameter| policy(&s).unwrap_err().to_string();
+        let message = |s: SolverParameter| faults(&s)[0].to_string();
         let unset = SolverParameter { lr_policy: None, ..solver("") };
         assert!(message(unset).contains("lr_policy is not set"));
         for (settings, expected) in [

@@ -33,7 +33,7 @@ pub use budget::{Budget, Pace, parse_duration};
 pub use check::check;
 pub use divergence::OnNan;
 pub use epoch::{Epoch, WholeSet};
-pub use error::SolverError;
+pub use error::{Check, SolverError};
 pub use event::{Action, Event, Observer, Stage, Why};
 pub use goal::{Goal, Mean};
 pub use identity::Resumed;

@@ -91,7 +91,7 @@ pub fn net_sources(file: &SolverFile) -> Result<NetSources, SolverError> {
             format!("test_state is given {} times for {} test nets", solver.test_state.len(), tests.len());
         return Err(SolverError::setting("test_state[0]", message));
     }
-    if !tests.is_empty() && solver.test_interval() <= 0 && solver.test_epoch.is_none() {
+    if !tests.is_empty() && solver.test_interval() == 0 && solver.test_epoch.is_none() {
         let message = "there are test nets, but test_interval is not set; set it, or remove test_iter";
         return Err(SolverError::setting("test_iter[0]", message));
     }

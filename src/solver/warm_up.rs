@@ -3,18 +3,19 @@
 use super::SolverError;
 use crate::config::proto::SolverParameter;
 
-/// Refuses settings that cannot be meant.
-pub(super) fn check(s: &SolverParameter) -> Result<(), SolverError> {
-    for (field, found) in [("rampup_interval", s.rampup_interval()), ("warmup_iter", s.warmup_iter())] {
-        if found < 0 {
-            return Err(SolverError::setting(field, format!("{field} must be at least 0, found {found}")));
+/// Settings that cannot be meant.
+pub(super) fn faults(s: &SolverParameter) -> Vec<SolverError> {
+    let mut found = Vec::new();
+    for (field, value) in [("rampup_interval", s.rampup_interval()), ("warmup_iter", s.warmup_iter())] {
+        if value < 0 {
+            found.push(SolverError::setting(field, format!("{field} must be at least 0, found {value}")));
         }
     }
     if s.rampup_interval() > 0 && s.warmup_iter() > 0 {
         let message = "warmup_iter and rampup_interval are two ways of one thing: set one of them";
-        return Err(SolverError::setting("warmup_iter", message));
+        found.push(SolverError::setting("warmup_iter", message));
     }
-    Ok(())
+    found
 }
 
 /// The rate of an iteration that is still in the warm-up.
@@ -87,8 +88,8 @@ mod tests {
     #[test]
     fn both_together_are_refused() {
         let both = SolverParameter { rampup_interval: Some(2), ..intel() };
-        assert!(check(&both).unwrap_err().to_string().contains("set one of them"));
+        assert!(faults(&both)[0].to_string().contains("set one of them"));
         let below = SolverParameter { warmup_iter: Some(-1), ..intel() };
-        assert!(check(&below).unwrap_err().to_string().contains("at least 0, found -1"));
+        assert!(faults(&below)[0].to_string().contains("at least 0, found -1"));
     }
 }

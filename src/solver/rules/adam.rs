@@ -1,21 +1,18 @@
 //! `Adam` (Kingma and Ba 2015), with `momentum` as beta1, `momentum2` as beta2 and `delta` as epsilon.
 
-use super::{Rule, Update, has_delta, is_share};
-use crate::{config::proto::SolverParameter, kernels::update::with_two, solver::SolverError};
+use super::{Check, Rule, Update, has_delta, is_share};
+use crate::{config::proto::SolverParameter, kernels::update::with_two};
 
 /// m = b1 * m + (1 - b1) * g       v = b2 * v + (1 - b2) * g^2
 /// w = w - rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta),   t = iter + 1
 ///
 /// Like Caffe's, epsilon is added outside the bias correction.
 pub const RULE: Rule =
-    Rule { name: "Adam", histories: 2, reads: &["momentum", "momentum2", "delta"], check, update };
+    Rule { name: "Adam", histories: 2, reads: &["momentum", "momentum2", "delta"], checks: CHECKS, update };
 
 /// At a share of 1 the correction would divide by 0.
-pub(super) fn check(solver: &SolverParameter) -> Result<(), SolverError> {
-    is_share("momentum", solver.momentum())?;
-    is_share("momentum2", solver.momentum2())?;
-    has_delta(solver)
-}
+pub(super) const CHECKS: &[Check] =
+    &[|s| is_share("momentum", s.momentum()), |s| is_share("momentum2", s.momentum2()), has_delta];
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (b1, b2, delta) = (solver.momentum(), solver.momentum2(), solver.delta());

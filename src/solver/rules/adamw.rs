@@ -14,7 +14,7 @@ pub const RULE: Rule = Rule {
     name: "AdamW",
     histories: 2,
     reads: &["momentum", "momentum2", "delta"],
-    check: adam::check,
+    checks: adam::CHECKS,
     update,
 };
 

@@ -8,7 +8,7 @@ mod nesterov;
 mod rmsprop;
 mod sgd;
 
-use super::SolverError;
+use super::{Check, SolverError};
 use crate::{config::proto::SolverParameter, kernels::update::Gradient};
 
 /// All rules, sorted by the name in `type`.
@@ -24,8 +24,8 @@ pub struct Rule {
     pub histories: usize,
     /// The fields that it reads beside `base_lr` and `weight_decay`.
     pub reads: &'static [&'static str],
-    /// Refuses settings that it cannot work with.
-    pub check: fn(&SolverParameter) -> Result<(), SolverError>,
+    /// Each refuses a setting that it cannot work with.
+    pub checks: &'static [Check],
     /// Updates one parameter.
     pub update: fn(&SolverParameter, Update<'_>),
 }
@@ -51,18 +51,24 @@ pub struct Update<'a> {
 /// The rule that `solver` names.
 ///
 /// # Errors
-/// For an unknown rule, and for settings that it cannot work with.
-pub fn rule(solver: &SolverParameter) -> Result<&'static Rule, SolverError> {
+/// For an unknown rule.
+pub fn named(solver: &SolverParameter) -> Result<&'static Rule, SolverError> {
     let name = solver.r#type();
-    let Ok(row) = RULES.binary_search_by(|r| r.name.cmp(name)) else {
-        let known = RULES.iter().map(|r| r.name).collect::<Vec<_>>().join(", ");
-        return Err(SolverError::setting(
-            "type",
-            format!("unknown solver type `{name}`; there are: {known}"),
-        ));
-    };
-    (RULES[row].check)(solver)?;
-    Ok(&RULES[row])
+    match RULES.binary_search_by(|r| r.name.cmp(name)) {
+        Ok(row) => Ok(&RULES[row]),
+        Err(_) => {
+            let known = RULES.iter().map(|r| r.name).collect::<Vec<_>>().join(", ");
+            Err(SolverError::setting("type", format!("unknown solver type `{name}`; there are: {known}")))
+        }
+    }
+}
+
+/// That it is unknown, or the settings that it cannot work with.
+pub fn faults(solver: &SolverParameter) -> Vec<SolverError> {
+    match named(solver) {
+        Ok(rule) => rule.checks.iter().filter_map(|check| check(solver).err()).collect(),
+        Err(unknown) => vec![unknown],
+    }
 }
 
 /// For rules that have no use for momentum.
@@ -101,7 +107,7 @@ mod tests {
         weights: &[f32],
         gradients: &[&[f32]],
     ) -> Vec<f32> {
-        let rule = rule(solver).unwrap();
+        let rule = named(solver).unwrap();
         let mut data = weights.to_vec();
         let (mut history, mut history2) = (vec![0.0; data.len()], vec![0.0; data.len()]);
         for (iter, gradient) in (0..).zip(gradients) {
@@ -134,9 +140,9 @@ mod tests {
     fn rules_are_found_by_name() {
         assert!(RULES.is_sorted_by(|a, b| a.name < b.name));
         for row in RULES {
-            assert_eq!(rule(&solver(row.name)).unwrap().name, row.name);
+            assert_eq!(named(&solver(row.name)).unwrap().name, row.name);
         }
-        assert!(rule(&solver("Adm")).unwrap_err().to_string().contains("unknown solver type `Adm`"));
+        assert!(named(&solver("Adm")).unwrap_err().to_string().contains("unknown solver type `Adm`"));
     }
 
     #[test]
@@ -153,8 +159,8 @@ mod tests {
             (SolverParameter { delta: Some(-1.0), ..solver("AdaGrad") }, "delta", "at least 0, found -1"),
             (SolverParameter { delta: Some(f32::NAN), ..solver("Adam") }, "delta", "found NaN"),
         ] {
-            match rule(&settings) {
-                Err(SolverError::Setting { field: at, message }) => {
+            match &faults(&settings)[..] {
+                [SolverError::Setting { field: at, message }] => {
                     assert_eq!(at, field);
                     assert!(message.contains(expected), "{message}");
                 }

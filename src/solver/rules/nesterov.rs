@@ -4,8 +4,7 @@ use super::{Rule, Update};
 use crate::{config::proto::SolverParameter, kernels::update::with_one};
 
 /// v' = momentum * v + rate * g       w = w - ((1 + momentum) * v' - momentum * v)
-pub const RULE: Rule =
-    Rule { name: "Nesterov", histories: 1, reads: &["momentum"], check: |_| Ok(()), update };
+pub const RULE: Rule = Rule { name: "Nesterov", histories: 1, reads: &["momentum"], checks: &[], update };
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (momentum, rate) = (solver.momentum(), u.rate);

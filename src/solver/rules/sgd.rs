@@ -4,7 +4,7 @@ use super::{Rule, Update};
 use crate::{config::proto::SolverParameter, kernels::update::with_one, solver::warm_up::momentum_factor};
 
 /// v = momentum * v + rate * g       w = w - v
-pub const RULE: Rule = Rule { name: "SGD", histories: 1, reads: &["momentum"], check: |_| Ok(()), update };
+pub const RULE: Rule = Rule { name: "SGD", histories: 1, reads: &["momentum"], checks: &[], update };
 
 fn update(solver: &SolverParameter, u: Update<'_>) {
     let (momentum, rate) = (solver.momentum() * momentum_factor(solver, u.iter), u.rate);
