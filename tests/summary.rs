@@ -61,6 +61,39 @@ fn csv_has_a_line_a_layer() {
     assert_eq!(text.lines().count(), 10);
 }
 
+/// Here the data set is at hand: images of 1 x 8 x 8, by 64.
+#[test]
+fn shapes_go_before_those_of_the_data() {
+    let of = |arguments: &[&str]| {
+        let model = ["--model", "models/digits/train_val.prototxt"];
+        let s = summary(&[&model, arguments].concat());
+        let top = |i: usize| s["layers"][0]["tops"][i]["shape"].to_string();
+        (top(0), top(1))
+    };
+    let shapes = |data: &str, label: &str| (data.to_owned(), label.to_owned());
+    assert_eq!(of(&[]), shapes("[64,1,8,8]", "[64]"));
+    let larger = ["--shape", "data=4,1,32,32"];
+    assert_eq!(of(&larger), shapes("[4,1,32,32]", "[4]"));
+    assert_eq!(of(&[&larger[..], &["--batch", "9"]].concat()), shapes("[9,1,32,32]", "[9]"));
+    let check = |shape: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))
+            .args(["check", "models/digits/train_val.prototxt", "--shape", shape])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(check("data=4,1,32,32").0, Some(0));
+    let (status, text) = check("data=4,7");
+    assert!(status == Some(2) && text.contains("data 4 x 7"), "{text}");
+}
+
+/// An Input's own shape is one, too.
+#[test]
+fn shapes_go_before_those_of_inputs() {
+    let lenet = ["--model", "models/lenet/deploy.prototxt", "--shape", "data=3,1,32,32"];
+    assert_eq!(summary(&lenet)["layers"][0]["tops"][0]["shape"].to_string(), "[3,1,32,32]");
+}
+
 #[test]
 fn shapes_that_are_not_known_are_asked_for() {
     let output = Command::new(env!("CARGO_BIN_EXE_cnnctl"))

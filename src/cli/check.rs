@@ -48,7 +48,7 @@ pub struct CheckArgs {
     /// End with status 2 for warnings, too
     #[arg(long)]
     deny_warnings: bool,
-    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    /// The shape of a data layer's blob, in place of what its data or its settings say; for example data=64,3,32,32
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// Match these weights with the net's layers; several files are laid over each other

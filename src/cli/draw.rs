@@ -28,7 +28,7 @@ pub struct DrawArgs {
     /// The phase [default: TRAIN for a net that trains, else TEST]
     #[arg(long, value_enum, ignore_case = true)]
     phase: Option<PhaseArg>,
-    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    /// The shape of a data layer's blob, in place of what its data or its settings say; for example data=64,3,32,32
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// How many times as large the PNG is as the SVG

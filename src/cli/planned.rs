@@ -20,7 +20,7 @@ pub(super) struct PlannedArgs {
     /// The phase [default: TEST for ONNX, else TRAIN for a net that trains]
     #[arg(long, value_enum, ignore_case = true)]
     pub phase: Option<PhaseArg>,
-    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    /// The shape of a data layer's blob, in place of what its data or its settings say; for example data=64,3,32,32
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// The seed of the fillers, for parameters that no file gives

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{or_did_you_mean, proto::NetParameter},
+    layers::{self, Role},
     net::check::View,
     report,
     tensor::Shape,
@@ -15,12 +16,14 @@ pub fn parse_shape(text: &str) -> Result<(String, Shape), String> {
     Ok((name.to_owned(), dims.map_err(|_| wrong())?.into()))
 }
 
-/// How to look at a net with these shapes; warns of those of blobs that no layer makes.
+/// How to look at a net with these shapes; warns of those of blobs that no source layer gives.
 pub fn view(shapes: &[(String, Shape)], net: &NetParameter) -> View {
-    let tops = || net.layer.iter().flat_map(|layer| &layer.top).map(String::as_str);
+    let is_source = |name: &str| layers::kind(name).is_some_and(|kind| kind.role == Role::Source);
+    let sources = || net.layer.iter().filter(|layer| is_source(layer.r#type()));
+    let tops = || sources().flat_map(|layer| &layer.top).map(String::as_str);
     for (name, _) in shapes.iter().filter(|(name, _)| !tops().any(|top| top == name)) {
         let hint = or_did_you_mean(name, tops());
-        report::warn(&format!("--shape: no layer makes a blob `{name}`{hint}"));
+        report::warn(&format!("--shape: no source layer gives a blob `{name}`{hint}"));
     }
     View { shapes: shapes.iter().cloned().collect(), ..View::default() }
 }

@@ -20,7 +20,8 @@ use crate::{
 
 /// Show a net in numbers: shapes, parameters, multiply-adds, memory, receptive fields
 ///
-/// No data is needed: where a data set is not at hand, shapes come from the layer's settings or from --shape.
+/// No data is needed: where a data set is not at hand, shapes come from the layer's settings or from --shape, which goes
+/// before all else.
 #[derive(Args, Debug)]
 pub struct SummaryArgs {
     /// The net
@@ -32,7 +33,7 @@ pub struct SummaryArgs {
     /// How many samples a batch has, in place of what the net says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// The shape of a blob whose data is not at hand; for example data=64,3,32,32
+    /// The shape of a data layer's blob, in place of what its data or its settings say; for example data=64,3,32,32
     #[arg(long, value_name = "BLOB=N,C,H,W", value_parser = parse_shape)]
     shape: Vec<(String, Shape)>,
     /// How to give the numbers

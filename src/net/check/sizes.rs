@@ -1,5 +1,6 @@
 //! What the settings of layers say of sizes: shapes of data that is not at hand, and numbers beyond all reason.
 
+use super::View;
 use crate::{
     config::proto::{LayerParameter, data_parameter::Db},
     tensor::Shape,
@@ -127,6 +128,26 @@ pub fn data_shape(config: &LayerParameter, top: usize) -> Option<Shape> {
         _ => return None,
     };
     Some([batch_size(config)? as usize, channels, height, width].into())
+}
+
+/// Whether `view` names the shape of a top of this layer.
+pub fn is_named(config: &LayerParameter, view: &View) -> bool {
+    config.top.iter().any(|top| view.shapes.contains_key(top))
+}
+
+/// The shape of a source's top: what `view` says, else `told`, with as many samples as `view` gives another top of a
+/// layer whose tops are a batch.
+pub fn named(config: &LayerParameter, top: usize, view: &View, told: Option<Shape>) -> Option<Shape> {
+    if let Some(shape) = config.top.get(top).and_then(|name| view.shapes.get(name)) {
+        return Some(shape.clone());
+    }
+    let is_batch = batch_size(config).is_some() || config.r#type() == "MemoryData";
+    let other = config.top.iter().find_map(|top| view.shapes.get(top)).filter(|_| is_batch);
+    let mut axes = told?.to_vec();
+    if let (Some(first), Some(&samples)) = (axes.first_mut(), other.and_then(|shape| shape.first())) {
+        *first = samples;
+    }
+    Some(Shape::new(axes))
 }
 
 /// How many samples a data layer gives at a time.

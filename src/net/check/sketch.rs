@@ -243,8 +243,16 @@ impl Sketch {
             found.push(Finding::error(index, field, message));
             return;
         }
+        let replaced = kind.role == Role::Source && sizes::is_named(config, view);
         match built.outline(&bottoms) {
-            Ok(outline) => self.keep(layer, outline, found),
+            Ok(mut outline) => {
+                if replaced {
+                    for (i, shape) in outline.tops.iter_mut().enumerate() {
+                        *shape = sizes::named(config, i, view, Some(shape.clone())).unwrap_or_default();
+                    }
+                }
+                self.keep(layer, outline, found);
+            }
             Err(error) => {
                 let whole = matches!(error, LayerError::Shape(_)) && !bottoms.is_empty();
                 let mut finding = Finding::of(index, NetError::of(config, error));
@@ -255,7 +263,8 @@ impl Sketch {
                 found.push(finding);
             }
         }
-        if kind.role == Role::Source {
+        // What is replaced says nothing.
+        if kind.role == Role::Source && !replaced {
             layer.source = Some(std::cell::RefCell::new(built));
         }
     }
@@ -297,15 +306,8 @@ impl Sketch {
     fn assume(&mut self, layer: &SketchLayer, view: &View, why: &str, found: &mut Vec<Finding>) {
         let mut unknown = Vec::new();
         for (i, &top) in layer.tops.iter().enumerate() {
-            // The net knows better how many samples come at a time: the phases may differ in it.
-            let given = view.shapes.get(&self.blobs[top].name).map(|shape| {
-                let mut axes = shape.to_vec();
-                if let (Some(first), Some(batch)) = (axes.first_mut(), sizes::batch_size(&layer.config)) {
-                    *first = batch as usize;
-                }
-                Shape::new(axes)
-            });
-            let shape = given.or_else(|| sizes::data_shape(&layer.config, i));
+            let told = sizes::data_shape(&layer.config, i);
+            let shape = sizes::named(&layer.config, i, view, told);
             unknown.extend(shape.is_none().then_some(top));
             self.blobs[top].shape = shape.filter(|s| sizes::count(s) <= i32::MAX as f64);
         }

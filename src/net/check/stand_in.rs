@@ -21,7 +21,7 @@ pub fn without_data(
     let sketch = Sketch::new(net, state, view, &mut found);
     let mut net = net.clone();
     for layer in sketch.layers.iter().filter(|l| l.kind.is_some_and(|k| k.role == Role::Source)) {
-        let reads = sizes::batch_size(&layer.config).is_some();
+        let reads = sizes::batch_size(&layer.config).is_some() || sizes::is_named(&layer.config, view);
         if !reads && (batch.is_none() || layer.config.r#type() != "Input") {
             continue;
         }
