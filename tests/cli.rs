@@ -522,6 +522,26 @@ fn the_mean_of_a_set_of_any_kind_is_computed() {
     assert_eq!(log_lines(&mean(&["--backend", "IDX", "mean.binaryproto"])), log_lines(&guessed));
 }
 
+/// Scripts fill in what may be nothing: Caffe takes an empty name for none.
+#[test]
+fn files_with_empty_names_are_none() {
+    let folder = Folder::new();
+    let train = ["train", "--solver", "solver.prototxt", "--weights=", "--snapshot="];
+    let (_, log) = folder.done(&train);
+    assert!(!log.contains("Finetuning") && !log.contains("Resuming"), "{log}");
+    let (_, log) = folder.done(&["train", "-solver", "solver.prototxt", "-weights", "", "-snapshot", ""]);
+    assert!(!log.contains("Finetuning"), "{log}");
+    folder.done(&[
+        "train",
+        "--solver",
+        "solver.prototxt",
+        "--weights=",
+        "--snapshot=tiny_iter_10.solverstate",
+    ]);
+    let (status, _, error) = folder.run(&["test", "--model", "net.prototxt", "--weights="]);
+    assert!(status == 2 && error.contains("--weights"), "{error}");
+}
+
 #[test]
 fn bad_usage_is_refused() {
     let folder = Folder::new();

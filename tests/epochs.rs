@@ -52,6 +52,12 @@ fn lengths_in_epochs_become_iterations() {
     assert_eq!(at("test"), [0, 16, 32]);
     let (_, log) = folder.done(&["train", "--solver", "solver.prototxt", "--epochs", "0.25"]);
     assert!(log.contains("0.25 epochs are 8 iterations"), "{log}");
+    for epochs in ["0", "-1", "nan"] {
+        let epochs = format!("--epochs={epochs}");
+        let (status, _, error) = folder.run(&["train", "--solver", "solver.prototxt", &epochs]);
+        assert!(status == 2 && error.contains("error: --epochs must be above 0, found "), "{error}");
+        assert!(!error.contains("solver.prototxt:"), "{error}");
+    }
     for (edit, message) in [
         ("max_epoch: 1 max_iter: 3", "max_epoch and max_iter are two ways to say one thing"),
         ("max_epoch: -1", "max_epoch must be above 0, found -1"),

@@ -29,6 +29,9 @@ const FLAGS: &[&str] = &[
     "weights",
 ];
 
+/// Those that are not given if they are empty, which is Caffe's default.
+const FILES: &[&str] = &["snapshot", "weights"];
+
 /// Those that are on or off: gflags takes `--noNAME` for `--NAME=false`.
 const SWITCHES: &[&str] = &["check_size", "encoded", "gray", "shuffle"];
 
@@ -57,7 +60,8 @@ const GLOG_SWITCHES: &[&str] = &[
 ];
 
 /// A command line as cnnctl takes it, from one for Caffe's programs, and what was left out of it.
-pub fn translated(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+pub fn translated(arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+    let mut arguments = arguments.peekable();
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     while let Some(argument) = arguments.next() {
         if argument == "--" {
@@ -78,6 +82,10 @@ pub fn translated(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsStrin
             if GLOG.contains(&name) && value.is_none() {
                 arguments.next();
             }
+        } else if FILES.contains(&name) && value.map_or_else(|| is_empty(arguments.peek()), str::is_empty) {
+            if value.is_none() {
+                arguments.next();
+            }
         } else if let Some(name) = off {
             taken.push(format!("--{name}=false").into());
         } else {
@@ -85,6 +93,11 @@ pub fn translated(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsStrin
         }
     }
     (taken, left_out)
+}
+
+/// Whether an argument is there, and empty.
+fn is_empty(argument: Option<&OsString>) -> bool {
+    argument.is_some_and(|argument| argument.is_empty())
 }
 
 /// Says that these flags mean nothing, if there are any.
@@ -142,6 +155,8 @@ mod tests {
             ("train --nologtostderr -v=1 -v", "train -v", "--nologtostderr --v"),
             ("train --log debug -vv --log-format caffe", "train --log debug -vv --log-format caffe", ""),
             ("convert_imageset --noshuffle -nogray=1", "convert_imageset --shuffle=false -nogray=1", ""),
+            ("train -weights= --snapshot= --solver s", "train --solver s", ""),
+            ("train --weights  --solver s --stage=", "train --solver s --stage=", ""),
             ("a -- --log_dir -solver", "a -- --log_dir -solver", ""),
         ] {
             assert_eq!(line(given), (kept.to_owned(), left_out.to_owned()));

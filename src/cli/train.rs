@@ -227,7 +227,12 @@ impl TrainArgs {
         leads: bool,
         context: &Context<'_>,
     ) -> Result<Solver, Failure> {
-        let mut solver = Solver::new(settings, context.sources, seed).map_err(|e| context.fail(&e))?;
+        let mut solver = Solver::new(settings, context.sources, seed).map_err(|e| match &e {
+            SolverError::Setting { field, message } if self.epochs.is_some() && field == "max_epoch" => {
+                Failure::new(CONFIG, message.replace(field, "--epochs"))
+            }
+            _ => context.fail(&e),
+        })?;
         if leads && !solver.train_net().layers().any(|layer| layer.need.backward) {
             report::warn(
                 "no loss depends on a parameter of the train net that may change: nothing is learned",
