@@ -2,7 +2,7 @@
 
 use super::{
     Arity, Forward, Kind, Layer, LayerError, Outline, Role, Setup, axes,
-    filler::{constant_of, fill},
+    filler::{constant_of, fill, place},
 };
 use crate::{
     config::proto::{BlobShape, DummyDataParameter, FillerParameter, LayerParameter},
@@ -46,7 +46,8 @@ fn from_config(config: &LayerParameter, setup: &Setup) -> Result<Box<dyn Layer>,
     for i in 0..tops {
         let (shape, filler) = (&shapes[i % shapes.len()], &fillers[i % fillers.len()]);
         // Filling nothing: so what a filler may object to in this shape shows now, not in a pass.
-        fill(filler, shape, Draw::new(setup.seed, "", 0), &mut [])?;
+        fill(filler, shape, Draw::new(setup.seed, "", 0), &mut [])
+            .map_err(|e| LayerError::setting(place(config, filler, &e), e.to_string()))?;
         filled.push((shape.clone(), filler.clone()));
     }
     Ok(Box::new(DummyData { tops: filled }))

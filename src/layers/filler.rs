@@ -43,7 +43,7 @@ pub fn fill(
     draw: Draw,
     values: &mut [f32],
 ) -> Result<(), LayerError> {
-    let row = check_type(filler)?;
+    let row = check(filler, shape)?;
     FILLERS[row].1(filler, shape, draw, values)
         .map_err(|e| LayerError::setting("type", format!("filler `{}` {e}", filler.r#type())))
 }
@@ -62,10 +62,45 @@ pub fn check_type(filler: &FillerParameter) -> Result<usize, LayerError> {
     })
 }
 
-/// Where a filler like this one stands in a layer's settings: the path of its type, or nothing if it is a default.
-pub fn place(config: &LayerParameter, filler: &FillerParameter) -> String {
+/// The row of a filler in [`FILLERS`], for a blob of this shape.
+///
+/// # Errors
+/// For an unknown filler, and for a `sparse` that it does not take.
+pub fn check(filler: &FillerParameter, shape: &Shape) -> Result<usize, LayerError> {
+    let row = check_type(filler)?;
+    check_sparse(filler)?;
+    let (sparse, outputs) = (filler.sparse(), outputs(shape));
+    if sparse > 0 && sparse as usize > outputs {
+        let message = format!(
+            "filler `gaussian` needs sparse <= {outputs}, the length of the blob's first axis, found {sparse}"
+        );
+        return Err(LayerError::setting("sparse", message));
+    }
+    Ok(row)
+}
+
+/// Refuses what Caffe refuses whatever the shape: weights of 0 among those of a filler that makes none, and fewer than none.
+///
+/// # Errors
+/// When `sparse` is not -1, which stands for no such weights.
+pub fn check_sparse(filler: &FillerParameter) -> Result<(), LayerError> {
+    let sparse = filler.sparse();
+    let refuse = |message| Err(LayerError::setting("sparse", message));
+    match filler.r#type() {
+        "gaussian" if sparse < -1 => refuse(format!("filler `gaussian` needs sparse >= -1, found {sparse}")),
+        "gaussian" => Ok(()),
+        other if sparse != -1 => {
+            refuse(format!("filler `{other}` does not take sparse, found {sparse}; only gaussian does"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where an error of a filler like this one stands in a layer's settings, or nothing if it is a default.
+pub fn place(config: &LayerParameter, filler: &FillerParameter, error: &LayerError) -> String {
+    let field = if let LayerError::Setting { field, .. } = error { field } else { "type" };
     let found = fillers(config).into_iter().find(|(_, given)| *given == filler);
-    found.map_or(String::new(), |(path, _)| format!("{path}.type"))
+    found.map_or(String::new(), |(path, _)| format!("{path}.{field}"))
 }
 
 /// The fillers that a layer's settings give, with their paths.
@@ -154,10 +189,14 @@ fn gaussian(f: &FillerParameter, shape: &Shape, draw: Draw, values: &mut [f32]) 
     if f.std().is_nan() || f.std() < 0.0 {
         return Err(format!("needs std >= 0, found {}", f.std()));
     }
-    let outputs = shape.first().copied().unwrap_or(1).max(1) as f32;
-    let keep = if f.sparse() >= 0 { f.sparse() as f32 / outputs } else { 1.0 };
+    let keep = if f.sparse() >= 0 { f.sparse() as f32 / outputs(shape) as f32 } else { 1.0 };
     normal(f.mean(), f.std(), keep, draw, values);
     Ok(())
+}
+
+/// How many outputs a weight has: its first axis.
+fn outputs(shape: &Shape) -> usize {
+    shape.first().copied().unwrap_or(1).max(1)
 }
 
 /// Even numbers from 0 to 1, each output's weights divided by their sum.
@@ -282,6 +321,25 @@ mod tests {
         let kept = filled(FillerParameter { sparse: Some(10), ..named("gaussian") }, &[100, 400]).unwrap();
         let share = kept.iter().filter(|&&v| v != 0.0).count() as f64 / kept.len() as f64;
         assert!((share - 0.1).abs() < 0.01, "{share}");
+    }
+
+    #[test]
+    fn sparse_is_refused_where_caffe_aborts() {
+        let sparse = |name: &str, sparse| {
+            let filler = FillerParameter { sparse: Some(sparse), ..named(name) };
+            filled(filler, &[4, 4]).map_err(|e| e.to_string())
+        };
+        for (name, _) in FILLERS.iter().filter(|(name, _)| *name != "gaussian") {
+            assert!(sparse(name, 1).unwrap_err().contains("does not take sparse, found 1"), "{name}");
+        }
+        let refused = sparse("gaussian", 5).unwrap_err();
+        assert_eq!(
+            refused,
+            "filler `gaussian` needs sparse <= 4, the length of the blob's first axis, found 5"
+        );
+        assert!(sparse("gaussian", -2).unwrap_err().contains("sparse >= -1"));
+        assert!(sparse("gaussian", 4).is_ok() && sparse("gaussian", 0).unwrap().iter().all(|&v| v == 0.0));
+        assert!(sparse("gaussian", -1).is_ok() && sparse("constant", -1).is_ok());
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl Params {
         seed: u64,
         before: usize,
     ) -> Result<ParamId, NetError> {
+        let of_filler =
+            |e| NetError::layer(config, filler::place(config, &outline.filler, &e), e.to_string());
+        filler::check(&outline.filler, &outline.shape).map_err(of_filler)?;
         let owner = (config.name().to_owned(), index);
         if let Some(&id) = self.owners.get(&owner)
             && id < before
@@ -157,7 +160,7 @@ impl Params {
         } else if !filler::is_zero(&outline.filler) {
             let draw = Draw::new(seed, &format!("{} {index}", config.name()), u64::MAX);
             filler::fill(&outline.filler, &outline.shape, draw, &mut data).map_err(|e| {
-                NetError::layer(config, filler::place(config, &outline.filler), e.to_string())
+                NetError::layer(config, filler::place(config, &outline.filler, &e), e.to_string())
             })?;
         }
         self.list.push(Param {

@@ -56,7 +56,16 @@ pub fn fillers(sketch: &Sketch, _: &View, found: &mut Vec<Finding>) {
                     continue;
                 }
             };
-            for field in text::set_fields(filler).into_iter().filter(|f| !reads.contains(f)) {
+            // Where shapes are known, the net has found it.
+            let unfit = filler::check_sparse(filler).err();
+            if let Some(error) = unfit.as_ref().filter(|_| layer.outline.is_none()) {
+                let message = error.to_string();
+                let (message, hint) = message_and_hint(&message);
+                let finding = Finding::error(layer.index, format!("{path}.sparse"), message);
+                found.push(Finding { hint: hint.map(str::to_owned), ..finding });
+            }
+            let told = |f: &&str| reads.contains(f) || (*f == "sparse" && unfit.is_some());
+            for field in text::set_fields(filler).into_iter().filter(|f| !told(f)) {
                 let message = format!("`{field}` has no effect on the filler `{}`", filler.r#type());
                 found.push(Finding::warning(layer.index, format!("{path}.{field}"), message));
             }
