@@ -2,7 +2,8 @@
 
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    axes::make_room, labels::Labels,
+    axes::make_room,
+    labels::{Labels, same_samples},
 };
 use crate::{
     config::proto::{LayerParameter, hinge_loss_parameter::Norm},
@@ -48,6 +49,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 impl Layer for HingeLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline_flat(&bottoms[0], &bottoms[1])?;
+        same_samples(&bottoms[0], &bottoms[1])?;
         make_room(&mut self.classes, self.labels.dims.outer);
         Ok(Outline::of([Shape::default()]).reads(Reads::BOTTOMS))
     }
@@ -151,5 +153,7 @@ mod tests {
         assert!(text.starts_with("label -1 of sample 1 is out of range"), "{text}");
         let text = refusal("type: 'HingeLoss'", &[&[2, 3, 4], &[2, 4]]);
         assert_eq!(text, "scores of 2 x 3 x 4 need one label a sample, found 2 x 4");
+        let text = refusal("type: 'HingeLoss'", &[&[2, 3], &[1, 2]]);
+        assert_eq!(text, "the first two bottoms must have the same first axis, found 2 x 3 and 1 x 2");
     }
 }

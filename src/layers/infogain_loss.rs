@@ -3,7 +3,7 @@
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Role, Setup,
     axes::make_room,
-    labels::Labels,
+    labels::{Labels, same_samples},
     loss_normalizer::{Counts, Normalizer},
     probabilities::Probabilities,
 };
@@ -86,6 +86,7 @@ fn read_matrix(path: &str) -> Result<Vec<f32>, LayerError> {
 impl Layer for InfogainLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline(&bottoms[0], &bottoms[1], self.axis, "infogain_loss_param.axis")?;
+        same_samples(&bottoms[0], &bottoms[1])?;
         let dims = self.labels.dims;
         if let Some(matrix) = bottoms.get(2) {
             make_room(&mut self.matrix, matrix.count());
@@ -174,6 +175,7 @@ mod tests {
         let refused = |bottoms: &[&[usize]]| refusal("type: 'InfogainLoss'", bottoms);
         assert!(refused(&[&[1, 2], &[1]]).contains("by source or as a third bottom"));
         assert_eq!(refused(&[&[1, 2], &[1], &[3]]), "the matrix must have 2 x 2 values, found 3");
+        assert!(refused(&[&[2, 2], &[1, 2], &[4]]).contains("same first axis, found 2 x 2 and 1 x 2"));
         let text = failure("type: 'InfogainLoss'", &[SCORES, (&[1], &[2.0]), MATRIX]);
         assert!(text.contains("label 2 of sample 0"), "{text}");
     }

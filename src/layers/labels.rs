@@ -18,6 +18,18 @@ pub fn class_dims(scores: &Shape, axis: i32, field: &str) -> Result<SoftmaxDims,
     })
 }
 
+/// Refuses bottoms of a loss of Caffe's whose first axes differ, as all its losses do, whatever they make of the other axes.
+///
+/// # Errors
+/// Names both shapes.
+pub fn same_samples(scores: &Shape, labels: &Shape) -> Result<(), LayerError> {
+    if scores.first() == labels.first() {
+        return Ok(());
+    }
+    let text = format!("the first two bottoms must have the same first axis, found {scores} and {labels}");
+    Err(LayerError::shape(text))
+}
+
 /// How a blob of labels names classes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Labels {

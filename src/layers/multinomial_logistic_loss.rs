@@ -2,7 +2,8 @@
 
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Reads, Role, Setup,
-    axes::make_room, labels::Labels,
+    axes::make_room,
+    labels::{Labels, same_samples},
 };
 use crate::{config::proto::LayerParameter, kernels::elementwise::at_least, tensor::Shape};
 
@@ -42,6 +43,7 @@ fn from_config(_: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, LayerErr
 impl Layer for MultinomialLogisticLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline_flat(&bottoms[0], &bottoms[1])?;
+        same_samples(&bottoms[0], &bottoms[1])?;
         make_room(&mut self.chosen, self.labels.dims.outer);
         Ok(Outline::of([Shape::default()]).reads(Reads::NOTHING))
     }
@@ -72,7 +74,7 @@ impl Layer for MultinomialLogisticLoss {
 
 #[cfg(test)]
 mod tests {
-    use crate::layers::gradient_check::{Case, Values, failure, forward};
+    use crate::layers::gradient_check::{Case, Values, failure, forward, refusal};
 
     pub const GRADIENT: &[Case] = &[Case::new(
         "type: 'MultinomialLogisticLoss'",
@@ -98,5 +100,7 @@ mod tests {
         let p: (&[usize], &[f32]) = (&[1, 2], &[0.5, 0.5]);
         let text = failure("type: 'MultinomialLogisticLoss'", &[p, (&[1], &[2.0])]);
         assert!(text.contains("label 2 of sample 0 is out of range: there are 2 classes"), "{text}");
+        let text = refusal("type: 'MultinomialLogisticLoss'", &[&[2, 3], &[1, 2]]);
+        assert!(text.contains("same first axis, found 2 x 3 and 1 x 2"), "{text}");
     }
 }

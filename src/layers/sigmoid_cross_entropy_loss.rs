@@ -2,6 +2,7 @@
 
 use super::{
     Arity, Backward, Forward, Kind, Layer, LayerError, Outline, Reads, Role, Setup,
+    labels::same_samples,
     loss_normalizer::{Counts, Normalizer},
 };
 use crate::{
@@ -56,6 +57,7 @@ impl Layer for SigmoidCrossEntropyLoss {
             let text = format!("scores and targets must have as many values, found {scores} and {targets}");
             return Err(LayerError::shape(text));
         }
+        same_samples(scores, targets)?;
         self.samples = scores.first().copied().unwrap_or(1);
         Ok(Outline::of([Shape::default()]).reads(Reads::BOTTOMS))
     }
@@ -112,5 +114,7 @@ mod tests {
     fn unlike_bottoms_are_refused() {
         let text = refusal("type: 'SigmoidCrossEntropyLoss'", &[&[2, 3], &[2, 2]]);
         assert_eq!(text, "scores and targets must have as many values, found 2 x 3 and 2 x 2");
+        let text = refusal("type: 'SigmoidCrossEntropyLoss'", &[&[2, 6], &[3, 4]]);
+        assert_eq!(text, "the first two bottoms must have the same first axis, found 2 x 6 and 3 x 4");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Arity, Backward, Forward, Kind, LabelRange, Layer, LayerError, Outline, Role, Setup,
     axes::make_room,
-    labels::Labels,
+    labels::{Labels, same_samples},
     loss_normalizer::{Counts, Normalizer},
     probabilities::Probabilities,
     selective_sampling::SelectiveSampling,
@@ -84,6 +84,7 @@ fn from_config(config: &LayerParameter, _: &Setup) -> Result<Box<dyn Layer>, Lay
 impl Layer for SoftmaxWithLoss {
     fn outline(&mut self, bottoms: &[Shape]) -> Result<Outline, LayerError> {
         self.labels.outline(&bottoms[0], &bottoms[1], self.axis, "softmax_param.axis")?;
+        same_samples(&bottoms[0], &bottoms[1])?;
         let dims = self.labels.dims;
         let weights = self.class_weights.len();
         if weights != 0 && weights != dims.classes {
@@ -228,5 +229,9 @@ mod tests {
             "class_weighting has 1 values for 3 classes"
         );
         assert!(refused("softmax_param { axis: 3 }").contains("no axis 3"));
+        let by_column = |labels: &[usize]| {
+            refusal("type: 'SoftmaxWithLoss' softmax_param { axis: 0 }", &[&[2, 3], labels])
+        };
+        assert_eq!(by_column(&[3]), "the first two bottoms must have the same first axis, found 2 x 3 and 3");
     }
 }
