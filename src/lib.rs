@@ -6,6 +6,7 @@ pub mod cli;
 pub mod comm;
 pub mod config;
 pub mod data;
+pub mod files;
 pub mod kernels;
 pub mod layers;
 pub mod measures;

@@ -10,13 +10,14 @@ use std::{
 const TABLE: &[(&str, &[&str])] = &[
     ("comm", &[]),
     ("measures", &[]),
+    ("files", &[]),
     ("tensor", &[]),
     ("config", &[]),
     ("kernels", &["tensor"]),
-    ("data", &["config", "tensor"]),
+    ("data", &["config", "files", "tensor"]),
     ("layers", &["config", "data", "kernels", "tensor"]),
     ("net", &["config", "layers", "kernels", "tensor"]),
-    ("snapshot", &["config", "kernels", "layers", "net", "tensor"]),
+    ("snapshot", &["config", "files", "kernels", "layers", "net", "tensor"]),
     ("solver", &["comm", "config", "kernels", "net", "snapshot", "tensor"]),
     ("report", &["config", "measures", "net", "snapshot", "solver", "tensor"]),
     (

@@ -1,14 +1,14 @@
 //! Rows that are collected and written as the datasets of one HDF5 file.
 
 use std::{
-    fs, io,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use hdf5_pure::FileBuilder;
 
 use super::DataError;
-use crate::tensor::Shape;
+use crate::{files, tensor::Shape};
 
 /// An HDF5 file whose datasets grow by rows.
 pub struct RowFile {
@@ -74,13 +74,8 @@ impl RowFile {
             file.create_dataset(&set.name).with_f32_data(&set.values).with_shape(&axes);
         }
         let bytes = file.finish().map_err(|e| DataError::file(&self.path, e.to_string()))?;
-        // A reader never sees half a file.
-        let part = self.path.with_extension("h5.part");
-        let write = || -> io::Result<()> {
-            fs::write(&part, &bytes)?;
-            fs::rename(&part, &self.path)
-        };
-        write().map_err(DataError::io("write", &self.path))?;
+        files::replace(&self.path, |file| file.write_all(&bytes))
+            .map_err(DataError::io("write", &self.path))?;
         self.behind = false;
         Ok(())
     }
@@ -115,7 +110,7 @@ mod tests {
         assert_eq!(data.shape().unwrap(), [3, 2]);
         assert_eq!(data.read_f32().unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(file.dataset("label").unwrap().read_f32().unwrap(), [0.0, 1.0, 4.0]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -6,9 +6,8 @@ use std::{
     path::Path,
 };
 
-use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
-
 use super::{Access, SnapshotError, wire::PIECE};
+use crate::files;
 
 /// What has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +18,8 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Writes `bytes` beside `path`, syncs, and renames over `path`; makes the folder if it is not there. A file in its place
-/// gives its permissions; a symbolic link there is replaced, and where it led stays as it is.
+/// Writes `bytes` beside `path`, syncs, and renames over `path`, as [`files::replace`] does; makes the folder if it is not
+/// there.
 ///
 /// # Errors
 /// When that fails: whatever stood at `path` then still does.
@@ -40,22 +39,14 @@ pub fn write_whole_with(
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let there = fs::symlink_metadata(path).ok();
-        // Found out only at the end, it would leave what was written beside it.
-        if there.as_ref().is_some_and(fs::Metadata::is_dir) {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        // A link's own permissions let everybody write.
-        let keeps = there.is_none_or(|there| !there.is_symlink());
-        let mut file = AtomicWriteFile::options().preserve_mode(keeps).open(path)?;
-        let mut counted = Counted::new(file.as_file_mut());
-        let mut buffered = BufWriter::with_capacity(PIECE, &mut counted);
-        content(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        let written = counted.written();
-        file.commit()?;
-        Ok(written)
+        files::replace(path, |file| {
+            let mut counted = Counted::new(file);
+            let mut buffered = BufWriter::with_capacity(PIECE, &mut counted);
+            content(&mut buffered)?;
+            buffered.flush()?;
+            drop(buffered);
+            Ok(counted.written())
+        })
     };
     write().map_err(SnapshotError::io(Access::Write, path))
 }
@@ -132,25 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn folders_stay_and_links_are_replaced_but_not_what_they_lead_to() {
-        use std::os::unix::fs::{PermissionsExt as _, symlink};
+    fn folders_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let names = || fs::read_dir(folder.path()).unwrap().count();
-        let (inner, link) = (folder.path().join("inner"), folder.path().join("link"));
+        let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         assert!(write_whole(&inner, b"x").is_err());
-        assert_eq!(names(), 1, "nothing is left of it");
-        let best = folder.path().join("best");
-        fs::write(&best, "best").unwrap();
-        symlink(&best, &link).unwrap();
-        write_whole(&link, b"new").unwrap();
-        assert_eq!((fs::read(&best).unwrap(), fs::read(&link).unwrap()), (b"best".to_vec(), b"new".to_vec()));
-        let mode = fs::symlink_metadata(&link).unwrap().permissions().mode();
-        assert_eq!(mode & 0o022, 0, "{mode:o}");
-        fs::set_permissions(&best, fs::Permissions::from_mode(0o600)).unwrap();
-        write_whole(&best, b"kept").unwrap();
-        assert_eq!(fs::metadata(&best).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(names(), 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of it");
     }
 
     #[test]
