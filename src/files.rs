@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    process,
 };
 
 use atomic_write_file::AtomicWriteFile;
@@ -66,6 +67,84 @@ pub fn replace<T>(path: &Path, content: impl FnOnce(&mut File) -> io::Result<T>)
     }
 }
 
+/// A folder of files that gets its name when it is whole. Until then it is made in a hidden folder beside,
+/// `.NAME.partial-PID`, which goes with this value; what a kill leaves of one is removed by the next of its name.
+pub struct NewFolder {
+    path: PathBuf,
+    /// The hidden folder.
+    around: PathBuf,
+    /// Holds the lock that tells others that somebody works here.
+    _lock: Option<File>,
+}
+
+impl NewFolder {
+    /// A new folder for `path`; who has it makes [`part`](Self::part).
+    ///
+    /// # Errors
+    /// When something is at `path` already, or nothing can be written beside it.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already"));
+        }
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+        let start = format!(".{name}.partial-");
+        sweep(path.parent().unwrap_or(Path::new("")), &start);
+        let own = format!("{start}{}", process::id());
+        let (mut around, mut again) = (path.with_file_name(&own), 0);
+        while let Err(e) = fs::create_dir(&around) {
+            if e.kind() != io::ErrorKind::AlreadyExists {
+                return Err(e);
+            }
+            // Of a process of this number on another machine, or of another thread.
+            again += 1;
+            around = path.with_file_name(format!("{own}-{again}"));
+        }
+        // Some network file systems know no locks of folders: there nothing is swept either.
+        let lock = File::open(&around).ok().filter(|folder| folder.try_lock().is_ok());
+        Ok(Self { path: path.to_owned(), around, _lock: lock })
+    }
+
+    /// Where the folder is until it is whole.
+    pub fn part(&self) -> PathBuf {
+        self.around.join("part")
+    }
+
+    /// Waits for the disk, and gives the folder its name.
+    ///
+    /// # Errors
+    /// When that fails: then there is no such folder.
+    pub fn finish(self) -> io::Result<()> {
+        let part = self.part();
+        for entry in fs::read_dir(&part)? {
+            File::open(entry?.path())?.sync_all()?;
+        }
+        fs::rename(part, &self.path)?;
+        // Not all file systems can wait for a folder.
+        let beside = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _ = File::open(beside).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.around);
+    }
+}
+
+/// Removes what killed processes have left: folders whose names start so, and that nobody has locked.
+fn sweep(folder: &Path, start: &str) {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(start)) {
+        let path = entry.path();
+        // A lock that cannot be had at all says nothing.
+        if File::open(&path).is_ok_and(|left| left.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -103,6 +182,39 @@ mod tests {
         symlink("inner", at("folder")).unwrap();
         assert!(put(&at("folder"), "x").is_err());
         assert_eq!(fs::read_dir(at("inner")).unwrap().count(), 2, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_folder_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        // Of a process that was killed.
+        let left = format!(".db.partial-{}", process::id());
+        fs::create_dir_all(folder.path().join(&left).join("part")).unwrap();
+        let fill = |new: &NewFolder| {
+            fs::create_dir(new.part()).unwrap();
+            fs::write(new.part().join("data"), "x").unwrap();
+        };
+        let first = NewFolder::at(&path).unwrap();
+        fill(&first);
+        assert_eq!(names(), [&left[..]], "what was left is gone");
+        // A second one at the same time leaves the first alone.
+        let second = NewFolder::at(&path).unwrap();
+        fill(&second);
+        assert_eq!(names().len(), 2);
+        drop(first);
+        assert_eq!(names().len(), 1, "what is not finished is removed");
+        second.finish().unwrap();
+        assert_eq!(names(), ["db"]);
+        assert_eq!(fs::read_to_string(path.join("data")).unwrap(), "x");
+        assert!(NewFolder::at(&path).is_err(), "nothing is overwritten");
+        assert!(NewFolder::at(&folder.path().join("none/db")).is_err());
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! `cnnctl extract-features`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -69,15 +66,11 @@ impl ExtractArgs {
         weights::copy(weights::load(&self.weights)?, &net, &mut params, &file)?;
         let mut features = self.features(&net)?;
         report::info("Extracting features");
-        let extracted = (0..self.batches).try_for_each(|_| {
+        for _ in 0..self.batches {
             net.forward(&mut params).map_err(fail)?;
-            features.iter_mut().try_for_each(|feature| feature.take(&net))
-        });
-        let finished = extracted.and_then(|()| features.iter_mut().try_for_each(Feature::finish));
-        if finished.is_err() {
-            features.iter().for_each(Feature::remove);
+            features.iter_mut().try_for_each(|feature| feature.take(&net))?;
         }
-        finished?;
+        features.into_iter().try_for_each(Feature::finish)?;
         report::info("Successfully extracted the features!");
         Ok(0)
     }
@@ -88,17 +81,8 @@ impl ExtractArgs {
             let hint = config::or_did_you_mean(missing, names.iter().copied());
             return Err(Failure::new(CONFIG, format!("the net has no blob `{missing}`{hint}")));
         }
-        let mut features: Vec<Feature> = Vec::new();
-        for (blob, path) in self.blobs.iter().zip(&self.outputs) {
-            match Feature::create(blob, path, &self.kind) {
-                Ok(feature) => features.push(feature),
-                Err(failure) => {
-                    features.iter().for_each(Feature::remove);
-                    return Err(failure);
-                }
-            }
-        }
-        Ok(features)
+        let each = self.blobs.iter().zip(&self.outputs);
+        each.map(|(blob, path)| Feature::create(blob, path, &self.kind)).collect()
     }
 }
 
@@ -111,13 +95,8 @@ struct Feature {
 }
 
 enum Sink {
-    /// `None` when it is finished.
-    Database(Option<Box<dyn DatabaseWriter>>),
-    File {
-        hdf5: bool,
-        row: Vec<usize>,
-        values: Vec<f32>,
-    },
+    Database(Box<dyn DatabaseWriter>),
+    File { hdf5: bool, row: Vec<usize>, values: Vec<f32> },
 }
 
 impl Feature {
@@ -126,7 +105,7 @@ impl Feature {
         let sink = match kind {
             "hdf5" => file(true),
             "npy" => file(false),
-            _ => Sink::Database(Some(data::create_database(kind, path)?)),
+            _ => Sink::Database(data::create_database(kind, path)?),
         };
         Ok(Self { blob: blob.to_owned(), path: path.to_owned(), rows: 0, sink })
     }
@@ -153,9 +132,7 @@ impl Feature {
                         ..Datum::default()
                     };
                     let key = format!("{:010}", self.rows + i);
-                    if let Some(writer) = writer {
-                        data::put_datum(&mut **writer, &key, &datum)?;
-                    }
+                    data::put_datum(&mut **writer, &key, &datum)?;
                 }
             }
             Sink::File { row: known, values: all, .. } => {
@@ -171,18 +148,14 @@ impl Feature {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        match &mut self.sink {
-            Sink::Database(writer) => {
-                if let Some(writer) = writer.take() {
-                    writer.finish()?;
-                }
-            }
+    fn finish(self) -> Result<(), Failure> {
+        match self.sink {
+            Sink::Database(writer) => writer.finish()?,
             Sink::File { hdf5, row, values } => {
                 let shape = [&[self.rows], &row[..]].concat();
                 let bytes = match hdf5 {
-                    true => data::hdf5_bytes(&self.blob, &shape, values),
-                    false => data::npy_bytes(&shape, values),
+                    true => data::hdf5_bytes(&self.blob, &shape, &values),
+                    false => data::npy_bytes(&shape, &values),
                 };
                 let bytes = bytes.map_err(|e| {
                     Failure::new(FAILED, format!("cannot write {}: {e}", self.path.display()))
@@ -190,15 +163,8 @@ impl Feature {
                 write_whole(&self.path, &bytes)?;
             }
         }
-        let (rows, blob) = (self.rows, &self.blob);
+        let (rows, blob) = (self.rows, self.blob);
         report::info(&format!("Extracted features of {rows} query images for feature blob {blob}"));
         Ok(())
-    }
-
-    /// Removes a database that is not whole: it was new, and holds nothing else.
-    fn remove(&self) {
-        if let Sink::Database(Some(_)) = self.sink {
-            let _ = fs::remove_dir_all(&self.path);
-        }
     }
 }

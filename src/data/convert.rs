@@ -1,6 +1,6 @@
 //! Data sets rewritten as the databases that Caffe's tools make.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{DataError, Source, create_database, datum, put_datum};
 use crate::config::proto::Datum;
@@ -19,17 +19,13 @@ pub fn write_database(
 ) -> Result<usize, DataError> {
     let mut writer = create_database(backend, path)?;
     let mut count = 0;
-    let written = entries.into_iter().try_for_each(|entry| {
+    for entry in entries {
         let (key, datum) = entry?;
         count += 1;
-        put_datum(&mut *writer, &key, &datum)
-    });
-    let written = written.and_then(|()| writer.finish());
-    if written.is_err() {
-        // The folder is new, and holds nothing but the half database.
-        let _ = fs::remove_dir_all(path);
+        put_datum(&mut *writer, &key, &datum)?;
     }
-    written.map(|()| count)
+    writer.finish()?;
+    Ok(count)
 }
 
 /// The entry of sample `index`: its key is the number in so many digits, as Caffe's tools write it.

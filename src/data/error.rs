@@ -64,6 +64,22 @@ impl DataError {
         }
     }
 
+    /// The error with what is in the folder `from` named as in the folder `to`.
+    pub(super) fn moved(mut self, from: &Path, to: &Path) -> Self {
+        match &mut self {
+            Self::Io { path, .. }
+            | Self::File { path, .. }
+            | Self::Sample { path, .. }
+            | Self::Empty { path } => {
+                if let Ok(rest) = path.strip_prefix(from) {
+                    *path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+                }
+            }
+            Self::Setting(_) | Self::Panicked(_) => {}
+        }
+        self
+    }
+
     /// A [`DataError::File`].
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), problem: problem.into() }
