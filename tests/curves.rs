@@ -240,7 +240,7 @@ fn what_cannot_be_drawn_is_said() {
         (&["plot", "caffe.INFO", "--y", "wombat"], 2, "no run has `wombat`; there are loss, accuracy, lr"),
         (&["plot", "caffe.INFO", "--x", "epoch"], 2, "`caffe` does not tell epochs"),
         (&["plot", "net.prototxt"], 5, "net.prototxt: tells of no iteration"),
-        (&["plot", "none"], 5, "none: cannot read"),
+        (&["plot", "none"], 2, "error: cannot read none: "),
     ];
     for (arguments, status, message) in cases {
         let (found, _, log) = folder.run(arguments);

@@ -84,6 +84,7 @@ struct Facts {
 
 impl InfoArgs {
     fn run(self) -> Done {
+        self.contact_sheet.as_deref().map_or(Ok(()), output::check_image)?;
         let kind = self.backend.clone().unwrap_or_else(|| guess(&self.path).to_owned());
         let location = Location {
             path: self.path.clone(),

@@ -7,6 +7,7 @@ use crate::{
     config::{ConfigError, Diagnostic, Diagnostics, NetFile, SolverFile, proto::LayerParameter},
     data::DataError,
     net::NetError,
+    report::history::HistoryError,
     snapshot::{Access, SnapshotError},
     solver::SolverError,
 };
@@ -60,6 +61,7 @@ impl Failure {
                 (CONFIG, layer, *origin, &field[..], message)
             }
             NetError::Value { layer, origin, message } => (DATA, layer, *origin, "", message),
+            NetError::Output { layer, origin, message } => (FAILED, layer, *origin, "", message),
             NetError::Net(message) => {
                 let Some(file) = file else { return Self::new(CONFIG, message) };
                 let diagnostic = file.error("", message.clone());
@@ -135,7 +137,17 @@ impl From<ConfigError> for Failure {
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        Self::chain(DATA, &error)
+        Self::chain(if error.is_of_output() { FAILED } else { DATA }, &error)
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        let status = match error {
+            HistoryError::Read { .. } => CONFIG,
+            HistoryError::Content { .. } => DATA,
+        };
+        Self::chain(status, &error)
     }
 }
 

@@ -51,6 +51,7 @@ impl From<BorderArg> for Border {
 
 impl FilterArgs {
     pub(super) fn run(self) -> Done {
+        output::check_image(&self.output)?;
         let decode = if self.gray { Decode::Gray } else { Decode::Native };
         let image = Image::read(&self.input, decode)?;
         let filtered = self.kernel.apply(&image, self.border.into());

@@ -6,7 +6,7 @@ use super::{
     Failure,
     failure::{CONFIG, FAILED},
 };
-use crate::{report, snapshot::write_whole};
+use crate::{data::Image, report, snapshot::write_whole};
 
 /// Prints to stdout.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -16,6 +16,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// The ending of a file's name, in small letters.
 pub fn ending(path: &Path) -> String {
     path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// Refuses a file for an image that ends in neither .png nor .jpg.
+pub fn check_image(path: &Path) -> Result<(), Failure> {
+    Image::check_name(path).map_err(|e| Failure::chain(CONFIG, &e))
 }
 
 /// Refuses sizes of pictures that no screen has.

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{
-    Done, Failure,
-    failure::{CONFIG, DATA},
-};
+use super::{Done, Failure, failure::CONFIG};
 use crate::{
     report::{
         self,
@@ -36,7 +33,7 @@ pub struct ParseLogArgs {
 
 impl ParseLogArgs {
     pub(super) fn run(self) -> Done {
-        let history = History::read(&self.file).map_err(|e| Failure::new(DATA, e))?;
+        let history = History::read(&self.file)?;
         for turn in &history.turns {
             report::info(&format!(
                 "line {}: the run goes back from iteration {} to {}",

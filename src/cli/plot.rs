@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Done, Failure,
-    failure::{CONFIG, DATA, FAILED},
+    failure::{CONFIG, FAILED},
     output,
 };
 use crate::report::{
@@ -73,7 +73,7 @@ impl PlotArgs {
         let format = self.output.as_deref().map(Format::of).transpose()?;
         let runs = self.runs.iter().zip(names(&self.runs));
         let read = |(run, name): (&String, String)| {
-            let history = History::read(file(run).1).map_err(|e| Failure::new(DATA, e))?;
+            let history = History::read(file(run).1)?;
             Ok(Run { name, history })
         };
         let runs: Vec<Run> = runs.map(read).collect::<Result<_, Failure>>()?;

@@ -5,11 +5,11 @@
 
 use std::{fs, ops::Range, path::PathBuf};
 
-use super::{Column, DataError, Location, Pixels, Sample, Source};
+use super::{Access, Column, DataError, Location, Pixels, Sample, Source};
 
 pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     let path = &location.path;
-    let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+    let bytes = fs::read(path).map_err(DataError::io(Access::Open, path))?;
     let text = String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not text: {e}")))?;
     let mut rows = Vec::new();
     let mut at = 0;

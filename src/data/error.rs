@@ -1,7 +1,7 @@
 //! What can be wrong with data: each error names the file, and the sample where there is one.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -11,8 +11,8 @@ pub enum DataError {
     /// The file system says no.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried: `open`, `read`, `write`.
-        action: &'static str,
+        /// What was tried.
+        action: Access,
         /// The file.
         path: PathBuf,
         /// The system's reason.
@@ -50,10 +50,39 @@ pub enum DataError {
     Panicked(String),
 }
 
+/// What is done with a file or a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is opened to be read.
+    Open,
+    /// It is read.
+    Read,
+    /// It is made.
+    Create,
+    /// It is written.
+    Write,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Write => "write",
+        })
+    }
+}
+
 impl DataError {
     /// An [`DataError::Io`] for `map_err`.
-    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+    pub(crate) fn io<'a>(action: Access, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Whether it is of what was to be written, not of data.
+    pub fn is_of_output(&self) -> bool {
+        matches!(self, Self::Io { action: Access::Create | Access::Write, .. })
     }
 
     /// The message with the system's reason, for errors that carry only text.

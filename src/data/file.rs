@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::DataError;
+use super::{Access, DataError};
 
 /// An open file with its name, for messages, and its length.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(crate) struct DataFile {
 impl DataFile {
     /// Opens for reading only.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("open", path))?;
-        let about = file.metadata().map_err(DataError::io("open", path))?;
+        let file = File::open(path).map_err(DataError::io(Access::Open, path))?;
+        let about = file.metadata().map_err(DataError::io(Access::Open, path))?;
         if about.is_dir() {
             return Err(DataError::file(path, "this is a folder, not a file"));
         }
@@ -44,7 +44,7 @@ impl DataFile {
                 let end = offset.saturating_add(bytes.len() as u64);
                 self.bad(format!("cut off: {end} bytes expected, {} found", self.len))
             }
-            _ => DataError::io("read", &self.path)(e),
+            _ => DataError::io(Access::Read, &self.path)(e),
         })
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, File};
 
-use super::{DataError, Draw, Feed, Location, Pixels, Place, Sample, Source};
+use super::{Access, DataError, Draw, Feed, Location, Pixels, Place, Sample, Source};
 use crate::tensor::{Shape, f32_of_half};
 
 /// Values in a block, all tops together: 64 MB.
@@ -63,7 +63,7 @@ impl Tables {
         if names.is_empty() {
             return Err(DataError::Setting("HDF5Data needs a top: each names a dataset".into()));
         }
-        let text = fs::read_to_string(list).map_err(DataError::io("open", list))?;
+        let text = fs::read_to_string(list).map_err(DataError::io(Access::Open, list))?;
         let mut tables = Self { any_shape, ..Self::empty(list, names) };
         for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             tables.add_file(Path::new(path), values)?;
@@ -141,7 +141,7 @@ impl Tables {
     fn datasets(&self, path: &Path) -> Result<Vec<Dataset>, DataError> {
         let bad = |problem: String| DataError::file(path, problem);
         // The crate's own error for a missing file does not name it.
-        drop(fs::File::open(path).map_err(DataError::io("open", path))?);
+        drop(fs::File::open(path).map_err(DataError::io(Access::Open, path))?);
         let file = File::open_streaming(path).map_err(|e| bad(format!("not a readable HDF5 file: {e}")))?;
         let open = |name: &String| {
             file.dataset(name).map_err(|e| match file.root().datasets() {
@@ -223,7 +223,7 @@ pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     let names: Vec<_> = std::iter::once(values).chain(labels).collect();
     let path = &location.path;
     let mut magic = [0; 8];
-    let mut file = fs::File::open(path).map_err(DataError::io("open", path))?;
+    let mut file = fs::File::open(path).map_err(DataError::io(Access::Open, path))?;
     let is_hdf5 = file.read_exact(&mut magic).is_ok() && magic == *b"\x89HDF\r\n\x1a\n";
     let tables = if is_hdf5 { Tables::of_file(path, &names)? } else { Tables::open(path, &names)? };
     let shape = match tables.shapes[0][..] {

@@ -12,7 +12,7 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use super::{
-    DataError, Location, Source,
+    Access, DataError, Location, Source,
     array::{Array, Bytes, Layout, Number, Pair},
     file::DataFile,
 };
@@ -58,7 +58,7 @@ fn number(code: u8) -> Option<Number> {
 }
 
 fn unpack(path: &Path) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let file = File::open(path).map_err(DataError::io(Access::Open, path))?;
     let mut bytes = Vec::new();
     MultiGzDecoder::new(BufReader::new(file))
         .read_to_end(&mut bytes)

@@ -8,7 +8,7 @@ use image::{
     metadata::Orientation,
 };
 
-use super::{DataError, Pixels};
+use super::{Access, DataError, Pixels};
 
 /// How many channels a compressed image is decoded to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Image {
     /// # Errors
     /// When the file cannot be read or decoded.
     pub fn read(path: &Path, how: Decode) -> Result<Self, DataError> {
-        let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+        let bytes = fs::read(path).map_err(DataError::io(Access::Open, path))?;
         decode(&bytes, how).map_err(|problem| DataError::file(path, problem))
     }
 
@@ -46,14 +46,22 @@ impl Image {
     /// # Errors
     /// When it names neither JPEG nor PNG, or the image has channels that the kind cannot hold.
     pub fn file_bytes(&self, path: &Path) -> Result<Vec<u8>, DataError> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let kind = Kind::named(extension).ok_or_else(|| "its name must end in .png or .jpg".to_owned());
-        kind.and_then(|kind| encode(self, kind)).map_err(|problem| DataError::file(path, problem))
+        encode(self, kind_of(path)?).map_err(|problem| DataError::file(path, problem))
+    }
+
+    /// Refuses a path that no image can be written to, for its extension names neither JPEG nor PNG.
+    pub fn check_name(path: &Path) -> Result<(), DataError> {
+        kind_of(path).map(drop)
     }
 
     pub(crate) fn into_pixels(self) -> Pixels {
         Pixels::U8(self.values)
     }
+}
+
+fn kind_of(path: &Path) -> Result<Kind, DataError> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    Kind::named(extension).ok_or_else(|| DataError::file(path, "its name must end in .png or .jpg"))
 }
 
 /// The sizes come from the file: a damaged one must not take all memory.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Location, Sample, Source, image};
+use super::{Access, DataError, Location, Sample, Source, image};
 
 pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     Ok(Box::new(ImageList::open(location)?))
@@ -32,7 +32,7 @@ fn lines(text: &str) -> Vec<Range<usize>> {
 impl ImageList {
     pub fn open(location: &Location) -> Result<Self, DataError> {
         let path = &location.path;
-        let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+        let bytes = fs::read(path).map_err(DataError::io(Access::Open, path))?;
         let text = String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not text: {e}")))?;
         let list = Self { lines: lines(&text), text, location: location.clone() };
         // Better now than after an hour of training.

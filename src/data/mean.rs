@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-use super::{DataError, Pixels, Sample, npy, source::times};
+use super::{Access, DataError, Pixels, Sample, npy, source::times};
 use crate::config::proto::{BlobProto, TransformationParameter};
 
 /// A mean in the making. Sums have 53 bits, so that a large set loses nothing; Caffe's have 24.
@@ -148,7 +148,7 @@ impl Mean {
 
 /// Reads a mean image as `compute_image_mean` writes it, or as the array of NumPy that Caffe's Python tools take.
 fn read(path: &Path) -> Result<Mean, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io("open", path))?;
+    let bytes = fs::read(path).map_err(DataError::io(Access::Open, path))?;
     let (axes, values) = if bytes.starts_with(b"\x93NUMPY") {
         let (axes, values) = npy::read_npy(path)?;
         (axes.into_iter().map(|axis| axis as i64).collect(), values)

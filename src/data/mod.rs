@@ -55,7 +55,7 @@ pub use batches::Batches;
 pub use contact_sheet::contact_sheet;
 pub use convert::{Entry, numbered, write_database};
 pub use datum::parse_datum;
-pub use error::DataError;
+pub use error::{Access, DataError};
 pub use feed::{Feed, Images, Place};
 pub use hdf5::Tables;
 pub use image::{Decode, Image};

@@ -10,7 +10,7 @@ use std::{
 use zip::ZipArchive;
 
 use super::{
-    DataError, Location, Source,
+    Access, DataError, Location, Source,
     array::{Array, Bytes, Layout, Number, Pair},
     file::DataFile,
 };
@@ -54,7 +54,7 @@ fn array(path: &Path) -> Result<Array, DataError> {
 
 fn member(archive: &Path, name: &str) -> Result<Bytes, DataError> {
     let bad = |problem: String| DataError::file(archive, problem);
-    let file = File::open(archive).map_err(DataError::io("open", archive))?;
+    let file = File::open(archive).map_err(DataError::io(Access::Open, archive))?;
     let mut zip =
         ZipArchive::new(BufReader::new(file)).map_err(|e| bad(format!("not an npz archive: {e}")))?;
     let mut entry = zip.by_name(&format!("{name}.npy")).map_err(|e| bad(format!("array `{name}`: {e}")))?;

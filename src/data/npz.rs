@@ -4,7 +4,7 @@ use std::{fs::File, io::BufReader, io::Read as _, path::Path};
 
 use zip::ZipArchive;
 
-use super::{DataError, array::Bytes, npy};
+use super::{Access, DataError, array::Bytes, npy};
 
 /// An array of an archive.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct NamedArray {
 /// When it cannot be read, or one of its files is no array of numbers.
 pub fn read_npz(path: &Path) -> Result<Vec<NamedArray>, DataError> {
     let bad = |problem: String| DataError::file(path, problem);
-    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let file = File::open(path).map_err(DataError::io(Access::Open, path))?;
     let mut zip =
         ZipArchive::new(BufReader::new(file)).map_err(|e| bad(format!("not an npz archive: {e}")))?;
     let mut arrays = Vec::with_capacity(zip.len().min(1 << 16));

@@ -7,7 +7,7 @@ use std::{
 
 use hdf5_pure::FileBuilder;
 
-use super::DataError;
+use super::{Access, DataError};
 use crate::{files, tensor::Shape};
 
 /// An HDF5 file whose datasets grow by rows.
@@ -75,7 +75,7 @@ impl RowFile {
         }
         let bytes = file.finish().map_err(|e| DataError::file(&self.path, e.to_string()))?;
         files::replace(&self.path, |file| file.write_all(&bytes))
-            .map_err(DataError::io("write", &self.path))?;
+            .map_err(DataError::io(Access::Write, &self.path))?;
         self.behind = false;
         Ok(())
     }

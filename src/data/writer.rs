@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-use super::{DataError, leveldb, lmdb};
+use super::{Access, DataError, leveldb, lmdb};
 use crate::{config::proto::Datum, files::NewFolder};
 
 /// A database that takes entries in ascending order of their keys.
@@ -60,7 +60,7 @@ impl DatabaseWriter for Unnamed {
     fn finish(self: Box<Self>) -> Result<(), DataError> {
         let Self { writer, folder, path } = *self;
         writer.finish().map_err(|e| e.moved(&folder.part(), &path))?;
-        folder.finish().map_err(DataError::io("write", &path))
+        folder.finish().map_err(DataError::io(Access::Write, &path))
     }
 }
 
@@ -77,7 +77,7 @@ pub fn create_database(kind: &str, path: &Path) -> Result<Box<dyn DatabaseWriter
             known.join(", ")
         )));
     };
-    let folder = NewFolder::at(path).map_err(DataError::io("create", path))?;
+    let folder = NewFolder::at(path).map_err(DataError::io(Access::Create, path))?;
     let writer = create(&folder.part()).map_err(|e| e.moved(&folder.part(), path))?;
     Ok(Box::new(Unnamed { writer, folder, path: path.to_owned() }))
 }

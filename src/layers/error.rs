@@ -19,6 +19,9 @@ pub enum LayerError {
     /// Values that a pass met: a label out of range, an unreadable sample.
     #[error("{0}")]
     Value(String),
+    /// A file that a pass was to write.
+    #[error("{0}")]
+    Output(String),
 }
 
 impl LayerError {
@@ -35,6 +38,11 @@ impl LayerError {
     /// A bad value in a pass.
     pub fn value(message: impl Into<String>) -> Self {
         Self::Value(message.into())
+    }
+
+    /// A file that cannot be written.
+    pub fn output(message: impl Into<String>) -> Self {
+        Self::Output(message.into())
     }
 }
 

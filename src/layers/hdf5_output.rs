@@ -67,7 +67,7 @@ impl Layer for Hdf5Output {
     }
 
     fn finish(&mut self) -> Result<(), LayerError> {
-        self.file.write().map_err(|e| LayerError::value(e.with_reason()))
+        self.file.write().map_err(|e| LayerError::output(e.with_reason()))
     }
 }
 

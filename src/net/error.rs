@@ -27,6 +27,16 @@ pub enum NetError {
         /// What is wrong.
         message: String,
     },
+    /// A file that a pass was to write.
+    #[error("layer `{layer}`: {message}")]
+    Output {
+        /// The layer's name.
+        layer: String,
+        /// Its place in the text, as in [`NetError::Layer`].
+        origin: u32,
+        /// What is wrong.
+        message: String,
+    },
     /// Something else about the net as a whole.
     #[error("{0}")]
     Net(String),
@@ -63,6 +73,9 @@ impl NetError {
             LayerError::Shape(message) => Self::layer(config, "", message),
             LayerError::Value(message) => {
                 Self::Value { layer: config.name().to_owned(), origin: config.cnnctl_origin(), message }
+            }
+            LayerError::Output(message) => {
+                Self::Output { layer: config.name().to_owned(), origin: config.cnnctl_origin(), message }
             }
         }
     }

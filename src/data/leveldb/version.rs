@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    super::{DataError, file::DataFile},
+    super::{Access, DataError, file::DataFile},
     log,
     wire::Cursor,
 };
@@ -33,7 +33,7 @@ impl Version {
             let problem = "this is no LevelDB database; say `backend: LMDB` if it is one of LMDB";
             return Err(DataError::file(folder, problem));
         }
-        let name = fs::read_to_string(&current).map_err(DataError::io("open", &current))?;
+        let name = fs::read_to_string(&current).map_err(DataError::io(Access::Open, &current))?;
         let name = name.trim_end();
         if !name.starts_with("MANIFEST-") || name.contains(['/', '\\']) {
             return Err(DataError::file(&current, "does not name a manifest"));
@@ -120,8 +120,8 @@ impl Version {
 /// The numbers of the files in the folder with one of these endings, in order.
 fn numbered(folder: &Path, endings: &[&str]) -> Result<Vec<u64>, DataError> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DataError::io("open", folder))? {
-        let name = entry.map_err(DataError::io("read", folder))?.file_name();
+    for entry in fs::read_dir(folder).map_err(DataError::io(Access::Open, folder))? {
+        let name = entry.map_err(DataError::io(Access::Read, folder))?.file_name();
         let (number, ending) = name.to_str().and_then(|n| n.split_once('.')).unwrap_or_default();
         numbers.extend(number.parse::<u64>().ok().filter(|_| endings.contains(&ending)));
     }

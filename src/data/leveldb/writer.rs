@@ -1,10 +1,13 @@
 //! Writes a LevelDB database.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rusty_leveldb::{CompressorId, DB, Options, Status, compressor::SnappyCompressor};
 
-use super::super::DataError;
+use super::super::{Access, DataError};
 
 /// A database being written.
 pub struct Writer {
@@ -15,7 +18,7 @@ pub struct Writer {
 impl Writer {
     /// Makes the folder `path` with an empty database; an existing folder is an error.
     pub fn create(path: &Path) -> Result<Self, DataError> {
-        std::fs::create_dir(path).map_err(DataError::io("create", path))?;
+        std::fs::create_dir(path).map_err(DataError::io(Access::Create, path))?;
         // As large as Caffe sets it.
         let options =
             Options { write_buffer_size: 256 << 20, compressor: SnappyCompressor::ID, ..Options::default() };
@@ -35,7 +38,7 @@ impl Writer {
 }
 
 fn failed(path: &Path, status: &Status) -> DataError {
-    DataError::file(path, format!("cannot be written: {}", status.err))
+    DataError::io(Access::Write, path)(io::Error::other(status.err.clone()))
 }
 
 #[cfg(test)]

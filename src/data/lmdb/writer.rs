@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    super::DataError,
+    super::{Access, DataError},
     page::{BIG, BRANCH, HEADER, LEAF, MAGIC, META, NO_PAGE, NODE, OVERFLOW, VERSION},
 };
 
@@ -45,10 +45,10 @@ struct Child {
 impl Writer {
     /// Makes the folder `path` with an empty database; an existing one is an error.
     pub fn create(path: &Path) -> Result<Self, DataError> {
-        fs::create_dir(path).map_err(DataError::io("create", path))?;
+        fs::create_dir(path).map_err(DataError::io(Access::Create, path))?;
         let path = path.join("data.mdb");
-        let mut file = File::create_new(&path).map_err(DataError::io("create", &path))?;
-        file.seek(SeekFrom::Start(2 * PAGE as u64)).map_err(DataError::io("write", &path))?;
+        let mut file = File::create_new(&path).map_err(DataError::io(Access::Create, &path))?;
+        file.seek(SeekFrom::Start(2 * PAGE as u64)).map_err(DataError::io(Access::Write, &path))?;
         Ok(Self {
             out: BufWriter::with_capacity(1 << 20, file),
             path,
@@ -107,7 +107,7 @@ impl Writer {
         for number in [branch_pages, leaf_pages, self.overflow_pages, self.entries, root] {
             main.extend(number.to_le_bytes());
         }
-        self.write_metas(&main).map_err(DataError::io("write", &self.path))
+        self.write_metas(&main).map_err(DataError::io(Access::Write, &self.path))
     }
 
     fn write_metas(&mut self, main: &[u8]) -> std::io::Result<()> {
@@ -167,7 +167,7 @@ impl Writer {
         let number = self.next_page;
         self.next_page += 1;
         let page = nodes.into_page(number, flags);
-        self.out.write_all(&page).map_err(DataError::io("write", &self.path))?;
+        self.out.write_all(&page).map_err(DataError::io(Access::Write, &self.path))?;
         Ok(number)
     }
 
@@ -177,7 +177,8 @@ impl Writer {
         let mut header = page_header(self.next_page, OVERFLOW);
         header[12..16].copy_from_slice(&(pages as u32).to_le_bytes());
         let padding = pages * PAGE - HEADER - value.len();
-        let mut write = |bytes: &[u8]| self.out.write_all(bytes).map_err(DataError::io("write", &self.path));
+        let mut write =
+            |bytes: &[u8]| self.out.write_all(bytes).map_err(DataError::io(Access::Write, &self.path));
         write(&header)?;
         write(value)?;
         write(&[0; PAGE][..padding])?;

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path, str::FromStr};
 
-use super::super::DataError;
+use super::super::{Access, DataError};
 
 /// The windows that overlap an object enough, and those that overlap little.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Window {
 impl List {
     /// A window is foreground from an overlap of `foreground` on, and background below `background`.
     pub fn read(path: &Path, foreground: f32, background: f32) -> Result<Self, DataError> {
-        let text = fs::read_to_string(path).map_err(DataError::io("open", path))?;
+        let text = fs::read_to_string(path).map_err(DataError::io(Access::Open, path))?;
         let mut list = Self::default();
         let mut words = text.split_ascii_whitespace();
         while let Some(word) = words.next() {

@@ -98,7 +98,9 @@ impl Finding {
     fn of(layer: usize, error: NetError) -> Self {
         let (field, message) = match error {
             NetError::Layer { field, message, .. } => (field, message),
-            NetError::Value { message, .. } | NetError::Net(message) => (String::new(), message),
+            NetError::Value { message, .. } | NetError::Output { message, .. } | NetError::Net(message) => {
+                (String::new(), message)
+            }
         };
         let (message, hint) = message_and_hint(&message);
         Self { hint: hint.map(str::to_owned), ..Self::error(layer, field, message) }

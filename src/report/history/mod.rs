@@ -9,8 +9,8 @@ pub use parse_log::{TableOptions, tables};
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, ErrorKind},
-    path::Path,
+    io::{self, BufRead as _, BufReader, ErrorKind},
+    path::{Path, PathBuf},
 };
 
 use serde_json::Value;
@@ -59,14 +59,36 @@ pub struct Turn {
     pub to: i64,
 }
 
+/// Why a file gives no run.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file system says no.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It tells of no run, or is broken.
+    #[error("{}: {message}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        message: String,
+    },
+}
+
 impl History {
     /// Reads a log, a metrics file or a table; the content tells which.
     ///
     /// # Errors
     /// Names the file, and the line where a metrics file is broken.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let fail = |message: String| format!("{}: {message}", path.display());
-        let file = File::open(path).map_err(|e| fail(format!("cannot read: {e}")))?;
+    pub fn read(path: &Path) -> Result<Self, HistoryError> {
+        let fail = |message: String| HistoryError::Content { path: path.to_owned(), message };
+        let unread = |source| HistoryError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(unread)?;
         let changed = file.metadata().and_then(|m| m.modified()).ok();
         let test_table = path.extension().is_some_and(|e| e == "test");
         let mut reader = Reader::Unknown { test_table };
@@ -77,7 +99,7 @@ impl History {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => return Err(fail(format!("cannot read: {e}"))),
+                Err(e) => return Err(unread(e)),
             }
             let whole = bytes.ends_with(b"\n");
             let line = String::from_utf8_lossy(&bytes);
@@ -217,7 +239,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        History::read(&path)
+        History::read(&path).map_err(|e| e.to_string())
     }
 
     #[test]
