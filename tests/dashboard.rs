@@ -334,6 +334,12 @@ fn a_report_is_written_however_a_run_ends() {
     fs::create_dir(folder.path("empty")).unwrap();
     let (status, _, log) = folder.run(&["report", "empty", "-o", "x.html"]);
     assert!(status == 2 && log.contains("no runs to report on"), "{log}");
+    fs::write(folder.path("picture"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    for file in ["picture", "net.prototxt"] {
+        let (status, _, log) = folder.run(&["report", "m", file, "-o", "x.html"]);
+        assert!(status == 5 && log.contains(&format!("error: {file}: tells of no iteration")), "{log}");
+    }
+    assert!(!folder.path("x.html").exists());
 }
 
 #[test]

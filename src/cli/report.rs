@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Done, Failure, failure::CONFIG, output};
+use super::{
+    Done, Failure,
+    failure::{CONFIG, DATA},
+    output,
+};
 use crate::report::{runs::Runs, web};
 
 /// Write the page of one or several runs to a single file, to keep or to send
@@ -29,8 +33,13 @@ impl ReportArgs {
 
 /// Writes the page of these runs.
 pub(super) fn write(paths: Vec<PathBuf>, to: &Path) -> Result<(), Failure> {
-    let mut runs = Runs::new(paths).map_err(|e| Failure::new(CONFIG, format!("cannot read {e}")))?;
+    let mut runs = Runs::new(paths.clone()).map_err(|e| Failure::new(CONFIG, format!("cannot read {e}")))?;
     runs.refresh();
+    // Folders are looked through for runs; what is named must be one.
+    if let Some(run) = runs.iter().find(|run| run.is_empty() && paths.iter().any(|p| p == run.metrics())) {
+        let message = "tells of no iteration: neither a metrics file of lines of JSON nor a run's journal";
+        return Err(Failure::new(DATA, format!("{}: {message}", run.metrics().display())));
+    }
     let title = match &runs.iter().map(|run| run.summary().name).collect::<Vec<_>>()[..] {
         [] => {
             return Err(Failure::new(

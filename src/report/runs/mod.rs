@@ -58,6 +58,16 @@ impl Run {
         &self.id
     }
 
+    /// Its metrics file.
+    pub fn metrics(&self) -> &Path {
+        self.metrics.path()
+    }
+
+    /// Whether its files tell of no start and of no iteration, as far as they have been read.
+    pub fn is_empty(&self) -> bool {
+        self.record.start.is_none() && self.curves.iter().next().is_none()
+    }
+
     /// What was known when its last process began, if it has a journal.
     pub fn start(&self) -> Option<&entry::Start> {
         self.record.start.as_ref()
