@@ -1,12 +1,13 @@
 //! `cnnctl extract-features`.
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use clap::Args;
 
 use super::{
     Done, Failure,
     failure::{CONFIG, FAILED},
+    output::twice,
     weights,
 };
 use crate::{
@@ -56,6 +57,11 @@ impl ExtractArgs {
         if self.blobs.len() != self.outputs.len() {
             let (blobs, outputs) = (self.blobs.len(), self.outputs.len());
             return Err(Failure::new(CONFIG, format!("{blobs} blobs, but {outputs} things to make")));
+        }
+        if let Some(twice) = twice(self.outputs.iter().map(|path| path::absolute(path).ok())) {
+            let message =
+                format!("{} would be made twice: each blob needs its own", self.outputs[twice].display());
+            return Err(Failure::new(CONFIG, message));
         }
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);

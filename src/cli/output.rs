@@ -31,9 +31,30 @@ pub fn check_scale(scale: f32) -> Result<(), Failure> {
     Err(Failure::new(CONFIG, format!("--scale takes a number above 0, at most 20, found {scale}")))
 }
 
+/// The place of the first item that has come before.
+pub fn twice<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Option<usize> {
+    let mut seen = Vec::new();
+    items.into_iter().position(|item| {
+        let again = seen.contains(&item);
+        seen.push(item);
+        again
+    })
+}
+
 /// Writes a file, whole or not at all, and says so.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_whole(path, bytes)?;
     report::info(&format!("Wrote {}", path.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_found() {
+        assert_eq!(twice(["a", "b", "c", "b", "a"]), Some(3));
+        assert_eq!(twice(["a", "b"]), None);
+    }
 }

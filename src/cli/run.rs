@@ -10,6 +10,7 @@ use clap::Args;
 use super::{
     Done, Failure,
     failure::CONFIG,
+    output::twice,
     state::{PhaseArg, StateArgs},
     weights,
 };
@@ -69,6 +70,12 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 
 impl RunArgs {
     pub(super) fn run(self) -> Done {
+        for (flag, given) in [("--input", &self.input), ("--top-diff", &self.top_diff)] {
+            if let Some(i) = twice(given.iter().map(|(blob, _)| blob)) {
+                let message = format!("{flag} gives blob `{}` twice", given[i].0);
+                return Err(Failure::new(CONFIG, message));
+            }
+        }
         let file = config::load_net(&self.model)?;
         report::warn_all(&file.warnings);
         let (mut net, mut params) = self.build(&file)?;

@@ -231,6 +231,8 @@ fn features_go_to_databases_and_to_arrays() {
     assert!(log.contains("no blob `dat`; did you mean `data`?"), "{log}");
     let log = refusal(at, 2, &[&extract[..], &["x", "1", "lmdb"]].concat());
     assert!(log.contains("2 blobs, but 1 things to make"), "{log}");
+    let log = refusal(at, 2, &[&extract[..], &["x,./x", "1", "npy"]].concat());
+    assert!(log.contains("./x would be made twice"), "{log}");
     let log = refusal(at, 1, &[&extract[..], &["new_db,db", "1", "lmdb"]].concat());
     assert!(log.contains("cannot create `db"), "{log}");
     assert!(!at.join("new_db").exists(), "no half database stays");

@@ -68,6 +68,17 @@ fn usage_is_looked_at_before_data() {
 }
 
 #[test]
+fn an_input_is_given_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("net"), "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1 } } }")
+        .unwrap();
+    let run = ["run", "--model", "net", "--output", "o.npz", "--input", "d=a.npy", "--input", "d=b.npy"];
+    let log = refusal(at, 2, &run);
+    assert!(log.contains("error: --input gives blob `d` twice"), "{log}");
+}
+
+#[test]
 fn files_of_runs_that_are_not_there_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["plot", "parse-log"] {
