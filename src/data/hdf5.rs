@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{self, ErrorKind, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -63,7 +63,7 @@ impl Tables {
         if names.is_empty() {
             return Err(DataError::Setting("HDF5Data needs a top: each names a dataset".into()));
         }
-        let text = fs::read_to_string(list).map_err(DataError::io(Access::Open, list))?;
+        let text = read_list(list)?;
         let mut tables = Self { any_shape, ..Self::empty(list, names) };
         for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             tables.add_file(Path::new(path), values)?;
@@ -217,15 +217,33 @@ fn read_rows(dataset: &Dataset, start: u64, count: u64) -> Result<Vec<f32>, hdf5
     Ok(bytes.chunks_exact(2).map(|pair| f32_of_half(number([pair[0], pair[1]]))).collect())
 }
 
+/// Reads the list that `source` names.
+fn read_list(list: &Path) -> Result<String, DataError> {
+    let refuse = |found| {
+        let expected = "`source` is a text file that lists HDF5 files, one on a line";
+        DataError::file(list, format!("{expected}; this is {found}"))
+    };
+    if is_hdf5(list).map_err(DataError::io(Access::Open, list))? {
+        return Err(refuse("an HDF5 file itself"));
+    }
+    fs::read_to_string(list).map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => refuse("no text"),
+        _ => DataError::io(Access::Open, list)(e),
+    })
+}
+
+fn is_hdf5(path: &Path) -> io::Result<bool> {
+    let mut magic = [0; 8];
+    Ok(fs::File::open(path)?.read_exact(&mut magic).is_ok() && magic == *b"\x89HDF\r\n\x1a\n")
+}
+
 /// Opens a file, or the files of a list, as samples: one dataset holds values, another labels.
 pub(crate) fn open(location: &Location) -> Result<Box<dyn Source>, DataError> {
     let (values, labels) = location.datasets.clone();
     let names: Vec<_> = std::iter::once(values).chain(labels).collect();
     let path = &location.path;
-    let mut magic = [0; 8];
-    let mut file = fs::File::open(path).map_err(DataError::io(Access::Open, path))?;
-    let is_hdf5 = file.read_exact(&mut magic).is_ok() && magic == *b"\x89HDF\r\n\x1a\n";
-    let tables = if is_hdf5 { Tables::of_file(path, &names)? } else { Tables::open(path, &names)? };
+    let is_file = is_hdf5(path).map_err(DataError::io(Access::Open, path))?;
+    let tables = if is_file { Tables::of_file(path, &names)? } else { Tables::open(path, &names)? };
     let shape = match tables.shapes[0][..] {
         [] => [1, 1, 1],
         [w] => [1, 1, w],
@@ -388,6 +406,11 @@ mod tests {
         assert!(error.contains("dataset `short` has 1 rows, `x` has 3"), "{error}");
         let error = open(&list(folder.path(), &["a.h5", "none.h5"]), &["x"]);
         assert!(error.contains("cannot open") && error.contains("none.h5"), "{error}");
+        let error = open(&folder.path().join("a.h5"), &["x"]);
+        assert!(error.contains("a.h5`: `source` is a text file that lists HDF5 files"), "{error}");
+        assert!(error.ends_with("this is an HDF5 file itself"), "{error}");
+        fs::write(&path, [0xff]).unwrap();
+        assert!(open(&path, &["x"]).ends_with("this is no text"));
         fs::write(&path, "\n").unwrap();
         assert!(open(&path, &["x"]).contains("holds no samples"));
         let whole = fs::read(folder.path().join("a.h5")).unwrap();
