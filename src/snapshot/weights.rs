@@ -230,7 +230,11 @@ fn from_proto(mut file: Lifted) -> Result<Content, String> {
         _ => format!("not a file of weights, or a damaged one: it does not decode as a NetParameter ({e})"),
     })?;
     let (source_net, checksum) = (net.cnnctl_source_net.clone(), net.cnnctl_checksum);
-    let net = config::net_from_param(net).map_err(|e| e.to_string())?.net;
+    let file_of_net = config::net_from_param(net).map_err(|errors| {
+        let messages: Vec<&str> = errors.iter().map(|error| &error.message[..]).collect();
+        messages.join("; ")
+    })?;
+    let net = file_of_net.net;
     if net.layer.is_empty() && source_net.is_none() {
         return Err("holds neither a net nor weights".into());
     }
@@ -309,6 +313,14 @@ mod tests {
         assert_eq!((&copied.ignored[..], copied.changed), (&["old".to_owned()][..], true));
         assert_eq!(params.len(), 2);
         assert!(params.iter().all(|p| p.data[..] == values[..]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_net_inside_is_told_without_a_prefix() {
+        let old = "layers { layer { name: 'c' type: 'conv' } bottom: 'data' top: 'c' }";
+        let net = config::text::parse::<NetParameter>("net", old).unwrap().message;
+        let error = Weights::decode(net.encode_to_vec()).err().unwrap();
+        assert_eq!(error, "layer `c`: bottom `data` is not produced by any layer above");
     }
 
     #[test]
