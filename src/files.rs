@@ -67,6 +67,17 @@ pub fn replace<T>(path: &Path, content: impl FnOnce(&mut File) -> io::Result<T>)
     }
 }
 
+/// Makes a folder, and those that it is in, where they are not there.
+///
+/// # Errors
+/// When that fails: of what is there and no folder, not that it exists.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => e,
+    })
+}
+
 /// A folder of files that gets its name when it is whole. Until then it is made in a hidden folder beside,
 /// `.NAME.partial-PID`, which goes with this value; what a kill leaves of one is removed by the next of its name.
 pub struct NewFolder {
@@ -215,6 +226,15 @@ mod tests {
         assert_eq!(fs::read_to_string(path.join("data")).unwrap(), "x");
         assert!(NewFolder::at(&path).is_err(), "nothing is overwritten");
         assert!(NewFolder::at(&folder.path().join("none/db")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_folder_is_told_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("a/b")).unwrap();
+        make_folder(&folder.path().join("a/b")).unwrap();
+        let error = make_folder(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
     }
 
     #[test]

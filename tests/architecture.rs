@@ -23,8 +23,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "comm", "config", "data", "kernels", "layers", "measures", "net", "report", "snapshot", "solver",
-            "tensor",
+            "comm", "config", "data", "files", "kernels", "layers", "measures", "net", "report", "snapshot",
+            "solver", "tensor",
         ],
     ),
 ];

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Failure, failure::FAILED};
-use crate::{report::runs, snapshot};
+use crate::{files, report::runs, snapshot};
 
 /// So many times in a row nobody comes across a process that only looks.
 const LOOKERS: u32 = 5;
@@ -36,7 +36,7 @@ impl Lock {
             )
         };
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(fail)?;
+            files::make_folder(folder).map_err(fail)?;
         }
         let mut tries = 0;
         loop {

@@ -1,11 +1,14 @@
 //! What `cnnctl train` records of a run, beside its log.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Failure, failure::FAILED};
-use crate::report::{self, Records};
+use crate::{
+    files,
+    report::{self, Records},
+};
 
 /// Files about a run.
 #[derive(Args, Debug)]
@@ -61,7 +64,7 @@ impl RecordArgs {
         let folders = self.metrics.iter().chain(&self.report).filter_map(|file| file.parent());
         folders.filter(|folder| !folder.as_os_str().is_empty()).try_for_each(|folder| {
             let failed = |e| Failure::new(FAILED, format!("cannot make {}: {e}", folder.display()));
-            fs::create_dir_all(folder).map_err(failed)
+            files::make_folder(folder).map_err(failed)
         })
     }
 

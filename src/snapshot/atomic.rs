@@ -1,7 +1,7 @@
 //! Whole files or none.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, BufWriter, Write},
     path::Path,
 };
@@ -37,7 +37,7 @@ pub fn write_whole_with(
 ) -> Result<Written, SnapshotError> {
     let write = || {
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder)?;
+            files::make_folder(folder)?;
         }
         files::replace(path, |file| {
             let mut counted = Counted::new(file);
@@ -96,6 +96,8 @@ impl<W: Write> Write for Counted<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
