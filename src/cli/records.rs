@@ -1,10 +1,16 @@
 //! What `cnnctl train` records of a run, beside its log.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
-use super::{Failure, failure::FAILED};
+use super::{
+    Failure,
+    failure::{CONFIG, FAILED},
+};
 use crate::{
     files,
     report::{self, Records},
@@ -57,6 +63,20 @@ impl RecordArgs {
             .as_ref()
             .filter(|_| self.given_lines().is_none())
             .map(|report| report.with_extension("jsonl"))
+    }
+
+    /// Refuses to write over one of the files that the run reads.
+    pub fn spare<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+        let read: Vec<PathBuf> = read.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        let metrics = self.records().metrics;
+        let written = metrics.iter().map(|path| ("--metrics", path));
+        for (flag, path) in written.chain(self.report.iter().map(|path| ("--report", path))) {
+            if fs::canonicalize(path).is_ok_and(|path| read.contains(&path)) {
+                let message = format!("{flag} would write over {}, which this run reads", path.display());
+                return Err(Failure::new(CONFIG, message));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the folders of metrics and of a report, so that a run does not fail for that, at its end least of all.

@@ -181,6 +181,9 @@ impl TrainArgs {
                 .divide_batches(comm.size())
                 .map_err(|e| Failure::new(CONFIG, format!("--global-batch: {e}")))?;
         }
+        let nets = std::iter::once(&sources.train).chain(&sources.tests).filter_map(NetFile::path);
+        let given = std::iter::once(&self.solver).chain(&self.weights).chain(&self.snapshot);
+        self.records.spare(given.map(PathBuf::as_path).chain(nets.map(Path::new)))?;
         let context = Context { solver: &file, sources: &sources };
         let _lock = if leads { Some(Lock::take(settings.snapshot_prefix())?) } else { None };
         let state = if leads { self.state(&settings) } else { None };

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{log_of, pictures, refusal, repository};
+use crate::common::Folder;
 
 /// Runs a command that may write files of a few hundred bytes only, which is like a full disk; gives its status and log.
 fn on_a_full_disk(folder: &Path, args: &[&str]) -> (i32, String) {
@@ -65,6 +66,30 @@ fn usage_is_looked_at_before_data() {
     let log = refusal(at, 2, &["filter", "none.png", "o.gif", "--kernel", "blur"]);
     assert!(log.contains("`o.gif`: its name must end in .png or .jpg"), "{log}");
     log_of(at, &["filter", "images/0.png", "o.jpg", "--kernel", "blur"]);
+}
+
+#[test]
+fn a_run_does_not_write_over_what_it_reads() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("sub")).unwrap();
+    for file in ["solver.prototxt", "net.prototxt"] {
+        let before = folder.read(file);
+        for flag in ["--metrics", "--report"] {
+            let path = format!("sub/../{file}");
+            let (status, _, log) = folder.run(&["train", "--solver", "solver.prototxt", flag, &path]);
+            let wanted = format!("error: {flag} would write over {path}, which this run reads");
+            assert!(status == 2 && log.contains(&wanted), "{log}");
+        }
+        assert_eq!(folder.read(file), before);
+    }
+}
+
+#[test]
+fn a_prefix_below_a_file_is_in_no_folder() {
+    let folder = Folder::new();
+    folder.edit("solver.prototxt", "snapshot_prefix: \"tiny\"", "snapshot_prefix: \"net.prototxt/tiny\"");
+    let (status, _, log) = folder.run(&["train", "--solver", "solver.prototxt"]);
+    assert!(status == 1 && log.contains("not a directory"), "{log}");
 }
 
 #[test]
