@@ -38,7 +38,7 @@ pub fn spreads(isa: Isa, pool: &Pool) -> bool {
 
 /// Whether means pay that way, too: with registers of eight lanes, whose picks take several instructions, only where rows are long.
 pub fn means_pay(isa: Isa, pool: &Pool) -> bool {
-    fits(pool) && (isa.lanes() > 8 || pool.axes[1].output >= 2 * isa.lanes())
+    fits(pool) && (isa.lanes() > 8 || pool.axes[1].output >= 3 * isa.lanes())
 }
 
 /// Rows and columns of inputs and of outputs; only where it [`fits`].
