@@ -236,13 +236,8 @@ impl TrainArgs {
             }
             _ => context.fail(&e),
         })?;
-        if leads && !solver.train_net().layers().any(|layer| layer.need.backward) {
-            report::warn(
-                "no loss depends on a parameter of the train net that may change: nothing is learned",
-            );
-        }
         if leads {
-            warn_of_zeros(solver.train_net());
+            warn_of_idleness(solver.train_net());
         }
         solver.on_nan(self.on_nan.into());
         if self.on_bad_sample == OnBadSample::Skip {
@@ -360,8 +355,11 @@ impl TrainArgs {
     }
 }
 
-/// Says that a net is one to deploy, which nobody feeds here: all that it reads are Inputs.
-fn warn_of_zeros(net: &Net) {
+/// Says that a net learns nothing, and that it is one to deploy, which nobody feeds here: all that it reads are Inputs.
+fn warn_of_idleness(net: &Net) {
+    if !net.layers().any(|layer| layer.need.backward) {
+        report::warn("no loss depends on a parameter of the train net that may change: nothing is learned");
+    }
     let mut sources =
         net.layers().filter(|layer| layer.bottoms.is_empty() && !layer.tops.is_empty()).peekable();
     if sources.peek().is_some() && sources.all(|layer| layer.kind.name == "Input") {
